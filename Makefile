@@ -1,0 +1,53 @@
+# Everything that is done with a checkout: `make help` lists it.
+#
+# A target sets up what it needs by itself, from Python 3.11+, make and git alone: Poetry in .poetry/, the packages
+# of poetry.lock in .venv/ (see tools/poetry.py). It does so again only when pyproject.toml or poetry.lock changes.
+
+PYTHON  ?= python3
+FLOWCTL ?= .venv/bin/python -m sandbox
+export FLOWCTL
+
+STAMP  := .venv/set-up-with-$(notdir $(PYTHON))
+POETRY := $(PYTHON) tools/poetry.py
+IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.PHONY: help check fmt test preview lock image clean python
+.DEFAULT_GOAL := help
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+check: $(STAMP) ## look for mistakes without running anything: format, lint, types, layers
+	@$(IN_VENV) ruff format --check --quiet .
+	@$(IN_VENV) ruff check --quiet .
+	@$(IN_VENV) mypy
+	@$(IN_VENV) lint-imports
+
+fmt: $(STAMP) ## format the code, and mend what the linter can
+	@$(IN_VENV) ruff format --quiet .
+	@$(IN_VENV) ruff check --fix --quiet .
+
+test: $(STAMP) ## run the tests
+	@$(IN_VENV) pytest -n 2
+
+preview: $(STAMP) ## capture a local Stripe's prices and print the documents
+	@$(IN_VENV) python -m sandbox stripe -- $(FLOWCTL) preview --source test-prices.flow.yaml --delay 1s --timeout 8s
+
+lock: python ## write poetry.lock anew from pyproject.toml
+	@$(POETRY) lock
+
+image: ## build the connector's image, with Docker
+	@docker build --tag source-stripe-native .
+
+clean: ## remove what the other targets made
+	@rm -rf .venv .poetry .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml poetry.lock tools/poetry.py tools/poetry.txt | python
+	@echo "setting up (about 30 s)" >&2
+	@$(POETRY) sync --compile
+	@touch $@
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "$(PYTHON) is missing or older than Python 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }
