@@ -7,11 +7,16 @@ PYTHON  ?= python3
 FLOWCTL ?= .venv/bin/python -m sandbox
 export FLOWCTL
 
-STAMP  := .venv/set-up-with-$(notdir $(PYTHON))
-POETRY := $(PYTHON) tools/poetry.py
+STAMP   := .venv/set-up-with-$(notdir $(PYTHON))
+POETRY  := $(PYTHON) tools/poetry.py
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
-.PHONY: help check fmt test preview lock image clean python
+define NEEDS_PYTHON
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+  echo "$(PYTHON) is missing or older than 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }
+endef
+
+.PHONY: help check fmt test preview lock image clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -33,7 +38,8 @@ test: $(STAMP) ## run the tests
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents
 	@$(IN_VENV) python -m sandbox stripe -- $(FLOWCTL) preview --source test-prices.flow.yaml --delay 1s --timeout 8s
 
-lock: python ## write poetry.lock anew from pyproject.toml
+lock: ## write poetry.lock anew from pyproject.toml
+	@$(NEEDS_PYTHON)
 	@$(POETRY) lock
 
 image: ## build the connector's image, with Docker
@@ -43,11 +49,8 @@ clean: ## remove what the other targets made
 	@rm -rf .venv .poetry .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): pyproject.toml poetry.lock tools/poetry.py tools/poetry.txt | python
+$(STAMP): pyproject.toml poetry.lock tools/poetry.py tools/poetry.txt
+	@$(NEEDS_PYTHON)
 	@echo "setting up (about 30 s)" >&2
 	@$(POETRY) sync --compile
 	@touch $@
-
-python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
-	  { echo "$(PYTHON) is missing or older than Python 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }

@@ -2,12 +2,12 @@
 
 A fresh machine has no Poetry, and where packages come from a mirror Poetry's usual client fails: it needs
 PyPI's JSON API, which mirrors lack. So pip installs the Poetry of poetry.txt, with a plugin that reads the
-plain index of any mirror, and what pip is configured with (index, certificates, proxy, time-out) is handed on.
+plain index of any mirror, and what pip is configured with is handed on: index, certificates, proxy, time-out.
 
-Rules: nothing is written outside `.poetry/` and `.venv/`, so HOME may be empty or read-only; neither an active
-venv nor the machine's own Poetry settings change the outcome; only a failure prints anything, and then all.
-Limits: pip's extra-index-url, find-links, trusted-host and client-cert have no counterpart here: every package
-of poetry.lock must be on pip's main index.
+Rules: nothing is written outside `.poetry/` and `.venv/`, so HOME may be empty or read-only; an active venv
+or the machine's own Poetry settings do not change the outcome; only a failure prints anything, and then all.
+Limits: pip's extra-index-url, find-links, trusted-host and client-cert have no counterpart here, so all of
+poetry.lock must be on pip's main index.
 """
 
 import json
