@@ -14,6 +14,6 @@ RUN useradd --system --no-create-home connector
 WORKDIR /app
 COPY --from=build /app/.venv/ .venv/
 COPY source_stripe_native/ source_stripe_native/
-ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/app/.venv/bin:$PATH
 USER connector
 ENTRYPOINT ["python", "-m", "source_stripe_native"]

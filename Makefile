@@ -26,7 +26,7 @@ check: $(STAMP) ## look for mistakes without running anything: format, lint, typ
 	@$(IN_VENV) ruff format --check --quiet .
 	@$(IN_VENV) ruff check --quiet .
 	@$(IN_VENV) mypy
-	@$(IN_VENV) lint-imports
+	@$(IN_VENV) lint-imports --no-logo
 
 fmt: $(STAMP) ## format the code, and mend what the linter can
 	@$(IN_VENV) ruff format --quiet .

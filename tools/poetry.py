@@ -22,6 +22,7 @@ PINS = ROOT / "tools" / "poetry.txt"
 PROJECT_VENV = ROOT / ".venv"
 POETRY_DIR = ROOT / ".poetry"
 POETRY_VENV = POETRY_DIR / "venv"
+MAKE_VENV = (sys.executable, "-I", "-m", "venv", "--clear")
 
 # Only pip's option parser merges its command's defaults, files and variables; `pip config` shows no defaults.
 PRINT_PIP_OPTIONS = """
@@ -34,26 +35,26 @@ print(json.dumps({name: getattr(options, name) for name in ("index_url", "cert",
 
 def main(arguments: list[str]) -> None:
     install_poetry()
-    ensure_venv(PROJECT_VENV, with_pip=False)
+    if not is_usable(PROJECT_VENV):
+        run(*MAKE_VENV, "--without-pip", PROJECT_VENV)
     run(POETRY_VENV / "bin/python", "-I", "-m", "poetry", *arguments, environment=poetry_environment())
 
 
 def install_poetry() -> None:
-    """Make the venv that holds Poetry, unless it already holds the pinned one."""
+    """Make the venv that holds Poetry, unless it is there with the pinned one."""
     installed = POETRY_VENV / PINS.name
-    ensure_venv(POETRY_VENV, with_pip=True)
-    if installed.exists() and installed.read_bytes() == PINS.read_bytes():
+    if is_usable(POETRY_VENV) and installed.exists() and installed.read_bytes() == PINS.read_bytes():
         return
     pip = (POETRY_VENV / "bin/python", "-I", "-m", "pip", "--disable-pip-version-check")
+    run(*MAKE_VENV, POETRY_VENV)
     run(*pip, "install", "--no-cache-dir", "--no-compile", "--requirement", PINS)
     installed.write_bytes(PINS.read_bytes())
 
 
-def ensure_venv(path: Path, *, with_pip: bool) -> None:
-    """Make a venv of the running Python at `path`, unless one that works is there."""
-    release = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if not (path / "bin/python").exists() or not (path / "lib" / f"python{release}").exists():
-        run(sys.executable, "-I", "-m", "venv", "--clear", *([] if with_pip else ["--without-pip"]), path)
+def is_usable(path: Path) -> bool:
+    """Whether a venv of the running Python's release is at `path`, and that Python is still there."""
+    release = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return (path / "bin/python").exists() and (path / "lib" / release).exists()
 
 
 def poetry_environment() -> dict[str, str]:
