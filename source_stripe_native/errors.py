@@ -1,0 +1,133 @@
+"""What can go wrong at Stripe, as a table, and the errors that a person reads.
+
+The rule: a response is tolerated or explained only where it matches one known row exactly (status, code
+and message); everything else raises as it came. No message ever carries an API key.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from estuary_cdk.flow import ValidationError
+
+MAX_BODY: Final = 500
+"""Characters of an error body that are worth showing."""
+
+_KEY: Final = re.compile(r"\b(sk|rk|pk)_(live|test)_[A-Za-z0-9*_]+")
+
+
+def scrub(text: str) -> str:
+    """`text` on one line, with anything that looks like an API key blanked out."""
+    return " ".join(_KEY.sub(r"\1_\2_...", text).split())
+
+
+def excerpt(text: str) -> str:
+    """`scrub`, and no more of it than is worth showing."""
+    line = scrub(text)
+    return line if len(line) <= MAX_BODY else f"{line[:MAX_BODY]}..."
+
+
+class ConnectorError(ValidationError):
+    """An error whose message says what to do: printed as one line, without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__([scrub(message)])
+
+    def __str__(self) -> str:
+        return self.errors[0]
+
+    # The CDK's base is a dataclass with value equality, which would leave the exception unhashable.
+    __hash__ = Exception.__hash__
+
+
+class StripeError(ConnectorError):
+    """A response of Stripe other than 2xx, or a 2xx that is not what was asked for.
+
+    `status` is the HTTP status; `code`, `param` and `stripe_message` come from Stripe's error body ("Errors"
+    in its API reference) and are empty where it sent none; `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        stripe_message: str,
+        *,
+        code: str = "",
+        param: str = "",
+        request: str = "",
+        request_id: str = "",
+        should_retry: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        self.status = status
+        self.code = code
+        self.param = param
+        self.stripe_message = excerpt(stripe_message)
+        self.request = request
+        self.request_id = request_id
+        self.should_retry = should_retry
+        self.retry_after = retry_after
+        super().__init__(self._describe())
+
+    def _describe(self) -> str:
+        advice = next((known.advice for known in EXPLAINED if known.matches(self)), "")
+        where = f" (request {self.request_id})" if self.request_id else ""
+        answer = f"Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
+        return f"{advice} {answer}" if advice else answer
+
+    def named(self, stream: str) -> "StripeError":
+        """The same error with the stream's name in front, for the log of a capture of many streams."""
+        self.errors = [scrub(f"{stream}: {self.errors[0]}")]
+        return self
+
+
+@dataclass(frozen=True)
+class KnownError:
+    """One known permanent error of Stripe. `message` is a pattern for the beginning of Stripe's message;
+    an empty `code` or `param` matches any."""
+
+    statuses: frozenset[int]
+    message: str = ""
+    code: str = ""
+    param: str = ""
+    advice: str = ""
+
+    def matches(self, error: Exception) -> bool:
+        return (
+            isinstance(error, StripeError)
+            and error.status in self.statuses
+            and (not self.code or error.code == self.code)
+            and (not self.param or error.param == self.param)
+            and re.match(self.message, error.stripe_message) is not None
+        )
+
+
+KEY_EXPIRED = KnownError(
+    frozenset({401}),
+    code="api_key_expired",
+    advice="The API key was revoked or has expired: create a new key in Stripe's dashboard "
+    "(Developers > API keys) and put it into credentials.access_token.",
+)
+KEY_REFUSED = KnownError(
+    frozenset({401}),
+    message="Invalid API Key provided|You did not provide an API key",
+    advice="Stripe does not know the API key: put a secret key (sk_...) or a restricted key (rk_...) of your "
+    "account into credentials.access_token.",
+)
+PERMISSION_MISSING = KnownError(
+    frozenset({401, 403}),
+    message=".*does not have the required permissions",
+    advice="The API key lacks a read permission: edit the key in Stripe's dashboard (Developers > API keys).",
+)
+VERSION_UNKNOWN = KnownError(
+    frozenset({400}),
+    message="Invalid Stripe API version",
+    advice="Set advanced.api_version to a version that Stripe knows, or leave it blank.",
+)
+EXPLAINED: Final = (KEY_EXPIRED, KEY_REFUSED, PERMISSION_MISSING, VERSION_UNKNOWN)
+
+PAGE_CURSOR_GONE = KnownError(frozenset({400}), code="resource_missing", param="starting_after")
+"""The object that a list was to go on after has been deleted since."""
+
+OBJECT_GONE = KnownError(frozenset({404}), code="resource_missing")
+"""The object asked for by its id no longer exists."""

@@ -1,0 +1,167 @@
+"""The only place that pages a Stripe list.
+
+Lists are newest first and paged by `starting_after`, the id of the last object seen ("Pagination"). A page
+token is what a checkpoint keeps between two pages: the id as it is, or, where the object tells when it was
+created, JSON of both. The time is the way on when the object itself is deleted in between: the list then goes
+on from that second, all of it again rather than any of it skipped.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from logging import Logger
+from typing import Final
+
+import orjson
+from pydantic import ValidationError
+
+from source_stripe_native.errors import OBJECT_GONE, PAGE_CURSOR_GONE, ConnectorError, StripeError
+from source_stripe_native.http import Json, Params, StripeSession
+from source_stripe_native.models import BaseStripeObject, Document, ListEnvelope, Op
+
+PAGE_SIZE: Final = 100
+"""Objects on a page, the most that Stripe gives."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One stream of one account, as read over one session.
+
+    `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
+    key's own. `start_at` is the config's start date.
+    """
+
+    http: StripeSession
+    log: Logger
+    stream: type[BaseStripeObject]
+    account_id: str | None
+    connected_account_id: str | None
+    start_at: datetime | None = None
+
+    @property
+    def path(self) -> str:
+        return f"/v1/{self.stream.SEARCH_NAME}"
+
+    async def get(self, path: str, params: Params = (), *, endpoint: str | None = None) -> Json:
+        try:
+            return await self.http.get(
+                self.log, path, params, account_id=self.connected_account_id, endpoint=endpoint
+            )
+        except StripeError as error:
+            raise error.named(self.stream.NAME) from None
+
+    async def retrieve(self, object_id: str) -> Json | None:
+        """The object as it is now, or None where Stripe no longer has it."""
+        try:
+            found = await self.get(f"{self.path}/{object_id}", endpoint=f"{self.path}/{{id}}")
+        except StripeError as error:
+            if OBJECT_GONE.matches(error):
+                return None
+            raise
+        return None if found.get("deleted") is True else found
+
+    def document(self, found: Json, op: Op) -> Document:
+        """`found` made a document, in place."""
+        found["_meta"] = {"op": op}
+        found["account_id"] = self.account_id
+        return found
+
+
+@dataclass(frozen=True)
+class PageToken:
+    """Where a list goes on: after the object `after`, which was created at `created` (Unix seconds, if
+    told)."""
+
+    after: str
+    created: int | None = None
+
+    @classmethod
+    def after_object(cls, last: Json) -> "PageToken":
+        created = last.get("created")
+        return cls(last["id"], created if isinstance(created, int) else None)
+
+    @classmethod
+    def parse(cls, text: str) -> "PageToken":
+        """Reads both forms. Ids, even those that users choose, never begin with a brace."""
+        if not text.startswith("{"):
+            return cls(text)
+        try:
+            parsed = orjson.loads(text)
+            return cls(str(parsed["after"]), int(parsed["created"]))
+        except (ValueError, KeyError, TypeError):
+            raise ConnectorError(
+                f"The state holds a page cursor that cannot be read: {text!r}. Backfill the binding again."
+            ) from None
+
+    def __str__(self) -> str:
+        if self.created is None:
+            return self.after
+        return orjson.dumps({"after": self.after, "created": self.created}).decode()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Objects newest first, and the token of the next page, None on the last one."""
+
+    objects: list[Json]
+    next: PageToken | None
+
+
+def created_params(
+    start: int | None = None, *, until: int | None = None, before: int | None = None
+) -> Params:
+    """`start <= created <= until` or `created < before`, all in Unix seconds."""
+    bounds = (("gte", start), ("lte", until), ("lt", before))
+    return [(f"created[{name}]", str(bound)) for name, bound in bounds if bound is not None]
+
+
+async def read_page(
+    source: Source, path: str, params: Iterable[tuple[str, str]], token: PageToken | None
+) -> Page:
+    """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
+    list."""
+    params = [*params, ("limit", str(PAGE_SIZE))]
+    if token is None:
+        return _page(path, await source.get(path, params))
+    try:
+        return _page(path, await source.get(path, [*params, ("starting_after", token.after)]))
+    except StripeError as error:
+        if not PAGE_CURSOR_GONE.matches(error):
+            raise
+    if token.created is not None and any(name.startswith("created[") for name, _ in params):
+        params = [pair for pair in params if pair[0] != "created[lte]"]
+        params += created_params(until=token.created)
+    source.log.warning(
+        "the object that this list was to go on after is gone: going on from the second it was created in, "
+        "or from the top of the list where that is not known",
+        {"path": path, "after": token.after, "created": token.created},
+    )
+    return _page(path, await source.get(path, params))
+
+
+async def read_pages(
+    source: Source, path: str, params: Iterable[tuple[str, str]]
+) -> AsyncIterator[list[Json]]:
+    """Every page of the list at `path`, to its end."""
+    params, token = list(params), None
+    while True:
+        page = await read_page(source, path, params, token)
+        yield page.objects
+        if page.next is None:
+            return
+        token = page.next
+
+
+def _page(path: str, body: Json) -> Page:
+    try:
+        envelope = ListEnvelope.model_validate(body)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_input=False))
+        raise ConnectorError(
+            f"Stripe's answer to GET {path} is not a list: {fields} missing or wrong."
+        ) from None
+    if not envelope.has_more:
+        return Page(envelope.data, None)
+    if not envelope.data:
+        raise ConnectorError(f"Stripe says that GET {path} has more, but sent nothing to go on after.")
+    return Page(envelope.data, PageToken.after_object(envelope.data[-1]))

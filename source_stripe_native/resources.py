@@ -1,0 +1,178 @@
+"""From the catalogue's rows to the resources that the CDK discovers, validates and opens.
+
+One function makes a resource of any row. A capture of one account uses the CDK's `open_binding`, one of
+connected accounts the scheduler in priority_capture.py; both drive the same fetch functions, and the row's
+variants become subtasks in either.
+"""
+
+import functools
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from logging import Logger
+from typing import Any
+
+from estuary_cdk.capture.common import (
+    FetchChangesFn,
+    FetchPageFn,
+    Resource,
+    ResourceState,
+    open_binding,
+)
+from estuary_cdk.capture.task import Task
+from estuary_cdk.flow import CaptureBinding
+
+from source_stripe_native.access import probe
+from source_stripe_native.accounts import Accounts, find_accounts
+from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.http import StripeSession
+from source_stripe_native.models import (
+    DEFAULT_INTERVAL,
+    DEFAULT_WINDOW,
+    STREAMS,
+    BaseStripeObject,
+    EndpointConfig,
+    Prices,
+    ResourceConfig,
+)
+from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
+from source_stripe_native.state import StatePatch, apply, initial_state, reconcile
+
+Binding = CaptureBinding[ResourceConfig]
+StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
+
+PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
+
+
+def base_object(
+    cls: type[BaseStripeObject],
+    http: StripeSession,
+    start_date: datetime,
+    accounts: Accounts,
+    window_size: timedelta = DEFAULT_WINDOW,
+) -> StripeResource:
+    """The resource of one row of the catalogue."""
+    suffixes = list(cls.VARIANTS)
+    shape = accounts.platform_id if accounts.connected_ids is None else accounts.all_ids
+    initial = initial_state(shape, suffixes, http.now())
+
+    def fetch_changes(account_id: str) -> FetchChangesFn[Any]:
+        return functools.partial(
+            fetch_incremental, cls, accounts.platform_id, account_id, http, window_size=window_size
+        )
+
+    def fetch_page(account_id: str, suffix: str) -> FetchPageFn[Any]:
+        return functools.partial(
+            fetch_backfill,
+            cls,
+            start_date,
+            accounts.platform_id,
+            account_id,
+            http,
+            parameters=cls.VARIANTS[suffix],
+        )
+
+    async def open(
+        binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
+    ) -> None:
+        await _reconcile_state(shape, binding, state, initial, task, suffixes)
+        if accounts.connected_ids is None:
+            variants = {suffix: fetch_page(accounts.platform_id, suffix) for suffix in suffixes}
+            open_binding(
+                binding,
+                binding_index,
+                state,
+                task,
+                fetch_changes=fetch_changes(accounts.platform_id),
+                fetch_page=variants if isinstance(state.backfill, dict) else variants.get(""),
+            )
+        else:
+            open_binding_with_priority_queue(
+                binding,
+                binding_index,
+                state,
+                task,
+                accounts.all_ids,
+                fetch_changes_factory=fetch_changes,
+                fetch_page_factory=fetch_page,
+                config=PriorityQueueConfig(now=http.now),
+                backfill_subtask_suffixes=suffixes,
+            )
+
+    return Resource(
+        name=cls.NAME,
+        key=["/id"],
+        model=cls,
+        open=open,
+        initial_state=initial,
+        initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=""),
+        schema_inference=True,
+    )
+
+
+async def _reconcile_state(
+    account_ids: str | Sequence[str],
+    binding: Binding,
+    state: ResourceState,
+    initial: ResourceState,
+    task: Task,
+    suffixes: Sequence[str],
+) -> None:
+    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint."""
+    patch = reconcile(state, initial, account_ids, suffixes)
+    if not patch:
+        return
+    task.log.info("reconciling the state with the accounts", {"binding": binding.stateKey})
+    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
+    apply(state, patch)
+
+
+def _create_prices_initial_state(account_ids: str | list[str]) -> ResourceState:
+    """The state in which every price is still to be backfilled, of one account (an id) or of connected
+    ones."""
+    return initial_state(account_ids, PRICES_BACKFILL_SUFFIXES)
+
+
+async def _reconcile_prices_state(
+    account_ids: list[str], binding: Binding, state: ResourceState, initial_state: ResourceState, task: Task
+) -> None:
+    """`_reconcile_state` for the variants of Prices."""
+    await _reconcile_state(account_ids, binding, state, initial_state, task, PRICES_BACKFILL_SUFFIXES)
+
+
+def prices_object(
+    http: StripeSession,
+    start_date: datetime,
+    platform_account_id: str,
+    connected_account_ids: list[str],
+    all_account_ids: list[str],
+) -> StripeResource:
+    """The Prices resource, of one account where no connected ones are given."""
+    accounts = Accounts(
+        platform_account_id,
+        [each for each in all_account_ids if each != platform_account_id] if connected_account_ids else None,
+    )
+    return base_object(Prices, http, start_date, accounts)
+
+
+async def all_resources(
+    log: Logger, http: StripeSession, config: EndpointConfig, names: Collection[str] | None = None
+) -> list[StripeResource]:
+    """A resource for every stream that the key can read, of the catalogue or of those `names`.
+
+    Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
+    cannot be read, and where there is none left.
+    """
+    accounts = await find_accounts(http, log, connected=config.capture_connected_accounts)
+    wanted = [each for each in STREAMS if names is None or each.NAME in names]
+    access = await probe(http, log, wanted)
+    for name, reason in access.denied.items():
+        if names is not None:
+            raise ConnectorError(f"{name} cannot be captured: {reason} Or disable the binding.")
+        log.warning(f"{name} is left out: {reason}")
+    if access.denied and not access.readable:
+        raise ConnectorError(f"The API key can read none of the streams: {'; '.join(access.denied.values())}")
+    return [
+        base_object(each, http, config.start_date, accounts, config.advanced.incremental_window_size)
+        for each in access.readable
+    ]

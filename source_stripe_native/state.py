@@ -1,0 +1,165 @@
+"""A binding's state: how it begins and how an older or other shape becomes the one that is wanted. Pure.
+
+The shape follows from the config and the stream, never from how many accounts there are today:
+
+                        inc                        backfill
+    one account         {cursor}                   {cutoff, next_page}           (one variant, suffix "")
+                                                   {suffix: {cutoff, ...}}       (several variants)
+    connected accounts  {account_id: {cursor}}     {account_id + suffix: {cutoff, ...}}
+
+Both are read into one form, account by account, and written in the shape wanted. The difference is an RFC
+7396 merge patch, so that the change is one checkpoint: all of it or none.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from estuary_cdk.capture.common import ResourceState
+from estuary_cdk.utils import json_merge_patch
+from pydantic import BaseModel
+
+from source_stripe_native.errors import ConnectorError
+
+Json = dict[str, Any]
+Incremental = ResourceState.Incremental
+Backfill = ResourceState.Backfill
+
+ACCOUNT_PREFIX: Final = "acct_"
+
+
+class StatePatch(BaseModel):
+    """A merge patch of the connector's state in any shape, as `Task.checkpoint` takes it."""
+
+    bindingStateV1: dict[str, Json]
+
+
+@dataclass
+class AccountState:
+    """One account's part of a binding's state: its cursor, and its unfinished variants by suffix."""
+
+    inc: Incremental | None = None
+    backfill: dict[str, Backfill] = field(default_factory=dict)
+
+
+def initial_state(
+    account_ids: str | Sequence[str], suffixes: Sequence[str] = ("",), cutoff: datetime | None = None
+) -> ResourceState:
+    """A state in which everything is still to be backfilled: of the one account whose id is given, or of each
+    in a list of connected accounts. Backfill and changes meet at `cutoff` (now, if it is not given), a whole
+    second as all of Stripe's times are."""
+    cutoff = (cutoff or datetime.now(tz=UTC)).replace(microsecond=0)
+    return _write({each: fresh(suffixes, cutoff) for each in _ids(account_ids)}, account_ids)
+
+
+def fresh(suffixes: Sequence[str], cutoff: datetime) -> AccountState:
+    """An account's state before anything of it is captured."""
+    return AccountState(
+        Incremental(cursor=cutoff), {suffix: Backfill(cutoff=cutoff, next_page=None) for suffix in suffixes}
+    )
+
+
+def reconcile(
+    state: ResourceState,
+    initial: ResourceState,
+    account_ids: str | Sequence[str],
+    suffixes: Sequence[str] = ("",),
+) -> Json:
+    """The merge patch that brings a binding's `state` into the shape wanted, empty where it is that already.
+
+    New accounts begin as in `initial`, accounts that are gone are dropped, and an account without a cursor
+    follows changes from where its backfill began. Of a list of accounts the first is the key's own: a state
+    without account ids is its.
+    """
+    known, wanted = _read(state, account_ids, suffixes), _read(initial, account_ids, suffixes)
+    for account_id, begin in wanted.items():
+        have = known.get(account_id)
+        if have is None:
+            known[account_id] = begin
+        elif have.inc is None:
+            have.inc = Incremental(cursor=_earliest_cutoff(have.backfill.values()))
+    return merge_diff(_dump(state), _dump(_write(known, account_ids)))
+
+
+def apply(state: ResourceState, patch: Json) -> None:
+    """Merges `patch` into a state in memory, in place."""
+    merged = _dump(state)
+    json_merge_patch(merged, patch)
+    updated = ResourceState.model_validate(merged)
+    state.inc, state.backfill = updated.inc, updated.backfill
+
+
+def merge_diff(old: Json, new: Json) -> Json:
+    """The RFC 7396 merge patch that turns `old` into `new`, neither of which holds nulls."""
+    patch: Json = {key: None for key in old if key not in new}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(before, dict) and isinstance(value, dict):
+            if inner := merge_diff(before, value):
+                patch[key] = inner
+        elif key not in old or before != value:
+            patch[key] = value
+    return patch
+
+
+def _ids(account_ids: str | Sequence[str]) -> Sequence[str]:
+    return [account_ids] if isinstance(account_ids, str) else account_ids
+
+
+def _read(
+    state: ResourceState, account_ids: str | Sequence[str], suffixes: Sequence[str]
+) -> dict[str, AccountState]:
+    """The state account by account, from either shape; accounts it knows nothing of are left out."""
+    ids = _ids(account_ids)
+    owner = ids[0]
+    incs = {owner: state.inc} if isinstance(state.inc, Incremental) else state.inc or {}
+    flat = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
+    backfills = {
+        key if key.startswith(ACCOUNT_PREFIX) else f"{owner}{key}": at
+        for key, at in flat.items()
+        if at is not None
+    }
+    found = {each: AccountState(incs.get(each), _variants(each, backfills, suffixes)) for each in ids}
+    return {each: has for each, has in found.items() if has.inc is not None or has.backfill}
+
+
+def _variants(
+    account_id: str, backfills: dict[str, Backfill], suffixes: Sequence[str]
+) -> dict[str, Backfill]:
+    """The account's unfinished variants. Where it has one that the stream no longer has, what that one
+    covered is not known: all variants then begin again."""
+    own = {key.removeprefix(account_id): at for key, at in backfills.items() if key.startswith(account_id)}
+    own = {suffix: at for suffix, at in own.items() if suffix == "" or suffix.startswith("_")}
+    if own.keys() <= set(suffixes):
+        return own
+    cutoff = _earliest_cutoff(own.values())
+    return {suffix: Backfill(cutoff=cutoff, next_page=None) for suffix in suffixes}
+
+
+def _earliest_cutoff(backfills: Iterable[Backfill]) -> datetime:
+    cutoffs = [each.cutoff for each in backfills]
+    times = [each for each in cutoffs if isinstance(each, datetime)]
+    if len(times) != len(cutoffs):
+        raise ConnectorError(
+            f"The state holds a cutoff that is not a time: {cutoffs}. Backfill the binding again."
+        )
+    return min(times)
+
+
+def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) -> ResourceState:
+    """The state of `account_ids`, flat for a single id and keyed by account for a list."""
+    if isinstance(account_ids, str):
+        only = accounts[account_ids]
+        flat = only.backfill.get("") if set(only.backfill) <= {""} else only.backfill
+        return ResourceState(inc=only.inc, backfill=flat)
+    return ResourceState(
+        inc={each: accounts[each].inc for each in account_ids},
+        backfill={
+            f"{each}{suffix}": at for each in account_ids for suffix, at in accounts[each].backfill.items()
+        },
+    )
+
+
+def _dump(state: ResourceState) -> Json:
+    return state.model_dump(mode="json", include={"inc", "backfill"}, exclude_none=True)
