@@ -1,0 +1,133 @@
+"""Stripe's errors, in Stripe's words: callers match them by status, code and message, so these are part of
+the API.
+
+Source: the `error` schema of Stripe's OpenAPI document, and answers seen from the live API.
+"""
+
+from typing import Any
+
+import orjson
+
+
+class StripeError(Exception):
+    """An answer other than 2xx. `param` names the parameter at fault, `code` is one of Stripe's error
+    codes."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
+        type: str = "invalid_request_error",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.code = code
+        self.param = param
+        self.type = type
+
+    def body(self) -> bytes:
+        error: dict[str, Any] = {"message": self.message, "type": self.type}
+        if self.code is not None:
+            error["code"] = self.code
+            error["doc_url"] = "https://stripe.com/docs/error-codes/" + self.code.replace("_", "-")
+        if self.param is not None:
+            error["param"] = self.param
+        return orjson.dumps({"error": error}, option=orjson.OPT_INDENT_2)
+
+
+def missing(object_name: str, id: str, param: str, status: int = 404) -> StripeError:
+    return StripeError(status, f"No such {object_name}: '{id}'", code="resource_missing", param=param)
+
+
+def unrecognized_url(method: str, path: str) -> StripeError:
+    return StripeError(
+        404,
+        f"Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs or we can help at "
+        "https://support.stripe.com/.",
+    )
+
+
+def unknown_parameters(names: list[str]) -> StripeError:
+    listed = ", ".join(names)
+    plural = "s" if len(names) > 1 else ""
+    return StripeError(
+        400, f"Received unknown parameter{plural}: {listed}", code="parameter_unknown", param=names[0]
+    )
+
+
+def missing_parameter(name: str) -> StripeError:
+    return StripeError(400, f"Missing required param: {name}.", code="parameter_missing", param=name)
+
+
+def invalid(what: str, value: str, param: str) -> StripeError:
+    """`what` is a type as Stripe names it: integer, boolean, array, string, object."""
+    code = "parameter_invalid_integer" if what == "integer" else None
+    return StripeError(400, f"Invalid {what}: {value}", code=code, param=param)
+
+
+def aged_out(event_id: str, param: str) -> StripeError:
+    return StripeError(
+        400,
+        f"The event '{event_id}' is no longer available because it's aged out of our retention policy.",
+        param=param,
+    )
+
+
+def no_key() -> StripeError:
+    return StripeError(
+        401,
+        "You did not provide an API key. You need to provide your API key in the Authorization header, "
+        "using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').",
+    )
+
+
+def mask(key: str) -> str:
+    """A key as Stripe repeats it: the prefix and the last four characters."""
+    head, tail = key[: key.find("_", 3) + 1], key[-4:]
+    return head + "*" * max(len(key) - len(head) - len(tail), 4) + tail
+
+
+def wrong_key(key: str) -> StripeError:
+    return StripeError(401, f"Invalid API Key provided: {mask(key)}")
+
+
+def expired_key(key: str) -> StripeError:
+    return StripeError(401, f"Expired API Key provided: {mask(key)}", code="api_key_expired")
+
+
+def not_permitted(key: str, account: str, permission: str, livemode: bool) -> StripeError:
+    """A restricted key without the permission: 401 in live mode, 403 in test mode."""
+    return StripeError(
+        401 if livemode else 403,
+        f"The provided key '{mask(key)}' does not have the required permissions for this endpoint on account "
+        f"'{account}'. Having the '{permission}' permission would allow this request to continue.",
+    )
+
+
+def no_access(key: str, account: str) -> StripeError:
+    return StripeError(
+        403,
+        f"The provided key '{mask(key)}' does not have access to account '{account}' "
+        "(or that account does not exist). Application access may have been revoked.",
+        code="account_invalid",
+    )
+
+
+def no_platform_controls() -> StripeError:
+    return StripeError(
+        403,
+        "You cannot perform this request as you do not have Platform Controls for the Stripe Dashboard "
+        "on the account",
+    )
+
+
+def unknown_version(version: str) -> StripeError:
+    return StripeError(400, f"Invalid Stripe API version: {version}", param="Stripe-Version")
+
+
+def not_expandable(path: str) -> StripeError:
+    return StripeError(400, f"This property cannot be expanded ({path}).", param="expand")

@@ -1,0 +1,68 @@
+"""API keys: what each may read, and whether it still works.
+
+They look like Stripe's but spell `sandbox`, so that nobody takes one for a secret.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sandbox.stripe import errors
+
+DEFAULT_KEY = "sk_test_sandbox_0000000000000000"
+DEFAULT_LIVE_KEY = "sk_live_sandbox_0000000000000000"
+
+
+@dataclass(frozen=True)
+class Key:
+    """`permissions` are the resources that it can read, None for a key without restriction. It belongs to
+    `account`."""
+
+    secret: str
+    account: str
+    permissions: frozenset[str] | None = None
+    revoked: bool = False
+
+
+class Keys:
+    """The key table of a world. `known` are the names of permissions that exist."""
+
+    def __init__(self, account: str, livemode: bool, known: frozenset[str]) -> None:
+        self._account = account
+        self._mode = "live" if livemode else "test"
+        self._livemode = livemode
+        self._known = known
+        self._keys: dict[str, Key] = {}
+        self.default = self.add(DEFAULT_LIVE_KEY if livemode else DEFAULT_KEY)
+
+    def add(self, secret: str, permissions: Iterable[str] | None = None) -> str:
+        """Let a key in, or change what it may read. Raises ValueError for a permission that does not
+        exist."""
+        allowed = None if permissions is None else frozenset(permissions)
+        if allowed is not None and (unknown := allowed - self._known):
+            raise ValueError(f"no such permissions: {sorted(unknown)}; there are {sorted(self._known)}")
+        self._keys[secret] = Key(secret, self._account, allowed)
+        return secret
+
+    def restrict(self, permissions: Iterable[str]) -> str:
+        """A new restricted key that can read these resources only."""
+        return self.add(f"rk_{self._mode}_sandbox_{len(self._keys):016}", permissions)
+
+    def revoke(self, secret: str) -> None:
+        key = self._keys[secret]
+        self._keys[secret] = Key(key.secret, key.account, key.permissions, revoked=True)
+
+    def check(self, secret: str) -> Key:
+        """The key of this name. Raises StripeError if there is none or it does not work any more."""
+        key = self._keys.get(secret)
+        if key is None:
+            raise errors.wrong_key(secret)
+        if key.revoked:
+            raise errors.expired_key(secret)
+        return key
+
+    def require(self, key: Key, resource: str, account: str, *, write: bool = False) -> None:
+        """Raises StripeError if the key may not do this: restricted keys only ever read."""
+        if key.permissions is None or (resource in key.permissions and not write):
+            return
+        permission = f"rak_{resource}_{'write' if write else 'read'}"
+        raise errors.not_permitted(key.secret, account, permission, self._livemode)

@@ -1,0 +1,207 @@
+"""What a row of the resource table can say, and what follows from a row alone. Nothing here knows a resource
+by name.
+
+A row is the whole of a resource: its paths and parameters, its fields, its place under a parent, the events
+of its changes. A resource that needs code gets a function in its row, never a branch elsewhere."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from sandbox.stripe.filters import Filter, Json, Read
+
+ABSENT = object()
+"""A field's value that leaves the field out."""
+
+ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True)
+class Draft:
+    """An object being made. `built` holds the caller's fields and those of the template so far; `find` gives
+    the id of an object of another kind to point to, making one if there is none; `show` gives that object."""
+
+    id: str
+    now: int
+    account: str
+    livemode: bool
+    rng: Random
+    built: Json
+    find: Callable[[str], str]
+    show: Callable[[str, str], Json]
+
+
+def fill(template: Any, draft: Draft) -> Any:
+    """A template's value: functions are called with the draft, dicts and lists are copied."""
+    if callable(template):
+        return template(draft)
+    if isinstance(template, dict):
+        return {key: fill(value, draft) for key, value in template.items()}
+    if isinstance(template, list):
+        return [fill(value, draft) for value in template]
+    return template
+
+
+def merge(old: Any, new: Any) -> Any:
+    """As Stripe updates: hashes field by field, anything else as a whole. Neither argument is changed."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return old | {key: merge(old.get(key), value) for key, value in new.items()}
+
+
+def previous(old: Json, new: Json) -> Json:
+    """An event's `previous_attributes`: what the changed fields were, field by field for hashes."""
+    changed: Json = {}
+    for key in old.keys() | new.keys():
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        hashes = isinstance(before, dict) and isinstance(after, dict)
+        changed[key] = previous(before or {}, after or {}) if hashes else before
+    return changed
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of `field` to `to` (to anything, if None) that has an event of its own."""
+
+    field: str
+    to: Any
+    event: str
+
+
+@dataclass(frozen=True)
+class Events:
+    """The event types of a kind's changes, "" for a change that makes none. They may name fields:
+    `charge.{status}`. `always` says that `updated` comes along with a move's event; otherwise it comes in its
+    place."""
+
+    created: str = ""
+    updated: str = ""
+    deleted: str = ""
+    moves: tuple[Move, ...] = ()
+    always: bool = False
+
+    def of_update(self, old: Json, new: Json) -> list[str]:
+        def moved(move: Move) -> bool:
+            was, now = old.get(move.field), new.get(move.field)
+            return was != now and (move.to is None or now == move.to)
+
+        types = [move.event.format_map(new) for move in self.moves if moved(move)]
+        if self.updated and (self.always or not types):
+            types.append(self.updated)
+        return types
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A child's link to its parent: the id is in `field`, or, where Stripe's object does not name its parent,
+    only in the world (`named` False). `tells` are the events, with the parent as their object, that a child's
+    change makes."""
+
+    kind: str
+    field: str
+    named: bool = True
+    tells: Events = Events()
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Children shown inside their parent: the newest ten in a list object at `field` whose `url` (a template
+    on `id`) lists them all. `shown` False: only when expanded. `made` children come with a new parent.
+    `totals` are fields of the parent that sum a field of the children."""
+
+    kinds: tuple[str, ...]
+    field: str = ""
+    url: str = ""
+    shown: bool = True
+    made: int = 0
+    totals: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A resource. `ops` are the letters of List, Create, Read, Update and Delete as far as the API has them
+    at `path` and `path`/{id}. `created` is the field with the creation time, "" if the object tells none.
+    `flow` gives the statuses that can follow each. `cancels` is what a deletion changes instead of removing
+    the object; `stub` says that a deleted object still answers with a stub. `derive` sets fields that follow
+    from others. `gone_in` is the API version that removed the endpoints."""
+
+    name: str
+    prefix: str
+    fields: Mapping[str, Any]
+    path: str = ""
+    ops: str = "LR"
+    object: str = ""
+    permission: str = ""
+    created: str = "created"
+    filters: tuple[Filter, ...] = ()
+    needs: tuple[str, ...] = ()
+    parent: Parent | None = None
+    nested: tuple[Nested, ...] = ()
+    events: Events = Events()
+    flow: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    actions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cancels: Mapping[str, Any] | None = None
+    stub: bool = False
+    derive: Callable[[Json, int], None] | None = None
+    gone_in: str = ""
+
+    @functools.cached_property
+    def object_name(self) -> str:
+        return self.object or self.name
+
+    @functools.cached_property
+    def readable_with(self) -> str:
+        return self.permission or self.object_name.replace(".", "_")
+
+    @functools.cached_property
+    def reads(self) -> tuple[Read, ...]:
+        """The distinct facets that its filters read."""
+        return tuple(dict.fromkeys(f.read for f in self.filters if f.param != "created"))
+
+    @functools.cached_property
+    def grouped(self) -> frozenset[int]:
+        """The places of those facets that have a sorted list for each value."""
+        return frozenset(self.reads.index(f.read) for f in self.filters if f.groups)
+
+    def new_id(self, rng: Random) -> str:
+        return f"{self.prefix}_1{''.join(rng.choices(ALPHABET, k=23))}"
+
+    def build(self, draft: Draft) -> Json:
+        """The whole object: the template, with the caller's fields (already in `draft.built`) merged over
+        it."""
+        built = draft.built
+        for key, template in self.fields.items():
+            if key not in built:
+                built[key] = fill(template, draft)
+            elif isinstance(built[key], dict):
+                built[key] = merge(fill(template, draft) or {}, built[key])
+        return {key: value for key, value in built.items() if value is not ABSENT}
+
+    def edits(self, data: Json, rng: Random) -> list[Json]:
+        """Changes that an object could undergo next, each of which Stripe tells by an event."""
+        able: list[Json] = []
+        if self.events.updated and "metadata" in data:
+            able.append({"metadata": {"edit": str(rng.randrange(1000))}})
+        if self.events.updated and isinstance(data.get("active"), bool):
+            able.append({"active": not data["active"]})
+        able += [{"status": status} for status in self.flow.get(str(data.get("status")), ())]
+        for move in self.events.moves:
+            if move.field != "status" and move.to is not None and data.get(move.field) != move.to:
+                able.append({move.field: move.to})
+        return able
+
+
+@dataclass(frozen=True)
+class View:
+    """A second list of objects that have another home, such as all payment sources of a customer: `object=`
+    chooses among several kinds."""
+
+    path: str
+    kinds: tuple[str, ...]
+    filters: tuple[Filter, ...] = ()
+    parent: str = ""
+    ops: str = "LR"

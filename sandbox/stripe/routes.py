@@ -1,0 +1,401 @@
+"""From a request to an answer: key, version, account, path, parameters, in Stripe's order and with Stripe's
+errors.
+
+A pure function of the request and the world, without a socket, so that a test may ask it directly.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from sandbox.stripe import errors, forms, lists
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.filters import Asked, Filter, Given, Json, Match, array, bounds, integer, single
+from sandbox.stripe.keys import Key
+from sandbox.stripe.kind import Kind
+from sandbox.stripe.kinds import KINDS, VIEWS
+from sandbox.stripe.table import Entry, Table
+from sandbox.stripe.versions import KNOWN
+from sandbox.stripe.world import World
+
+PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
+
+
+@dataclass(frozen=True)
+class Request:
+    """`headers` have lower-case names, `query` and `form` are the decoded pairs in their order."""
+
+    method: str
+    path: str
+    query: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    form: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a path leads to. `kinds` are what it lists; `parent` is the kind that its first id belongs to, if
+    any."""
+
+    kinds: tuple[Kind, ...]
+    filters: tuple[Filter, ...]
+    parent: str
+    ops: str
+    item: bool = False
+    action: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request whose key, version and account are known to be good."""
+
+    request: Request
+    key: Key
+    version: str
+    account: str
+
+
+def _targets() -> dict[tuple[str, ...], Target]:
+    """Every path of the API by its segments, ids as `{}`."""
+    table: dict[tuple[str, ...], Target] = {}
+    for row in KINDS.values():
+        if row.path:
+            parent = row.parent.kind if row.parent and "{" in row.path else ""
+            table[_shape(row.path)] = Target((row,), row.filters, parent, row.ops)
+            table[(*_shape(row.path), "{}")] = Target((row,), (), parent, row.ops, item=True)
+            for verb, changes in row.actions.items():
+                path = (*_shape(row.path), "{}", verb)
+                table[path] = Target((row,), (), parent, "", item=True, action=changes)
+    for view in VIEWS:
+        kinds = tuple(KINDS[kind] for kind in view.kinds)
+        table[_shape(view.path)] = Target(kinds, view.filters, view.parent, view.ops)
+        table[(*_shape(view.path), "{}")] = Target(kinds, (), view.parent, view.ops, item=True)
+    return table
+
+
+def _shape(path: str) -> tuple[str, ...]:
+    return tuple("{}" if part.startswith("{") else part for part in path.strip("/").split("/"))
+
+
+_TARGETS = _targets()
+_LITERALS = frozenset(part for shape in _TARGETS for part in shape)
+
+
+def match(path: str) -> tuple[Target, list[str]] | None:
+    """What a path leads to, and the ids in it."""
+    parts = path.strip("/").split("/")
+    exact = tuple(parts)
+    if exact in _TARGETS:
+        return _TARGETS[exact], []
+    for shape in _shapes(parts):
+        if target := _TARGETS.get(shape):
+            return target, [part for part, name in zip(parts, shape, strict=True) if name == "{}"]
+    return None
+
+
+def _shapes(parts: Sequence[str]) -> list[tuple[str, ...]]:
+    """The shapes that a path may have: an id can be spelled like a segment."""
+    shapes: list[tuple[str, ...]] = [()]
+    for part in parts:
+        literal = [(*shape, part) for shape in shapes] if part in _LITERALS else []
+        shapes = literal + [(*shape, "{}") for shape in shapes]
+    return shapes
+
+
+def endpoint(method: str, path: str) -> str:
+    """Method and path with ids replaced by `{}`: what Stripe counts a rate limit by."""
+    parts = path.strip("/").split("/")
+    shape = next((shape for shape in [tuple(parts), *_shapes(parts)] if shape in _TARGETS), tuple(parts))
+    return f"{method} /{'/'.join(shape)}"
+
+
+class Api:
+    """Answers requests about a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def answer(self, request: Request) -> Response:
+        headers = {"stripe-version": request.headers.get("stripe-version", self.world.api_version)}
+        if account := request.headers.get("stripe-account"):
+            headers["stripe-account"] = account
+        try:
+            return Response(200, self._answer(request), headers)
+        except StripeError as error:
+            return Response(error.status, error.body(), headers)
+
+    def _answer(self, request: Request) -> bytes:
+        call = self._admit(request)
+        if request.path == "/v1/account" and request.method == "GET":
+            self._permit(call, KINDS["account"])
+            return self._accounts().by_id[call.account].body
+        found = match(request.path)
+        if found is None:
+            raise errors.unrecognized_url(request.method, request.path)
+        target, ids = found
+        gone_in = target.kinds[0].gone_in
+        if gone_in and call.version >= gone_in:
+            raise errors.unrecognized_url(request.method, request.path)
+        op = _op(request.method, target)
+        if op not in target.ops and target.action is None:
+            raise errors.unrecognized_url(request.method, request.path)
+        self._permit(call, target.kinds[0])
+        home, parent = self._parent(call, target, ids)
+        if op == "L":
+            return self._list(call, target, home, parent)
+        if op == "C":
+            return self._create(call, target.kinds[0], home, parent)
+        return self._item(call, target, op, home, parent, ids[-1])
+
+    # Who asks, and for whom
+
+    def _admit(self, request: Request) -> Call:
+        key = self.world.keys.check(_secret(request.headers.get("authorization", "")))
+        version = request.headers.get("stripe-version", self.world.api_version)
+        if version not in KNOWN:
+            raise errors.unknown_version(version)
+        account = request.headers.get("stripe-account") or key.account
+        if account not in self._accounts().by_id:
+            raise errors.no_access(key.secret, account)
+        return Call(request, key, version, account)
+
+    def _permit(self, call: Call, row: Kind) -> None:
+        write = call.request.method != "GET"
+        self.world.keys.require(call.key, row.readable_with, call.account, write=write)
+
+    def _accounts(self) -> Table:
+        return self.world.table("account")
+
+    def _parent(self, call: Call, target: Target, ids: Sequence[str]) -> tuple[str, str | None]:
+        """Whose objects a path is about, and under which parent."""
+        if target.kinds[0].name == "account":
+            if call.account != self.world.platform:
+                own = target.item and ids[-1] == call.account
+                if not own:
+                    raise errors.no_access(call.key.secret, ids[-1] if ids else call.account)
+            return self.world.platform, None
+        if not target.parent:
+            return call.account, None
+        parent = ids[0]
+        if target.parent == "account":
+            self._reach(call, parent)
+            return parent, parent
+        if parent not in self.world.table(target.parent, call.account).by_id:
+            raise errors.missing(KINDS[target.parent].object_name, parent, target.parent)
+        return call.account, parent
+
+    def _reach(self, call: Call, account: str) -> None:
+        """Raises StripeError unless the caller may see the inside of an account."""
+        if not account.startswith("acct_"):
+            raise errors.missing("account", account, "account")
+        entry = self._accounts().by_id.get(account)
+        if entry is None or call.account not in (self.world.platform, account):
+            raise errors.no_access(call.key.secret, account)
+        controller = entry.data().get("controller") or {}
+        if controller.get("type") == "account" or controller.get("requirement_collection") == "stripe":
+            raise errors.no_platform_controls()
+
+    # Lists
+
+    def _list(self, call: Call, target: Target, home: str, parent: str | None) -> bytes:
+        given = forms.grouped(call.request.query)
+        known = {f.param for f in target.filters} | PAGING
+        if unknown := [name for name in given if name not in known]:
+            raise errors.unknown_parameters(unknown)
+        tables = [self.world.table(row.name, home) for row in self._chosen(target, given)]
+        query = self._query(target, given, tables, parent)
+        page = lists.page(tables, query)
+        bodies = self._expanded(given, home, page.entries)
+        more = b"true" if page.has_more else b"false"
+        url = orjson.dumps(call.request.path)
+        return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (b",".join(bodies), more, url)
+
+    def _query(
+        self, target: Target, given: Mapping[str, Given], tables: Sequence[Table], parent: str | None
+    ) -> lists.Query:
+        limit = _limit(given)
+        if "starting_after" in given and "ending_before" in given:
+            raise StripeError(
+                400, "You can only specify one of these parameters: starting_after, ending_before."
+            )
+        low, high = bounds("created", given["created"]) if "created" in given else (None, None)
+        if target.kinds[0].name == "event":
+            low = max(low or 0, self.world.oldest_event())
+        asked = Asked(frozenset(given), self.world.bare_prices)
+        tests: list[tuple[int, Match]] = []
+        for f in target.filters:
+            if f.required and f.param not in given:
+                raise errors.missing_parameter(f.param)
+            if f.param in ("created", "object"):
+                continue
+            test = f.parse(f.param, given[f.param]) if f.param in given else f.unasked and f.unasked(asked)
+            if test:
+                tests.append((target.kinds[0].reads.index(f.read), test))
+        return lists.Query(
+            tests=tuple(tests),
+            parent=parent,
+            low=low,
+            high=high,
+            after=self._cursor("starting_after", given, tables),
+            before=self._cursor("ending_before", given, tables),
+            limit=limit,
+        )
+
+    def _chosen(self, target: Target, given: Mapping[str, Given]) -> Sequence[Kind]:
+        """The kinds that a list of several shows: all, or those of the `object` asked for."""
+        if len(target.kinds) == 1 or "object" not in given:
+            return target.kinds
+        value = single("object", given["object"])
+        return [row for row in target.kinds if row.object_name == value]
+
+    def _cursor(
+        self, param: str, given: Mapping[str, Given], tables: Sequence[Table]
+    ) -> tuple[int, int] | None:
+        if param not in given:
+            return None
+        id = single(param, given[param])
+        for table in tables:
+            entry = table.by_id.get(id)
+            if entry is None:
+                continue
+            if table.kind.name == "event" and entry.key[0] < self.world.oldest_event():
+                raise errors.aged_out(id, param)
+            return entry.key
+        name = tables[0].kind.object_name if tables else "object"
+        raise errors.missing(name, id, param, status=400)
+
+    def _expanded(self, given: Mapping[str, Given], home: str, entries: Sequence[Entry]) -> list[bytes]:
+        if "expand" not in given:
+            return [entry.body for entry in entries]
+        paths = array("expand", given["expand"])
+        for path in paths:
+            if not path.startswith("data."):
+                raise errors.not_expandable(path)
+        return [
+            orjson.dumps(self._expand(entry.data(), [path.removeprefix("data.") for path in paths], home))
+            for entry in entries
+        ]
+
+    def _expand(self, data: Json, paths: Sequence[str], home: str) -> Json:
+        for path in paths:
+            *way, last = path.split(".")
+            place: Any = data
+            for part in way:
+                place = place.get(part) if isinstance(place, dict) else None
+            if not isinstance(place, dict) or data.get("object") == "event" or last not in place:
+                raise errors.not_expandable(path)
+            if isinstance(place[last], str):
+                place[last] = self._pointed(place[last], path, home)
+        return data
+
+    def _pointed(self, id: str, path: str, home: str) -> Json:
+        """The object that an id names."""
+        for kind in KINDS:
+            entry = self.world.table(kind, home).by_id.get(id)
+            if entry is not None:
+                return entry.data()
+        raise errors.not_expandable(path)
+
+    # Single objects
+
+    def _entry(self, target: Target, home: str, parent: str | None, id: str) -> tuple[Kind, Entry] | None:
+        for row in target.kinds:
+            entry = self.world.table(row.name, home).by_id.get(id)
+            if entry is None or (parent is not None and entry.parent != parent):
+                continue
+            if row.name == "event" and entry.key[0] < self.world.oldest_event():
+                continue
+            return row, entry
+        return None
+
+    def _item(self, call: Call, target: Target, op: str, home: str, parent: str | None, id: str) -> bytes:
+        found = self._entry(target, home, parent, id)
+        if found is None:
+            first = target.kinds[0]
+            stub = self.world.table(first.name, home).stubs.get(id)
+            if stub is not None and op == "R":
+                return stub
+            if first.name == "account":
+                raise errors.no_access(call.key.secret, id)
+            raise errors.missing(first.object_name, id, "id")
+        row, entry = found
+        if op == "R":
+            return self._read(call, entry, home)
+        if op == "D":
+            return orjson.dumps(self.world.delete(row.name, id, home))
+        changes = self._form(call, row, entry.data()) | dict(target.action or {})
+        return orjson.dumps(self.world.update(row.name, id, home, **changes))
+
+    def _read(self, call: Call, entry: Entry, home: str) -> bytes:
+        given = forms.grouped(call.request.query)
+        if unknown := [name for name in given if name != "expand"]:
+            raise errors.unknown_parameters(unknown)
+        if "expand" not in given:
+            return entry.body
+        return orjson.dumps(self._expand(entry.data(), array("expand", given["expand"]), home))
+
+    def _create(self, call: Call, row: Kind, home: str, parent: str | None) -> bytes:
+        fields = self._form(call, row, dict(row.fields))
+        link = row.parent
+        if link and parent is not None:
+            fields[link.field] = parent
+        for name in row.needs:
+            if name not in fields:
+                raise errors.missing_parameter(name)
+        named = fields.get(link.field) if link and link.kind != "account" else None
+        if link and named is not None and named not in self.world.table(link.kind, home).by_id:
+            raise errors.missing(link.kind, str(named), link.field, status=400)
+        return orjson.dumps(self.world.create(row.name, home, **fields))
+
+    def _form(self, call: Call, row: Kind, example: Json) -> Json:
+        fields = forms.nested(call.request.form)
+        fields.pop("expand", None)
+        allowed = row.fields.keys() | set(row.needs) | ({row.parent.field} if row.parent else set())
+        if "C" in row.ops:
+            allowed.add("id")
+        if unknown := [name for name in fields if name not in allowed]:
+            raise errors.unknown_parameters(unknown)
+        return {name: forms.typed(value, example.get(name), name) for name, value in fields.items()}
+
+
+def _op(method: str, target: Target) -> str:
+    ops = {"GET": "R", "POST": "U", "DELETE": "D"} if target.item else {"GET": "L", "POST": "C"}
+    return ops.get(method, "-")
+
+
+def _limit(given: Mapping[str, Given]) -> int:
+    if "limit" not in given:
+        return 10
+    limit = integer("limit", single("limit", given["limit"], "integer"))
+    if not 1 <= limit <= 100:
+        bound = "greater than or equal to 1" if limit < 1 else "less than or equal to 100"
+        raise StripeError(
+            400, f"This value must be {bound}.", code="parameter_invalid_integer", param="limit"
+        )
+    return limit
+
+
+def _secret(authorization: str) -> str:
+    """The API key of an Authorization header, Bearer or Basic. Raises StripeError if there is none."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    if scheme.lower() == "basic":
+        try:
+            user = base64.b64decode(value, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            user = ""
+        if user:
+            return user
+    raise errors.no_key()

@@ -1,0 +1,429 @@
+"""The state of a local Stripe: accounts, objects and events under one clock, changed by plain method calls.
+
+Deterministic: one seed and the same calls give the same ids and the same objects. No I/O, and not thread
+safe: the server answers from the world in the thread that changes it."""
+
+import heapq
+import itertools
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Any, Literal
+
+import orjson
+
+from sandbox.stripe import lists
+from sandbox.stripe.clock import Clock
+from sandbox.stripe.filters import Json
+from sandbox.stripe.keys import Keys
+from sandbox.stripe.kind import ABSENT, Draft, Events, Kind, Nested, merge, previous
+from sandbox.stripe.kinds import CHILDREN, KINDS
+from sandbox.stripe.kinds.core import RETENTION
+from sandbox.stripe.table import Entry, Table
+from sandbox.stripe.versions import LATEST
+
+PLATFORM = "acct_1SandboxPlatform"
+NESTED = 10
+"""How many children Stripe shows inside their parent."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a change is told: when it happens (Unix seconds), whether by an event, how many seconds later the
+    event shows up, and in which API version it is rendered."""
+
+    at: int
+    event: bool
+    visible_after: float
+    api_version: str
+
+
+class World:
+    """`now` freezes the clock at a Unix time, None lets it run. `bare_prices` is what /v1/prices answers with
+    when it is not asked for `active`: Stripe's documentation says active prices, observation says both.
+
+    Every change takes these options beside the object's fields:
+    `account`: whose object it is, by default the platform's (children of an account: that account's);
+    `event=False`: it makes no event;
+    `visible_after`: the seconds on the world's clock after which its events can be read;
+    `api_version`: the version that its events are rendered in;
+    `at`: the Unix time at which it happens, by default now (or, for a new object, its `created` if given).
+
+    Raises KeyError for a kind, an account or an object that does not exist.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        now: int | None = None,
+        *,
+        api_version: str = LATEST,
+        bare_prices: Literal["active", "both"] = "active",
+        livemode: bool = False,
+        platform: str = PLATFORM,
+    ) -> None:
+        self.rng = Random(seed)
+        self.clock = Clock(now)
+        self.api_version = api_version
+        self.bare_prices = bare_prices
+        self.livemode = livemode
+        self.platform = platform
+        self.keys = Keys(platform, livemode, frozenset(row.readable_with for row in KINDS.values()))
+        self._sequence = itertools.count()
+        self._tables: dict[str, dict[str, Table]] = {platform: {}}
+        self._late: list[tuple[float, int, Table, Entry]] = []
+        self.create(
+            "account",
+            id=platform,
+            event=False,
+            listed=False,
+            created=ABSENT,
+            controller={"type": "account"},
+            type="standard",
+        )
+
+    @property
+    def key(self) -> str:
+        """A secret key of the platform that may do everything."""
+        return self.keys.default
+
+    def restrict(self, permissions: Iterable[str]) -> str:
+        """A restricted key that can read these resources only (`price`, `customer`, ...: see
+        `Kind.readable_with`)."""
+        return self.keys.restrict(permissions)
+
+    @property
+    def accounts(self) -> list[str]:
+        """The ids of all accounts, the platform's first."""
+        return list(self._tables)
+
+    def connect(self, **fields: Any) -> Json:
+        """A new connected account."""
+        return self.create("account", event=False, **fields)
+
+    # What there is
+
+    def table(self, kind: str, account: str | None = None) -> Table:
+        """The objects of a kind in an account. Events that are due by now are in it."""
+        if kind == "event":
+            self._settle()
+        tables = self._tables[account or self.platform]
+        if kind not in tables:
+            tables[kind] = Table(KINDS[kind])
+        return tables[kind]
+
+    def get(self, kind: str, id: str, account: str | None = None) -> Json:
+        """The object as it is now. Raises KeyError if it does not exist (any more)."""
+        return self.table(kind, self._home(KINDS[kind], account)).by_id[id].data()
+
+    def list_all(self, kind: str, account: str | None = None) -> list[Json]:
+        """Every object that exists, newest first, whether a list would show it or not (archived, canceled,
+        inline)."""
+        entries = self.table(kind, self._home(KINDS[kind], account)).by_id.values()
+        return [entry.data() for entry in sorted(entries, key=lambda entry: entry.key, reverse=True)]
+
+    def events(self, account: str | None = None) -> list[Json]:
+        """Every event that was made, newest first: those not visible yet and those aged out, too."""
+        made = list(self.table("event", account).by_id.values())
+        made += [entry for _, _, table, entry in self._late if table is self.table("event", account)]
+        return [entry.data() for entry in sorted(made, key=lambda entry: entry.key, reverse=True)]
+
+    def oldest_event(self) -> int:
+        """The creation time before which events are gone."""
+        return self.clock.now() - RETENTION
+
+    # Changes
+
+    def create(
+        self,
+        kind: str,
+        /,
+        account: str | None = None,
+        *,
+        id: str | None = None,
+        event: bool = True,
+        listed: bool = True,
+        visible_after: float = 0,
+        api_version: str | None = None,
+        at: int | None = None,
+        **fields: Any,
+    ) -> Json:
+        """Make an object: the kind's template with `fields` merged over it. A nested list's name with a
+        number makes that many children with it (`lines=25`). `listed=False` makes it one that no list ever
+        shows, such as an inline price. Raises ValueError if the id is taken."""
+        row = KINDS[kind]
+        stamp = fields.get(row.created)
+        at = at if at is not None else stamp if isinstance(stamp, int) else self.clock.now()
+        change = self._change(event, visible_after, api_version, at)
+        new_id = id or row.new_id(self.rng)
+        home, parent = self._place(row, account, fields)
+        table = self.table(kind, home)
+        if new_id in table.by_id:
+            raise ValueError(f"{kind} {new_id} exists already")
+        counts = {
+            n: fields.pop(n.field, n.made) for n in row.nested if isinstance(fields.get(n.field, 0), int)
+        }
+        teller = new_id if kind == "account" else home
+        data = self._build(row, new_id, home, teller, at, fields)
+        if kind == "account":
+            self._tables.setdefault(new_id, {})
+        key = (_created(row, data, at), next(self._sequence))
+        self._write(table, data, key, parent, listed)
+        for nested, count in counts.items():
+            for _ in range(count):
+                self._adopt(KINDS[nested.kinds[0]], teller, new_id, at)
+        if counts:
+            data = table.by_id[new_id].data()
+        types = [row.events.created.format_map(data)] if row.events.created else []
+        self._tell(teller, types, data, None, change)
+        self._tell_parent(row, home, parent, None, data, change)
+        return data
+
+    def update(
+        self,
+        kind: str,
+        id: str,
+        /,
+        account: str | None = None,
+        *,
+        event: bool = True,
+        visible_after: float = 0,
+        api_version: str | None = None,
+        at: int | None = None,
+        **changes: Any,
+    ) -> Json:
+        """Merge `changes` into an object. If nothing differs, nothing happens."""
+        row = KINDS[kind]
+        home = self._home(row, account)
+        entry = self.table(kind, home).by_id[id]
+        change = self._change(event, visible_after, api_version, at)
+        old = entry.data()
+        new: Json = {k: v for k, v in merge(old, changes).items() if v is not ABSENT}
+        if new == old:
+            return old
+        if row.derive:
+            row.derive(new, change.at)
+        link = row.parent
+        parent = new.get(link.field) if link and link.named else entry.parent
+        key = (_created(row, new, entry.key[0]), entry.key[1])
+        self._write(self.table(kind, home), new, key, parent, entry.listed)
+        self._tell(id if kind == "account" else home, row.events.of_update(old, new), new, old, change)
+        for parent_id in dict.fromkeys((entry.parent, parent)):
+            self._tell_parent(row, home, parent_id, old, new, change)
+        return new
+
+    def archive(self, kind: str, id: str, /, account: str | None = None, **options: Any) -> Json:
+        """Set `active` to false. Raises ValueError for a kind that has no such field."""
+        if "active" not in KINDS[kind].fields:
+            raise ValueError(f"a {kind} cannot be archived: it has no `active`")
+        return self.update(kind, id, account, active=False, **options)
+
+    def delete(
+        self,
+        kind: str,
+        id: str,
+        /,
+        account: str | None = None,
+        *,
+        event: bool = True,
+        visible_after: float = 0,
+        api_version: str | None = None,
+        at: int | None = None,
+    ) -> Json:
+        """Remove an object and its children, each with its own event, and return Stripe's stub of it. A kind
+        that is canceled instead (subscriptions) stays, and is returned whole."""
+        row = KINDS[kind]
+        home = self._home(row, account)
+        options: Json = {"event": event, "visible_after": visible_after, "api_version": api_version, "at": at}
+        if row.cancels is not None:
+            now = self.clock.now()
+            options |= {name: now if value == "now" else value for name, value in row.cancels.items()}
+            return self.update(kind, id, home, **options)
+        table = self.table(kind, home)
+        entry = table.by_id[id]
+        teller = id if kind == "account" else home
+        for child in CHILDREN[kind]:
+            for one in list(self.table(child.name, teller).children.get(id, ())):
+                self.delete(child.name, one.id, teller, **options)
+        table.remove(id)
+        change = self._change(event, visible_after, api_version, at)
+        stub: Json = {"id": id, "object": row.object_name, "deleted": True}
+        if row.stub:
+            table.stubs[id] = orjson.dumps(stub)
+        data = entry.data()
+        types = [row.events.deleted.format_map(data)] if row.events.deleted else []
+        self._tell(teller, types, data, None, change)
+        self._tell_parent(row, home, entry.parent, data, None, change)
+        return stub
+
+    def random_change(self, rng: Random, kinds: Collection[str] | None = None) -> str:
+        """Make one valid change somewhere, chosen by `rng`, and say what was changed. Updates and deletions
+        are only such that Stripe tells by an event, so that a reader can know of them."""
+        account = rng.choice(self.accounts)
+        row = KINDS[rng.choice(sorted(kinds or KINDS.keys() - {"account", "event"}))]
+        entries = list(self.table(row.name, account).by_id.values())
+        deed = rng.choices(("create", "update", "delete"), (4, 5, 1))[0]
+        entry = rng.choice(entries) if entries else None
+        if entry and deed == "update" and (edits := row.edits(entry.data(), rng)):
+            changes = rng.choice(edits)
+            self.update(row.name, entry.id, account, **changes)
+            return f"update {row.name} {entry.id} of {account}: {changes}"
+        if entry and deed == "delete" and (row.events.deleted or row.cancels):
+            self.delete(row.name, entry.id, account)
+            return f"delete {row.name} {entry.id} of {account}"
+        return f"create {row.name} {self.create(row.name, account)['id']} of {account}"
+
+    # How it is kept
+
+    def _change(self, event: bool, visible_after: float, api_version: str | None, at: int | None) -> Change:
+        return Change(
+            self.clock.now() if at is None else at, event, visible_after, api_version or self.api_version
+        )
+
+    def _home(self, row: Kind, account: str | None) -> str:
+        """Whose tables hold the objects: accounts themselves are the platform's."""
+        return self.platform if row.name == "account" else account or self.platform
+
+    def _place(self, row: Kind, account: str | None, fields: Json) -> tuple[str, str | None]:
+        """Where a new object goes: whose tables, under which parent. Takes a parent that is not a field of
+        the object out of `fields`, and puts in one that is missing."""
+        link = row.parent
+        if link is None:
+            return self._home(row, account), None
+        if link.kind == "account":
+            home = fields.setdefault("account", account or self.platform)
+            if home not in self._tables:
+                raise KeyError(home)
+            return home, home
+        home = account or self.platform
+        parent = fields.get(link.field) or self._find(link.kind, home)
+        if parent not in self.table(link.kind, home).by_id:
+            raise KeyError(parent)
+        if link.named:
+            fields[link.field] = parent
+        else:
+            fields.pop(link.field, None)
+        return home, parent
+
+    def _adopt(self, row: Kind, account: str, parent: str, at: int) -> None:
+        """Make a child along with its parent, without a word."""
+        fields: Json = {row.parent.field: parent} if row.parent else {}
+        self.create(row.name, account, event=False, at=at, **fields)
+
+    def _build(self, row: Kind, id: str, home: str, teller: str, at: int, fields: Json) -> Json:
+        given = {"id": id, "object": fields.pop("object", row.object_name)} | fields
+        draft = Draft(
+            id=id,
+            now=at,
+            account=teller,
+            livemode=self.livemode,
+            rng=self.rng,
+            built=given,
+            find=lambda kind: self._find(kind, home),
+            show=lambda kind, id: self.get(kind, id, home),
+        )
+        data = row.build(draft)
+        if row.derive:
+            row.derive(data, at)
+        return data
+
+    def _find(self, kind: str, account: str) -> str:
+        """An object to point to: the newest, or a new one."""
+        if kind == "account":
+            return account
+        table = self.table(kind, account)
+        newest = table.order[-1].id if table.order else None
+        return newest or str(self.create(kind, account)["id"])
+
+    def _write(
+        self, table: Table, data: Json, key: tuple[int, int], parent: str | None, listed: bool
+    ) -> Entry:
+        facets = tuple(read(data) for read in table.kind.reads)
+        entry = Entry(str(data["id"]), key, orjson.dumps(data), facets, parent, listed)
+        table.put(entry)
+        return entry
+
+    def _tell(self, account: str, types: list[str], data: Json, old: Json | None, change: Change) -> None:
+        """Make the events of a change, one for each type, with `data` as their object."""
+        if not change.event:
+            return
+        table = self.table("event", account)
+        for type in types:
+            content: Json = {"object": data}
+            if old is not None:
+                content["previous_attributes"] = previous(old, data)
+            event = {
+                "id": table.kind.new_id(self.rng),
+                "object": "event",
+                "api_version": change.api_version,
+                "created": change.at,
+                "data": content,
+                "livemode": self.livemode,
+                "pending_webhooks": 0,
+                "request": {"id": None, "idempotency_key": None},
+                "type": type,
+            }
+            facets = tuple(read(event) for read in table.kind.reads)
+            key = (change.at, next(self._sequence))
+            entry = Entry(str(event["id"]), key, orjson.dumps(event), facets, None, True)
+            if change.visible_after > 0:
+                heapq.heappush(self._late, (change.at + change.visible_after, key[1], table, entry))
+            else:
+                table.put(entry)
+
+    def _settle(self) -> None:
+        while self._late and self._late[0][0] <= self.clock.time():
+            _, _, table, entry = heapq.heappop(self._late)
+            table.put(entry)
+
+    def _tell_parent(
+        self, row: Kind, home: str, parent: str | None, old: Json | None, new: Json | None, change: Change
+    ) -> None:
+        """Bring a parent up to date after a change of its child, and make the parent's events of it."""
+        link = row.parent
+        if link is None or parent is None:
+            return
+        table = self.table(link.kind, self._home(KINDS[link.kind], home))
+        entry = table.by_id.get(parent)
+        if entry is None:
+            return
+        before = entry.data()
+        after = dict(before)
+        for nested in table.kind.nested:
+            if row.name in nested.kinds:
+                self._nest(nested, after, home, old, new)
+        if table.kind.derive and after != before:
+            table.kind.derive(after, change.at)
+        if after != before:
+            self._write(table, after, entry.key, entry.parent, entry.listed)
+        self._tell(home, _types(link.tells, old, new), after, before, change)
+
+    def _nest(self, nested: Nested, data: Json, home: str, old: Json | None, new: Json | None) -> None:
+        """Set a parent's fields that come from its children, after one child went from `old` to `new`."""
+        for total, amount in nested.totals:
+            data[total] = data[total] + (new or {}).get(amount, 0) - (old or {}).get(amount, 0)
+        if nested.shown:
+            tables = [self.table(kind, home) for kind in nested.kinds]
+            query = lists.Query(parent=str(data["id"]), limit=NESTED)
+            shown = lists.page(tables, query)
+            data[nested.field] = {
+                "object": "list",
+                "data": [entry.data() for entry in shown.entries],
+                "has_more": shown.has_more,
+                "url": nested.url.format_map(data),
+            }
+
+
+def _created(row: Kind, data: Json, otherwise: int) -> int:
+    """Where a list sorts an object that may not tell its creation time."""
+    created = data.get(row.created) if row.created else None
+    return created if isinstance(created, int) else otherwise
+
+
+def _types(events: Events, old: Json | None, new: Json | None) -> list[str]:
+    """The event types of a change, whichever of the three it is."""
+    if old is None:
+        return [events.created.format_map(new or {})] if events.created else []
+    if new is None:
+        return [events.deleted.format_map(old)] if events.deleted else []
+    return events.of_update(old, new)
