@@ -1,0 +1,18 @@
+"""A local runtime for Flow captures: what `flowctl preview` and `flowctl raw` do, without flowctl.
+
+The rooms, each importing only from those below it:
+
+    cli                            commands and flags, as flowctl has them
+    preview    discover    spec    one command each
+    progress                       what a person at a terminal sees meanwhile
+    session                        a capture: its processes, its transactions, its state
+    transaction                    what a session commits at once: documents combined by key, state updates
+    connector                      a connector's process, and the lines that go in and come out
+    catalog                        flow.yaml files
+    document  state  logs  duration  errors    pure helpers
+
+Tests drive a capture without the command line: see `sandbox.flow.session.Capture`.
+
+It runs one capture of `endpoint: local`, keeps a transaction in memory, and knows of JSON Schema what draft
+2020-12 says: `format` is not asserted. Materializations, derivations and tests of a catalog are flowctl's.
+"""

@@ -1,0 +1,177 @@
+"""The commands of flowctl that a developer of captures needs, with its flags: `preview` and `raw`.
+
+Errors are one line, `Error: ...`, with exit status 1. An interrupted command kills its connector and exits
+with 128 plus the signal's number.
+"""
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import orjson
+
+from sandbox.flow.catalog import Catalog, load_catalog
+from sandbox.flow.discover import raw_lines, write_specifications
+from sandbox.flow.duration import parse_duration
+from sandbox.flow.errors import FlowError
+from sandbox.flow.preview import Preview
+from sandbox.flow.progress import Progress
+from sandbox.flow.session import Capture
+from sandbox.flow.spec import spec_line
+
+T = TypeVar("T")
+
+_QUIET = "warn"
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Counts(click.ParamType[tuple[int, ...]]):
+    name = "counts"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        try:
+            return tuple(int(count) for count in value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers, as in 2,3", param, ctx)
+
+
+class _JsonObject(click.ParamType[dict[str, Any]]):
+    name = "json"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
+        try:
+            parsed = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            self.fail(f"is not JSON: {error}", param, ctx)
+        if not isinstance(parsed, dict):
+            self.fail("is not a JSON object", param, ctx)
+        return parsed
+
+
+_source = click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="FILE",
+    help="Flow specification file that has the capture.",
+)
+
+
+@click.command()
+@_source
+@click.option("--name", help="The capture, if there are several.")
+@click.option(
+    "--sessions", type=_Counts(), default="-1", metavar="N,..", help="Transactions of each session."
+)
+@click.option("--delay", type=_Duration(), default="0s", help="How long to gather a transaction, as in 10s.")
+@click.option("--timeout", type=_Duration(), help="End when the connector was silent for so long, as in 30s.")
+@click.option(
+    "--initial-state", type=_JsonObject(), default="{}", help="State that the first session opens with."
+)
+@click.option("--output-state", is_flag=True, help="Print the changes of the connector's state.")
+@click.option("--output-apply", is_flag=True, help="Print what the connector did to apply the capture.")
+@click.option("--log-json", is_flag=True, help="Write the connector's log as JSON lines.")
+def preview(
+    source: Path, name: str | None, initial_state: dict[str, Any], log_json: bool, **options: Any
+) -> None:
+    """Run a capture and print the documents of each transaction.
+
+    It goes on until the last session has its transactions, or for ever. The connector's warnings and errors
+    are
+    shown on stderr; LOG_LEVEL=info shows more."""
+    with _errors():
+        catalog = load_catalog(source)
+        progress = Progress(level=_log_level(catalog, name), as_json=log_json)
+        capture = Capture(catalog, name, state=initial_state, on_log=progress.log)
+        with progress:
+            _run(Preview(**options).run(capture, _write, progress))
+
+
+@click.group()
+def raw() -> None:
+    """Ask a connector itself."""
+
+
+@raw.command()
+@_source
+@click.option("--capture", "name", help="The capture, if there are several.")
+@click.option("--emit-raw", is_flag=True, help="Print the bindings that are found, and write no files.")
+@click.option("--flat", is_flag=True, help="Put new collections into the capture's own file.")
+def discover(source: Path, name: str | None, emit_raw: bool, flat: bool) -> None:
+    """Write the bindings that a connector finds into the specification, and their collections beside it."""
+    with _errors():
+        capture = _capture(source, name)
+        if emit_raw:
+            _write(_run(raw_lines(capture)))
+        else:
+            count = _run(write_specifications(capture, flat=flat))
+            click.echo(f"Wrote {count} specifications under {source}.")
+
+
+@raw.command()
+@_source
+def spec(source: Path) -> None:
+    """Print what a connector says of itself."""
+    with _errors():
+        _write(_run(spec_line(_capture(source, None))))
+
+
+def _capture(source: Path, name: str | None) -> Capture:
+    catalog = load_catalog(source)
+    return Capture(catalog, name, on_log=Progress(level=_log_level(catalog, name)).log)
+
+
+def _log_level(catalog: Catalog, name: str | None) -> str:
+    """The least level to show: what was asked for, or what a user should see when nothing was."""
+    shards = catalog.captures[catalog.capture_name(name)].shards
+    return os.environ.get("LOG_LEVEL") or shards.log_level or _QUIET
+
+
+def _write(lines: bytes) -> None:
+    click.echo(lines, nl=False)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except FlowError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    """Runs `main`, which SIGINT and SIGTERM cancel."""
+    received: list[signal.Signals] = []
+
+    async def interruptible() -> T:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None
+
+        def stop(number: signal.Signals) -> None:
+            received.append(number)
+            task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, number)
+        return await main
+
+    try:
+        return asyncio.run(interruptible())
+    except asyncio.CancelledError:
+        raise SystemExit(128 + received[0]) from None

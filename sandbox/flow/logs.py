@@ -1,0 +1,53 @@
+"""A connector's log: one JSON object a line, `{"level","msg","fields"}`.
+
+A line that is something else (an interpreter's traceback, say) is a warning whose message is the line itself.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+LEVELS = ("trace", "debug", "info", "warn", "error")
+_ALIASES = {"warning": "warn", "critical": "error", "fatal": "error"}
+_PLACES = ("file", "source", "traceback")  # where in its code the connector was: of use to its author only
+
+
+@dataclass(frozen=True)
+class Log:
+    level: str
+    """One of LEVELS."""
+    message: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    def at_least(self, level: str) -> bool:
+        return LEVELS.index(self.level) >= LEVELS.index(normal_level(level))
+
+    def as_json(self) -> str:
+        return orjson.dumps({"level": self.level, "msg": self.message, "fields": self.fields}).decode()
+
+    def as_text(self) -> str:
+        """The line for a person: level, message, and the fields that say something about the data."""
+        told = (f" {k}={orjson.dumps(v).decode()}" for k, v in self.fields.items() if k not in _PLACES)
+        return f"{self.level.upper():5} {self.message}{''.join(told)}"
+
+
+def normal_level(name: str) -> str:
+    """One of LEVELS for any usual spelling of a level; `info` for a name that is none."""
+    level = name.lower()
+    level = _ALIASES.get(level, level)
+    return level if level in LEVELS else "info"
+
+
+def parse_log(line: bytes) -> Log:
+    text = line.decode(errors="replace").rstrip()
+    try:
+        entry = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return Log("warn", text)
+    match entry:
+        case {"level": str(level), "msg": str(message)}:
+            fields = entry.get("fields")
+            return Log(normal_level(level), message.rstrip(), fields if isinstance(fields, dict) else {})
+        case _:
+            return Log("warn", text)

@@ -1,0 +1,64 @@
+"""A connector's state: how it is keyed, and how the updates of checkpoints change it.
+
+An update is an RFC 7396 merge patch, or a replacement. Patches are applied one after the other, never
+combined and then applied: two patches do not always have a third that does what both do (delete an object,
+then set one member of it). Only what is shown of a transaction is combined, and it falls back to a
+replacement where that is so.
+"""
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import json_merge_patch
+
+
+@dataclass(frozen=True)
+class StateUpdate:
+    updated: Any
+    merge_patch: bool = True
+
+    def apply(self, state: Any) -> Any:
+        """`state` after this update. May change `state` itself, and shares nothing with the update."""
+        updated = copy.deepcopy(self.updated)
+        return json_merge_patch.merge(state, updated) if self.merge_patch else updated
+
+
+class _NotAPatchError(Exception):
+    """Two patches that no single patch stands for."""
+
+
+def combined(updates: Sequence[StateUpdate], state: Any) -> StateUpdate | None:
+    """One update that stands for `updates`, which lead to `state`; None when there are none."""
+    if not updates:
+        return None
+    merge_patch, updated = updates[0].merge_patch, updates[0].updated
+    for update in updates[1:]:
+        if not update.merge_patch:
+            merge_patch, updated = False, update.updated
+        elif not merge_patch:
+            updated = StateUpdate(update.updated).apply(copy.deepcopy(updated))
+        else:
+            try:
+                updated = _composed(updated, update.updated)
+            except _NotAPatchError:
+                return StateUpdate(copy.deepcopy(state), merge_patch=False)
+    return StateUpdate(updated, merge_patch)
+
+
+def _composed(first: Any, second: Any) -> Any:
+    """The merge patch that does what `first` and then `second` do. Unlike applying, it keeps nulls."""
+    if not isinstance(second, dict):
+        return second
+    if not isinstance(first, dict):
+        raise _NotAPatchError
+    return {**first, **{k: _composed(first[k], v) if k in first else v for k, v in second.items()}}
+
+
+def state_key(resource_path: Iterable[str], backfill: int = 0) -> str:
+    """The name of a binding's state: its resource path, and the count of backfills that were asked for."""
+    # `quote` leaves the tilde alone, whatever is asked of it.
+    path = "/".join(quote(part, safe="-_+.=").replace("~", "%7E") for part in resource_path)
+    return f"{path}.v{backfill}" if backfill else path
