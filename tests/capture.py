@@ -1,0 +1,199 @@
+"""A capture in this process: the real connector over its real protocol, against a sandbox over HTTP.
+
+Only the pipe is ours: requests are handed to the connector, and what it writes counts as Flow counts it.
+Documents are taken once a checkpoint follows them, state is merge-patched, and what no checkpoint covers when
+a session is killed is gone.
+"""
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+
+import json_merge_patch
+import orjson
+from estuary_cdk.capture import _emit
+from estuary_cdk.logger import FlowLogger
+
+from sandbox.stripe import StripeServer
+from source_stripe_native.__main__ import Connector, StripeRequest
+
+Json = dict[str, Any]
+NAME = "acmeCo/source-stripe-native"
+
+
+class _Pipe(io.RawIOBase):
+    """The connector's stdout: calls `take` with each line."""
+
+    def __init__(self, take: Callable[[Json], None]) -> None:
+        self._take = take
+        self._rest = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
+        for line in lines:
+            self._take(orjson.loads(line))
+        return len(data)
+
+
+@dataclass
+class Capture:
+    """One capture task and all that Flow remembers of it. `documents` are (stream, document), in order."""
+
+    server: StripeServer
+    streams: list[str] = field(default_factory=lambda: ["Prices"])
+    connected: bool = False
+    key: str | None = None
+    interval: str = "PT1S"
+    schedule: str = ""
+    config: Json = field(default_factory=dict)
+    state: Json = field(default_factory=dict)
+    documents: list[tuple[str, Json]] = field(default_factory=list)
+    checkpoints: int = 0
+
+    @property
+    def endpoint_config(self) -> Json:
+        return {
+            "credentials": {"access_token": self.key or self.server.world.key},
+            "start_date": "2020-01-01T00:00:00Z",
+            "capture_connected_accounts": self.connected,
+        } | self.config
+
+    def binding(self, stream: str) -> Json:
+        return {
+            "resourceConfig": {"name": stream, "interval": self.interval, "schedule": self.schedule},
+            "resourcePath": [stream],
+            "stateKey": stream,
+            "collection": {"name": f"acmeCo/{stream}", "key": ["/id"], "writeSchema": {}},
+        }
+
+    async def ask(self, verb: str, request: Json) -> Json:
+        """The response to a unary request. Raises SystemExit, as the process would exit."""
+        answers: list[Json] = []
+        await self._serve({verb: request}, answers.append, asyncio.Event())
+        (answer,) = answers
+        return dict(answer[{"discover": "discovered", "validate": "validated"}.get(verb, verb)])
+
+    async def discover(self) -> list[Json]:
+        found = await self.ask("discover", {"connectorType": "LOCAL", "config": self.endpoint_config})
+        return list(found["bindings"])
+
+    async def validate(self, last: Json | None = None, backfill: int = 0) -> Json:
+        bindings = [{**self.binding(each), "backfill": backfill} for each in self.streams]
+        return await self.ask(
+            "validate",
+            {
+                "name": NAME,
+                "connectorType": "LOCAL",
+                "config": self.endpoint_config,
+                "bindings": bindings,
+                "lastCapture": last,
+            },
+        )
+
+    async def session(
+        self, until: Callable[[], bool] = lambda: False, *, checkpoints: int | None = None, seconds: float = 20
+    ) -> None:
+        """Runs the connector until `until` holds at a checkpoint, or for so many `checkpoints`, and kills it
+        there; or until it exits by itself. Raises SystemExit where it exits with an error, and TimeoutError
+        after `seconds`."""
+        pending: list[tuple[str, Json]] = []
+        enough = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        made, killed = 0, False
+
+        def take(response: Json) -> None:
+            nonlocal made, killed
+            if killed:
+                return
+            if captured := response.get("captured"):
+                pending.append((self.streams[captured["binding"]], captured["doc"]))
+            elif checkpoint := response.get("checkpoint"):
+                self.documents.extend(pending)
+                pending.clear()
+                self.state = json_merge_patch.merge(self.state, checkpoint["state"]["updated"])
+                made += 1
+                self.checkpoints += 1
+                if until() or made == checkpoints:
+                    # This is the thread that writes: the loop hears of it a little later.
+                    killed = True
+                    loop.call_soon_threadsafe(enough.set)
+
+        request = {
+            "capture": {
+                "name": NAME,
+                "connectorType": "LOCAL",
+                "config": self.endpoint_config,
+                "intervalSeconds": 300,
+                "bindings": [self.binding(each) for each in self.streams],
+            },
+            "version": "test",
+            "range": {},
+            "state": self.state,
+        }
+        if checkpoints == 0:
+            return
+        async with asyncio.timeout(seconds):
+            await self._serve({"open": request}, take, enough)
+
+    async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
+        # The CDK's lock on stdout is one for the process, which has a single event loop where it is not a test.
+        _emit._emit_lock = asyncio.Lock()
+        connector = Connector()
+        connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)  # type: ignore[assignment]  # a BinaryIO
+        logging.setLoggerClass(FlowLogger)
+        log = cast(FlowLogger, logging.getLogger("flow"))
+        log.setLevel(logging.INFO)
+        unary = "open" not in request
+
+        async def requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:
+            yield cls.model_validate_json(orjson.dumps(request))
+            if not unary:
+                await asyncio.Event().wait()
+
+        serving = asyncio.create_task(connector.serve(log, requests))
+        killed = asyncio.create_task(enough.wait())
+        try:
+            await asyncio.wait([serving, killed], return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+        finally:
+            for each in (serving, killed):
+                each.cancel()
+            await asyncio.wait([serving, killed])
+
+    # What came of it
+
+    def last(self, stream: str = "Prices") -> dict[str, Json]:
+        """The last document of each id, deleted ones left out, as a table in the user's warehouse would be."""
+        table: dict[str, Json] = {}
+        for name, document in self.documents:
+            if name == stream:
+                table[document["id"]] = document
+        return {key: each for key, each in table.items() if each["_meta"]["op"] != "d"}
+
+    def binding_state(self, stream: str = "Prices") -> Json:
+        return dict(self.state.get("bindingStateV1", {}).get(stream, {}))
+
+    def caught_up(self, stream: str = "Prices") -> bool:
+        """Whether the backfill is complete and every cursor as far as the world's clock lets it be."""
+        state = self.binding_state(stream)
+        inc = state.get("inc") or {}
+        cursors = [inc] if "cursor" in inc else list(inc.values())
+        horizon = self.server.world.clock.now() - 60
+        return (
+            bool(cursors)
+            and not state.get("backfill")
+            and all(datetime.fromisoformat(each["cursor"]).timestamp() >= horizon for each in cursors)
+        )
+
+
+def plain(document: Json) -> Json:
+    """A document without what the connector added: what Stripe sent."""
+    return {key: value for key, value in document.items() if key not in ("_meta", "account_id")}

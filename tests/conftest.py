@@ -1,0 +1,28 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sandbox.stripe import StripeServer, World
+from source_stripe_native import http
+
+NOW = 1_780_000_000
+"""When the tests' worlds stand still: 2026-05-28T20:26:40Z."""
+
+
+@pytest.fixture(autouse=True)
+def _no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sandbox has no rate limit to keep to, and a test should not wait for one."""
+    for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST"):
+        monkeypatch.setattr(http, name, 100_000)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(now=NOW)
+
+
+@pytest.fixture
+async def server(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StripeServer]:
+    async with StripeServer(world) as serving:
+        monkeypatch.setenv(http.API_BASE_VARIABLE, serving.url)
+        yield serving

@@ -1,0 +1,328 @@
+"""Prices as a user's warehouse has them: world, what happens to it, what was captured."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from sandbox.stripe import PLATFORM, StripeServer, World
+from tests.capture import Capture, Json, plain
+from tests.conftest import NOW
+
+DAY = 86_400
+
+
+def stock(world: World, active: int, archived: int, account: str | None = None) -> None:
+    """Prices of two days before, several to a second, without events."""
+    for number in range(active + archived):
+        world.create(
+            "price",
+            account,
+            active=number % (active + archived) < active,
+            created=NOW - 2 * DAY + number // 3,
+            event=False,
+        )
+
+
+def prices(world: World, accounts: Iterable[str | None] = (None,)) -> dict[str, Json]:
+    return {each["id"]: each for account in accounts for each in world.list_all("price", account)}
+
+
+def captured(capture: Capture) -> dict[str, Json]:
+    return {key: plain(each) for key, each in capture.last().items()}
+
+
+async def backfill(capture: Capture) -> None:
+    await capture.session(lambda: not capture.binding_state().get("backfill"))
+
+
+def list_requests(server: StripeServer) -> list[dict[str, Any]]:
+    """The queries to /v1/prices but for the probes."""
+    return [each.query for each in server.journal.visits("/v1/prices") if each.query.get("limit") != "1"]
+
+
+@pytest.mark.parametrize("bare_prices", ["active", "both"])
+async def test_every_price_is_backfilled_once_active_and_archived(
+    world: World, server: StripeServer, bare_prices: Any
+) -> None:
+    world.bare_prices = bare_prices
+    stock(world, active=130, archived=120)
+    capture = Capture(server)
+    await backfill(capture)
+    ids = [document["id"] for _, document in capture.documents]
+    assert len(ids) == len(set(ids)) == 250
+    assert captured(capture) == prices(world)
+    assert {document["account_id"] for _, document in capture.documents} == {PLATFORM}
+    assert {document["_meta"]["op"] for _, document in capture.documents} == {"u"}
+
+
+async def test_a_single_account_has_a_backfill_state_for_each_half(
+    world: World, server: StripeServer
+) -> None:
+    stock(world, active=150, archived=150)
+    capture = Capture(server)
+    await capture.session(checkpoints=1)
+    state = capture.binding_state()
+    assert set(state["backfill"]) == {"_active", "_inactive"}
+    assert set(state["inc"]) == {"cursor"}
+    assert state["inc"]["cursor"] == "2026-05-28T20:26:40Z"
+
+
+async def test_connected_accounts_have_a_cursor_each_and_composite_backfill_keys(
+    world: World, server: StripeServer
+) -> None:
+    accounts = [PLATFORM, *(world.connect()["id"] for _ in range(3))]
+    for account in accounts:
+        stock(world, active=4, archived=3, account=account)
+    capture = Capture(server, connected=True)
+    await capture.session(checkpoints=1)
+    state = capture.binding_state()
+    assert set(state["inc"]) == set(accounts)
+    assert set(state["backfill"]) == {f"{each}{half}" for each in accounts for half in ("_active", "_inactive")}
+
+    await backfill(capture)
+    assert captured(capture) == prices(world, accounts)
+    owners = {document["id"]: document["account_id"] for _, document in capture.documents}
+    assert owners == {each["id"]: account for account in accounts for each in world.list_all("price", account)}
+    acting = {each.account for each in server.journal.visits("/v1/prices")}
+    assert acting == set(accounts)
+
+
+async def test_created_updated_and_deleted_prices_arrive_by_events_in_their_newest_version(
+    world: World, server: StripeServer
+) -> None:
+    stock(world, active=3, archived=0)
+    capture = Capture(server)
+    await backfill(capture)
+    before = len(capture.documents)
+
+    world.clock.advance(10)
+    kept, changed, gone = (each["id"] for each in world.list_all("price"))
+    for nickname in ("one", "two", "three"):
+        world.update("price", changed, nickname=nickname)
+        world.clock.advance(10)
+    world.update("price", gone, nickname="soon gone")
+    world.clock.advance(10)
+    world.delete("price", gone)
+    new = world.create("price")["id"]
+    inline = world.create("price", listed=False)["id"]
+    world.clock.advance(120)
+    await capture.session(capture.caught_up)
+
+    ops = {document["id"]: document["_meta"]["op"] for _, document in capture.documents[before:]}
+    assert ops == {changed: "u", gone: "d", new: "c", inline: "c"}
+    assert len(capture.documents) == before + 4
+    assert captured(capture) == prices(world)
+    assert kept in captured(capture)
+
+
+async def test_a_price_archived_or_unarchived_while_its_backfill_runs_has_its_last_state(
+    world: World, server: StripeServer
+) -> None:
+    stock(world, active=220, archived=220)
+    capture = Capture(server)
+    await capture.session(checkpoints=1)
+    for number in range(1, 7):
+        world.clock.advance(7)
+        listed = world.list_all("price")
+        for each in (listed[number * 3], listed[-number * 5]):
+            world.update("price", each["id"], active=not each["active"])
+        assert capture.binding_state()["backfill"]
+        await capture.session(checkpoints=1)
+    world.clock.advance(120)
+    await capture.session(capture.caught_up)
+    assert captured(capture) == prices(world)
+
+
+async def test_changes_within_one_second_leave_the_last_of_them(world: World, server: StripeServer) -> None:
+    stock(world, active=3, archived=0)
+    capture = Capture(server)
+    await backfill(capture)
+    flapping, steady, gone = (each["id"] for each in world.list_all("price"))
+    world.clock.advance(5)
+    for active in (False, True, False):
+        world.update("price", flapping, active=active)
+    world.update("price", steady, nickname="once")
+    world.update("price", gone, nickname="about to go")
+    world.delete("price", gone)
+    world.clock.advance(120)
+    server.journal.clear()
+    await capture.session(capture.caught_up)
+    assert captured(capture) == prices(world)
+    asked = {each.path.rsplit("/", 1)[1] for each in server.journal.visits("/v1/prices/*")}
+    assert asked == {flapping, gone}, "only where the events of one second disagree is the price asked for"
+
+
+async def test_an_event_in_another_api_version_is_only_a_notice(world: World, server: StripeServer) -> None:
+    stock(world, active=2, archived=0)
+    capture = Capture(server)
+    await backfill(capture)
+    changed, gone = (each["id"] for each in world.list_all("price"))
+    world.clock.advance(5)
+    world.update("price", changed, nickname="new", api_version="2022-11-15")
+    world.delete("price", gone, api_version="2022-11-15")
+    world.clock.advance(120)
+    server.journal.clear()
+    await capture.session(capture.caught_up)
+    assert captured(capture) == prices(world)
+    assert [each.path for each in server.journal.visits("/v1/prices/*")] == [f"/v1/prices/{changed}"]
+
+
+async def test_every_price_of_the_start_dates_second_is_captured_and_none_before(
+    world: World, server: StripeServer
+) -> None:
+    start = NOW - DAY
+    for created in (start - 1, start, start, start, start + 1):
+        world.create("price", created=created, event=False)
+    capture = Capture(server, config={"start_date": "2026-05-27T20:26:40.750Z"})
+    await backfill(capture)
+    assert sorted(each["created"] for each in captured(capture).values()) == [start, start, start, start + 1]
+
+
+async def test_every_price_of_the_cutoffs_second_is_captured(world: World, server: StripeServer) -> None:
+    world.create("price", event=False)
+    capture = Capture(server)
+    await capture.session(checkpoints=1)
+    late = world.create("price")["id"]
+    world.clock.advance(120)
+    await capture.session(capture.caught_up)
+    assert captured(capture) == prices(world)
+    assert late in captured(capture)
+
+
+async def test_a_list_goes_on_when_the_price_it_was_to_go_on_after_is_gone(
+    world: World, server: StripeServer
+) -> None:
+    stock(world, active=250, archived=0)
+    capture = Capture(server)
+    await capture.session(lambda: len(capture.documents) == 100)
+    world.clock.advance(5)
+    cursor = capture.documents[-1][1]["id"]
+    world.delete("price", cursor)
+    world.clock.advance(120)
+    server.journal.clear()
+    await capture.session(capture.caught_up)
+    assert captured(capture) == prices(world)
+    assert len(list_requests(server)) == 4, "active: refused, resumed, last page; inactive: one"
+
+
+async def test_a_plain_page_cursor_of_an_older_state_goes_on_where_it_was(
+    world: World, server: StripeServer
+) -> None:
+    stock(world, active=250, archived=0)
+    ids = [each["id"] for each in world.list_all("price")]
+    capture = Capture(server)
+    capture.state = {
+        "bindingStateV1": {
+            "Prices": {
+                "inc": {"cursor": "2026-05-28T20:26:40.123456Z"},
+                "backfill": {"_active": {"cutoff": "2026-05-28T20:26:40.123456Z", "next_page": ids[149]}},
+                "last_initialized": "2026-05-28T20:26:40.123456Z",
+            }
+        }
+    }
+    await backfill(capture)
+    assert [document["id"] for _, document in capture.documents] == ids[150:]
+
+
+async def test_a_finished_half_never_runs_again(world: World, server: StripeServer) -> None:
+    stock(world, active=250, archived=5)
+    capture = Capture(server)
+    await capture.session(lambda: "_inactive" not in capture.binding_state().get("backfill", {"_inactive": 1}))
+    assert "_active" in capture.binding_state()["backfill"]
+    server.journal.clear()
+    await backfill(capture)
+    assert {each["active"] for each in list_requests(server)} == {"true"}
+    server.journal.clear()
+    world.clock.advance(120)
+    await capture.session(capture.caught_up)
+    assert list_requests(server) == []
+    assert len(capture.documents) == 255
+
+
+async def test_a_cursor_older_than_stripe_keeps_events_backfills_again(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    stock(world, active=3, archived=2)
+    capture = Capture(server)
+    await backfill(capture)
+    changed, gone, *_ = (each["id"] for each in world.list_all("price"))
+    world.update("price", changed, nickname="while away")
+    world.clock.advance(31 * DAY)
+    await capture.session()
+    await capture.session(lambda: capture.caught_up() or len(capture.documents) >= 10)
+    assert captured(capture) == prices(world)
+    assert "older than Stripe keeps events" in caplog.text
+
+
+async def test_of_connected_accounts_only_the_one_that_was_away_is_backfilled_again(
+    world: World, server: StripeServer
+) -> None:
+    away, present = (world.connect()["id"] for _ in range(2))
+    for account in (away, present):
+        stock(world, active=3, archived=2, account=account)
+    capture = Capture(server, connected=True)
+    await backfill(capture)
+    world.update("price", world.list_all("price", away)[0]["id"], away, nickname="while away")
+    world.clock.advance(31 * DAY)
+    incs = capture.binding_state()["inc"]
+    for account in (PLATFORM, present):
+        incs[account]["cursor"] = "2026-06-28T20:26:00Z"
+    server.journal.clear()
+    await capture.session(
+        lambda: capture.caught_up() or capture.binding_state()["inc"][away]["cursor"] > "2026-06-28T20:26:30Z"
+    )
+    await capture.session(lambda: not capture.binding_state().get("backfill"))
+    assert captured(capture) == prices(world, world.accounts)
+    listed = [each for each in server.journal.visits("/v1/prices") if each.query.get("limit") != "1"]
+    assert {each.account for each in listed} == {away}
+
+
+async def test_new_accounts_are_backfilled_and_the_state_of_gone_ones_is_dropped(
+    world: World, server: StripeServer
+) -> None:
+    first = world.connect()["id"]
+    stock(world, active=2, archived=1, account=first)
+    capture = Capture(server, connected=True)
+    await backfill(capture)
+    second = world.connect()["id"]
+    stock(world, active=2, archived=1, account=second)
+    world.delete("account", first)
+    server.journal.clear()
+    await capture.session(
+        lambda: len(capture.last()) == 6 and not capture.binding_state().get("backfill")
+    )
+    assert set(capture.binding_state()["inc"]) == {PLATFORM, second}
+    assert captured(capture).keys() >= prices(world, [second]).keys()
+
+
+async def test_no_connected_accounts_yet_has_the_same_shape_as_some(
+    world: World, server: StripeServer
+) -> None:
+    stock(world, active=2, archived=1)
+    capture = Capture(server, connected=True)
+    await backfill(capture)
+    assert set(capture.binding_state()["inc"]) == {PLATFORM}
+    account = world.connect()["id"]
+    stock(world, active=2, archived=1, account=account)
+    await capture.session(lambda: len(capture.last()) == 6)
+    world.delete("account", account)
+    world.clock.advance(120)
+    await capture.session(capture.caught_up)
+    assert set(capture.binding_state()["inc"]) == {PLATFORM}
+    assert captured(capture).items() >= prices(world).items()
+
+
+async def test_a_flat_state_goes_on_once_there_are_connected_accounts(
+    world: World, server: StripeServer
+) -> None:
+    stock(world, active=150, archived=2)
+    capture = Capture(server)
+    await capture.session(lambda: len(capture.documents) >= 100)
+    account = world.connect()["id"]
+    stock(world, active=2, archived=1, account=account)
+    capture.connected = True
+    await backfill(capture)
+    assert set(capture.binding_state()["inc"]) == {PLATFORM, account}
+    assert captured(capture) == prices(world, [PLATFORM, account])
+    assert len(capture.documents) == 155, "nothing was captured twice"
