@@ -98,7 +98,11 @@ class Capture:
         )
 
     async def session(
-        self, until: Callable[[], bool] = lambda: False, *, checkpoints: int | None = None, seconds: float = 20
+        self,
+        until: Callable[[], bool] = lambda: False,
+        *,
+        checkpoints: int | None = None,
+        seconds: float = 20,
     ) -> None:
         """Runs the connector until `until` holds at a checkpoint, or for so many `checkpoints`, and kills it
         there; or until it exits by itself. Raises SystemExit where it exits with an error, and TimeoutError
@@ -167,6 +171,7 @@ class Capture:
             for each in (serving, killed):
                 each.cancel()
             await asyncio.wait([serving, killed])
+            _end_detached_tasks()
 
     # What came of it
 
@@ -192,6 +197,14 @@ class Capture:
             and not state.get("backfill")
             and all(datetime.fromisoformat(each["cursor"]).timestamp() >= horizon for each in cursors)
         )
+
+
+def _end_detached_tasks() -> None:
+    """The tasks that the CDK starts beside a capture and leaves to the end of the process."""
+    for task in asyncio.all_tasks():
+        name = getattr(task.get_coro(), "__qualname__", "")
+        if name.startswith(("BaseCaptureConnector.handle.", "ConnectorStatus.")):
+            task.cancel()
 
 
 def plain(document: Json) -> Json:

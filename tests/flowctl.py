@@ -1,0 +1,44 @@
+"""flowctl, or the stand-in where there is none: `FLOWCTL=flowctl make test` runs the same tests with the real one."""
+
+import asyncio
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FLOWCTL = shlex.split(os.environ.get("FLOWCTL") or f"{shlex.quote(sys.executable)} -m sandbox")
+
+
+@dataclass(frozen=True)
+class Run:
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+async def run(command: list[str], *, cwd: Path = ROOT, seconds: float = 60, **env: str) -> Run:
+    """Runs `command` to its end, with this Python's programs first on the PATH."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=cwd,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), **env},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            stdout, stderr = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    return Run(process.returncode or 0, stdout.decode(), stderr.decode())
+
+
+async def with_stripe(*arguments: str, cwd: Path = ROOT) -> Run:
+    """`flowctl ARGUMENTS` with an embedded Stripe, as `make preview` runs it."""
+    return await run([sys.executable, "-m", "sandbox", "stripe", "--", *FLOWCTL, *arguments], cwd=cwd)

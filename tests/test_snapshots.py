@@ -1,0 +1,56 @@
+"""What a user sees of spec, discover and preview, held word for word. Changes show in a diff of tests/snapshots;
+`pytest --insta update` takes them over."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flowctl import ROOT, with_stripe
+
+Snapshot = Any  # pytest-insta ships no types for its fixture
+
+REFERENCE = ROOT.parent / "shared" / "reference"
+
+
+async def test_spec(snapshot: Snapshot) -> None:
+    ran = await with_stripe("raw", "spec", "--source", "test.flow.yaml")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    assert snapshot("spec.json") == json.loads(ran.stdout)
+
+
+async def test_discover(snapshot: Snapshot) -> None:
+    ran = await with_stripe("raw", "discover", "--source", "test.flow.yaml", "--emit-raw")
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    assert snapshot("discover.json") == [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+async def test_preview_captures_the_nine_prices_active_and_archived(snapshot: Snapshot) -> None:
+    ran = await with_stripe(
+        "preview", "--source", "test-prices.flow.yaml", "--delay", "500ms", "--timeout", "3s"
+    )
+    assert (ran.exit_code, ran.stderr) == (0, "")
+    captured = sorted((json.loads(line) for line in ran.stdout.splitlines()), key=lambda each: each[1]["id"])
+    assert len(captured) == 9
+    assert snapshot("prices.json") == captured
+
+
+async def test_discover_writes_the_catalog_that_is_in_the_project(tmp_path: Path) -> None:
+    for name in ("test.flow.yaml", "config.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "acmeCo", tmp_path / "acmeCo")
+    ran = await with_stripe("raw", "discover", "--source", "test.flow.yaml", cwd=tmp_path)
+    assert ran.exit_code == 0, ran.stderr
+    for written in sorted(tmp_path.rglob("*.yaml")):
+        name = written.relative_to(tmp_path)
+        assert written.read_text() == (ROOT / name).read_text(), f"{name} is not as discover writes it"
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference answers are not beside the project")
+async def test_prices_are_discovered_as_the_reference_connector_does() -> None:
+    ran = await with_stripe("raw", "discover", "--source", "test.flow.yaml", "--emit-raw")
+    ours = {each["recommendedName"]: each for each in map(json.loads, ran.stdout.splitlines())}
+    theirs = {each["recommendedName"]: each for each in json.loads((REFERENCE / "discover.json").read_text())}
+    assert ours["Prices"] == theirs["Prices"]
