@@ -4,7 +4,7 @@
 # of poetry.lock in .venv/ (see tools/poetry.py). It does so again only when pyproject.toml or poetry.lock changes.
 
 PYTHON  ?= python3
-FLOWCTL ?= .venv/bin/python -m sandbox
+FLOWCTL ?= python -m sandbox
 export FLOWCTL
 
 STAMP   := .venv/set-up-with-$(notdir $(PYTHON))

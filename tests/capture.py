@@ -147,7 +147,7 @@ class Capture:
             await self._serve({"open": request}, take, enough)
 
     async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
-        # The CDK's lock on stdout is one for the process, which has a single event loop where it is not a test.
+        # The CDK's lock on stdout belongs to one event loop, and each test has its own.
         _emit._emit_lock = asyncio.Lock()
         connector = Connector()
         connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)  # type: ignore[assignment]  # a BinaryIO
@@ -176,7 +176,7 @@ class Capture:
     # What came of it
 
     def last(self, stream: str = "Prices") -> dict[str, Json]:
-        """The last document of each id, deleted ones left out, as a table in the user's warehouse would be."""
+        """The last document of each id, deleted ones left out: the table in the user's warehouse."""
         table: dict[str, Json] = {}
         for name, document in self.documents:
             if name == stream:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from random import Random
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native import http, listing
