@@ -131,3 +131,24 @@ def unknown_version(version: str) -> StripeError:
 
 def not_expandable(path: str) -> StripeError:
     return StripeError(400, f"This property cannot be expanded ({path}).", param="expand")
+
+
+def not_set_up(product: str) -> StripeError:
+    name = product.title()
+    return StripeError(
+        400,
+        f"Your account is not set up to use {name}. Please visit "
+        f"https://dashboard.stripe.com/{product}/overview to get started.",
+    )
+
+
+def not_deletable(object_name: str, id: str) -> StripeError:
+    return StripeError(400, f"The {object_name} '{id}' cannot be deleted in the state it is in.")
+
+
+def wrong_status(object_name: str, before: str, after: str) -> StripeError:
+    return StripeError(
+        400,
+        f"This {object_name} has a status of {before}, from which it cannot become {after}.",
+        param="status",
+    )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from sandbox.stripe.filters import Filter, Json, Read
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.filters import Filter, Json, Read, created
 
 ABSENT = object()
 """A field's value that leaves the field out."""
@@ -63,20 +64,32 @@ def previous(old: Json, new: Json) -> Json:
     return changed
 
 
+ANY = object()
+"""Any value but null."""
+
+
 @dataclass(frozen=True)
 class Move:
-    """A change of `field` to `to` (to anything, if None) that has an event of its own."""
+    """A change of `field` to `to` that has an event type of its own; `when` narrows it by the old and the new
+    object."""
 
     field: str
     to: Any
     event: str
+    when: Callable[[Json, Json], bool] | None = None
+
+    def made(self, old: Json, new: Json) -> bool:
+        before, after = old.get(self.field), new.get(self.field)
+        if before == after or (self.when and not self.when(old, new)):
+            return False
+        return after is not None if self.to is ANY else bool(after == self.to)
 
 
 @dataclass(frozen=True)
 class Events:
-    """The event types of a kind's changes, "" for a change that makes none. They may name fields:
-    `charge.{status}`. `always` says that `updated` comes along with a move's event; otherwise it comes in its
-    place."""
+    """The event types of a kind's changes, "" for a change that makes none, several with spaces between. They
+    may name fields: `charge.{status}`. A move's event comes in place of `updated`, or, if `always`, along
+    with it. If `created` is "", a creation is a move from nothing."""
 
     created: str = ""
     updated: str = ""
@@ -84,39 +97,48 @@ class Events:
     moves: tuple[Move, ...] = ()
     always: bool = False
 
-    def of_update(self, old: Json, new: Json) -> list[str]:
-        def moved(move: Move) -> bool:
-            was, now = old.get(move.field), new.get(move.field)
-            return was != now and (move.to is None or now == move.to)
-
-        types = [move.event.format_map(new) for move in self.moves if moved(move)]
-        if self.updated and (self.always or not types):
-            types.append(self.updated)
+    def of(self, old: Json | None, new: Json | None) -> list[str]:
+        """The types of a creation (`old` is None), an update or a deletion (`new` is None)."""
+        if new is None:
+            return self.deleted.format_map(old or {}).split()
+        if old is None and self.created:
+            return self.created.format_map(new).split()
+        types = [
+            type
+            for move in self.moves
+            if move.made(old or {}, new)
+            for type in move.event.format_map(new).split()
+        ]
+        if old is not None and (self.always or not types):
+            types += self.updated.format_map(new).split()
         return types
 
 
 @dataclass(frozen=True)
 class Parent:
     """A child's link to its parent: the id is in `field`, or, where Stripe's object does not name its parent,
-    only in the world (`named` False). `tells` are the events, with the parent as their object, that a child's
-    change makes."""
+    only in the world (`named` False). `sets` gives what a new child changes in its parent. `refuses` is the
+    error that a parent (with its number of children) answers with when its children are asked for."""
 
     kind: str
     field: str
     named: bool = True
-    tells: Events = Events()
+    sets: Callable[[Json], Json] | None = None
+    refuses: Callable[[Json, int], StripeError | None] | None = None
 
 
 @dataclass(frozen=True)
 class Nested:
     """Children shown inside their parent: the newest ten in a list object at `field` whose `url` (a template
-    on `id`) lists them all. `shown` False: only when expanded. `made` children come with a new parent.
-    `totals` are fields of the parent that sum a field of the children."""
+    on `id`) lists them all. `shown` False: only when expanded. `quiet`: what changes in them alone is no
+    update of the parent. `made` children come with a new parent. `totals` are fields of the parent that sum a
+    field of the children."""
 
     kinds: tuple[str, ...]
-    field: str = ""
-    url: str = ""
+    field: str
+    url: str
     shown: bool = True
+    quiet: bool = False
     made: int = 0
     totals: tuple[tuple[str, str], ...] = ()
 
@@ -124,10 +146,14 @@ class Nested:
 @dataclass(frozen=True)
 class Kind:
     """A resource. `ops` are the letters of List, Create, Read, Update and Delete as far as the API has them
-    at `path` and `path`/{id}. `created` is the field with the creation time, "" if the object tells none.
-    `flow` gives the statuses that can follow each. `cancels` is what a deletion changes instead of removing
-    the object; `stub` says that a deleted object still answers with a stub. `derive` sets fields that follow
-    from others. `gone_in` is the API version that removed the endpoints."""
+    at `path` and `path`/{id}; `actions` are further verbs after the id, and what they change. `permission` is
+    the resource's name among those of restricted keys. `created` is the field with the creation time, "" if
+    the object tells none. `needs` are the parameters without which nothing is created. `flow` gives the
+    statuses that can follow each. `cancels` is what a deletion changes instead of removing the object ("now"
+    is the time); `deletable` are the values that an object must have to be deleted; `stub` says that a
+    deleted object still answers with a stub. `derive` sets fields that follow from others, at a time.
+    `product` is the Stripe product that an account must be set up for. `gone_in` is the API version that
+    removed the endpoints."""
 
     name: str
     prefix: str
@@ -145,7 +171,9 @@ class Kind:
     flow: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     actions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     cancels: Mapping[str, Any] | None = None
+    deletable: Mapping[str, Any] = field(default_factory=dict)
     stub: bool = False
+    product: str = ""
     derive: Callable[[Json, int], None] | None = None
     gone_in: str = ""
 
@@ -160,7 +188,7 @@ class Kind:
     @functools.cached_property
     def reads(self) -> tuple[Read, ...]:
         """The distinct facets that its filters read."""
-        return tuple(dict.fromkeys(f.read for f in self.filters if f.param != "created"))
+        return tuple(dict.fromkeys(f.read for f in self.filters if f is not created))
 
     @functools.cached_property
     def grouped(self) -> frozenset[int]:
@@ -181,6 +209,9 @@ class Kind:
                 built[key] = merge(fill(template, draft) or {}, built[key])
         return {key: value for key, value in built.items() if value is not ABSENT}
 
+    def allows_deletion(self, data: Json) -> bool:
+        return all(data.get(name) == value for name, value in self.deletable.items())
+
     def edits(self, data: Json, rng: Random) -> list[Json]:
         """Changes that an object could undergo next, each of which Stripe tells by an event."""
         able: list[Json] = []
@@ -190,7 +221,7 @@ class Kind:
             able.append({"active": not data["active"]})
         able += [{"status": status} for status in self.flow.get(str(data.get("status")), ())]
         for move in self.events.moves:
-            if move.field != "status" and move.to is not None and data.get(move.field) != move.to:
+            if move.field != "status" and move.to is not ANY and data.get(move.field) != move.to:
                 able.append({move.field: move.to})
         return able
 

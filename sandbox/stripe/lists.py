@@ -85,9 +85,3 @@ def _run(entries: list[Entry], low: Key, high: Key, forward: bool) -> Iterator[E
     stop = bisect_left(entries, high, start, key=key_of)
     places = range(stop - 1, start - 1, -1) if forward else range(start, stop)
     return (entries[place] for place in places)
-
-
-def newest(table: Table, parent: str, count: int) -> Page:
-    """The newest children of a parent, as a nested list shows them."""
-    entries = table.children.get(parent, [])
-    return Page(entries[-1 : -count - 1 : -1], len(entries) > count)

@@ -151,6 +151,8 @@ class Api:
         if op not in target.ops and target.action is None:
             raise errors.unrecognized_url(request.method, request.path)
         self._permit(call, target.kinds[0])
+        if target.kinds[0].product in self.world.unavailable:
+            raise errors.not_set_up(target.kinds[0].product)
         home, parent = self._parent(call, target, ids)
         if op == "L":
             return self._list(call, target, home, parent)
@@ -188,41 +190,58 @@ class Api:
         if not target.parent:
             return call.account, None
         parent = ids[0]
+        home = call.account
         if target.parent == "account":
             self._reach(call, parent)
-            return parent, parent
-        if parent not in self.world.table(target.parent, call.account).by_id:
-            raise errors.missing(KINDS[target.parent].object_name, parent, target.parent)
-        return call.account, parent
+            home = parent
+        self._ask_parent(target, home, parent)
+        return home, parent
 
     def _reach(self, call: Call, account: str) -> None:
         """Raises StripeError unless the caller may see the inside of an account."""
         if not account.startswith("acct_"):
             raise errors.missing("account", account, "account")
-        entry = self._accounts().by_id.get(account)
-        if entry is None or call.account not in (self.world.platform, account):
+        if account not in self._accounts().by_id or call.account not in (self.world.platform, account):
             raise errors.no_access(call.key.secret, account)
-        controller = entry.data().get("controller") or {}
-        if controller.get("type") == "account" or controller.get("requirement_collection") == "stripe":
-            raise errors.no_platform_controls()
+
+    def _ask_parent(self, target: Target, home: str, parent: str) -> None:
+        """Raises StripeError if there is no such parent, or if it does not show its children."""
+        link = target.kinds[0].parent
+        if link is None:
+            return
+        table = self._accounts() if link.kind == "account" else self.world.table(link.kind, home)
+        entry = table.by_id.get(parent)
+        if entry is None:
+            raise errors.missing(table.kind.object_name, parent, link.field)
+        if link.refuses:
+            count = sum(
+                len(self.world.table(row.name, home).children.get(parent, ())) for row in target.kinds
+            )
+            if error := link.refuses(entry.data(), count):
+                raise error
 
     # Lists
 
     def _list(self, call: Call, target: Target, home: str, parent: str | None) -> bytes:
         given = forms.grouped(call.request.query)
-        known = {f.param for f in target.filters} | PAGING
+        known = {f.param for f in target.filters if f.param} | PAGING
         if unknown := [name for name in given if name not in known]:
             raise errors.unknown_parameters(unknown)
         tables = [self.world.table(row.name, home) for row in self._chosen(target, given)]
-        query = self._query(target, given, tables, parent)
+        query = self._query(target, given, tables, home, parent)
         page = lists.page(tables, query)
-        bodies = self._expanded(given, home, page.entries)
+        bodies = self._bodies(target, given, home, page.entries)
         more = b"true" if page.has_more else b"false"
         url = orjson.dumps(call.request.path)
         return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (b",".join(bodies), more, url)
 
     def _query(
-        self, target: Target, given: Mapping[str, Given], tables: Sequence[Table], parent: str | None
+        self,
+        target: Target,
+        given: Mapping[str, Given],
+        tables: Sequence[Table],
+        home: str,
+        parent: str | None,
     ) -> lists.Query:
         limit = _limit(given)
         if "starting_after" in given and "ending_before" in given:
@@ -235,8 +254,10 @@ class Api:
         asked = Asked(frozenset(given), self.world.bare_prices)
         tests: list[tuple[int, Match]] = []
         for f in target.filters:
-            if f.required and f.param not in given:
-                raise errors.missing_parameter(f.param)
+            if f.required:
+                if f.param not in given:
+                    raise errors.missing_parameter(f.param)
+                self._ask_parent(target, home, single(f.param, given[f.param]))
             if f.param in ("created", "object"):
                 continue
             test = f.parse(f.param, given[f.param]) if f.param in given else f.unasked and f.unasked(asked)
@@ -275,25 +296,33 @@ class Api:
         name = tables[0].kind.object_name if tables else "object"
         raise errors.missing(name, id, param, status=400)
 
-    def _expanded(self, given: Mapping[str, Given], home: str, entries: Sequence[Entry]) -> list[bytes]:
+    def _bodies(
+        self, target: Target, given: Mapping[str, Given], home: str, entries: Sequence[Entry]
+    ) -> list[bytes]:
         if "expand" not in given:
             return [entry.body for entry in entries]
         paths = array("expand", given["expand"])
         for path in paths:
             if not path.startswith("data."):
                 raise errors.not_expandable(path)
-        return [
-            orjson.dumps(self._expand(entry.data(), [path.removeprefix("data.") for path in paths], home))
-            for entry in entries
-        ]
+        found = [(row, entry) for entry in entries for row in target.kinds if self._holds(row, home, entry)]
+        inner = [path.removeprefix("data.") for path in paths]
+        return [orjson.dumps(self._expand(row, entry.data(), inner, home)) for row, entry in found]
 
-    def _expand(self, data: Json, paths: Sequence[str], home: str) -> Json:
+    def _holds(self, row: Kind, home: str, entry: Entry) -> bool:
+        return self.world.table(row.name, home).by_id.get(entry.id) is entry
+
+    def _expand(self, row: Kind, data: Json, paths: Sequence[str], home: str) -> Json:
         for path in paths:
+            hidden = next((n for n in row.nested if n.field == path and not n.shown), None)
+            if hidden:
+                data[path] = self.world.nested(hidden, str(data["id"]), home)
+                continue
             *way, last = path.split(".")
             place: Any = data
             for part in way:
                 place = place.get(part) if isinstance(place, dict) else None
-            if not isinstance(place, dict) or data.get("object") == "event" or last not in place:
+            if not isinstance(place, dict) or row.name == "event" or last not in place:
                 raise errors.not_expandable(path)
             if isinstance(place[last], str):
                 place[last] = self._pointed(place[last], path, home)
@@ -331,24 +360,30 @@ class Api:
             raise errors.missing(first.object_name, id, "id")
         row, entry = found
         if op == "R":
-            return self._read(call, entry, home)
+            return self._read(call, row, entry, home)
+        data = entry.data()
         if op == "D":
+            if not row.allows_deletion(data):
+                raise errors.not_deletable(row.object_name, id)
             return orjson.dumps(self.world.delete(row.name, id, home))
-        changes = self._form(call, row, entry.data()) | dict(target.action or {})
+        changes = self._form(call, row, data) | dict(target.action or {})
+        after, before = changes.get("status"), data.get("status")
+        if after not in (None, before) and row.flow and after not in row.flow.get(str(before), ()):
+            raise errors.wrong_status(row.object_name, str(before), str(after))
         return orjson.dumps(self.world.update(row.name, id, home, **changes))
 
-    def _read(self, call: Call, entry: Entry, home: str) -> bytes:
+    def _read(self, call: Call, row: Kind, entry: Entry, home: str) -> bytes:
         given = forms.grouped(call.request.query)
         if unknown := [name for name in given if name != "expand"]:
             raise errors.unknown_parameters(unknown)
         if "expand" not in given:
             return entry.body
-        return orjson.dumps(self._expand(entry.data(), array("expand", given["expand"]), home))
+        return orjson.dumps(self._expand(row, entry.data(), array("expand", given["expand"]), home))
 
     def _create(self, call: Call, row: Kind, home: str, parent: str | None) -> bytes:
         fields = self._form(call, row, dict(row.fields))
         link = row.parent
-        if link and parent is not None:
+        if link and parent is not None and link.kind != "account":
             fields[link.field] = parent
         for name in row.needs:
             if name not in fields:

@@ -16,7 +16,7 @@ from sandbox.stripe import lists
 from sandbox.stripe.clock import Clock
 from sandbox.stripe.filters import Json
 from sandbox.stripe.keys import Keys
-from sandbox.stripe.kind import ABSENT, Draft, Events, Kind, Nested, merge, previous
+from sandbox.stripe.kind import ABSENT, Draft, Kind, Nested, merge, previous
 from sandbox.stripe.kinds import CHILDREN, KINDS
 from sandbox.stripe.kinds.core import RETENTION
 from sandbox.stripe.table import Entry, Table
@@ -49,6 +49,8 @@ class World:
     `api_version`: the version that its events are rendered in;
     `at`: the Unix time at which it happens, by default now (or, for a new object, its `created` if given).
 
+    Put a product (`issuing`) in `unavailable`, and the accounts are not set up to use it.
+
     Raises KeyError for a kind, an account or an object that does not exist.
     """
 
@@ -68,6 +70,7 @@ class World:
         self.bare_prices = bare_prices
         self.livemode = livemode
         self.platform = platform
+        self.unavailable: set[str] = set()
         self.keys = Keys(platform, livemode, frozenset(row.readable_with for row in KINDS.values()))
         self._sequence = itertools.count()
         self._tables: dict[str, dict[str, Table]] = {platform: {}}
@@ -79,6 +82,7 @@ class World:
             listed=False,
             created=ABSENT,
             controller={"type": "account"},
+            external_accounts=ABSENT,
             type="standard",
         )
 
@@ -128,6 +132,17 @@ class World:
         made += [entry for _, _, table, entry in self._late if table is self.table("event", account)]
         return [entry.data() for entry in sorted(made, key=lambda entry: entry.key, reverse=True)]
 
+    def nested(self, nested: Nested, parent: str, account: str) -> Json:
+        """The list object of a parent's children, as Stripe shows it inside the parent."""
+        tables = [self.table(kind, account) for kind in nested.kinds]
+        shown = lists.page(tables, lists.Query(parent=parent, limit=NESTED))
+        return {
+            "object": "list",
+            "data": [entry.data() for entry in shown.entries],
+            "has_more": shown.has_more,
+            "url": nested.url.format(id=parent),
+        }
+
     def oldest_event(self) -> int:
         """The creation time before which events are gone."""
         return self.clock.now() - RETENTION
@@ -174,8 +189,7 @@ class World:
                 self._adopt(KINDS[nested.kinds[0]], teller, new_id, at)
         if counts:
             data = table.by_id[new_id].data()
-        types = [row.events.created.format_map(data)] if row.events.created else []
-        self._tell(teller, types, data, None, change)
+        self._tell(teller, row.events.of(None, data), data, None, change)
         self._tell_parent(row, home, parent, None, data, change)
         return data
 
@@ -207,7 +221,7 @@ class World:
         parent = new.get(link.field) if link and link.named else entry.parent
         key = (_created(row, new, entry.key[0]), entry.key[1])
         self._write(self.table(kind, home), new, key, parent, entry.listed)
-        self._tell(id if kind == "account" else home, row.events.of_update(old, new), new, old, change)
+        self._tell(id if kind == "account" else home, row.events.of(old, new), new, old, change)
         for parent_id in dict.fromkeys((entry.parent, parent)):
             self._tell_parent(row, home, parent_id, old, new, change)
         return new
@@ -242,25 +256,35 @@ class World:
         table = self.table(kind, home)
         entry = table.by_id[id]
         teller = id if kind == "account" else home
+        table.remove(id)
         for child in CHILDREN[kind]:
             for one in list(self.table(child.name, teller).children.get(id, ())):
                 self.delete(child.name, one.id, teller, **options)
-        table.remove(id)
         change = self._change(event, visible_after, api_version, at)
         stub: Json = {"id": id, "object": row.object_name, "deleted": True}
         if row.stub:
             table.stubs[id] = orjson.dumps(stub)
         data = entry.data()
-        types = [row.events.deleted.format_map(data)] if row.events.deleted else []
-        self._tell(teller, types, data, None, change)
+        self._tell(teller, row.events.of(data, None), data, None, change)
         self._tell_parent(row, home, entry.parent, data, None, change)
+        if kind == "account":
+            del self._tables[id]
         return stub
 
     def random_change(self, rng: Random, kinds: Collection[str] | None = None) -> str:
         """Make one valid change somewhere, chosen by `rng`, and say what was changed. Updates and deletions
-        are only such that Stripe tells by an event, so that a reader can know of them."""
-        account = rng.choice(self.accounts)
-        row = KINDS[rng.choice(sorted(kinds or KINDS.keys() - {"account", "event"}))]
+        are only such that Stripe tells by an event, so that a reader can know of them. Raises ValueError if
+        the platform can see no account's objects of these kinds."""
+        names = sorted(kinds or KINDS.keys() - {"account", "event"})
+        rng.shuffle(names)
+        for name in names:
+            row = KINDS[name]
+            accounts = [account for account in self.accounts if self._visible(row, account)]
+            if accounts:
+                break
+        else:
+            raise ValueError(f"the platform can see {names} in no account: connect one")
+        account = rng.choice(accounts)
         entries = list(self.table(row.name, account).by_id.values())
         deed = rng.choices(("create", "update", "delete"), (4, 5, 1))[0]
         entry = rng.choice(entries) if entries else None
@@ -268,12 +292,27 @@ class World:
             changes = rng.choice(edits)
             self.update(row.name, entry.id, account, **changes)
             return f"update {row.name} {entry.id} of {account}: {changes}"
-        if entry and deed == "delete" and (row.events.deleted or row.cancels):
+        gone = row.events.deleted or row.cancels
+        if entry and deed == "delete" and gone and row.allows_deletion(entry.data()):
             self.delete(row.name, entry.id, account)
             return f"delete {row.name} {entry.id} of {account}"
-        return f"create {row.name} {self.create(row.name, account)['id']} of {account}"
+        fields: Json = {}
+        if (
+            row.parent
+            and row.parent.kind != "account"
+            and (parents := self.table(row.parent.kind, account).by_id)
+        ):
+            fields[row.parent.field] = rng.choice(list(parents))
+        return f"create {row.name} {self.create(row.name, account, **fields)['id']} of {account}"
 
     # How it is kept
+
+    def _visible(self, row: Kind, account: str) -> bool:
+        """Whether the platform can see such objects of an account."""
+        link = row.parent
+        if link is None or link.kind != "account" or link.refuses is None:
+            return True
+        return link.refuses(self.get("account", account), 0) is None
 
     def _change(self, event: bool, visible_after: float, api_version: str | None, at: int | None) -> Change:
         return Change(
@@ -296,8 +335,8 @@ class World:
                 raise KeyError(home)
             return home, home
         home = account or self.platform
-        parent = fields.get(link.field) or self._find(link.kind, home)
-        if parent not in self.table(link.kind, home).by_id:
+        parent = fields[link.field] if link.field in fields else self._find(link.kind, home)
+        if parent is not None and parent not in self.table(link.kind, home).by_id:
             raise KeyError(parent)
         if link.named:
             fields[link.field] = parent
@@ -307,7 +346,8 @@ class World:
 
     def _adopt(self, row: Kind, account: str, parent: str, at: int) -> None:
         """Make a child along with its parent, without a word."""
-        fields: Json = {row.parent.field: parent} if row.parent else {}
+        link = row.parent
+        fields: Json = {link.field: parent} if link and link.kind != "account" else {}
         self.create(row.name, account, event=False, at=at, **fields)
 
     def _build(self, row: Kind, id: str, home: str, teller: str, at: int, fields: Json) -> Json:
@@ -389,41 +429,32 @@ class World:
             return
         before = entry.data()
         after = dict(before)
+        if link.sets and old is None and new is not None:
+            after |= link.sets(new)
+        quiet: Json = {}
         for nested in table.kind.nested:
             if row.name in nested.kinds:
                 self._nest(nested, after, home, old, new)
-        if table.kind.derive and after != before:
+                if nested.quiet:
+                    quiet[nested.field] = after.get(nested.field)
+        if after == before:
+            return
+        if table.kind.derive:
             table.kind.derive(after, change.at)
-        if after != before:
-            self._write(table, after, entry.key, entry.parent, entry.listed)
-        self._tell(home, _types(link.tells, old, new), after, before, change)
+        self._write(table, after, entry.key, entry.parent, entry.listed)
+        if before | quiet != after:
+            teller = parent if link.kind == "account" else home
+            self._tell(teller, table.kind.events.of(before | quiet, after), after, before, change)
 
     def _nest(self, nested: Nested, data: Json, home: str, old: Json | None, new: Json | None) -> None:
         """Set a parent's fields that come from its children, after one child went from `old` to `new`."""
         for total, amount in nested.totals:
             data[total] = data[total] + (new or {}).get(amount, 0) - (old or {}).get(amount, 0)
         if nested.shown:
-            tables = [self.table(kind, home) for kind in nested.kinds]
-            query = lists.Query(parent=str(data["id"]), limit=NESTED)
-            shown = lists.page(tables, query)
-            data[nested.field] = {
-                "object": "list",
-                "data": [entry.data() for entry in shown.entries],
-                "has_more": shown.has_more,
-                "url": nested.url.format_map(data),
-            }
+            data[nested.field] = self.nested(nested, str(data["id"]), home)
 
 
 def _created(row: Kind, data: Json, otherwise: int) -> int:
     """Where a list sorts an object that may not tell its creation time."""
     created = data.get(row.created) if row.created else None
     return created if isinstance(created, int) else otherwise
-
-
-def _types(events: Events, old: Json | None, new: Json | None) -> list[str]:
-    """The event types of a change, whichever of the three it is."""
-    if old is None:
-        return [events.created.format_map(new or {})] if events.created else []
-    if new is None:
-        return [events.deleted.format_map(old)] if events.deleted else []
-    return events.of_update(old, new)

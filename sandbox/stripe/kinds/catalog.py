@@ -1,4 +1,4 @@
-"""What is sold: products and their prices."""
+"""What is sold, for how much, and what is taken off: products, prices, plans, coupons."""
 
 from typing import Any
 
@@ -111,4 +111,92 @@ PRICE = Kind(
     },
 )
 
-ROWS = (PRODUCT, PRICE)
+PLAN = Kind(
+    name="plan",
+    prefix="plan",
+    path="/v1/plans",
+    ops="LCRUD",
+    filters=(created, flag("active"), equals("product")),
+    needs=("currency", "interval"),
+    events=Events("plan.created", "plan.updated", "plan.deleted"),
+    fields={
+        "active": True,
+        "amount": f.number(100, 99_900),
+        "amount_decimal": f.words("{amount}"),
+        "billing_scheme": "per_unit",
+        "created": f.now,
+        "currency": "usd",
+        "interval": "month",
+        "interval_count": 1,
+        "livemode": f.livemode,
+        "metadata": {},
+        "meter": None,
+        "nickname": None,
+        "product": f.ref("product"),
+        "tiers_mode": None,
+        "transform_usage": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
+    },
+)
+
+COUPON = Kind(
+    name="coupon",
+    prefix="coupon",
+    path="/v1/coupons",
+    ops="LCRUD",
+    filters=(created,),
+    events=Events("coupon.created", "coupon.updated", "coupon.deleted"),
+    fields={
+        "amount_off": None,
+        "created": f.now,
+        "currency": None,
+        "duration": "once",
+        "duration_in_months": None,
+        "livemode": f.livemode,
+        "max_redemptions": None,
+        "metadata": {},
+        "name": f.text("Coupon ????"),
+        "percent_off": f.number(5, 50),
+        "redeem_by": None,
+        "times_redeemed": 0,
+        "valid": True,
+    },
+)
+
+PROMOTION_CODE = Kind(
+    name="promotion_code",
+    prefix="promo",
+    path="/v1/promotion_codes",
+    ops="LCRU",
+    filters=(
+        created,
+        flag("active"),
+        equals("code"),
+        equals("coupon", "promotion.coupon"),
+        equals("customer"),
+        equals("customer_account"),
+    ),
+    needs=("promotion",),
+    events=Events("promotion_code.created", "promotion_code.updated"),
+    fields={
+        "active": True,
+        "code": f.text("CODE????????"),
+        "created": f.now,
+        "customer": None,
+        "customer_account": None,
+        "expires_at": None,
+        "livemode": f.livemode,
+        "max_redemptions": None,
+        "metadata": {},
+        "promotion": {"coupon": f.ref("coupon"), "type": "coupon"},
+        "restrictions": {
+            "first_time_transaction": False,
+            "minimum_amount": None,
+            "minimum_amount_currency": None,
+        },
+        "times_redeemed": 0,
+    },
+)
+
+ROWS = (PRODUCT, PRICE, PLAN, COUPON, PROMOTION_CODE)

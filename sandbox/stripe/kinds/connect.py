@@ -1,8 +1,29 @@
-"""Accounts: the platform's own, and those connected to it."""
+"""Accounts: the platform's own and those connected to it, with their persons and where they are paid."""
 
-from sandbox.stripe.filters import created
-from sandbox.stripe.kind import Events, Kind
+from sandbox.stripe import errors
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.filters import Json, created, equals, part_of
+from sandbox.stripe.kind import Events, Kind, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
+from sandbox.stripe.kinds.customers import BANK_FIELDS, CARD_FIELDS
+
+
+def _uncontrolled(account: Json, _children: int) -> StripeError | None:
+    """The platform sees into an account only where it, and not Stripe, collects what Stripe must know."""
+    controller = account.get("controller") or {}
+    if controller.get("type") == "account" or controller.get("requirement_collection") == "stripe":
+        return errors.no_platform_controls()
+    return None
+
+
+_OF_ACCOUNT = Parent("account", "account", refuses=_uncontrolled)
+_ROLES = ("authorizer", "director", "executive", "legal_guardian", "owner", "representative")
+_EXTERNAL = ("external_bank_account", "external_card")
+_EXTERNAL_EVENTS = Events(
+    "account.external_account.created",
+    "account.external_account.updated",
+    "account.external_account.deleted",
+)
 
 ACCOUNT = Kind(
     name="account",
@@ -10,19 +31,12 @@ ACCOUNT = Kind(
     path="/v1/accounts",
     ops="LCRUD",
     filters=(created,),
+    nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts"),),
     events=Events(updated="account.updated"),
     fields={
-        "business_profile": {
-            "annual_revenue": None,
-            "estimated_worker_count": None,
-            "mcc": None,
-            "name": f.text("Shop ????"),
-            "support_address": None,
-            "support_email": None,
-            "support_phone": None,
-            "support_url": None,
-            "url": None,
-        },
+        "business_profile": f.nulls("annual_revenue", "estimated_worker_count", "mcc", "support_address")
+        | f.nulls("support_email", "support_phone", "support_url", "url")
+        | {"name": f.text("Shop ????")},
         "business_type": None,
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True,
@@ -39,6 +53,7 @@ ACCOUNT = Kind(
         "default_currency": "usd",
         "details_submitted": True,
         "email": f.words("{id}@example.com"),
+        "external_accounts": f.empty_list("/v1/accounts/{id}/external_accounts"),
         "metadata": {},
         "payouts_enabled": True,
         "tos_acceptance": {"date": f.now, "ip": None, "user_agent": None},
@@ -46,4 +61,62 @@ ACCOUNT = Kind(
     },
 )
 
-ROWS = (ACCOUNT,)
+PERSON = Kind(
+    name="person",
+    prefix="person",
+    path="/v1/accounts/{account}/persons",
+    ops="LCRUD",
+    filters=(part_of("relationship", None, *_ROLES),),
+    parent=_OF_ACCOUNT,
+    events=Events("person.created", "person.updated", "person.deleted"),
+    fields={
+        "created": f.now,
+        "dob": f.nulls("day", "month", "year"),
+        "email": f.text("????????@example.com"),
+        "first_name": f.text("Ada ????"),
+        "future_requirements": None,
+        "id_number_provided": False,
+        "last_name": "Byron",
+        "metadata": {},
+        "phone": None,
+        "relationship": dict.fromkeys(_ROLES, False)
+        | {"owner": True, "percent_ownership": None, "title": None},
+        "requirements": None,
+        "ssn_last_4_provided": False,
+    },
+)
+
+EXTERNAL_BANK_ACCOUNT = Kind(
+    name="external_bank_account",
+    object="bank_account",
+    permission="external_account",
+    prefix="ba",
+    created="",
+    parent=_OF_ACCOUNT,
+    events=_EXTERNAL_EVENTS,
+    fields=BANK_FIELDS | {"available_payout_methods": ["standard"], "default_for_currency": True},
+)
+
+EXTERNAL_CARD = Kind(
+    name="external_card",
+    object="card",
+    permission="external_account",
+    prefix="card",
+    created="",
+    parent=_OF_ACCOUNT,
+    events=_EXTERNAL_EVENTS,
+    fields=CARD_FIELDS
+    | {"available_payout_methods": ["standard"], "currency": "usd", "default_for_currency": False},
+)
+
+ROWS = (ACCOUNT, PERSON, EXTERNAL_BANK_ACCOUNT, EXTERNAL_CARD)
+VIEWS = (
+    View("/v1/accounts/{account}/people", ("person",), PERSON.filters, parent="account", ops="LRUD"),
+    View(
+        "/v1/accounts/{account}/external_accounts",
+        _EXTERNAL,
+        (equals("object"),),
+        parent="account",
+        ops="LRUD",
+    ),
+)

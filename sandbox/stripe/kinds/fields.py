@@ -7,6 +7,9 @@ from sandbox.stripe.kind import ALPHABET, Draft
 
 Field = Callable[[Draft], Any]
 
+DAY = 24 * 3600
+MONTH = 30 * DAY
+
 
 def now(draft: Draft) -> int:
     return draft.now
@@ -14,10 +17,6 @@ def now(draft: Draft) -> int:
 
 def livemode(draft: Draft) -> bool:
     return draft.livemode
-
-
-def account(draft: Draft) -> str:
-    return draft.account
 
 
 def later(seconds: int) -> Field:
@@ -64,3 +63,24 @@ def same(field: str) -> Field:
 def empty_list(url: str) -> dict[str, Any]:
     """A list object without children; `url` is formatted with the object's id."""
     return {"object": "list", "data": [], "has_more": False, "url": words(url)}
+
+
+def nulls(*names: str) -> dict[str, None]:
+    return dict.fromkeys(names)
+
+
+ADDRESS = nulls("city", "country", "line1", "line2", "postal_code", "state")
+BILLING = {"address": None, "email": None, "name": None, "phone": None, "tax_id": None}
+MERCHANT = {
+    "category": "bakeries",
+    "category_code": "5462",
+    "city": "Paris",
+    "country": "FR",
+    "name": "Boulangerie",
+    "network_id": digits(12),
+    "postal_code": None,
+    "state": None,
+    "tax_id": None,
+    "terminal_id": None,
+    "url": None,
+}

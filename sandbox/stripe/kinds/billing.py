@@ -1,0 +1,692 @@
+"""Billing: subscriptions and their schedules, invoices and their lines, credit notes, checkout sessions."""
+
+from typing import Any
+
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.filters import (
+    Asked,
+    Filter,
+    Given,
+    Json,
+    Match,
+    at,
+    between,
+    boolean,
+    created,
+    equals,
+    one_of,
+    only,
+    part_of,
+    single,
+)
+from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent
+from sandbox.stripe.kinds import fields as f
+
+_CUSTOMER = (equals("customer"), equals("customer_account"))
+_ENDED = ("canceled", "incomplete_expired")
+
+
+def _subscription_status(param: str, given: Given) -> Match | None:
+    status = single(param, given)
+    if status == "all":
+        return None
+    if status == "ended":
+        return Match(lambda facet: facet in _ENDED, _ENDED)
+    return only(status)
+
+
+def _not_canceled(_asked: Asked) -> Match:
+    return Match(lambda status: status != "canceled")
+
+
+def _no_test_clock(asked: Asked) -> Match | None:
+    return None if "customer" in asked.names else only(None)
+
+
+def _prices(subscription: Json) -> Any:
+    """The prices of the items that the subscription shows of itself: ten at most."""
+    return tuple(item["price"]["id"] for item in subscription["items"]["data"])
+
+
+def _period(name: str) -> Filter:
+    def read(subscription: Json) -> Any:
+        return max((item[name] for item in subscription["items"]["data"]), default=None)
+
+    test = between(name)
+    return Filter(name, read, test.parse)
+
+
+def _end_subscription(subscription: Json, now: int) -> None:
+    if subscription["status"] == "canceled":
+        for name in ("canceled_at", "ended_at"):
+            subscription[name] = subscription[name] or now
+
+
+def _date_invoice(invoice: Json, now: int) -> None:
+    """Note when the invoice got its status, and what there is left to pay."""
+    status, dates = invoice["status"], dict(invoice["status_transitions"])
+    name = {
+        "open": "finalized_at",
+        "paid": "paid_at",
+        "void": "voided_at",
+        "uncollectible": "marked_uncollectible_at",
+    }.get(status)
+    if name:
+        dates[name] = dates[name] or now
+    invoice["status_transitions"] = dates
+    invoice["amount_due"] = invoice["total"]
+    invoice["amount_paid"] = invoice["total"] if status == "paid" else 0
+    invoice["amount_remaining"] = invoice["amount_due"] - invoice["amount_paid"]
+
+
+def _unmetered(item: Json, _children: int) -> StripeError | None:
+    recurring = item["price"]["recurring"] or {}
+    if recurring.get("usage_type") == "metered":
+        return None
+    return StripeError(
+        400,
+        f"Cannot list usage record summaries for {item['id']} because it is not on the legacy metered "
+        "billing system",
+    )
+
+
+def _without_lines(_session: Json, children: int) -> StripeError | None:
+    """Every session that takes money has lines; one without is as old as those that Stripe lost them of."""
+    if children:
+        return None
+    return StripeError(
+        404,
+        "Could not find line items for this Checkout Session. They may be missing for old testmode Checkout "
+        "Sessions.",
+    )
+
+
+def _pending(param: str, given: Given) -> Match:
+    wanted = boolean(param, single(param, given, "boolean"))
+    return Match(lambda invoice: (invoice is None) == wanted)
+
+
+def _scheduled(param: str, given: Given) -> Match | None:
+    return only("not_started") if boolean(param, single(param, given, "boolean")) else None
+
+
+SUBSCRIPTION = Kind(
+    name="subscription",
+    prefix="sub",
+    path="/v1/subscriptions",
+    ops="LCRUD",
+    filters=(
+        created,
+        part_of("automatic_tax", None, "enabled"),
+        one_of("collection_method", "charge_automatically", "send_invoice"),
+        _period("current_period_end"),
+        _period("current_period_start"),
+        *_CUSTOMER,
+        Filter(
+            "price",
+            _prices,
+            lambda param, given: (lambda value: Match(lambda prices: value in prices))(single(param, given)),
+        ),
+        Filter("status", at("status"), _subscription_status, unasked=_not_canceled, groups=True),
+        Filter(
+            "test_clock",
+            at("test_clock"),
+            lambda param, given: only(single(param, given)),
+            unasked=_no_test_clock,
+            groups=True,
+        ),
+    ),
+    needs=("customer",),
+    parent=Parent("customer", "customer"),
+    nested=(Nested(("subscription_item",), "items", "/v1/subscription_items?subscription={id}", made=1),),
+    events=Events(
+        "customer.subscription.created",
+        "customer.subscription.updated",
+        moves=(
+            Move("status", "canceled", "customer.subscription.deleted"),
+            Move("status", "paused", "customer.subscription.paused"),
+            Move(
+                "status",
+                "active",
+                "customer.subscription.resumed",
+                lambda old, _new: old["status"] == "paused",
+            ),
+        ),
+    ),
+    flow={
+        "trialing": ("active", "canceled"),
+        "active": ("past_due", "paused", "canceled"),
+        "past_due": ("active", "unpaid", "canceled"),
+        "unpaid": ("active", "canceled"),
+        "paused": ("active", "canceled"),
+        "incomplete": ("active", "incomplete_expired"),
+    },
+    actions={"resume": {"status": "active"}},
+    cancels={"status": "canceled"},
+    derive=_end_subscription,
+    fields={
+        "application": None,
+        "application_fee_percent": None,
+        "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},
+        "billing_cycle_anchor": f.now,
+        "billing_cycle_anchor_config": None,
+        "billing_mode": {"flexible": None, "type": "classic"},
+        "billing_schedules": [],
+        "billing_thresholds": None,
+        "cancel_at": None,
+        "cancel_at_period_end": False,
+        "canceled_at": None,
+        "cancellation_details": f.nulls("comment", "feedback", "reason"),
+        "collection_method": "charge_automatically",
+        "created": f.now,
+        "currency": "usd",
+        "customer_account": None,
+        "days_until_due": None,
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "ended_at": None,
+        "invoice_settings": {"account_tax_ids": None, "issuer": {"type": "self"}},
+        "items": f.empty_list("/v1/subscription_items?subscription={id}"),
+        "latest_invoice": None,
+        "livemode": f.livemode,
+        "metadata": {},
+        "next_pending_invoice_item_invoice": None,
+        "on_behalf_of": None,
+        "pause_collection": None,
+        "payment_settings": None,
+        "pending_invoice_item_interval": None,
+        "pending_setup_intent": None,
+        "pending_update": None,
+        "schedule": None,
+        "start_date": f.now,
+        "status": "active",
+        "test_clock": None,
+        "transfer_data": None,
+        "trial_end": None,
+        "trial_settings": None,
+        "trial_start": None,
+    },
+)
+
+SUBSCRIPTION_ITEM = Kind(
+    name="subscription_item",
+    prefix="si",
+    path="/v1/subscription_items",
+    ops="LCRUD",
+    permission="subscription",
+    filters=(equals("subscription", required=True),),
+    needs=("subscription",),
+    parent=Parent("subscription", "subscription"),
+    fields={
+        "billing_thresholds": None,
+        "created": f.now,
+        "current_period_end": f.later(f.MONTH),
+        "current_period_start": f.now,
+        "discounts": [],
+        "metadata": {},
+        "price": f.whole("price"),
+        "quantity": 1,
+        "tax_rates": [],
+    },
+)
+
+USAGE_RECORD_SUMMARY = Kind(
+    name="usage_record_summary",
+    prefix="sis",
+    path="/v1/subscription_items/{subscription_item}/usage_record_summaries",
+    ops="L",
+    permission="usage_record",
+    created="",
+    parent=Parent("subscription_item", "subscription_item", refuses=_unmetered),
+    gone_in="2025-03-31.basil",
+    fields={
+        "invoice": None,
+        "livemode": f.livemode,
+        "period": {"end": f.later(f.MONTH), "start": f.now},
+        "total_usage": f.number(0, 500),
+    },
+)
+
+SCHEDULE = Kind(
+    name="subscription_schedule",
+    prefix="sub_sched",
+    path="/v1/subscription_schedules",
+    ops="LCRU",
+    filters=(
+        created,
+        between("canceled_at"),
+        between("completed_at"),
+        between("released_at"),
+        *_CUSTOMER,
+        Filter("scheduled", at("status"), _scheduled, groups=True),
+    ),
+    events=Events(
+        "subscription_schedule.created",
+        "subscription_schedule.updated",
+        moves=(
+            Move("status", "canceled", "subscription_schedule.canceled"),
+            Move("status", "completed", "subscription_schedule.completed"),
+            Move("status", "released", "subscription_schedule.released"),
+        ),
+    ),
+    flow={"not_started": ("active", "canceled"), "active": ("canceled", "completed", "released")},
+    actions={"cancel": {"status": "canceled"}, "release": {"status": "released"}},
+    derive=lambda data, now: data.update(
+        {
+            f"{status}_at": data[f"{status}_at"] or (now if data["status"] == status else None)
+            for status in ("canceled", "completed", "released")
+        }
+    ),
+    fields={
+        "application": None,
+        "billing_mode": {"flexible": None, "type": "classic"},
+        "canceled_at": None,
+        "completed_at": None,
+        "created": f.now,
+        "current_phase": None,
+        "customer": f.ref("customer"),
+        "customer_account": None,
+        "default_settings": {
+            "application_fee_percent": None,
+            "billing_cycle_anchor": "automatic",
+            "billing_thresholds": None,
+            "collection_method": "charge_automatically",
+            "default_payment_method": None,
+            "description": None,
+            "invoice_settings": {
+                "account_tax_ids": None,
+                "days_until_due": None,
+                "issuer": {"type": "self"},
+            },
+            "on_behalf_of": None,
+            "transfer_data": None,
+        },
+        "end_behavior": "release",
+        "livemode": f.livemode,
+        "metadata": {},
+        "phases": [],
+        "released_at": None,
+        "released_subscription": None,
+        "status": "not_started",
+        "subscription": None,
+        "test_clock": None,
+    },
+)
+
+INVOICE = Kind(
+    name="invoice",
+    prefix="in",
+    path="/v1/invoices",
+    ops="LCRUD",
+    filters=(
+        created,
+        one_of("collection_method", "charge_automatically", "send_invoice"),
+        *_CUSTOMER,
+        between("due_date"),
+        one_of("status", "draft", "open", "paid", "uncollectible", "void"),
+        equals("subscription", "parent.subscription_details.subscription"),
+    ),
+    nested=(
+        Nested(
+            ("line_item",),
+            "lines",
+            "/v1/invoices/{id}/lines",
+            made=1,
+            totals=(("subtotal", "amount"), ("total", "amount")),
+        ),
+    ),
+    events=Events(
+        "invoice.created",
+        "invoice.updated",
+        "invoice.deleted",
+        moves=(
+            Move("status", "open", "invoice.finalized"),
+            Move("status", "paid", "invoice.paid invoice.payment_succeeded"),
+            Move("status", "void", "invoice.voided"),
+            Move("status", "uncollectible", "invoice.marked_uncollectible"),
+        ),
+        always=True,
+    ),
+    flow={"draft": ("open",), "open": ("paid", "void", "uncollectible"), "uncollectible": ("paid", "void")},
+    actions={
+        "finalize": {"status": "open"},
+        "mark_uncollectible": {"status": "uncollectible"},
+        "pay": {"status": "paid"},
+        "void": {"status": "void"},
+    },
+    deletable={"status": "draft"},
+    derive=_date_invoice,
+    fields={
+        "account_country": "US",
+        "account_name": "Sandbox",
+        "account_tax_ids": None,
+        "amount_due": 0,
+        "amount_overpaid": 0,
+        "amount_paid": 0,
+        "amount_paid_off_stripe": 0,
+        "amount_remaining": 0,
+        "amount_shipping": 0,
+        "application": None,
+        "attempt_count": 0,
+        "attempted": False,
+        "auto_advance": False,
+        "automatic_tax": {
+            "disabled_reason": None,
+            "enabled": False,
+            "liability": None,
+            "provider": None,
+            "status": None,
+        },
+        "automatically_finalizes_at": None,
+        "billing_reason": "manual",
+        "collection_method": "charge_automatically",
+        "created": f.now,
+        "currency": "usd",
+        "custom_fields": None,
+        "customer": f.ref("customer"),
+        "customer_account": None,
+        "default_payment_method": None,
+        "default_source": None,
+        "default_tax_rates": [],
+        "description": None,
+        "discounts": [],
+        "due_date": None,
+        "effective_at": None,
+        "ending_balance": None,
+        "footer": None,
+        "from_invoice": None,
+        "hosted_invoice_url": None,
+        "invoice_pdf": None,
+        "issuer": {"type": "self"},
+        "last_finalization_error": None,
+        "latest_revision": None,
+        "lines": f.empty_list("/v1/invoices/{id}/lines"),
+        "livemode": f.livemode,
+        "metadata": {},
+        "next_payment_attempt": None,
+        "number": None,
+        "on_behalf_of": None,
+        "parent": None,
+        "payment_settings": f.nulls("default_mandate", "payment_method_options", "payment_method_types"),
+        "period_end": f.now,
+        "period_start": f.now,
+        "post_payment_credit_notes_amount": 0,
+        "pre_payment_credit_notes_amount": 0,
+        "receipt_number": None,
+        "rendering": None,
+        "shipping_cost": None,
+        "shipping_details": None,
+        "starting_balance": 0,
+        "statement_descriptor": None,
+        "status": "draft",
+        "status_transitions": f.nulls("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at"),
+        "subtotal": 0,
+        "test_clock": None,
+        "total": 0,
+    },
+)
+
+LINE_ITEM = Kind(
+    name="line_item",
+    prefix="il",
+    path="/v1/invoices/{invoice}/lines",
+    ops="LU",
+    permission="invoice",
+    created="",
+    parent=Parent("invoice", "invoice"),
+    fields={
+        "amount": f.number(100, 50_000),
+        "currency": "usd",
+        "description": f.text("Line ????"),
+        "discount_amounts": [],
+        "discountable": True,
+        "discounts": [],
+        "livemode": f.livemode,
+        "metadata": {},
+        "parent": None,
+        "period": {"end": f.now, "start": f.now},
+        "pretax_credit_amounts": [],
+        "pricing": None,
+        "quantity": 1,
+        "subscription": None,
+        "subtotal": f.same("amount"),
+        "taxes": [],
+    },
+)
+
+INVOICE_ITEM = Kind(
+    name="invoiceitem",
+    prefix="ii",
+    path="/v1/invoiceitems",
+    ops="LCRUD",
+    created="date",
+    filters=(created, *_CUSTOMER, equals("invoice"), Filter("pending", at("invoice"), _pending)),
+    needs=("customer",),
+    events=Events("invoiceitem.created", "", "invoiceitem.deleted"),
+    fields={
+        "amount": f.number(100, 50_000),
+        "currency": "usd",
+        "customer": f.ref("customer"),
+        "customer_account": None,
+        "date": f.now,
+        "description": None,
+        "discountable": True,
+        "discounts": [],
+        "invoice": None,
+        "livemode": f.livemode,
+        "metadata": {},
+        "parent": None,
+        "period": {"end": f.now, "start": f.now},
+        "pricing": None,
+        "proration": False,
+        "quantity": 1,
+        "quantity_decimal": "1",
+        "tax_rates": [],
+        "test_clock": None,
+    },
+)
+
+CREDIT_NOTE = Kind(
+    name="credit_note",
+    prefix="cn",
+    path="/v1/credit_notes",
+    ops="LCRU",
+    filters=(created, *_CUSTOMER, equals("invoice")),
+    needs=("invoice",),
+    nested=(
+        Nested(
+            ("credit_note_line_item",),
+            "lines",
+            "/v1/credit_notes/{id}/lines",
+            made=1,
+            totals=(("amount", "amount"), ("subtotal", "amount"), ("total", "amount")),
+        ),
+    ),
+    events=Events(
+        "credit_note.created",
+        "credit_note.updated",
+        moves=(Move("status", "void", "credit_note.voided"),),
+        always=True,
+    ),
+    flow={"issued": ("void",)},
+    actions={"void": {"status": "void"}},
+    fields={
+        "amount": 0,
+        "amount_shipping": 0,
+        "created": f.now,
+        "currency": "usd",
+        "invoice": f.ref("invoice"),
+        "customer": lambda draft: draft.show("invoice", draft.built["invoice"])["customer"],
+        "customer_account": None,
+        "customer_balance_transaction": None,
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "effective_at": None,
+        "lines": f.empty_list("/v1/credit_notes/{id}/lines"),
+        "livemode": f.livemode,
+        "memo": None,
+        "metadata": {},
+        "number": f.text("????????-CN-01"),
+        "out_of_band_amount": None,
+        "pdf": f.words("https://pay.stripe.com/credit_notes/{id}/pdf"),
+        "post_payment_amount": 0,
+        "pre_payment_amount": 0,
+        "pretax_credit_amounts": [],
+        "reason": None,
+        "refunds": [],
+        "shipping_cost": None,
+        "status": "issued",
+        "subtotal": 0,
+        "total": 0,
+        "type": "pre_payment",
+        "voided_at": None,
+    },
+)
+
+CREDIT_NOTE_LINE = Kind(
+    name="credit_note_line_item",
+    prefix="cnli",
+    path="/v1/credit_notes/{credit_note}/lines",
+    ops="L",
+    permission="credit_note",
+    created="",
+    parent=Parent("credit_note", "credit_note", named=False),
+    fields={
+        "amount": f.number(100, 5000),
+        "description": None,
+        "discount_amount": 0,
+        "discount_amounts": [],
+        "livemode": f.livemode,
+        "metadata": {},
+        "pretax_credit_amounts": [],
+        "quantity": 1,
+        "tax_rates": [],
+        "type": "custom_line_item",
+        "unit_amount": f.same("amount"),
+        "unit_amount_decimal": f.words("{amount}"),
+    },
+)
+
+SESSION = Kind(
+    name="checkout.session",
+    prefix="cs_test",
+    path="/v1/checkout/sessions",
+    ops="LCRU",
+    filters=(
+        created,
+        *_CUSTOMER,
+        part_of("customer_details", None, "email"),
+        equals("payment_intent"),
+        equals("payment_link"),
+        one_of("status", "complete", "expired", "open"),
+        equals("subscription"),
+    ),
+    nested=(
+        Nested(
+            ("item",),
+            "line_items",
+            "/v1/checkout/sessions/{id}/line_items",
+            shown=False,
+            made=1,
+            totals=(("amount_subtotal", "amount_subtotal"), ("amount_total", "amount_total")),
+        ),
+    ),
+    events=Events(
+        moves=(
+            Move("status", "complete", "checkout.session.completed"),
+            Move("status", "expired", "checkout.session.expired"),
+        ),
+    ),
+    flow={"open": ("complete", "expired")},
+    actions={"expire": {"status": "expired"}},
+    fields={
+        "after_expiration": None,
+        "allow_promotion_codes": None,
+        "amount_subtotal": 0,
+        "amount_total": 0,
+        "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
+        "billing_address_collection": None,
+        "cancel_url": None,
+        "client_reference_id": None,
+        "client_secret": None,
+        "consent": None,
+        "consent_collection": None,
+        "created": f.now,
+        "currency": "usd",
+        "currency_conversion": None,
+        "custom_fields": [],
+        "custom_text": f.nulls("after_submit", "shipping_address", "submit", "terms_of_service_acceptance"),
+        "customer": None,
+        "customer_account": None,
+        "customer_creation": None,
+        "customer_details": None,
+        "customer_email": None,
+        "discounts": None,
+        "expires_at": f.later(f.DAY),
+        "invoice": None,
+        "invoice_creation": None,
+        "livemode": f.livemode,
+        "locale": None,
+        "metadata": {},
+        "mode": "payment",
+        "payment_intent": None,
+        "payment_link": None,
+        "payment_method_collection": None,
+        "payment_method_configuration_details": None,
+        "payment_method_options": {},
+        "payment_method_types": ["card"],
+        "payment_status": "unpaid",
+        "phone_number_collection": {"enabled": False},
+        "recovered_from": None,
+        "setup_intent": None,
+        "shipping_address_collection": None,
+        "shipping_cost": None,
+        "shipping_options": [],
+        "status": "open",
+        "submit_type": None,
+        "subscription": None,
+        "success_url": "https://example.com/thanks",
+        "total_details": None,
+        "ui_mode": None,
+        "url": f.words("https://checkout.stripe.com/c/pay/{id}"),
+    },
+)
+
+SESSION_LINE = Kind(
+    name="item",
+    prefix="li",
+    path="/v1/checkout/sessions/{session}/line_items",
+    ops="L",
+    permission="checkout_session",
+    created="",
+    parent=Parent("checkout.session", "session", named=False, refuses=_without_lines),
+    fields={
+        "amount_discount": 0,
+        "amount_subtotal": f.number(100, 5000),
+        "amount_tax": 0,
+        "amount_total": f.same("amount_subtotal"),
+        "currency": "usd",
+        "description": f.text("Item ????"),
+        "discounts": [],
+        "price": f.whole("price"),
+        "quantity": 1,
+        "taxes": [],
+    },
+)
+
+ROWS = (
+    SUBSCRIPTION,
+    SUBSCRIPTION_ITEM,
+    USAGE_RECORD_SUMMARY,
+    SCHEDULE,
+    INVOICE,
+    LINE_ITEM,
+    INVOICE_ITEM,
+    CREDIT_NOTE,
+    CREDIT_NOTE_LINE,
+    SESSION,
+    SESSION_LINE,
+)

@@ -1,0 +1,276 @@
+"""Customers and how they pay: cards, bank accounts, payment methods, their balance, and test clocks."""
+
+from sandbox.stripe.filters import Filter, Json, at, created, equals, one_of, only, single
+from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
+from sandbox.stripe.kinds import fields as f
+
+_OF_CUSTOMER = Parent("customer", "customer")
+_SOURCE_EVENTS = Events("customer.source.created", "customer.source.updated", "customer.source.deleted")
+
+CARD_FIELDS: Json = {
+    "address_city": None,
+    "address_country": None,
+    "address_line1": None,
+    "address_line1_check": None,
+    "address_line2": None,
+    "address_state": None,
+    "address_zip": None,
+    "address_zip_check": None,
+    "brand": f.one_of("Visa", "MasterCard", "American Express"),
+    "country": "US",
+    "cvc_check": "pass",
+    "dynamic_last4": None,
+    "exp_month": f.number(1, 12),
+    "exp_year": f.number(2031, 2036),
+    "fingerprint": f.text("????????????????"),
+    "funding": f.one_of("credit", "debit"),
+    "last4": f.digits(4),
+    "metadata": {},
+    "name": None,
+    "regulated_status": "unregulated",
+    "tokenization_method": None,
+}
+
+BANK_FIELDS: Json = {
+    "account_holder_name": "Ada Byron",
+    "account_holder_type": "individual",
+    "account_type": None,
+    "bank_name": "SANDBOX BANK",
+    "country": "US",
+    "currency": "usd",
+    "fingerprint": f.text("????????????????"),
+    "last4": f.digits(4),
+    "metadata": {},
+    "routing_number": "110000000",
+    "status": "new",
+}
+
+TEST_CLOCK = Kind(
+    name="test_helpers.test_clock",
+    prefix="clock",
+    path="/v1/test_helpers/test_clocks",
+    ops="LCRD",
+    events=Events(
+        "test_helpers.test_clock.created",
+        "",
+        "test_helpers.test_clock.deleted",
+        moves=(
+            Move("status", "advancing", "test_helpers.test_clock.advancing"),
+            Move("status", "ready", "test_helpers.test_clock.ready"),
+        ),
+    ),
+    flow={"ready": ("advancing",), "advancing": ("ready",)},
+    fields={
+        "created": f.now,
+        "deletes_after": f.later(f.MONTH),
+        "frozen_time": f.now,
+        "livemode": f.livemode,
+        "name": None,
+        "status": "ready",
+        "status_details": {},
+    },
+)
+
+CUSTOMER = Kind(
+    name="customer",
+    prefix="cus",
+    path="/v1/customers",
+    ops="LCRUD",
+    filters=(
+        created,
+        equals("email"),
+        Filter(
+            "test_clock",
+            at("test_clock"),
+            lambda param, given: only(single(param, given)),
+            unasked=lambda _asked: only(None),
+            groups=True,
+        ),
+    ),
+    nested=(
+        Nested(("card", "bank_account", "source"), "sources", "/v1/customers/{id}/sources", shown=False),
+        Nested(
+            ("customer_balance_transaction",),
+            "balance_transactions",
+            "/v1/customers/{id}/balance_transactions",
+            shown=False,
+            totals=(("balance", "amount"),),
+        ),
+    ),
+    events=Events("customer.created", "customer.updated", "customer.deleted"),
+    stub=True,
+    fields={
+        "address": None,
+        "balance": 0,
+        "created": f.now,
+        "currency": None,
+        "default_source": None,
+        "delinquent": False,
+        "description": None,
+        "email": f.text("????????@example.com"),
+        "invoice_prefix": f.text("????????"),
+        "invoice_settings": f.nulls("custom_fields", "default_payment_method", "footer", "rendering_options"),
+        "livemode": f.livemode,
+        "metadata": {},
+        "name": f.text("Customer ????"),
+        "next_invoice_sequence": 1,
+        "phone": None,
+        "preferred_locales": [],
+        "shipping": None,
+        "tax_exempt": "none",
+        "test_clock": None,
+    },
+)
+
+CARD = Kind(
+    name="card",
+    prefix="card",
+    path="/v1/customers/{customer}/cards",
+    ops="LCRUD",
+    permission="source",
+    created="",
+    parent=_OF_CUSTOMER,
+    events=_SOURCE_EVENTS,
+    fields=CARD_FIELDS,
+)
+
+BANK_ACCOUNT = Kind(
+    name="bank_account",
+    prefix="ba",
+    path="/v1/customers/{customer}/bank_accounts",
+    ops="LCRUD",
+    permission="source",
+    created="",
+    parent=_OF_CUSTOMER,
+    events=_SOURCE_EVENTS,
+    flow={"new": ("validated", "verified"), "validated": ("verified", "verification_failed")},
+    fields=BANK_FIELDS,
+)
+
+SOURCE = Kind(
+    name="source",
+    prefix="src",
+    parent=_OF_CUSTOMER,
+    events=Events(
+        "customer.source.created",
+        "customer.source.updated",
+        "customer.source.deleted",
+        moves=(
+            Move("status", "chargeable", "source.chargeable"),
+            Move("status", "canceled", "source.canceled"),
+            Move("status", "failed", "source.failed"),
+        ),
+    ),
+    flow={"pending": ("chargeable", "failed"), "chargeable": ("canceled",)},
+    fields={
+        "amount": None,
+        "client_secret": f.text("src_client_secret_????????????????"),
+        "created": f.now,
+        "currency": "eur",
+        "flow": "receiver",
+        "livemode": f.livemode,
+        "metadata": {},
+        "owner": f.nulls(
+            "address",
+            "email",
+            "name",
+            "phone",
+            "verified_address",
+            "verified_email",
+            "verified_name",
+            "verified_phone",
+        ),
+        "statement_descriptor": None,
+        "status": "pending",
+        "type": "sepa_debit",
+        "usage": "reusable",
+    },
+)
+
+BALANCE_TRANSACTION = Kind(
+    name="customer_balance_transaction",
+    prefix="cbtxn",
+    path="/v1/customers/{customer}/balance_transactions",
+    ops="LCRU",
+    filters=(created, equals("invoice")),
+    needs=("amount", "currency"),
+    parent=_OF_CUSTOMER,
+    fields={
+        "amount": f.number(-5000, 5000),
+        "checkout_session": None,
+        "created": f.now,
+        "credit_note": None,
+        "currency": "usd",
+        "description": None,
+        "ending_balance": lambda draft: (
+            draft.show("customer", draft.built["customer"])["balance"] + draft.built["amount"]
+        ),
+        "invoice": None,
+        "livemode": f.livemode,
+        "metadata": {},
+        "type": "adjustment",
+    },
+)
+
+PAYMENT_METHOD = Kind(
+    name="payment_method",
+    prefix="pm",
+    path="/v1/payment_methods",
+    ops="LCRU",
+    filters=(
+        redisplay := one_of("allow_redisplay", "always", "limited", "unspecified"),
+        equals("customer"),
+        equals("customer_account"),
+        of_type := equals("type"),
+    ),
+    parent=_OF_CUSTOMER,
+    events=Events(
+        updated="payment_method.updated",
+        moves=(
+            Move("customer", ANY, "payment_method.attached"),
+            Move("customer", None, "payment_method.detached"),
+        ),
+    ),
+    actions={"attach": {}, "detach": {"customer": None}},
+    cancels={"customer": None},
+    fields={
+        "allow_redisplay": "unspecified",
+        "billing_details": f.BILLING,
+        "card": {
+            "brand": f.one_of("visa", "mastercard"),
+            "checks": f.nulls("address_line1_check", "address_postal_code_check", "cvc_check"),
+            "country": "US",
+            "exp_month": f.number(1, 12),
+            "exp_year": f.number(2031, 2036),
+            "fingerprint": f.text("????????????????"),
+            "funding": "credit",
+            "generated_from": None,
+            "last4": f.digits(4),
+            "networks": {"available": ["visa"], "preferred": None},
+            "three_d_secure_usage": {"supported": True},
+            "wallet": None,
+        },
+        "created": f.now,
+        "customer_account": None,
+        "livemode": f.livemode,
+        "metadata": {},
+        "type": "card",
+    },
+)
+
+ROWS = (TEST_CLOCK, CUSTOMER, CARD, BANK_ACCOUNT, SOURCE, BALANCE_TRANSACTION, PAYMENT_METHOD)
+VIEWS = (
+    View(
+        "/v1/customers/{customer}/sources",
+        ("card", "bank_account", "source"),
+        (equals("object"),),
+        parent="customer",
+        ops="LRUD",
+    ),
+    View(
+        "/v1/customers/{customer}/payment_methods",
+        ("payment_method",),
+        (redisplay, of_type),
+        parent="customer",
+    ),
+)

@@ -1,0 +1,258 @@
+"""Where money goes: balance transactions, payouts, top-ups, transfers, application fees."""
+
+from sandbox.stripe.filters import Json, between, created, equals, one_of
+from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent
+from sandbox.stripe.kinds import fields as f
+
+
+def _reversed(transfer: Json, _now: int) -> None:
+    transfer["reversed"] = transfer["amount_reversed"] >= transfer["amount"]
+
+
+def _refunded(fee: Json, _now: int) -> None:
+    fee["refunded"] = fee["amount_refunded"] >= fee["amount"]
+
+
+BALANCE_TRANSACTION = Kind(
+    name="balance_transaction",
+    prefix="txn",
+    path="/v1/balance_transactions",
+    ops="LR",
+    filters=(
+        created,
+        equals("currency"),
+        equals("payout", "source"),  # the payout's own transaction: what it paid out is not modelled
+        equals("source"),
+        equals("type"),
+    ),
+    fields={
+        "amount": f.number(500, 99_900),
+        "available_on": f.later(2 * f.DAY),
+        "balance_type": "payments",
+        "created": f.now,
+        "currency": "usd",
+        "description": None,
+        "exchange_rate": None,
+        "fee": 30,
+        "fee_details": [
+            {
+                "amount": 30,
+                "application": None,
+                "currency": "usd",
+                "description": "Stripe processing fees",
+                "type": "stripe_fee",
+            }
+        ],
+        "net": lambda draft: draft.built["amount"] - draft.built["fee"],
+        "reporting_category": "charge",
+        "source": f.ref("charge"),
+        "status": "pending",
+        "type": "charge",
+    },
+)
+
+PAYOUT = Kind(
+    name="payout",
+    prefix="po",
+    path="/v1/payouts",
+    ops="LCRU",
+    filters=(
+        created,
+        between("arrival_date"),
+        equals("destination"),
+        one_of("status", "pending", "paid", "failed", "canceled", "in_transit"),
+    ),
+    needs=("amount", "currency"),
+    events=Events(
+        "payout.created",
+        "payout.updated",
+        moves=(
+            Move("status", "paid", "payout.paid"),
+            Move("status", "failed", "payout.failed"),
+            Move("status", "canceled", "payout.canceled"),
+            Move("reconciliation_status", "completed", "payout.reconciliation_completed"),
+        ),
+    ),
+    flow={"pending": ("in_transit", "canceled"), "in_transit": ("paid", "failed")},
+    actions={"cancel": {"status": "canceled"}},
+    fields={
+        "amount": f.number(1000, 99_900),
+        "application_fee": None,
+        "application_fee_amount": None,
+        "arrival_date": f.later(2 * f.DAY),
+        "automatic": True,
+        "balance_transaction": None,
+        "created": f.now,
+        "currency": "usd",
+        "description": "STRIPE PAYOUT",
+        "destination": None,
+        "failure_balance_transaction": None,
+        "failure_code": None,
+        "failure_message": None,
+        "livemode": f.livemode,
+        "metadata": {},
+        "method": "standard",
+        "original_payout": None,
+        "payout_method": None,
+        "reconciliation_status": "in_progress",
+        "reversed_by": None,
+        "source_type": "card",
+        "statement_descriptor": None,
+        "status": "pending",
+        "trace_id": None,
+        "type": "bank_account",
+    },
+)
+
+TOPUP = Kind(
+    name="topup",
+    prefix="tu",
+    path="/v1/topups",
+    ops="LCRU",
+    filters=(created, between("amount"), one_of("status", "canceled", "failed", "pending", "succeeded")),
+    needs=("amount", "currency"),
+    events=Events(
+        "topup.created",
+        moves=tuple(
+            Move("status", status, f"topup.{status}")
+            for status in ("canceled", "failed", "reversed", "succeeded")
+        ),
+    ),
+    flow={"pending": ("succeeded", "failed", "canceled"), "succeeded": ("reversed",)},
+    actions={"cancel": {"status": "canceled"}},
+    fields={
+        "amount": f.number(1000, 99_900),
+        "balance_transaction": None,
+        "created": f.now,
+        "currency": "usd",
+        "description": None,
+        "expected_availability_date": f.later(5 * f.DAY),
+        "failure_code": None,
+        "failure_message": None,
+        "livemode": f.livemode,
+        "metadata": {},
+        "source": None,
+        "statement_descriptor": None,
+        "status": "pending",
+        "transfer_group": None,
+    },
+)
+
+TRANSFER = Kind(
+    name="transfer",
+    prefix="tr",
+    path="/v1/transfers",
+    ops="LCRU",
+    filters=(created, equals("destination"), equals("transfer_group")),
+    needs=("currency", "destination"),
+    nested=(
+        Nested(
+            ("transfer_reversal",),
+            "reversals",
+            "/v1/transfers/{id}/reversals",
+            quiet=True,
+            totals=(("amount_reversed", "amount"),),
+        ),
+    ),
+    events=Events(
+        "transfer.created", "transfer.updated", moves=(Move("amount_reversed", ANY, "transfer.reversed"),)
+    ),
+    derive=_reversed,
+    fields={
+        "amount": f.number(10_000, 99_900),
+        "amount_reversed": 0,
+        "balance_transaction": None,
+        "created": f.now,
+        "currency": "usd",
+        "description": None,
+        "destination": f.text("acct_1???????????????"),
+        "destination_payment": f.text("py_1???????????????????????"),
+        "livemode": f.livemode,
+        "metadata": {},
+        "reversals": f.empty_list("/v1/transfers/{id}/reversals"),
+        "reversed": False,
+        "source_transaction": None,
+        "source_type": "card",
+        "transfer_group": None,
+    },
+)
+
+TRANSFER_REVERSAL = Kind(
+    name="transfer_reversal",
+    prefix="trr",
+    path="/v1/transfers/{id}/reversals",
+    ops="LCRU",
+    permission="transfer",
+    parent=Parent("transfer", "transfer"),
+    fields={
+        "amount": f.number(100, 500),
+        "balance_transaction": None,
+        "created": f.now,
+        "currency": "usd",
+        "destination_payment_refund": None,
+        "metadata": {},
+        "source_refund": None,
+    },
+)
+
+APPLICATION_FEE = Kind(
+    name="application_fee",
+    prefix="fee",
+    path="/v1/application_fees",
+    ops="LR",
+    filters=(created, equals("charge")),
+    nested=(
+        Nested(
+            ("fee_refund",),
+            "refunds",
+            "/v1/application_fees/{id}/refunds",
+            totals=(("amount_refunded", "amount"),),
+        ),
+    ),
+    events=Events(
+        "application_fee.created", moves=(Move("amount_refunded", ANY, "application_fee.refunded"),)
+    ),
+    derive=_refunded,
+    fields={
+        "account": f.text("acct_1???????????????"),
+        "amount": f.number(10_000, 99_900),
+        "amount_refunded": 0,
+        "application": f.text("ca_????????????????????????????????"),
+        "balance_transaction": None,
+        "charge": f.ref("charge"),
+        "created": f.now,
+        "currency": "usd",
+        "fee_source": None,
+        "livemode": f.livemode,
+        "originating_transaction": None,
+        "refunded": False,
+        "refunds": f.empty_list("/v1/application_fees/{id}/refunds"),
+    },
+)
+
+FEE_REFUND = Kind(
+    name="fee_refund",
+    prefix="fr",
+    path="/v1/application_fees/{id}/refunds",
+    ops="LCRU",
+    permission="application_fee",
+    parent=Parent("application_fee", "fee"),
+    events=Events(updated="application_fee.refund.updated"),
+    fields={
+        "amount": f.number(100, 500),
+        "balance_transaction": None,
+        "created": f.now,
+        "currency": "usd",
+        "metadata": {},
+    },
+)
+
+ROWS = (
+    BALANCE_TRANSACTION,
+    PAYOUT,
+    TOPUP,
+    TRANSFER,
+    TRANSFER_REVERSAL,
+    APPLICATION_FEE,
+    FEE_REFUND,
+)

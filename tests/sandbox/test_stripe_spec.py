@@ -1,0 +1,177 @@
+"""Every row of the resource table holds against Stripe's OpenAPI document, where that is at hand."""
+
+import re
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import jsonschema_rs
+import orjson
+import pytest
+
+from sandbox.stripe import World
+from sandbox.stripe.kind import Events, Kind
+from sandbox.stripe.kinds import KINDS, VIEWS
+from sandbox.stripe.routes import PAGING
+
+SPEC = Path(__file__).parents[3] / "shared/stripe/spec3.json"
+NOW = 1_750_000_000
+METHODS = {
+    "L": ("get", ""),
+    "C": ("post", ""),
+    "R": ("get", "/{}"),
+    "U": ("post", "/{}"),
+    "D": ("delete", "/{}"),
+}
+
+pytestmark = pytest.mark.skipif(not SPEC.exists(), reason="Stripe's OpenAPI document is not at hand")
+
+
+@cache
+def spec() -> Any:
+    return orjson.loads(SPEC.read_bytes())
+
+
+def shape(path: str) -> str:
+    return re.sub(r"{\w*}", "{}", path)
+
+
+@cache
+def paths() -> dict[str, Any]:
+    return {shape(path): methods for path, methods in spec()["paths"].items()}
+
+
+@cache
+def schemas() -> Any:
+    """As JSON Schema, which says `nullable` otherwise, and closed: a field must be one of Stripe's."""
+
+    def translate(schema: Any) -> Any:
+        if isinstance(schema, list):
+            return [translate(item) for item in schema]
+        if not isinstance(schema, dict):
+            return schema
+        kept = schema.keys() - {"nullable", "format"}
+        inner = {key: translate(schema[key]) for key in kept}
+        if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+            inner.setdefault("additionalProperties", False)
+        return {"anyOf": [inner, {"type": "null"}]} if schema.get("nullable") is True else inner
+
+    return {name: translate(schema) for name, schema in spec()["components"]["schemas"].items()}
+
+
+@cache
+def validator(object_name: str) -> Any:
+    """Of the schemas that the object's reaches, and no others."""
+    wanted, found = [object_name], dict[str, Any]()
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = schemas()[name]
+            wanted += re.findall(r'"#/components/schemas/([\w.]+)"', orjson.dumps(found[name]).decode())
+    root = {"$ref": f"#/components/schemas/{object_name}", "components": {"schemas": found}}
+    return jsonschema_rs.validator_for(root)
+
+
+def test_validation_finds_wrong_missing_and_unknown_fields() -> None:
+    price = World(now=NOW).create("price")
+    for wrong in ({"type": "weekly"}, {"unit_amount": "5"}, {"colour": "red"}, {"product": None}):
+        assert not validator("price").is_valid(price | wrong)
+    del price["currency"]
+    assert not validator("price").is_valid(price)
+
+
+def rows() -> list[Any]:
+    return [pytest.param(row, id=name) for name, row in KINDS.items()]
+
+
+def types(events: Events) -> list[str]:
+    """The event types of a row; those that name a field with every status that the rows know."""
+    named = [events.created, events.updated, events.deleted, *(move.event for move in events.moves)]
+    return " ".join(named).split()
+
+
+@pytest.mark.parametrize("row", rows())
+def test_paths_and_parameters_are_stripes(row: Kind) -> None:
+    if not row.path or row.gone_in:
+        assert row.gone_in or any(row.name in view.kinds for view in VIEWS)
+        return
+    for op in row.ops:
+        method, item = METHODS[op]
+        assert method in paths()[shape(row.path) + item], (op, row.path)
+    if "L" in row.ops:
+        compare_parameters(row.path, row.filters)
+
+
+@pytest.mark.parametrize("view", [pytest.param(view, id=view.path) for view in VIEWS])
+def test_views_are_stripes(view: Any) -> None:
+    for op in view.ops:
+        method, item = METHODS[op]
+        assert method in paths()[shape(view.path) + item], (op, view.path)
+    compare_parameters(view.path, view.filters)
+
+
+def compare_parameters(path: str, filters: tuple[Any, ...]) -> None:
+    asked = {p["name"]: p for p in paths()[shape(path)]["get"]["parameters"] if p["in"] == "query"}
+    assert {f.param for f in filters if f.param} | PAGING == asked.keys()
+    required = {name for name, parameter in asked.items() if parameter["required"]}
+    assert {f.param for f in filters if f.required} == required
+
+
+@pytest.mark.parametrize("row", rows())
+def test_actions_are_stripes(row: Kind) -> None:
+    for verb in row.actions:
+        assert "post" in paths()[f"{shape(row.path)}/{{}}/{verb}"]
+
+
+@pytest.mark.parametrize("row", rows())
+def test_event_types_are_stripes(row: Kind) -> None:
+    known = spec()["paths"]["/v1/webhook_endpoints"]["post"]["requestBody"]["content"][
+        "application/x-www-form-urlencoded"
+    ]["schema"]["properties"]["enabled_events"]["items"]["enum"]
+    for type in types(row.events):
+        if "{" not in type:
+            assert type in known
+    world, rng = World(now=NOW), Random(0)
+    world.connect()
+    for _ in range(60):
+        if row.name not in ("event", "account"):
+            world.random_change(rng, [row.name])
+    told = [event["type"] for account in world.accounts for event in world.events(account)]
+    assert set(told) <= set(known)
+
+
+@pytest.mark.parametrize("row", rows())
+def test_objects_have_stripes_fields(row: Kind) -> None:
+    if row.name == "usage_record_summary":
+        pytest.skip("the document describes only versions without it")
+    world = World(now=NOW)
+    world.connect()
+    account = world.accounts[-1]
+    if row.name not in ("event", "account"):
+        world.create(row.name, account)
+        for nested in row.nested:
+            many: dict[str, Any] = {nested.field: 12}
+            world.create(row.name, account, **many)
+    objects = world.list_all(row.name, account) + world.events(account)
+    rng = Random(0)
+    for _ in range(20):
+        world.random_change(rng, [row.name] if row.name not in ("event", "account") else None)
+    objects += world.list_all(row.name)
+    assert objects
+    for data in objects:
+        errors = [
+            f"{'/'.join(map(str, error.instance_path))}: {error.message}"
+            for error in validator(data["object"]).iter_errors(data)
+        ]
+        assert errors == []
+
+
+def test_children_name_a_parent_that_exists_unless_they_outlive_it() -> None:
+    world, rng = World(now=NOW), Random(1)
+    for _ in range(400):
+        world.random_change(rng)
+    for name, row in KINDS.items():
+        if row.parent and row.parent.named and not row.cancels:
+            for data in world.list_all(name):
+                assert data[row.parent.field] is None or world.get(row.parent.kind, data[row.parent.field])
