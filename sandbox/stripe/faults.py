@@ -88,7 +88,7 @@ class Faults:
             seen = self._seen[place]
             self._seen[place] += 1
             spent = rule.times is not None and self._fired[place] >= rule.times
-            if seen < rule.after or spent or (seen - rule.after) % rule.every != 0:
+            if seen < rule.after or spent or (seen - rule.after + 1) % rule.every != 0:
                 continue
             if rule.probability < 1 and self._rng.random() >= rule.probability:
                 continue

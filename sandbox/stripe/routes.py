@@ -17,7 +17,7 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Asked, Filter, Given, Json, Match, array, bounds, integer, single
 from sandbox.stripe.keys import Key
 from sandbox.stripe.kind import Kind
-from sandbox.stripe.kinds import KINDS, VIEWS
+from sandbox.stripe.kinds import KINDS, VIEWS, older
 from sandbox.stripe.table import Entry, Table
 from sandbox.stripe.versions import KNOWN
 from sandbox.stripe.world import World
@@ -230,7 +230,7 @@ class Api:
         tables = [self.world.table(row.name, home) for row in self._chosen(target, given)]
         query = self._query(target, given, tables, home, parent)
         page = lists.page(tables, query)
-        bodies = self._bodies(target, given, home, page.entries)
+        bodies = self._bodies(call, given, home, page.entries)
         more = b"true" if page.has_more else b"false"
         url = orjson.dumps(call.request.path)
         return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (b",".join(bodies), more, url)
@@ -297,20 +297,20 @@ class Api:
         raise errors.missing(name, id, param, status=400)
 
     def _bodies(
-        self, target: Target, given: Mapping[str, Given], home: str, entries: Sequence[Entry]
+        self, call: Call, given: Mapping[str, Given], home: str, entries: Sequence[Entry]
     ) -> list[bytes]:
-        if "expand" not in given:
-            return [entry.body for entry in entries]
-        paths = array("expand", given["expand"])
+        paths = array("expand", given["expand"]) if "expand" in given else []
         for path in paths:
             if not path.startswith("data."):
                 raise errors.not_expandable(path)
-        found = [(row, entry) for entry in entries for row in target.kinds if self._holds(row, home, entry)]
         inner = [path.removeprefix("data.") for path in paths]
-        return [orjson.dumps(self._expand(row, entry.data(), inner, home)) for row, entry in found]
+        return [self._shown(call, entry, inner, home) for entry in entries]
 
-    def _holds(self, row: Kind, home: str, entry: Entry) -> bool:
-        return self.world.table(row.name, home).by_id.get(entry.id) is entry
+    def _shown(self, call: Call, entry: Entry, paths: Sequence[str], home: str) -> bytes:
+        """An object as it is answered: expanded, and as the version asked for shows it."""
+        if not paths and not older.differs(entry.kind.name, call.version):
+            return entry.body
+        return _render(entry.kind, self._expand(entry.kind, entry.data(), paths, home), call.version)
 
     def _expand(self, row: Kind, data: Json, paths: Sequence[str], home: str) -> Json:
         for path in paths:
@@ -338,19 +338,19 @@ class Api:
 
     # Single objects
 
-    def _entry(self, target: Target, home: str, parent: str | None, id: str) -> tuple[Kind, Entry] | None:
+    def _entry(self, target: Target, home: str, parent: str | None, id: str) -> Entry | None:
         for row in target.kinds:
             entry = self.world.table(row.name, home).by_id.get(id)
             if entry is None or (parent is not None and entry.parent != parent):
                 continue
             if row.name == "event" and entry.key[0] < self.world.oldest_event():
                 continue
-            return row, entry
+            return entry
         return None
 
     def _item(self, call: Call, target: Target, op: str, home: str, parent: str | None, id: str) -> bytes:
-        found = self._entry(target, home, parent, id)
-        if found is None:
+        entry = self._entry(target, home, parent, id)
+        if entry is None:
             first = target.kinds[0]
             stub = self.world.table(first.name, home).stubs.get(id)
             if stub is not None and op == "R":
@@ -358,30 +358,28 @@ class Api:
             if first.name == "account":
                 raise errors.no_access(call.key.secret, id)
             raise errors.missing(first.object_name, id, "id")
-        row, entry = found
         if op == "R":
-            return self._read(call, row, entry, home)
-        data = entry.data()
+            return self._read(call, entry, home)
+        row, data = entry.kind, entry.data()
         if op == "D":
             if not row.allows_deletion(data):
                 raise errors.not_deletable(row.object_name, id)
-            return orjson.dumps(self.world.delete(row.name, id, home))
+            return _render(row, self.world.delete(row.name, id, home), call.version)
         changes = self._form(call, row, data) | dict(target.action or {})
         after, before = changes.get("status"), data.get("status")
         if after not in (None, before) and row.flow and after not in row.flow.get(str(before), ()):
             raise errors.wrong_status(row.object_name, str(before), str(after))
-        return orjson.dumps(self.world.update(row.name, id, home, **changes))
+        return _render(row, self.world.update(row.name, id, home, **changes), call.version)
 
-    def _read(self, call: Call, row: Kind, entry: Entry, home: str) -> bytes:
+    def _read(self, call: Call, entry: Entry, home: str) -> bytes:
         given = forms.grouped(call.request.query)
         if unknown := [name for name in given if name != "expand"]:
             raise errors.unknown_parameters(unknown)
-        if "expand" not in given:
-            return entry.body
-        return orjson.dumps(self._expand(row, entry.data(), array("expand", given["expand"]), home))
+        paths = array("expand", given["expand"]) if "expand" in given else []
+        return self._shown(call, entry, paths, home)
 
     def _create(self, call: Call, row: Kind, home: str, parent: str | None) -> bytes:
-        fields = self._form(call, row, dict(row.fields))
+        fields = self._form(call, row, dict(row.fields), "id")
         link = row.parent
         if link and parent is not None and link.kind != "account":
             fields[link.field] = parent
@@ -391,17 +389,22 @@ class Api:
         named = fields.get(link.field) if link and link.kind != "account" else None
         if link and named is not None and named not in self.world.table(link.kind, home).by_id:
             raise errors.missing(link.kind, str(named), link.field, status=400)
-        return orjson.dumps(self.world.create(row.name, home, **fields))
+        return _render(row, self.world.create(row.name, home, **fields), call.version)
 
-    def _form(self, call: Call, row: Kind, example: Json) -> Json:
+    def _form(self, call: Call, row: Kind, example: Json, *more: str) -> Json:
         fields = forms.nested(call.request.form)
         fields.pop("expand", None)
-        allowed = row.fields.keys() | set(row.needs) | ({row.parent.field} if row.parent else set())
-        if "C" in row.ops:
-            allowed.add("id")
+        allowed = row.fields.keys() | set(row.needs) | set(more)
+        if row.parent and row.parent.kind != "account":
+            allowed.add(row.parent.field)
         if unknown := [name for name in fields if name not in allowed]:
             raise errors.unknown_parameters(unknown)
         return {name: forms.typed(value, example.get(name), name) for name, value in fields.items()}
+
+
+def _render(row: Kind, data: Json, version: str) -> bytes:
+    gone = data.get("deleted") is True
+    return orjson.dumps(data if gone else older.rendered(row.name, data, version))
 
 
 def _op(method: str, target: Target) -> str:

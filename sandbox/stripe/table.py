@@ -22,11 +22,19 @@ key_of = attrgetter("key")
 class Entry:
     """A stored object. `parent` is its parent's id; `listed` False keeps it out of every list."""
 
-    __slots__ = ("body", "facets", "id", "key", "listed", "parent")
+    __slots__ = ("body", "facets", "id", "key", "kind", "listed", "parent")
 
     def __init__(
-        self, id: str, key: Key, body: bytes, facets: tuple[Any, ...], parent: str | None, listed: bool
+        self,
+        kind: Kind,
+        id: str,
+        key: Key,
+        body: bytes,
+        facets: tuple[Any, ...],
+        parent: str | None,
+        listed: bool,
     ) -> None:
+        self.kind = kind
         self.id = id
         self.key = key
         self.body = body

@@ -6,7 +6,7 @@ safe: the server answers from the world in the thread that changes it."""
 import heapq
 import itertools
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from sandbox.stripe.clock import Clock
 from sandbox.stripe.filters import Json
 from sandbox.stripe.keys import Keys
 from sandbox.stripe.kind import ABSENT, Draft, Kind, Nested, merge, previous
-from sandbox.stripe.kinds import CHILDREN, KINDS
+from sandbox.stripe.kinds import CHILDREN, KINDS, older
 from sandbox.stripe.kinds.core import RETENTION
 from sandbox.stripe.table import Entry, Table
 from sandbox.stripe.versions import LATEST
@@ -171,7 +171,7 @@ class World:
         at = at if at is not None else stamp if isinstance(stamp, int) else self.clock.now()
         change = self._change(event, visible_after, api_version, at)
         new_id = id or row.new_id(self.rng)
-        home, parent = self._place(row, account, fields)
+        home, parent = self._place(row, account, fields, change)
         table = self.table(kind, home)
         if new_id in table.by_id:
             raise ValueError(f"{kind} {new_id} exists already")
@@ -179,7 +179,7 @@ class World:
             n: fields.pop(n.field, n.made) for n in row.nested if isinstance(fields.get(n.field, 0), int)
         }
         teller = new_id if kind == "account" else home
-        data = self._build(row, new_id, home, teller, at, fields)
+        data = self._build(row, new_id, home, teller, fields, change)
         if kind == "account":
             self._tables.setdefault(new_id, {})
         key = (_created(row, data, at), next(self._sequence))
@@ -189,7 +189,7 @@ class World:
                 self._adopt(KINDS[nested.kinds[0]], teller, new_id, at)
         if counts:
             data = table.by_id[new_id].data()
-        self._tell(teller, row.events.of(None, data), data, None, change)
+        self._tell(row, teller, None, data, change)
         self._tell_parent(row, home, parent, None, data, change)
         return data
 
@@ -221,7 +221,7 @@ class World:
         parent = new.get(link.field) if link and link.named else entry.parent
         key = (_created(row, new, entry.key[0]), entry.key[1])
         self._write(self.table(kind, home), new, key, parent, entry.listed)
-        self._tell(id if kind == "account" else home, row.events.of(old, new), new, old, change)
+        self._tell(row, id if kind == "account" else home, old, new, change)
         for parent_id in dict.fromkeys((entry.parent, parent)):
             self._tell_parent(row, home, parent_id, old, new, change)
         return new
@@ -265,7 +265,7 @@ class World:
         if row.stub:
             table.stubs[id] = orjson.dumps(stub)
         data = entry.data()
-        self._tell(teller, row.events.of(data, None), data, None, change)
+        self._tell(row, teller, data, None, change)
         self._tell_parent(row, home, entry.parent, data, None, change)
         if kind == "account":
             del self._tables[id]
@@ -323,7 +323,7 @@ class World:
         """Whose tables hold the objects: accounts themselves are the platform's."""
         return self.platform if row.name == "account" else account or self.platform
 
-    def _place(self, row: Kind, account: str | None, fields: Json) -> tuple[str, str | None]:
+    def _place(self, row: Kind, account: str | None, fields: Json, change: Change) -> tuple[str, str | None]:
         """Where a new object goes: whose tables, under which parent. Takes a parent that is not a field of
         the object out of `fields`, and puts in one that is missing."""
         link = row.parent
@@ -335,7 +335,7 @@ class World:
                 raise KeyError(home)
             return home, home
         home = account or self.platform
-        parent = fields[link.field] if link.field in fields else self._find(link.kind, home)
+        parent = fields[link.field] if link.field in fields else self._find(link.kind, home, change)
         if parent is not None and parent not in self.table(link.kind, home).by_id:
             raise KeyError(parent)
         if link.named:
@@ -350,48 +350,48 @@ class World:
         fields: Json = {link.field: parent} if link and link.kind != "account" else {}
         self.create(row.name, account, event=False, at=at, **fields)
 
-    def _build(self, row: Kind, id: str, home: str, teller: str, at: int, fields: Json) -> Json:
+    def _build(self, row: Kind, id: str, home: str, teller: str, fields: Json, change: Change) -> Json:
         given = {"id": id, "object": fields.pop("object", row.object_name)} | fields
         draft = Draft(
             id=id,
-            now=at,
+            now=change.at,
             account=teller,
             livemode=self.livemode,
             rng=self.rng,
             built=given,
-            find=lambda kind: self._find(kind, home),
+            find=lambda kind: self._find(kind, home, change),
             show=lambda kind, id: self.get(kind, id, home),
         )
         data = row.build(draft)
         if row.derive:
-            row.derive(data, at)
+            row.derive(data, change.at)
         return data
 
-    def _find(self, kind: str, account: str) -> str:
-        """An object to point to: the newest, or a new one."""
+    def _find(self, kind: str, account: str, change: Change) -> str:
+        """An object to point to: the newest, or one that is made in the same change."""
         if kind == "account":
             return account
         table = self.table(kind, account)
         newest = table.order[-1].id if table.order else None
-        return newest or str(self.create(kind, account)["id"])
+        return newest or str(self.create(kind, account, **asdict(change))["id"])
 
     def _write(
         self, table: Table, data: Json, key: tuple[int, int], parent: str | None, listed: bool
-    ) -> Entry:
-        facets = tuple(read(data) for read in table.kind.reads)
-        entry = Entry(str(data["id"]), key, orjson.dumps(data), facets, parent, listed)
-        table.put(entry)
-        return entry
+    ) -> None:
+        table.put(_entry(table.kind, data, key, parent, listed))
 
-    def _tell(self, account: str, types: list[str], data: Json, old: Json | None, change: Change) -> None:
-        """Make the events of a change, one for each type, with `data` as their object."""
-        if not change.event:
+    def _tell(self, row: Kind, account: str, old: Json | None, new: Json | None, change: Change) -> None:
+        """Make the events of a creation (`old` is None), an update or a deletion (`new` is None)."""
+        types = row.events.of(old, new) if change.event else []
+        if not types:
             return
+        if older.differs(row.name, change.api_version):
+            old, new = (data and older.rendered(row.name, data, change.api_version) for data in (old, new))
+        content: Json = {"object": new or old}
+        if old and new:
+            content["previous_attributes"] = previous(old, new)
         table = self.table("event", account)
         for type in types:
-            content: Json = {"object": data}
-            if old is not None:
-                content["previous_attributes"] = previous(old, data)
             event = {
                 "id": table.kind.new_id(self.rng),
                 "object": "event",
@@ -403,9 +403,8 @@ class World:
                 "request": {"id": None, "idempotency_key": None},
                 "type": type,
             }
-            facets = tuple(read(event) for read in table.kind.reads)
             key = (change.at, next(self._sequence))
-            entry = Entry(str(event["id"]), key, orjson.dumps(event), facets, None, True)
+            entry = _entry(table.kind, event, key, None, True)
             if change.visible_after > 0:
                 heapq.heappush(self._late, (change.at + change.visible_after, key[1], table, entry))
             else:
@@ -444,7 +443,7 @@ class World:
         self._write(table, after, entry.key, entry.parent, entry.listed)
         if before | quiet != after:
             teller = parent if link.kind == "account" else home
-            self._tell(teller, table.kind.events.of(before | quiet, after), after, before, change)
+            self._tell(table.kind, teller, before | quiet, after, change)
 
     def _nest(self, nested: Nested, data: Json, home: str, old: Json | None, new: Json | None) -> None:
         """Set a parent's fields that come from its children, after one child went from `old` to `new`."""
@@ -452,6 +451,14 @@ class World:
             data[total] = data[total] + (new or {}).get(amount, 0) - (old or {}).get(amount, 0)
         if nested.shown:
             data[nested.field] = self.nested(nested, str(data["id"]), home)
+
+
+def _entry(kind: Kind, data: Json, key: tuple[int, int], parent: str | None, listed: bool) -> Entry:
+    facets = tuple(read(data) for read in kind.reads)
+    body = bytes(
+        memoryview(orjson.dumps(data))
+    )  # a copy: orjson's own is left with room for several times as much
+    return Entry(kind, str(data["id"]), key, body, facets, parent, listed)
 
 
 def _created(row: Kind, data: Json, otherwise: int) -> int:

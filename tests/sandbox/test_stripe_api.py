@@ -142,8 +142,9 @@ def test_list_filters_combine(world: World, client: Client) -> None:
 
 
 def test_event_types_are_exact_or_end_in_a_star(world: World, client: Client) -> None:
+    product_id = world.create("product")["id"]
     price = world.create("price", event=False)["id"]
-    world.update("product", world.list_all("product")[0]["id"], name="n")
+    world.update("product", product_id, name="n")
     world.archive("price", price)
     world.delete("price", price)
     deleted, archived, product, made = (event["id"] for event in world.events())
@@ -307,6 +308,16 @@ def test_objects_are_written_over_http_with_their_types(world: World, client: Cl
         "Missing required param: currency.",
     )
     assert client.error("/v1/products", method="POST", form=[("nam", "x")])[1] == "parameter_unknown"
+    assert (
+        client.error(f"/v1/prices/{price['id']}", method="POST", form=[("id", "x")])[1] == "parameter_unknown"
+    )
+    assert client.error("/v1/file_links", method="POST", form=[("file", "x")])[:2] == (
+        400,
+        "resource_missing",
+    )
+    account = client.post("/v1/accounts", ("country", "FR"))["id"]
+    person = client.post(f"/v1/accounts/{account}/persons", ("first_name", "Ada"))
+    assert world.list_all("person", account) == [person]
     assert client.error("/v1/events", method="POST")[0] == 404
 
 

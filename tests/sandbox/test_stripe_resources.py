@@ -326,6 +326,34 @@ def test_actions_follow_the_flow_of_statuses(told: Told) -> None:
     assert len(told.world.list_all("line_item")) == 1
 
 
+def test_older_version_shows_older_shapes_and_events_keep_their_own(told: Told) -> None:
+    world = told.world
+    old, new = "2023-10-16", world.api_version
+    subscription = world.create("subscription", api_version=old)
+    world.update("subscription", subscription["id"], description="d", api_version=old)
+    world.create("product", marketing_features=[{"name": "fast"}])
+
+    def shown(kind: str, version: str) -> Any:
+        return told.get(f"/v1/{kind}", stripe_version=version)[1]["data"][0]
+
+    assert shown("subscriptions", new) == world.get("subscription", subscription["id"])
+    older = shown("subscriptions", old)
+    assert older["current_period_start"] == NOW
+    assert "current_period_start" not in older["items"]["data"][0]
+    assert shown("products", old)["features"] == shown("products", new)["marketing_features"] != []
+    assert shown("products", "2024-04-10") == shown("products", new)
+    for version in (old, new):
+        made, updated = (
+            told.get("/v1/events", ("type", "customer.subscription.*"), stripe_version=version)[1]["data"]
+        )[::-1]
+        assert updated["data"]["object"] == older
+        assert (updated["api_version"], updated["data"]["previous_attributes"]) == (
+            old,
+            {"description": None},
+        )
+        assert "current_period_start" in made["data"]["object"]
+
+
 def test_world_stays_whole_whatever_happens() -> None:
     """After many changes every list agrees with what exists, and every nested list with its children."""
     world, rng = World(5, NOW), Random(5)

@@ -1,0 +1,59 @@
+"""How objects looked in older API versions: what a reader gets who pins one, or whose event was made under
+one.
+
+Only the shapes that differ most are kept, newest change first. Source: Stripe's API changelog.
+"""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox.stripe.filters import Json
+
+
+@dataclass(frozen=True)
+class Older:
+    """Before version `until`, an object of `kind` was what `rewrite` makes of its present self, in place."""
+
+    until: str
+    kind: str
+    rewrite: Callable[[Json], None]
+
+
+def _period_of_subscription(subscription: Json) -> None:
+    """The billing period was the subscription's, not each item's."""
+    for name in ("current_period_start", "current_period_end"):
+        periods = [item.pop(name) for item in subscription["items"]["data"]]
+        subscription[name] = max(periods, default=subscription["start_date"])
+
+
+def _links_of_invoice(invoice: Json) -> None:
+    """The subscription stood in the invoice itself, and `paid` beside `status`."""
+    parent = invoice.pop("parent") or {}
+    invoice["subscription"] = (parent.get("subscription_details") or {}).get("subscription")
+    invoice["paid"] = invoice["status"] == "paid"
+
+
+def _features_of_product(product: Json) -> None:
+    product["features"] = product.pop("marketing_features")
+
+
+_OLDER = (
+    Older("2025-03-31.basil", "subscription", _period_of_subscription),
+    Older("2025-03-31.basil", "invoice", _links_of_invoice),
+    Older("2024-04-10", "product", _features_of_product),
+)
+
+
+def differs(kind: str, version: str) -> bool:
+    """Whether objects of a kind looked different in a version."""
+    return any(older.kind == kind and version < older.until for older in _OLDER)
+
+
+def rendered(kind: str, data: Json, version: str) -> Json:
+    """An object as a version shows it."""
+    data = copy.deepcopy(data)
+    for older in _OLDER:
+        if older.kind == kind and version < older.until:
+            older.rewrite(data)
+    return data
