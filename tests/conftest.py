@@ -18,7 +18,7 @@ def _no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world() -> World:
-    return World(now=NOW)
+    return World(now=NOW, unordered=True)
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ class Change:
 class World:
     """`now` freezes the clock at a Unix time, None lets it run. `bare_prices` is what /v1/prices answers with
     when it is not asked for `active`: Stripe's documentation says active prices, observation says both.
+    `unordered` lists the events of one second in any order, as Stripe may.
 
     Every change takes these options beside the object's fields:
     `account`: whose object it is, by default the platform's (children of an account: that account's);
@@ -63,12 +64,14 @@ class World:
         bare_prices: Literal["active", "both"] = "active",
         livemode: bool = False,
         platform: str = PLATFORM,
+        unordered: bool = False,
     ) -> None:
         self.rng = Random(seed)
         self.clock = Clock(now)
         self.api_version = api_version
         self.bare_prices = bare_prices
         self.livemode = livemode
+        self.unordered = unordered
         self.platform = platform
         self.unavailable: set[str] = set()
         self.keys = Keys(platform, livemode, frozenset(row.readable_with for row in KINDS.values()))
@@ -403,7 +406,8 @@ class World:
                 "request": {"id": None, "idempotency_key": None},
                 "type": type,
             }
-            key = (change.at, next(self._sequence))
+            shuffled = self.rng.getrandbits(32) << 32 if self.unordered else 0
+            key = (change.at, shuffled | next(self._sequence))
             entry = _entry(table.kind, event, key, None, True)
             if change.visible_after > 0:
                 heapq.heappush(self._late, (change.at + change.visible_after, key[1], table, entry))
