@@ -156,7 +156,7 @@ def _errors() -> Iterator[None]:
 
 
 def _run(main: Coroutine[Any, Any, T]) -> T:
-    """Runs `main`, which SIGINT and SIGTERM cancel."""
+    """Runs `main` in a loop of its own, and cancels it on SIGINT and SIGTERM."""
     received: list[signal.Signals] = []
 
     async def interruptible() -> T:
@@ -172,6 +172,7 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
         return await main
 
     try:
-        return asyncio.run(interruptible())
+        with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+            return runner.run(interruptible())
     except asyncio.CancelledError:
         raise SystemExit(128 + received[0]) from None

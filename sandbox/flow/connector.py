@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+from asyncio.subprocess import SubprocessStreamProtocol
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,14 +44,27 @@ class Program:
         return {**os.environ, "PATH": path, **self.env}
 
 
+class _Leader(SubprocessStreamProtocol):
+    """A process that ends what it started as it ends itself; until then its pipes may be held open."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._group = transport.get_pid()
+        super().connection_made(transport)
+
+    def process_exited(self) -> None:
+        _kill_group(self._group)
+        super().process_exited()
+
+
 class Connector:
     """One running connector. Use `async with start(...)`; leaving the block kills what still runs."""
 
-    def __init__(self, process: asyncio.subprocess.Process, program: Program, on_log: OnLog) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, on_log: OnLog) -> None:
         assert process.stdin
         assert process.stdout
         assert process.stderr
-        self._process, self._program, self._on_log = process, program, on_log
+        self._process, self._on_log = process, on_log
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._last_log: Log | None = None
         self._logging = asyncio.create_task(self._read_log())
@@ -64,17 +78,15 @@ class Connector:
             )
         setpriv = shutil.which("setpriv")
         guard = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(
+            lambda: _Leader(_LONGEST_LINE, loop),
             *guard,
             *program.command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
             env=environment,
-            limit=_LONGEST_LINE,
             start_new_session=True,
         )
-        return cls(process, program, on_log)
+        return cls(asyncio.subprocess.Process(transport, protocol, loop), on_log)
 
     @property
     def pid(self) -> int:
@@ -109,7 +121,6 @@ class Connector:
         if line:
             return _response(line)
         code = await self._process.wait()
-        self._kill_group()
         await self._finish_log()
         if code:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
@@ -119,20 +130,16 @@ class Connector:
 
     async def kill(self) -> None:
         """Kills the connector and all that it started, and frees what this object holds. May be repeated."""
-        self._kill_group()
+        _kill_group(self._process.pid)
         self._stdin.close()
-        await self._process.wait()
-        # What is unread keeps the pipe open, and with it the transport. The time is bounded, as a
-        # descendant that left the group may hold the pipe's other end.
+        # What is unread keeps the pipe open, and with it the transport. The time is bounded, as a descendant
+        # that left the group may hold the pipe's other end.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
                 while await self._stdout.read(1 << 20):
                     pass
+                await self._process.wait()
         await self._finish_log()
-
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
 
     async def _read_log(self) -> None:
         while line := await self._log_line():
@@ -168,6 +175,11 @@ async def call(program: Program, on_log: OnLog, verb: str, body: Json, expected:
             f"the connector answered {verb} with {kinds or 'nothing'}, where one {expected!r} is due"
         )
     return responses[0][1]
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 def _response(line: bytes) -> tuple[str, Json]:

@@ -75,5 +75,11 @@ class Progress:
         for collection, documents in sorted(self._documents.items()):
             table.add_row(collection, f"{documents:,}", f"{documents / seconds:,.1f}/s")
         total = self._documents.total()
-        table.add_row(f"{total:,} documents", f"{self._transactions:,} transactions", f"{seconds:.0f} s")
+        table.add_row(
+            _counted(total, "document"), _counted(self._transactions, "transaction"), f"{seconds:.0f} s"
+        )
         return table
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count:,} {name}{'' if count == 1 else 's'}"

@@ -151,9 +151,7 @@ class Capture:
 
     def _collection(self, name: str) -> Json:
         if name not in self.catalog.collections:
-            raise CatalogError(
-                f"{self.name} writes to {name}, which no file defines: `raw discover` can write it"
-            )
+            raise CatalogError(f"{self.name} writes to {name}, which is in no file: see raw discover")
         collection = self.catalog.collections[name]
         read_schema = {} if collection.read_schema is None else {"readSchema": collection.read_schema}
         return {"name": name, "key": collection.key, "writeSchema": collection.write_schema, **read_schema}
@@ -167,7 +165,7 @@ class Session:
     """Transactions, each committed as it is given out.
 
     A connector that exits with 0 is started again once the capture's interval has passed since it opened.
-    Raised from the iteration: ConnectorFailed, InvalidDocument, ProtocolError; what was not given out is lost.
+    The iteration raises ConnectorFailed, InvalidDocument or ProtocolError; what was not given out is lost.
     """
 
     def __init__(self, capture: Capture, delay: float, timeout: float | None) -> None:

@@ -1,7 +1,7 @@
 """YAML 1.2 as Flow reads it, and edits of a YAML text that leave every other byte of it alone.
 
 A file's comments and layout are its author's, so an edit replaces the lines of the value that changed; new
-lines are indented by two. A value inside a flow collection (`{a: 1}`) can be replaced as a whole only.
+lines are indented by two. Inside a flow collection (`{a: 1}`) a value can be replaced, but none added.
 """
 
 import functools
@@ -70,12 +70,19 @@ def with_value(text: str, path: Sequence[str], value: Any, *, first: bool = Fals
     """`text` with the member at `path` of its mappings set. A new one goes last in its mapping, or first."""
     node, depth = _compose(text), 0
     while isinstance(node, MappingNode) and (member := _member(node, path[depth])):
-        key, node = member
+        key, inner = member
         depth += 1
         if depth == len(path):
-            block = _indented(dump({path[-1]: value}), key.start_mark.column).strip()
-            return text[: key.start_mark.index] + block + text[_end(key, node).offset :]
-    if node is None or not node.value:
+            begin, end = key.start_mark.index, _end(key, inner).offset
+            if node.flow_style:  # which JSON is, too
+                begin, block = inner.start_mark.index, orjson.dumps(value).decode()
+            else:
+                block = _indented(dump({path[-1]: value}), key.start_mark.column).strip()
+            return text[:begin] + block + text[end:]
+        node = inner
+    if node is None:
+        return text + dump(_nested(path, value))
+    if node.tag == "tag:yaml.org,2002:null" or node.value == []:
         rest = _nested(path[depth:], value)
         return with_value(text, path[:depth], rest) if depth else dump(rest)
     if not isinstance(node, MappingNode) or node.flow_style:

@@ -1,0 +1,360 @@
+"""`preview` against a connector that does as the test says: what is printed, and how it ends."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from sandbox.__main__ import main
+from tests.sandbox.fake_connector import SCHEMA, catalog, written
+
+Step = dict[str, Any]
+UUID = "DocUUIDPlaceholder-329Bb50aa48EAa9ef"
+
+
+@pytest.fixture(autouse=True)
+def _default_log_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOG_LEVEL", raising=False)
+
+
+def preview(directory: Path, content: dict[str, Any], *flags: str) -> Result:
+    return CliRunner().invoke(main, ["preview", "--source", str(written(directory, content)), *flags])
+
+
+def lines(result: Result) -> list[Any]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def ids(result: Result) -> list[str]:
+    return [document["id"] for _, document in lines(result)]
+
+
+def doc(name: str, **more: Any) -> Step:
+    return {"doc": {"id": name, **more}}
+
+
+CHECKPOINT: Step = {"checkpoint": {}}
+
+
+def test_document_is_printed_compact_and_sorted_with_a_placeholder_for_its_uuid(tmp_path: Path) -> None:
+    steps = [{"doc": {"z": {"b": 1, "a": [2.5, None]}, "id": "ä", "_meta": {"op": "c"}}}, CHECKPOINT]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1")
+    meta = f'"_meta":{{"op":"c","uuid":"{UUID}"}}'
+    assert result.stdout == f'["acmeCo/Prices",{{{meta},"id":"ä","z":{{"a":[2.5,null],"b":1}}}}]\n'
+
+
+def test_document_without_meta_gets_one(tmp_path: Path) -> None:
+    result = preview(tmp_path, catalog([doc("a"), CHECKPOINT]), "--sessions", "1")
+    assert lines(result) == [["acmeCo/Prices", {"_meta": {"uuid": UUID}, "id": "a"}]]
+
+
+def test_all_is_quiet_on_stderr_when_all_is_well(tmp_path: Path) -> None:
+    steps = [{"log": ["INFO", "reading"]}, doc("a"), CHECKPOINT]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1")
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_transaction_is_ordered_by_binding_and_then_by_key(tmp_path: Path) -> None:
+    content = catalog(
+        [
+            {"doc_of": [1, {"id": "a"}]},
+            *({"doc_of": [0, {"id": key}]} for key in ("b", 10, True, "a", None, 9, "B", False, 9.5)),
+            CHECKPOINT,
+        ],
+        answers={"validate": {"bindings": [{"resourcePath": ["Prices"]}, {"resourcePath": ["Plans"]}]}},
+    )
+    content["collections"]["acmeCo/Prices"]["schema"] = True
+    content["collections"]["acmeCo/Plans"] = {"schema": True, "key": ["/id"]}
+    content["captures"]["acmeCo/fake"]["bindings"].append(
+        {"resource": {"name": "Plans"}, "target": "acmeCo/Plans"}
+    )
+    result = preview(tmp_path, content, "--sessions", "1")
+    assert [(collection[7:], document["id"]) for collection, document in lines(result)] == [
+        *(("Prices", key) for key in (None, False, True, 9, 9.5, 10, "B", "a", "b")),
+        ("Plans", "a"),
+    ]
+
+
+def test_last_document_of_a_key_wins_within_a_transaction(tmp_path: Path) -> None:
+    steps = [doc("a", amount=1, old=True), doc("b"), doc("a", amount=2), CHECKPOINT]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1")
+    assert [document.get("amount") for _, document in lines(result)] == [2, None]
+    assert "old" not in lines(result)[0][1]
+
+
+def test_deletion_is_merged_into_the_document_that_it_deletes(tmp_path: Path) -> None:
+    steps = [doc("a", amount=1, _meta={"op": "c"}), doc("a", _meta={"op": "d"}), CHECKPOINT]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1")
+    assert lines(result) == [["acmeCo/Prices", {"_meta": {"op": "d", "uuid": UUID}, "amount": 1, "id": "a"}]]
+
+
+def test_document_that_comes_again_after_its_deletion_replaces_it(tmp_path: Path) -> None:
+    steps = [doc("a", old=1), doc("a", _meta={"op": "d"}), doc("a", new=1), CHECKPOINT]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1")
+    assert lines(result) == [["acmeCo/Prices", {"_meta": {"uuid": UUID}, "id": "a", "new": 1}]]
+
+
+def test_without_a_delay_each_checkpoint_is_a_transaction(tmp_path: Path) -> None:
+    steps = [doc("a", amount=1), CHECKPOINT, doc("a", amount=2), CHECKPOINT]
+    result = preview(tmp_path, catalog(steps), "--sessions", "2")
+    assert [document["amount"] for _, document in lines(result)] == [1, 2]
+
+
+def test_delay_gathers_checkpoints_into_one_transaction(tmp_path: Path) -> None:
+    steps = [doc("a", amount=1), CHECKPOINT, doc("a", amount=2), CHECKPOINT, doc("b"), {"exit": 0}]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1", "--delay", "1h")
+    assert [document.get("amount") for _, document in lines(result)] == [2]
+
+
+def test_documents_without_a_checkpoint_are_not_printed(tmp_path: Path) -> None:
+    steps = [doc("a"), CHECKPOINT, doc("b")]
+    assert ids(preview(tmp_path, catalog(steps), "--timeout", "300ms")) == ["a"]
+
+
+def test_preview_ends_well_when_the_connector_falls_silent(tmp_path: Path) -> None:
+    assert ids(preview(tmp_path, catalog([]), "--timeout", "100ms")) == []
+
+
+def test_silence_ends_a_transaction_before_its_delay_is_over(tmp_path: Path) -> None:
+    steps = [doc("a"), CHECKPOINT]
+    assert ids(preview(tmp_path, catalog(steps), "--timeout", "300ms", "--delay", "1h")) == ["a"]
+
+
+def test_failure_is_told_by_the_last_log_line_and_takes_the_open_transaction_with_it(tmp_path: Path) -> None:
+    steps = [
+        doc("a"),
+        CHECKPOINT,
+        doc("b"),
+        {"log": ["INFO", "reading on"]},
+        {"error": "Task capture.Prices: no such price"},
+    ]
+    result = preview(tmp_path, catalog(steps))
+    assert result.exit_code == 1
+    assert [json.loads(line)[1]["id"] for line in result.stdout.splitlines()] == ["a"]
+    assert result.stderr.splitlines()[-1] == "Error: Task capture.Prices: no such price"
+
+
+def test_failure_takes_the_checkpoints_of_a_delay_that_is_not_over(tmp_path: Path) -> None:
+    result = preview(tmp_path, catalog([doc("a"), CHECKPOINT, {"error": "gone"}]), "--delay", "1h")
+    assert (result.exit_code, result.stdout) == (1, "")
+
+
+def test_failure_without_any_log_tells_the_exit_status(tmp_path: Path) -> None:
+    result = preview(tmp_path, catalog([{"exit": 3}]))
+    assert result.exit_code == 1
+    assert "exited with status 3" in result.stderr
+
+
+def test_traceback_of_an_interpreter_is_shown_and_its_last_line_is_the_error(tmp_path: Path) -> None:
+    steps: list[Step] = [{"stderr": "Traceback:\n  File x\nKeyError: 'id'"}, {"exit": 1}]
+    result = preview(tmp_path, catalog(steps))
+    assert result.stderr == "WARN  Traceback:\nWARN    File x\nWARN  KeyError: 'id'\nError: KeyError: 'id'\n"
+
+
+@pytest.mark.parametrize("verb", ["spec", "validate", "apply"])
+def test_failure_before_open_is_told_in_the_same_way(tmp_path: Path, verb: str) -> None:
+    result = preview(tmp_path, catalog(before={verb: [{"error": f"no {verb} today"}]}))
+    assert result.exit_code == 1
+    assert result.stderr.endswith(f"Error: no {verb} today\n")
+
+
+def test_document_that_its_schema_forbids_ends_the_run(tmp_path: Path) -> None:
+    steps = [doc("a"), CHECKPOINT, {"doc": {"id": "b", "amount": "much"}}, CHECKPOINT]
+    result = preview(tmp_path, catalog(steps))
+    assert result.exit_code == 1
+    assert [json.loads(line)[1]["id"] for line in result.stdout.splitlines()] == ["a"]
+    told = 'the document with key ["b"] is invalid at /amount: "much" is not of type "integer"'
+    assert result.stderr == f"Error: acmeCo/Prices: {told}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("hello", "no response: hello"),
+        ('{"captured":{"binding":1,"doc":{"id":"a"}}}', "out of place: captured"),
+        ('{"captured":{"binding":0,"doc":"a"}}', "out of place: captured"),
+        ('{"opened":{}}', "out of place: opened"),
+        ('{"checkpoint":{"state":{"updated":"a"}}}', "whose state is no object"),
+    ],
+)
+def test_line_that_breaks_the_protocol_ends_the_run(tmp_path: Path, line: str, told: str) -> None:
+    result = preview(tmp_path, catalog([{"line": line}]))
+    assert result.exit_code == 1
+    assert told in result.stderr
+
+
+def test_connector_that_answers_twice_is_told_so(tmp_path: Path) -> None:
+    answer = json.dumps({"spec": {"resourcePathPointers": ["/name"]}})
+    result = preview(tmp_path, catalog(before={"spec": [{"line": answer}]}))
+    assert result.exit_code == 1
+    assert "answered spec with ['spec', 'spec']" in result.stderr
+
+
+def test_resource_paths_that_were_validated_must_be_those_of_the_spec(tmp_path: Path) -> None:
+    answers = {"validate": {"bindings": [{"resourcePath": ["Plans"]}]}}
+    result = preview(tmp_path, catalog(answers=answers))
+    assert result.exit_code == 1
+    assert "[['Plans']], where [['Prices']] were given" in result.stderr
+
+
+def test_sessions_resume_from_the_state_that_the_one_before_came_to(tmp_path: Path) -> None:
+    first = [doc("a"), {"checkpoint": {"x": 1}}, doc("b"), {"checkpoint": {"run": 1, "y": 1}}, doc("c")]
+    second: list[Step] = [{"state": "opened"}, {"checkpoint": {"x": None}}]
+    result = preview(tmp_path, catalog(first, second), "--sessions", "2,1")
+    assert ids(result) == ["a", "b", "opened"]
+    assert lines(result)[-1][1]["state"] == {"run": 1, "x": 1, "y": 1}
+
+
+def test_each_session_applies_and_opens_in_a_process_of_its_own(tmp_path: Path) -> None:
+    requests = tmp_path / "requests"
+    content = catalog([CHECKPOINT], requests=str(requests))
+    assert lines(preview(tmp_path, content, "--sessions", "1,1")) == []
+    verbs = [next(iter(json.loads(line))) for line in requests.read_text().splitlines()]
+    assert verbs == ["spec", "validate", "apply", "open", "apply", "open"]
+
+
+def test_initial_state_is_what_the_first_session_opens_with(tmp_path: Path) -> None:
+    steps = [{"state": "opened"}, CHECKPOINT]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1", "--initial-state", '{"x":[1]}')
+    assert lines(result)[0][1]["state"] == {"x": [1]}
+
+
+def test_connector_that_exits_with_0_is_started_again_with_its_state(tmp_path: Path) -> None:
+    runs = (
+        [doc("a"), {"checkpoint": {"run": 1}}, doc("lost"), {"exit": 0}],
+        [{"state": "opened"}, CHECKPOINT],
+    )
+    result = preview(tmp_path, catalog(*runs), "--sessions", "2")
+    assert ids(result) == ["a", "opened"]
+    assert lines(result)[-1][1]["state"] == {"run": 1}
+
+
+def test_connector_that_exits_with_0_ends_the_delay(tmp_path: Path) -> None:
+    steps = [doc("a"), CHECKPOINT, {"exit": 0}]
+    assert ids(preview(tmp_path, catalog(steps), "--sessions", "1", "--delay", "1h")) == ["a"]
+
+
+def test_connector_that_exited_is_not_started_again_before_the_interval_has_passed(tmp_path: Path) -> None:
+    content = catalog([doc("a"), {"checkpoint": {"run": 1}}, {"exit": 0}], [doc("b"), CHECKPOINT])
+    content["captures"]["acmeCo/fake"]["interval"] = "1h"
+    assert ids(preview(tmp_path, content, "--timeout", "300ms")) == ["a"]
+
+
+def test_checkpoints_are_acknowledged_only_if_the_connector_asked_for_it(tmp_path: Path) -> None:
+    steps = [doc("a"), CHECKPOINT, doc("b"), CHECKPOINT, {"next_request": "c"}, CHECKPOINT, {"exit": 0}]
+    flags = ("--sessions", "2", "--delay", "1h", "--timeout", "300ms")
+    result = preview(tmp_path, catalog(steps, acks=True), *flags)
+    assert lines(result)[-1][1]["acknowledge"] == {"checkpoints": 2}
+    assert ids(preview(tmp_path, catalog(steps), *flags)) == ["a", "b"]
+
+
+def test_output_state_prints_what_a_transaction_did_to_the_state(tmp_path: Path) -> None:
+    steps = [{"checkpoint": {"a": {"b": 1}}}, doc("a"), {"checkpoint": {"a": {"c": None}}}, {"exit": 0}]
+    result = preview(tmp_path, catalog(steps), "--sessions", "1", "--delay", "1h", "--output-state")
+    update = {"updated": {"a": {"b": 1, "c": None}}, "mergePatch": True}
+    assert lines(result)[1] == ["connectorState", update]
+
+
+def test_output_apply_prints_what_the_connector_did(tmp_path: Path) -> None:
+    result = preview(tmp_path, catalog([CHECKPOINT]), "--sessions", "1", "--output-apply")
+    assert lines(result) == [["applied.actionDescription", "made ready"]]
+
+
+def test_warnings_are_shown_as_lines_of_text_or_of_json(tmp_path: Path) -> None:
+    content = catalog([{"log": ["INFO", "reading"]}, {"log": ["WARNING", "slow"]}, CHECKPOINT])
+    assert preview(tmp_path, content, "--sessions", "1").stderr == "WARN  slow\n"
+    shown = preview(tmp_path, content, "--sessions", "1", "--log-json").stderr
+    assert json.loads(shown) == {"level": "warn", "msg": "slow", "fields": {"file": "x.py:1"}}
+
+
+def test_log_level_of_the_capture_reaches_the_connector_and_the_terminal(tmp_path: Path) -> None:
+    steps: list[Step] = [{"log": ["DEBUG", "page 2"]}, {"environment": "LOG_LEVEL"}, CHECKPOINT]
+    content = catalog(steps)
+    content["captures"]["acmeCo/fake"]["shards"] = {"logLevel": "debug"}
+    result = preview(tmp_path, content, "--sessions", "1")
+    assert result.stderr == "DEBUG page 2\n"
+    assert lines(result)[0][1]["value"] == "debug"
+
+
+def test_log_level_of_the_environment_comes_before_that_of_the_capture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "error")
+    content = catalog([{"log": ["WARN", "slow"]}, {"environment": "LOG_LEVEL"}, CHECKPOINT])
+    content["captures"]["acmeCo/fake"]["shards"] = {"logLevel": "debug"}
+    result = preview(tmp_path, content, "--sessions", "1")
+    assert result.stderr == ""
+    assert lines(result)[0][1]["value"] == "error"
+
+
+def test_connector_gets_the_environment_and_that_of_its_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OURS", "1")
+    monkeypatch.setenv("BOTH", "1")
+    steps = [{"environment": name} for name in ("OURS", "BOTH")]
+    content = catalog([*steps, CHECKPOINT], env={"BOTH": "2"})
+    result = preview(tmp_path, content, "--sessions", "1")
+    assert {document["id"]: document["value"] for _, document in lines(result)} == {"OURS": "1", "BOTH": "2"}
+
+
+def test_requests_are_what_flow_sends(tmp_path: Path) -> None:
+    requests = tmp_path / "requests"
+    content = catalog([CHECKPOINT], requests=str(requests))
+    capture = content["captures"]["acmeCo/fake"]
+    capture["interval"] = "2m"
+    capture["bindings"] = [
+        {"resource": {"name": "Plans"}, "target": "acmeCo/Plans", "disable": True},
+        {"resource": {"name": "a b", "_meta": None}, "target": "acmeCo/Prices", "backfill": 3},
+    ]
+    assert lines(preview(tmp_path, content, "--sessions", "1")) == []
+    collection = {"name": "acmeCo/Prices", "key": ["/id"], "writeSchema": SCHEMA}
+    binding = {"resourceConfig": {"name": "a b", "_meta": None}, "collection": collection, "backfill": 3}
+    task = {"name": "acmeCo/fake", "connectorType": "LOCAL", "config": {"key": "k"}}
+    opened = {
+        **task,
+        "intervalSeconds": 120,
+        "bindings": [{**binding, "resourcePath": ["a b"], "stateKey": "a%20b.v3"}],
+    }
+    whole = {"keyBegin": 0, "keyEnd": 4294967295, "rClockBegin": 0, "rClockEnd": 4294967295}
+    assert [json.loads(line) for line in requests.read_text().splitlines()] == [
+        {"spec": {"connectorType": "LOCAL"}},
+        {"validate": {**task, "bindings": [binding]}},
+        {"apply": {"capture": opened, "version": "local"}},
+        {"open": {"capture": opened, "version": "local", "range": whole, "state": {}}},
+    ]
+
+
+def test_capture_is_named_where_there_are_several(tmp_path: Path) -> None:
+    content = catalog([doc("a"), CHECKPOINT])
+    content["captures"]["acmeCo/other"] = content["captures"]["acmeCo/fake"]
+    result = preview(tmp_path, content, "--sessions", "1")
+    assert result.exit_code == 1
+    assert "acmeCo/fake, acmeCo/other" in result.stderr
+    assert ids(preview(tmp_path, content, "--sessions", "1", "--name", "acmeCo/other")) == ["a"]
+
+
+def test_command_that_is_not_installed_is_an_error_that_says_so(tmp_path: Path) -> None:
+    content = catalog()
+    content["captures"]["acmeCo/fake"]["endpoint"]["local"]["command"] = ["no-such-connector"]
+    result = preview(tmp_path, content)
+    assert result.exit_code == 1
+    assert "'no-such-connector' is not found" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--delay", "soon"),
+        ("--sessions", "1,x"),
+        ("--initial-state", "{"),
+        ("--initial-state", "[]"),
+    ],
+)
+def test_flag_that_makes_no_sense_is_a_usage_error(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    result = preview(tmp_path, catalog(), *flags)
+    assert result.exit_code == 2
+    assert flags[0] in result.stderr
