@@ -13,12 +13,13 @@ from estuary_cdk.flow import ValidationError
 MAX_BODY: Final = 500
 """Characters of an error body that are worth showing."""
 
-_KEY: Final = re.compile(r"\b(sk|rk|pk)_(live|test)_[A-Za-z0-9*_]+")
+_KEY: Final = re.compile(r"((?:sk|rk|pk)_(?:org_)?(?:live|test)_)[A-Za-z0-9*_]+")
+_LOGIN: Final = re.compile(r"(?<=//)[^/\s@]+(?=@)")
 
 
 def scrub(text: str) -> str:
-    """`text` on one line, with anything that looks like an API key blanked out."""
-    return " ".join(_KEY.sub(r"\1_\2_...", text).split())
+    """`text` on one line, with anything that looks like an API key or an address's login blanked out."""
+    return " ".join(_LOGIN.sub("...", _KEY.sub(r"\1...", text)).split())
 
 
 def excerpt(text: str) -> str:
@@ -70,10 +71,9 @@ class StripeError(ConnectorError):
         super().__init__(self._describe())
 
     def _describe(self) -> str:
-        advice = next((known.advice for known in EXPLAINED if known.matches(self)), "")
+        advice = next(known.advice for known in EXPLAINED if known.matches(self))
         where = f" (request {self.request_id})" if self.request_id else ""
-        answer = f"Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
-        return f"{advice} {answer}" if advice else answer
+        return f"{advice} Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
 
     def named(self, stream: str) -> "StripeError":
         """The same error with the stream's name in front, for the log of a capture of many streams."""
@@ -83,10 +83,10 @@ class StripeError(ConnectorError):
 
 @dataclass(frozen=True)
 class KnownError:
-    """One known permanent error of Stripe. `message` is a pattern for the beginning of Stripe's message;
-    an empty `code` or `param` matches any."""
+    """One known error of Stripe. `message` is a pattern for the beginning of Stripe's message; what is empty
+    matches any."""
 
-    statuses: frozenset[int]
+    statuses: frozenset[int] = frozenset()
     message: str = ""
     code: str = ""
     param: str = ""
@@ -95,7 +95,7 @@ class KnownError:
     def matches(self, error: Exception) -> bool:
         return (
             isinstance(error, StripeError)
-            and error.status in self.statuses
+            and (not self.statuses or error.status in self.statuses)
             and (not self.code or error.code == self.code)
             and (not self.param or error.param == self.param)
             and re.match(self.message, error.stripe_message) is not None
@@ -114,9 +114,15 @@ KEY_REFUSED = KnownError(
     advice="Stripe does not know the API key: put a secret key (sk_...) or a restricted key (rk_...) of your "
     "account into credentials.access_token.",
 )
+KEY_NOT_SECRET = KnownError(
+    frozenset({401, 403}),
+    code="secret_key_required",
+    advice="This API key is for browsers: put a secret key (sk_...) or a restricted key (rk_...) into "
+    "credentials.access_token.",
+)
 PERMISSION_MISSING = KnownError(
     frozenset({401, 403}),
-    message=".*does not have the required permissions",
+    message="The provided key '[^']*' does not have the required permissions",
     advice="The API key lacks a read permission: edit the key in Stripe's dashboard (Developers > API keys).",
 )
 VERSION_UNKNOWN = KnownError(
@@ -124,7 +130,42 @@ VERSION_UNKNOWN = KnownError(
     message="Invalid Stripe API version",
     advice="Set advanced.api_version to a version that Stripe knows, or leave it blank.",
 )
-EXPLAINED: Final = (KEY_EXPIRED, KEY_REFUSED, PERMISSION_MISSING, VERSION_UNKNOWN)
+ACCOUNT_CLOSED = KnownError(
+    frozenset({403}),
+    code="account_invalid",
+    advice="The account is not connected (any more): start the capture again, and it is left out.",
+)
+REDIRECTED = KnownError(
+    frozenset({301, 302, 303, 307, 308}),
+    advice="Redirects are not followed, as the API key would go along: set STRIPE_API_BASE to the address "
+    "that answers itself, or leave it out.",
+)
+RATE_LIMITED = KnownError(
+    frozenset({429}),
+    advice="Stripe's limits for the account are used up: spread its other traffic. The capture goes on where "
+    "it was once it starts again.",
+)
+STRIPE_FAILED = KnownError(
+    frozenset({200, 409, *range(500, 600)}),
+    advice="Stripe fails to answer: see its status page. The capture goes on where it was once it starts "
+    "again.",
+)
+UNKNOWN = KnownError(
+    advice="This should not happen: start the capture again, and report this line if that does not help."
+)
+EXPLAINED: Final = (
+    KEY_EXPIRED,
+    KEY_REFUSED,
+    KEY_NOT_SECRET,
+    PERMISSION_MISSING,
+    VERSION_UNKNOWN,
+    ACCOUNT_CLOSED,
+    REDIRECTED,
+    RATE_LIMITED,
+    STRIPE_FAILED,
+    UNKNOWN,
+)
+"""The rows with advice, the last of which matches whatever no other does."""
 
 PAGE_CURSOR_GONE = KnownError(frozenset({400}), code="resource_missing", param="starting_after")
 """The object that a list was to go on after has been deleted since."""

@@ -7,6 +7,7 @@ cut off is asked for again and never half captured. Retries follow Stripe's own 
 for a bounded time.
 """
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,6 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from logging import Logger
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -22,7 +22,7 @@ import stamina
 import stamina.instrumentation
 from aiolimiter import AsyncLimiter
 
-from source_stripe_native.errors import MAX_BODY, ConnectorError, StripeError
+from source_stripe_native.errors import MAX_BODY, ConnectorError, StripeError, excerpt
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
 DEFAULT_API_BASE: Final = "https://api.stripe.com"
@@ -44,6 +44,12 @@ REQUESTS_TEST: Final = 20
 BURST: Final = 0.25
 """Seconds' worth of requests that may go out at once."""
 
+_ADDRESS: Final = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?/*",
+    re.ASCII | re.IGNORECASE,
+)
+_HEADER_VALUE: Final = re.compile(r"[!-~]+")
+
 Params = Sequence[tuple[str, str]]
 Json = dict[str, Any]
 
@@ -54,27 +60,22 @@ stamina.instrumentation.set_on_retry_hooks([])
 def api_base(environment: Mapping[str, str]) -> str:
     """The base address without a trailing slash. Plain http is for this machine only: the key travels with
     every request. Raises ConnectorError for any other address."""
-    address = environment.get(API_BASE_VARIABLE) or DEFAULT_API_BASE
-    problem = (
-        f"{API_BASE_VARIABLE} must be an https address, or http to this machine (127.0.0.1 or localhost)"
+    address = environment.get(API_BASE_VARIABLE, "").strip() or DEFAULT_API_BASE
+    if parts := _ADDRESS.fullmatch(address):
+        secure = parts["scheme"].lower() == "https"
+        if int(parts["port"] or 0) < 1 << 16 and (secure or _is_loopback(parts["host"])):
+            return address.rstrip("/")
+    raise ConnectorError(
+        f"{API_BASE_VARIABLE} must be https://HOST, or http://HOST for this machine (127.0.0.1, localhost), "
+        f"with at most a port after it, not {address!r}: set it to that, or leave it out."
     )
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise ConnectorError(f"{problem}, not {address!r}: {error}.") from None
-    if not host or parts.username or parts.password or parts.query or parts.fragment:
-        raise ConnectorError(f"{problem}, without credentials or a query, not {address!r}.")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise ConnectorError(f"{problem}, not {address!r}.")
-    return address.rstrip("/")
 
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host).is_loopback
+        return ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 class Budget:
@@ -106,7 +107,8 @@ class StripeSession:
     """A session with Stripe under one key, to be used as an async context manager.
 
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
-    last reported of the account's own default, in the `stripe-version` response header.
+    last reported of the account's own default, in the `stripe-version` response header. Raises ConnectorError
+    for a key or a version that cannot be sent.
     """
 
     def __init__(
@@ -118,6 +120,12 @@ class StripeSession:
         patience: timedelta = PATIENCE,
         budget: Budget | None = None,
     ) -> None:
+        for name, value in (("credentials.access_token", key), ("advanced.api_version", version)):
+            if value is not None and not _HEADER_VALUE.fullmatch(value):
+                raise ConnectorError(
+                    f"{name} is empty or has a space, a line break or another character that does not belong "
+                    "there: copy it anew."
+                )
         self.version = version
         self.account_version: str | None = None
         self._key = key
@@ -127,9 +135,10 @@ class StripeSession:
         self._server_time: tuple[datetime, float] | None = None
 
     async def __aenter__(self) -> Self:
+        patience = self._patience.total_seconds()
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {self._key}", "User-Agent": "estuary-source-stripe-native"},
-            timeout=aiohttp.ClientTimeout(total=300, sock_connect=10, sock_read=60),
+            timeout=aiohttp.ClientTimeout(total=patience, sock_connect=10, sock_read=60),
             connector=aiohttp.TCPConnector(limit=64),
         )
         return self
@@ -159,29 +168,32 @@ class StripeSession:
 
         `account_id` is the connected account to act as (`Stripe-Account`); `endpoint` is the path's shape
         where it carries ids, as requests of one shape share a budget. Raises StripeError for a refusal, and
-        ConnectorError when Stripe could not be reached for as long as the session has patience.
+        ConnectorError when Stripe could not be reached for as long as the session has patience, which begins
+        when the budget lets the first attempt go.
         """
+        await self._budget.acquire(endpoint or path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
         try:
             async for attempt in stamina.retry_context(
                 on=_worth_retrying, attempts=None, timeout=self._patience, wait_initial=0.5, wait_max=30
             ):
                 with attempt:
-                    await self._budget.acquire(endpoint or path)
+                    if attempt.num > 1:
+                        await self._budget.acquire(endpoint or path)
                     try:
                         return await self._attempt(path, params, account_id, request)
                     except Exception as error:
                         if _worth_retrying(error) is not False:
                             log.warning(
-                                "request failed, to be retried",
+                                "a request failed in a way that may pass",
                                 {"request": request, "attempt": attempt.num, "error": _reason(error)},
                             )
                         raise
-        except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectorError(
-                f"Stripe could not be reached at {self._base} ({request}) for "
-                f"{self._patience.total_seconds():.0f} seconds: {_reason(error)}. "
-                "Check the network and Stripe's status page, then start the capture again."
+                f"Stripe could not be reached at {self._base} for {self._patience.total_seconds():.0f} "
+                "seconds: check the network and Stripe's status page. The capture goes on where it was once "
+                f"it starts again. {request} failed: {_reason(error)}"
             ) from error
         raise AssertionError("the retry context returns or raises")
 
@@ -196,14 +208,31 @@ class StripeSession:
         ) as response:
             self._read_clock(response.headers.get("Date"))
             body = await response.read()
-            if response.status != 200:
-                raise _refusal(response, body, request)
+            parsed = _parsed(body)
+            if response.status != 200 or parsed is None:
+                raise self._refusal(response, body, parsed or {}, request)
             if self.version is None:
                 self.account_version = response.headers.get("Stripe-Version") or self.account_version
-            parsed = orjson.loads(body)
-        if not isinstance(parsed, dict):
-            raise StripeError(200, "the body is not a JSON object", request=request)
-        return parsed
+            return parsed
+
+    def _refusal(
+        self, response: aiohttp.ClientResponse, body: bytes, parsed: Json, request: str
+    ) -> StripeError:
+        detail = parsed.get("error")
+        detail = detail if isinstance(detail, dict) else {}
+        text = body[: 4 * MAX_BODY].decode("utf-8", errors="replace") or "an empty body"
+        if response.status == 200:
+            text = f"not a JSON object but {text}"
+        return StripeError(
+            response.status,
+            str(detail.get("message") or text),
+            code=str(detail.get("code") or ""),
+            param=str(detail.get("param") or ""),
+            request=request,
+            request_id=response.headers.get("Request-Id", ""),
+            should_retry=_should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
+            retry_after=_seconds(response.headers.get("Retry-After"), self._patience),
+        )
 
     def _read_clock(self, date: str | None) -> None:
         if date is None:
@@ -216,45 +245,38 @@ class StripeSession:
             self._server_time = (server.astimezone(UTC), time.monotonic())
 
 
-def _refusal(response: aiohttp.ClientResponse, body: bytes, request: str) -> StripeError:
-    text = body[: 4 * MAX_BODY].decode("utf-8", errors="replace")
+def _parsed(body: bytes) -> Json | None:
+    """The JSON object that `body` is, if it is one."""
     try:
         parsed = orjson.loads(body)
-        error = parsed["error"]
-        message, code, param = error.get("message") or text, error.get("code") or "", error.get("param") or ""
-    except (ValueError, KeyError, TypeError, AttributeError):
-        message, code, param = text or response.reason or "no body", "", ""
-    return StripeError(
-        response.status,
-        str(message),
-        code=str(code),
-        param=str(param),
-        request=request,
-        request_id=response.headers.get("Request-Id", ""),
-        should_retry=_should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
-        retry_after=_seconds(response.headers.get("Retry-After")),
-    )
+    except orjson.JSONDecodeError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
 
 
 def _should_retry(status: int, header: str | None) -> bool:
     if header in ("true", "false"):
         return header == "true"
-    return status in (409, 429) or status >= 500
+    # A 200 that came here has a body that is none of Stripe's: something stands in between.
+    return status in (200, 409, 429) or status >= 500
 
 
-def _seconds(header: str | None) -> float | None:
-    try:
-        return min(float(header), MAX_RETRY_AFTER) if header else None
-    except ValueError:
+def _seconds(header: str | None, patience: timedelta) -> float | None:
+    if header is None or not header.isdecimal():
         return None
+    return min(float(header), MAX_RETRY_AFTER, patience.total_seconds())
 
 
 def _worth_retrying(error: Exception) -> bool | float:
     """Whether to try again, or the seconds to wait before it where Stripe names them."""
     if isinstance(error, StripeError):
         return (error.retry_after or True) if error.should_retry else False
-    return isinstance(error, aiohttp.ClientError | TimeoutError | OSError | orjson.JSONDecodeError)
+    return isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
 
 
 def _reason(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    if isinstance(error, StripeError):
+        return f"{error.status} {error.stripe_message}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        error = error.os_error
+    return excerpt(str(error) or type(error).__name__)
