@@ -6,11 +6,13 @@ created, JSON of both. The time is the way on when the object itself is deleted 
 on from that second, all of it again rather than any of it skipped.
 """
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from logging import Logger
 from typing import Final
+from urllib.parse import quote
 
 import orjson
 from pydantic import ValidationError
@@ -21,6 +23,8 @@ from source_stripe_native.models import BaseStripeObject, Document, ListEnvelope
 
 PAGE_SIZE: Final = 100
 """Objects on a page, the most that Stripe gives."""
+SHOWN: Final = 3
+"""Mistakes of a list that are named in the error about it."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Source:
     async def retrieve(self, object_id: str) -> Json | None:
         """The object as it is now, or None where Stripe no longer has it."""
         try:
-            found = await self.get(f"{self.path}/{object_id}", endpoint=f"{self.path}/{{id}}")
+            found = await self.get(f"{self.path}/{quote(object_id, safe='')}", endpoint=f"{self.path}/{{id}}")
         except StripeError as error:
             if OBJECT_GONE.matches(error):
                 return None
@@ -82,19 +86,17 @@ class PageToken:
 
     @classmethod
     def parse(cls, text: str) -> "PageToken":
-        """Reads both forms. Ids, even those that users choose, never begin with a brace."""
-        if not text.startswith("{"):
-            return cls(text)
-        try:
-            parsed = orjson.loads(text)
-            return cls(str(parsed["after"]), int(parsed["created"]))
-        except (ValueError, KeyError, TypeError):
-            raise ConnectorError(
-                f"The state holds a page cursor that cannot be read: {text!r}. Backfill the binding again."
-            ) from None
+        """Reads both forms. Any other text is an id as it is: users choose some, and may begin one with a
+        brace."""
+        if text.startswith("{"):
+            with contextlib.suppress(orjson.JSONDecodeError):
+                match orjson.loads(text):
+                    case {"after": str(after), "created": int() | None as created}:
+                        return cls(after, created)
+        return cls(text)
 
     def __str__(self) -> str:
-        if self.created is None:
+        if self.created is None and not self.after.startswith("{"):
             return self.after
         return orjson.dumps({"after": self.after, "created": self.created}).decode()
 
@@ -122,12 +124,14 @@ async def read_page(
     list."""
     params = [*params, ("limit", str(PAGE_SIZE))]
     if token is None:
-        return _page(path, await source.get(path, params))
+        return _page(source, path, await source.get(path, params))
     try:
-        return _page(path, await source.get(path, [*params, ("starting_after", token.after)]))
+        body = await source.get(path, [*params, ("starting_after", token.after)])
     except StripeError as error:
         if not PAGE_CURSOR_GONE.matches(error):
             raise
+    else:
+        return _page(source, path, body, token)
     if token.created is not None and any(name.startswith("created[") for name, _ in params):
         params = [pair for pair in params if pair[0] != "created[lte]"]
         params += created_params(until=token.created)
@@ -136,7 +140,7 @@ async def read_page(
         "or from the top of the list where that is not known",
         {"path": path, "after": token.after, "created": token.created},
     )
-    return _page(path, await source.get(path, params))
+    return _page(source, path, await source.get(path, params))
 
 
 async def read_pages(
@@ -152,16 +156,19 @@ async def read_pages(
         token = page.next
 
 
-def _page(path: str, body: Json) -> Page:
+def _page(source: Source, path: str, body: Json, token: PageToken | None = None) -> Page:
+    answer = f"{source.stream.NAME}: Stripe's answer to GET {path} for account {source.account_id}"
+    advice = "Start the capture again, and report this line if that does not help."
     try:
         envelope = ListEnvelope.model_validate(body)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_input=False))
-        raise ConnectorError(
-            f"Stripe's answer to GET {path} is not a list: {fields} missing or wrong."
-        ) from None
+        wrong = ", ".join(
+            ".".join(map(str, each["loc"])) for each in error.errors(include_input=False)[:SHOWN]
+        )
+        raise ConnectorError(f"{answer} is not a list, as {wrong} is missing or wrong. {advice}") from None
     if not envelope.has_more:
         return Page(envelope.data, None)
-    if not envelope.data:
-        raise ConnectorError(f"Stripe says that GET {path} has more, but sent nothing to go on after.")
+    last_id = envelope.data[-1].get("id") if envelope.data else None
+    if not isinstance(last_id, str) or (token is not None and token.after == last_id):
+        raise ConnectorError(f"{answer} has more, but no new id at its end to go on after. {advice}")
     return Page(envelope.data, PageToken.after_object(envelope.data[-1]))
