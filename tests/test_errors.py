@@ -1,0 +1,170 @@
+"""The table of known errors, the advice in each, and that no message gives an API key away."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from source_stripe_native.errors import (
+    ACCOUNT_CLOSED,
+    EXPLAINED,
+    KEY_EXPIRED,
+    KEY_NOT_SECRET,
+    KEY_REFUSED,
+    MAX_BODY,
+    OBJECT_GONE,
+    PAGE_CURSOR_GONE,
+    PERMISSION_MISSING,
+    RATE_LIMITED,
+    REDIRECTED,
+    STRIPE_FAILED,
+    UNKNOWN,
+    VERSION_UNKNOWN,
+    ConnectorError,
+    KnownError,
+    StripeError,
+    excerpt,
+    scrub,
+)
+
+NO_PERMISSION = (
+    "The provided key 'rk_test_***abcd' does not have the required permissions for this endpoint on account "
+    "'acct_1'. Having the 'rak_price_read' permission would allow this request to continue."
+)
+NO_ACCESS = (
+    "The provided key 'sk_test_***abcd' does not have access to account 'acct_1' (or that account does not "
+    "exist). Application access may have been revoked."
+)
+
+
+def refused(status: int, message: str = "", code: str = "", param: str = "") -> StripeError:
+    return StripeError(status, message, code=code, param=param, request="GET /v1/prices", request_id="req_7")
+
+
+@pytest.mark.parametrize(
+    ("error", "row", "advice"),
+    [
+        (refused(401, "Expired API Key provided: sk_test_***", "api_key_expired"), KEY_EXPIRED, "a new key"),
+        (refused(401, "Invalid API Key provided: sk_test_***abcd"), KEY_REFUSED, "put a secret key"),
+        (refused(401, "You did not provide an API key. You need to"), KEY_REFUSED, "put a secret key"),
+        (refused(403, "This API call cannot be", "secret_key_required"), KEY_NOT_SECRET, "put a secret key"),
+        (refused(403, NO_PERMISSION), PERMISSION_MISSING, "edit the key"),
+        (refused(401, NO_PERMISSION), PERMISSION_MISSING, "edit the key"),
+        (refused(400, "Invalid Stripe API version: 2099"), VERSION_UNKNOWN, "Set advanced.api_version"),
+        (refused(403, NO_ACCESS, "account_invalid"), ACCOUNT_CLOSED, "start the capture again"),
+        (refused(302, "Found"), REDIRECTED, "set STRIPE_API_BASE"),
+        (
+            refused(429, "Request rate limit exceeded.", "rate_limit"),
+            RATE_LIMITED,
+            "spread its other traffic",
+        ),
+        (
+            refused(429, "This object cannot be accessed", "lock_timeout"),
+            RATE_LIMITED,
+            "once it starts again",
+        ),
+        (refused(500, "An unknown error occurred"), STRIPE_FAILED, "see its status page"),
+        (refused(503, "upstream connect error"), STRIPE_FAILED, "see its status page"),
+        (refused(409, "Conflict"), STRIPE_FAILED, "see its status page"),
+        # What comes near a known row but is none.
+        (refused(403, "Invalid API Key provided: sk_test_***abcd"), UNKNOWN, "report this line"),
+        (refused(401, "The key is an Invalid API Key provided: x"), UNKNOWN, "report this line"),
+        (refused(401, NO_ACCESS), UNKNOWN, "report this line"),
+        (refused(404, NO_PERMISSION), UNKNOWN, "report this line"),
+        (refused(403, "Your account " + NO_PERMISSION), UNKNOWN, "report this line"),
+        (refused(404, "Expired API Key provided", "api_key_expired"), UNKNOWN, "report this line"),
+        (refused(401, NO_ACCESS, "account_invalid"), UNKNOWN, "report this line"),
+        (refused(404, "Invalid Stripe API version: 2099"), UNKNOWN, "report this line"),
+        (refused(400, "Unsupported Invalid Stripe API version"), UNKNOWN, "report this line"),
+        (refused(304, "Not Modified"), UNKNOWN, "report this line"),
+        (refused(404, "No such price: 'x'", "resource_missing", "id"), UNKNOWN, "report this line"),
+    ],
+)
+def test_answer_is_explained_by_the_one_row_that_it_matches(
+    error: StripeError, row: KnownError, advice: str
+) -> None:
+    assert [known for known in EXPLAINED if known.matches(error)] in ([row], [row, UNKNOWN])
+    assert str(error).startswith(row.advice)
+    assert advice in row.advice
+    answer = f"Stripe answered {error.status} to GET /v1/prices: {error.stripe_message} (request req_7)"
+    assert str(error) == f"{row.advice} {answer}"
+
+
+def test_every_advice_is_a_sentence_and_the_last_row_knows_all_answers() -> None:
+    assert EXPLAINED[-1].matches(refused(418))
+    assert all(row.advice.endswith(".") and row.advice[0].isupper() for row in EXPLAINED)
+    assert len({row.advice for row in EXPLAINED}) == len(EXPLAINED)
+
+
+@pytest.mark.parametrize(
+    ("row", "error", "matches"),
+    [
+        (OBJECT_GONE, refused(404, "No such price: 'x'", "resource_missing", "id"), True),
+        (OBJECT_GONE, refused(404, "Unrecognized request URL"), False),
+        (OBJECT_GONE, refused(400, "No such price: 'x'", "resource_missing", "id"), False),
+        (
+            PAGE_CURSOR_GONE,
+            refused(400, "No such price: 'x'", "resource_missing", "starting_after"),
+            True,
+        ),
+        (PAGE_CURSOR_GONE, refused(400, "No such product: 'x'", "resource_missing", "product"), False),
+        (PAGE_CURSOR_GONE, refused(404, "No such price: 'x'", "resource_missing", "starting_after"), False),
+        (PAGE_CURSOR_GONE, refused(400, "Invalid string", "", "starting_after"), False),
+    ],
+)
+def test_answer_that_is_tolerated_matches_in_status_code_and_parameter(
+    row: KnownError, error: StripeError, matches: bool
+) -> None:
+    assert row.matches(error) is matches
+    assert not row.matches(ConnectorError(error.stripe_message))
+
+
+def test_error_is_one_line_that_names_its_stream_and_no_more_of_a_body_than_is_worth_it() -> None:
+    error = refused(500, "<html>\n  <body>" + "x" * 5000).named("Prices")
+    assert str(error).startswith("Prices: Stripe fails to answer")
+    assert error.errors == [str(error)]
+    assert "\n" not in str(error)
+    assert len(str(error)) < MAX_BODY + 300
+    assert excerpt("x" * MAX_BODY) == "x" * MAX_BODY
+    assert excerpt("x" * (MAX_BODY + 1)) == "x" * MAX_BODY + "..."
+
+
+def test_errors_can_be_kept_in_sets_as_asyncio_does() -> None:
+    assert len({ConnectorError("a"), ConnectorError("a")}) == 2
+
+
+secrets = st.text(string.ascii_letters + string.digits, min_size=8, max_size=40)
+prefixes = st.sampled_from(
+    ["sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_test_", "sk_org_live_", "sk_test_sandbox_"]
+)
+surroundings = st.sampled_from(["", " ", "\n", "'", "x", "_", "key=", "Bearer ", "/", "%20", "é"]) | st.text(
+    max_size=8
+)
+
+
+@given(prefix=prefixes, secret=secrets, before=surroundings, after=surroundings)
+def test_no_message_gives_a_key_away(prefix: str, secret: str, before: str, after: str) -> None:
+    text = f"{before}{prefix}{secret}{after}"
+    error = refused(401, text, code=text, param=text)
+    messages = [scrub(text), excerpt("x" * (MAX_BODY - 12) + text), str(ConnectorError(text)), str(error)]
+    messages += [error.stripe_message, repr(ConnectorError(text)), *error.named(text).errors]
+    for message in messages:
+        assert secret not in message or secret in before + after
+        assert f"{prefix}{secret}" not in message
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("Invalid API Key provided: sk_test_***abcd", "Invalid API Key provided: sk_test_..."),
+        ("two sk_live_aaaa, rk_live_bbbb", "two sk_live_..., rk_live_..."),
+        ("MY_sk_live_aaaa", "MY_sk_live_..."),
+        ("https://me:secret@proxy.test/v1", "https://...@proxy.test/v1"),
+        ("mail to me@example.com", "mail to me@example.com"),
+        ("no secret:\n  price_1\ttask_test", "no secret: price_1 task_test"),
+    ],
+)
+def test_scrub_keeps_all_but_secrets(text: str, line: str) -> None:
+    assert scrub(text) == line

@@ -1,0 +1,316 @@
+"""State from any shape into the one wanted, with nothing lost. Patches are applied as Flow does, by another
+implementation of RFC 7396 than ours."""
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import json_merge_patch
+import pytest
+from estuary_cdk.capture.common import ResourceState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.state import apply, initial_state, merge_diff, reconcile
+
+Json = dict[str, Any]
+Ids = str | list[str]
+
+CUTOFF = "2026-05-28T20:26:40Z"
+LATER = "2026-05-28T20:31:07Z"
+MICROS = "2026-05-28T20:26:40.123456Z"
+NOW = "2026-06-01T00:00:00Z"
+PRICES = ["_active", "_inactive"]
+A, B, C = "acct_1A", "acct_1AB", "acct_1C"
+"""The first is how the second begins."""
+
+
+def parsed(state: Json) -> ResourceState:
+    return ResourceState.model_validate(state)
+
+
+def dumped(state: ResourceState) -> Json:
+    return state.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+
+
+def reconciled(state: Json, ids: Ids, suffixes: list[str]) -> Json:
+    """`state` as Flow has it once the patch is in the checkpoint. In the process it must be the same, and
+    nothing must be left to reconcile."""
+    initial = initial_state(ids, suffixes, datetime.fromisoformat(NOW))
+    in_memory = parsed(state)
+    patch = reconcile(in_memory, initial, ids, suffixes)
+    merged: Json = json_merge_patch.merge(copy.deepcopy(dumped(parsed(state))), patch)
+    apply(in_memory, patch)
+    assert dumped(in_memory) == merged
+    assert dumped(parsed(merged)) == merged
+    assert reconcile(parsed(merged), initial, ids, suffixes) == {}
+    return merged
+
+
+def inc(cursor: str = CUTOFF) -> Json:
+    return {"cursor": cursor}
+
+
+def half(page: str | None = None, cutoff: str = CUTOFF) -> Json:
+    return {"cutoff": cutoff} | ({"next_page": page} if page else {})
+
+
+FRESH = half(cutoff=NOW)
+
+
+@pytest.mark.parametrize(
+    ("ids", "suffixes", "shape"),
+    [
+        (A, [""], {"inc": inc(), "backfill": half()}),
+        (A, PRICES, {"inc": inc(), "backfill": {"_active": half(), "_inactive": half()}}),
+        ([A], [""], {"inc": {A: inc()}, "backfill": {A: half()}}),
+        (
+            [A, C],
+            PRICES,
+            {
+                "inc": {A: inc(), C: inc()},
+                "backfill": {f"{each}{suffix}": half() for each in (A, C) for suffix in PRICES},
+            },
+        ),
+    ],
+)
+def test_initial_state_has_the_shape_of_config_and_stream(ids: Ids, suffixes: list[str], shape: Json) -> None:
+    assert dumped(initial_state(ids, suffixes, datetime.fromisoformat(MICROS))) == shape
+    assert reconciled(shape, ids, suffixes) == shape
+
+
+def test_initial_state_begins_now_in_whole_seconds() -> None:
+    before = datetime.now(tz=UTC).replace(microsecond=0)
+    begun = initial_state(A)
+    assert isinstance(begun.inc, ResourceState.Incremental)
+    assert isinstance(begun.inc.cursor, datetime)
+    assert before <= begun.inc.cursor <= datetime.now(tz=UTC)
+    assert begun.inc.cursor.microsecond == 0
+
+
+STATES: list[tuple[str, Json, Ids, list[str], Json]] = [
+    (
+        "a single account's flat state, as the reference connector writes it, is left alone",
+        {"inc": inc(MICROS), "backfill": half("ch_1", MICROS), "last_initialized": MICROS},
+        A,
+        [""],
+        {"inc": inc(MICROS), "backfill": half("ch_1", MICROS), "last_initialized": MICROS},
+    ),
+    (
+        "connected accounts' state, as the reference connector writes it, is left alone",
+        {"inc": {A: inc(MICROS), B: inc()}, "backfill": {f"{A}_active": half("price_1", MICROS)}},
+        [A, B],
+        PRICES,
+        {"inc": {A: inc(MICROS), B: inc()}, "backfill": {f"{A}_active": half("price_1", MICROS)}},
+    ),
+    (
+        "a flat state becomes the platform's once there are connected accounts",
+        {"inc": inc(LATER), "backfill": half("ch_1")},
+        [A, C],
+        [""],
+        {"inc": {A: inc(LATER), C: inc(NOW)}, "backfill": {A: half("ch_1"), C: FRESH}},
+    ),
+    (
+        "so do a single account's unfinished variants",
+        {"inc": inc(LATER), "backfill": {"_inactive": half("price_1")}},
+        [A, C],
+        PRICES,
+        {
+            "inc": {A: inc(LATER), C: inc(NOW)},
+            "backfill": {f"{A}_inactive": half("price_1"), f"{C}_active": FRESH, f"{C}_inactive": FRESH},
+        },
+    ),
+    (
+        "the platform's part becomes flat again once connected accounts are not captured",
+        {"inc": {A: inc(LATER), C: inc()}, "backfill": {A: half("ch_1"), C: half("ch_2")}},
+        A,
+        [""],
+        {"inc": inc(LATER), "backfill": half("ch_1")},
+    ),
+    (
+        "so do its unfinished variants",
+        {"inc": {A: inc(LATER), C: inc()}, "backfill": {f"{A}_active": half("p"), f"{C}_active": half()}},
+        A,
+        PRICES,
+        {"inc": inc(LATER), "backfill": {"_active": half("p")}},
+    ),
+    (
+        "a platform that the state does not know begins anew",
+        {"inc": {C: inc()}, "backfill": {C: half()}},
+        A,
+        [""],
+        {"inc": inc(NOW), "backfill": FRESH},
+    ),
+    (
+        "a new account is backfilled, one that is gone is dropped, the others go on",
+        {"inc": {A: inc(LATER), B: inc()}, "backfill": {f"{A}_active": half("p"), f"{B}_active": half()}},
+        [A, C],
+        PRICES,
+        {
+            "inc": {A: inc(LATER), C: inc(NOW)},
+            "backfill": {f"{A}_active": half("p"), f"{C}_active": FRESH, f"{C}_inactive": FRESH},
+        },
+    ),
+    (
+        "an account whose id is how another begins is told from it",
+        {"inc": {B: inc(LATER)}, "backfill": {f"{B}_active": half("p")}},
+        [A, B],
+        PRICES,
+        {
+            "inc": {A: inc(NOW), B: inc(LATER)},
+            "backfill": {f"{A}_active": FRESH, f"{A}_inactive": FRESH, f"{B}_active": half("p")},
+        },
+    ),
+    (
+        "an account without a cursor follows changes from where its earliest backfill began",
+        {"inc": {}, "backfill": {f"{A}_active": half("p", LATER), f"{A}_inactive": half("q")}},
+        [A],
+        PRICES,
+        {"inc": {A: inc()}, "backfill": {f"{A}_active": half("p", LATER), f"{A}_inactive": half("q")}},
+    ),
+    (
+        "so does a single account",
+        {"backfill": half("ch_1")},
+        A,
+        [""],
+        {"inc": inc(), "backfill": half("ch_1")},
+    ),
+    (
+        "variants that a stream newly has begin with what the one before had not finished",
+        {"inc": inc(LATER), "backfill": half("price_1")},
+        A,
+        PRICES,
+        {"inc": inc(LATER), "backfill": {"_active": half(), "_inactive": half()}},
+    ),
+    (
+        "a variant that a stream no longer has is not lost with what it had not finished",
+        {"inc": {A: inc(LATER)}, "backfill": {f"{A}_active": half("p", LATER), f"{A}_old": half("q")}},
+        [A],
+        PRICES,
+        {"inc": {A: inc(LATER)}, "backfill": {f"{A}_active": half(), f"{A}_inactive": half()}},
+    ),
+    (
+        "variants that were all finished stay so",
+        {"inc": inc(LATER)},
+        A,
+        PRICES,
+        {"inc": inc(LATER)},
+    ),
+    (
+        "nothing at all begins anew",
+        {},
+        [A],
+        PRICES,
+        {"inc": {A: inc(NOW)}, "backfill": {f"{A}_active": FRESH, f"{A}_inactive": FRESH}},
+    ),
+    (
+        "deleted entries are as if there were none",
+        {"inc": {A: inc(LATER), C: None}, "backfill": {A: None, C: None}},
+        [A, C],
+        [""],
+        {"inc": {A: inc(LATER), C: inc(NOW)}, "backfill": {C: FRESH}},
+    ),
+    (
+        "what is neither cursor nor backfill is left alone",
+        {"inc": inc(), "backfill": half(), "last_initialized": LATER, "is_connector_initiated": True},
+        [A],
+        [""],
+        {
+            "inc": {A: inc()},
+            "backfill": {A: half()},
+            "last_initialized": LATER,
+            "is_connector_initiated": True,
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("state", "ids", "suffixes", "wanted"), [pytest.param(*row, id=name) for name, *row in STATES]
+)
+def test_state_is_reconciled(state: Json, ids: Ids, suffixes: list[str], wanted: Json) -> None:
+    assert reconciled(state, ids, suffixes) == wanted
+
+
+def test_cutoff_that_is_not_a_time_is_one_error_that_says_what_to_do() -> None:
+    state = parsed({"backfill": {"cutoff": 7}})
+    with pytest.raises(ConnectorError, match=r"cutoff that is not a time: \[7\]\. Backfill the binding"):
+        reconcile(state, initial_state(A), A)
+
+
+# Whatever was there, whatever is wanted
+
+cursors = st.sampled_from([CUTOFF, MICROS, LATER])
+incs = st.builds(inc, cursors)
+halves = st.builds(half, st.sampled_from([None, "price_1", "{odd"]), cursors)
+account_ids = st.sampled_from([A, B, C, "acct_1D"])
+suffix_sets = st.sampled_from([[""], PRICES, ["_active", "_inactive", "_new"]])
+known_suffixes = st.sampled_from(["", "_active", "_inactive", "_old"])
+states = st.fixed_dictionaries(
+    {},
+    optional={
+        "inc": incs | st.dictionaries(account_ids, st.none() | incs),
+        "backfill": halves
+        | st.dictionaries(known_suffixes.filter(bool), st.none() | halves)
+        | st.dictionaries(st.tuples(account_ids, known_suffixes).map("".join), st.none() | halves),
+    },
+)
+targets = account_ids | st.lists(account_ids, min_size=1, unique=True)
+
+
+def by_account(state: Json, owner: str) -> dict[str, tuple[str | None, Json]]:
+    """What a state says of each account: its cursor, and what of its backfill is unfinished by suffix."""
+    incs, halves = state.get("inc") or {}, state.get("backfill") or {}
+    incs = {owner: incs} if "cursor" in incs else incs
+    halves = {"": halves} if "cutoff" in halves else halves
+    found: dict[str, tuple[str | None, Json]] = {}
+    for account in [owner, A, B, C, "acct_1D"]:
+        keys = {f"{account}{suffix}": suffix for suffix in ("", *PRICES, "_old", "_new")}
+        if account == owner:
+            keys |= {suffix: suffix for suffix in ("", *PRICES, "_old", "_new")}
+        unfinished = {keys[key]: each for key, each in halves.items() if key in keys and each}
+        cursor = (incs.get(account) or {}).get("cursor")
+        if cursor or unfinished:
+            found[account] = (cursor, unfinished)
+    return found
+
+
+@given(state=states, ids=targets, suffixes=suffix_sets)
+def test_reconciling_any_state_keeps_cursors_and_unfinished_backfills_of_the_accounts_kept(
+    state: Json, ids: Ids, suffixes: list[str]
+) -> None:
+    result = reconciled(state, ids, suffixes)
+    wanted = [ids] if isinstance(ids, str) else ids
+    before, after = by_account(state, wanted[0]), by_account(result, wanted[0])
+    assert set(after) == set(wanted)
+    assert ("cursor" in result["inc"]) == isinstance(ids, str)
+    for account in wanted:
+        cursor, unfinished = after[account]
+        if account not in before:
+            assert cursor == NOW
+            assert unfinished == dict.fromkeys(suffixes, FRESH)
+            continue
+        old_cursor, old = before[account]
+        begun = [each["cutoff"] for each in old.values()]
+        assert cursor == (old_cursor or min(begun, key=datetime.fromisoformat))
+        if set(old) <= set(suffixes):
+            assert unfinished == old
+        else:
+            cutoff = min(begun, key=datetime.fromisoformat)
+            assert unfinished == dict.fromkeys(suffixes, half(cutoff=cutoff))
+
+
+leaves = st.text(max_size=3) | st.integers()
+documents = st.recursive(
+    st.dictionaries(st.text(max_size=2), leaves, max_size=4),
+    lambda inner: st.dictionaries(st.text(max_size=2), leaves | inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(old=documents, new=documents)
+def test_merge_diff_is_the_patch_from_any_document_to_any_other(old: Json, new: Json) -> None:
+    patch = merge_diff(old, new)
+    assert json_merge_patch.merge(copy.deepcopy(old), patch) == new
+    assert merge_diff(new, new) == {}
