@@ -8,8 +8,8 @@ The rooms, each importing only from those below it:
     session                        a capture: its processes, its transactions, its state
     transaction                    what a session commits at once: documents combined by key, state updates
     connector                      a connector's process, and the lines that go in and come out
-    catalog                        flow.yaml files
-    document  state  logs  duration  errors    pure helpers
+    catalog    sops                flow.yaml files, and encrypted configs
+    document  state  logs  yamls  duration  errors
 
 Tests drive a capture without the command line: see `sandbox.flow.session.Capture`.
 

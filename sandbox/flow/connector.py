@@ -178,7 +178,7 @@ async def call(program: Program, on_log: OnLog, verb: str, body: Json, expected:
 
 
 def _kill_group(leader: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter is macOS' for a dead group
         os.killpg(leader, signal.SIGKILL)
 
 

@@ -33,7 +33,7 @@ async def write_specifications(capture: Capture, *, flat: bool) -> int:
     A new collection goes to `acmeCo/flow.yaml` next to the source, which is made to import it, if the
     capture's name begins with `acmeCo/`; with `flat`, to the capture's own file.
     """
-    pointers = (await capture.spec())["resourcePathPointers"]
+    pointers = await capture.pointers()
     found = await capture.discover()
     catalog, files = capture.catalog, _Files()
     targets = _write_bindings(files, capture, found, pointers)

@@ -31,6 +31,7 @@ from sandbox.flow.transaction import Accumulator, Target, Transaction
 
 _TYPE = {"connectorType": "LOCAL"}
 _VERSION = "local"
+_DISCOVERED = {"recommendedName", "resourceConfig", "documentSchema", "key"}
 _RANGE = {"keyBegin": 0, "keyEnd": 0xFFFFFFFF, "rClockBegin": 0, "rClockEnd": 0xFFFFFFFF}
 
 
@@ -69,15 +70,27 @@ class Capture:
     async def spec(self) -> Json:
         return await self._call("spec", _TYPE, "spec")
 
+    async def pointers(self) -> list[str]:
+        """Where in a resource config is what names the resource: JSON pointers."""
+        match await self.spec():
+            case {"resourcePathPointers": [_, *_] as pointers}:
+                return pointers
+        raise ProtocolError("the connector's spec has no resourcePathPointers")
+
     async def discover(self) -> list[Json]:
-        """The bindings that the connector finds."""
+        """The bindings that the connector finds, each with what `_DISCOVERED` names."""
         body = await self._call("discover", {**_TYPE, "config": await decrypted(self._config)}, "discovered")
-        bindings: list[Json] = body["bindings"]
+        bindings: list[Json] = body.get("bindings", [])
+        for binding in bindings:
+            if missing := _DISCOVERED - binding.keys():
+                raise ProtocolError(
+                    f"the connector discovered a binding without {', '.join(sorted(missing))}"
+                )
         return bindings
 
     async def validate(self) -> None:
         """Asks the connector for its spec, and has it check the config and the enabled bindings."""
-        pointers = (await self.spec())["resourcePathPointers"]
+        pointers = await self.pointers()
         paths = [resource_path(binding.resource, pointers) for binding in self.bindings]
         for path in paths:
             if paths.count(path) > 1:
@@ -91,7 +104,7 @@ class Capture:
         ]
         task = {"name": self.name, **_TYPE, "config": await decrypted(self._config), "bindings": bindings}
         answer = await self._call("validate", task, "validated")
-        validated = [binding["resourcePath"] for binding in answer["bindings"]]
+        validated = [binding.get("resourcePath") for binding in answer.get("bindings", [])]
         if validated != paths:
             raise ProtocolError(
                 f"the connector validated the resource paths {validated}, where {paths} were given"

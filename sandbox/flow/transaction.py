@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.flow.document import Document, Key, Schema, key_of, reduced
-from sandbox.flow.errors import ProtocolError
+from sandbox.flow.errors import InvalidDocument, ProtocolError
 from sandbox.flow.state import StateUpdate
 
 
@@ -44,15 +44,13 @@ class Accumulator:
 
     def add(self, kind: str, body: Mapping[str, Any]) -> None:
         """Raises InvalidDocument, and ProtocolError for a response that has no place in a running capture."""
+        binding = body.get("binding", 0)  # protobuf leaves out a 0
+        is_known = binding in range(len(self._targets))
         match kind, body:
-            case "captured", {"binding": int(binding), "doc": dict(document)} if (
-                0 <= binding < len(self._targets)
-            ):
-                target = self._targets[binding]
-                key = key_of(document, target.key)
-                target.schema.check(document, key)
+            case "captured", {"doc": dict(document)} if is_known:
+                key = _checked_key(self._targets[binding], document)
                 self._uncovered.append((binding, key, document))
-            case "sourcedSchema", {"binding": int(binding)} if 0 <= binding < len(self._targets):
+            case "sourcedSchema", _ if is_known:
                 pass  # a hint for schema inference; documents are held against the write schema
             case "checkpoint", _:
                 self._checkpoint(body.get("state"))
@@ -91,6 +89,15 @@ class Accumulator:
         strategies = self._targets[place[0]].schema.reductions(later)
         document: Document = reduced(self._covered[place], later, strategies)
         return document
+
+
+def _checked_key(target: Target, document: Document) -> Key:
+    try:
+        key = key_of(document, target.key)
+    except InvalidDocument as error:
+        raise InvalidDocument(f"{target.collection}: {error}") from error
+    target.schema.check(document, key)
+    return key
 
 
 def _by_key(item: tuple[tuple[int, Key], Document]) -> tuple[int, Key]:

@@ -81,8 +81,8 @@ def with_value(text: str, path: Sequence[str], value: Any, *, first: bool = Fals
             return text[:begin] + block + text[end:]
         node = inner
     if node is None:
-        return text + dump(_nested(path, value))
-    if node.tag == "tag:yaml.org,2002:null" or node.value == []:
+        return _spliced([text], 1, 1, [dump(_nested(path, value))])
+    if node.tag == "tag:yaml.org,2002:null" or (isinstance(node, MappingNode) and not node.value):
         rest = _nested(path[depth:], value)
         return with_value(text, path[:depth], rest) if depth else dump(rest)
     if not isinstance(node, MappingNode) or node.flow_style:

@@ -225,6 +225,14 @@ def test_discover_tells_the_connectors_error(tmp_path: Path) -> None:
     assert result.stderr.endswith("Error: the key was revoked\n")
 
 
+def test_binding_without_a_schema_is_told(tmp_path: Path) -> None:
+    binding = found("Prices")
+    del binding["documentSchema"]
+    result = CliRunner().invoke(main, ["raw", "discover", "--source", str(written(tmp_path, told(binding)))])
+    assert result.exit_code == 1
+    assert "a binding without documentSchema" in result.stderr
+
+
 def test_spec_is_one_line_in_the_order_of_the_protocol(tmp_path: Path) -> None:
     source = written(tmp_path, catalog(answers={"spec": dict(reversed(SPEC.items()), oauth2=None)}))
     assert raw("spec", "--source", source).stdout == json.dumps(SPEC, separators=(",", ":")) + "\n"

@@ -176,6 +176,7 @@ def test_document_that_its_schema_forbids_ends_the_run(tmp_path: Path) -> None:
         ("hello", "no response: hello"),
         ('{"captured":{"binding":1,"doc":{"id":"a"}}}', "out of place: captured"),
         ('{"captured":{"binding":0,"doc":"a"}}', "out of place: captured"),
+        ('{"captured":{"binding":0,"doc":{"id":{}}}}', "acmeCo/Prices: the key at /id must be a string"),
         ('{"opened":{}}', "out of place: opened"),
         ('{"checkpoint":{"state":{"updated":"a"}}}', "whose state is no object"),
     ],
@@ -184,6 +185,17 @@ def test_line_that_breaks_the_protocol_ends_the_run(tmp_path: Path, line: str, t
     result = preview(tmp_path, catalog([{"line": line}]))
     assert result.exit_code == 1
     assert told in result.stderr
+
+
+def test_first_binding_need_not_be_named(tmp_path: Path) -> None:
+    steps = [{"line": '{"captured":{"doc":{"id":"a"}}}'}, CHECKPOINT]
+    assert ids(preview(tmp_path, catalog(steps), "--sessions", "1")) == ["a"]
+
+
+def test_spec_without_resource_path_pointers_is_told(tmp_path: Path) -> None:
+    result = preview(tmp_path, catalog(answers={"spec": {"protocol": 1}}))
+    assert result.exit_code == 1
+    assert "no resourcePathPointers" in result.stderr
 
 
 def test_connector_that_answers_twice_is_told_so(tmp_path: Path) -> None:

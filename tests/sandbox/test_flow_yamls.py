@@ -46,13 +46,13 @@ def test_value_is_set_and_comments_stay(
     content: dict[str, Any], outer: str, inner: str | None, value: Any, first: bool
 ) -> None:
     text, wanted = commented(content), copy.deepcopy(content)
-    if inner is None:
-        path, wanted[outer] = [outer], value
-    else:
-        path = [outer, inner]
-        if not isinstance(wanted.get(outer) or {}, dict):
-            return
-        wanted[outer] = {**(wanted.get(outer) or {}), inner: value}
+    path = [outer] if inner is None else [outer, inner]
+    there = {} if content.get(outer) is None else content[outer]
+    if inner is not None and not isinstance(there, dict):
+        with pytest.raises(CatalogError):
+            with_value(text, path, value, first=first)
+        return
+    wanted[outer] = value if inner is None else {**there, inner: value}
     edited = with_value(text, path, value, first=first)
     assert parse(edited, "") == wanted
     assert comments(edited) == comments(text)
@@ -81,7 +81,7 @@ def test_kept_items_keep_their_comments_and_layout() -> None:
     ("text", "edited"),
     [
         ("", "a:\n  b: 1\n"),
-        ("# nothing\n", "# nothing\na:\n  b: 1\n"),
+        ("# nothing", "# nothing\na:\n  b: 1\n"),
         ("a:\n", "a:\n  b: 1\n"),
         ("a: {}", "a:\n  b: 1"),
         ("a: {b: 0, c: 2} # c\n", "a: {b: 1, c: 2} # c\n"),
