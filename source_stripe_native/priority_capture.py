@@ -2,9 +2,9 @@
 
 Each account in its turn is a work item: one incremental subtask, and one backfill subtask for each variant
 that is unfinished. Items run side by side within a budget of subtasks. Accounts that are backfilling go
-first, but an account whose turn is overdue by `max_wait` goes before them: the queue is ordered by a
-deadline, so nobody starves. An item that takes longer than its time slice while others wait yields at its
-next checkpoint and is queued again.
+first, but one that only has changes to follow goes before those that were queued `max_wait` after it: the
+queue is ordered by deadline, so nobody starves. An item that takes longer than its time slice while others
+wait yields at its next checkpoint and is queued again.
 
 A variant ends completed or yielded. Only a completed one is cleared, in the checkpoint and then in memory;
 one that was cancelled, or that stopped with the capture, is picked up again where its last checkpoint left
@@ -15,6 +15,7 @@ import asyncio
 import functools
 import heapq
 import itertools
+import math
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,17 +35,16 @@ from estuary_cdk.capture.common import (
     Triggers,
     is_cursor_dict,
     is_recurring_fetch_page_fn,
+    pop_cursor_marker,
 )
 from estuary_cdk.capture.task import Task
-from estuary_cdk.cron import next_fire
+from estuary_cdk.cron import CONNECTOR_RESTART_INTERVAL, next_fire
 from estuary_cdk.flow import CaptureBinding
 from estuary_cdk.logger import OBSERVABLE_FIELD
+from estuary_cdk.utils import json_merge_patch
 
-from source_stripe_native.protocols import (
-    FetchChangesFnFactory,
-    FetchPageFnFactory,
-    FetchPageFnFactoryWithSuffix,
-)
+from source_stripe_native.protocols import FetchChangesFnFactory, FetchPageFnFactory
+from source_stripe_native.protocols import FetchPageFnFactoryWithSuffix as FetchPageFnFactoryWithSuffix
 from source_stripe_native.state import fresh
 
 Binding = CaptureBinding[ResourceConfigWithSchedule]
@@ -109,8 +109,9 @@ class WorkItem:
     incremental_state: ResourceState.Incremental
     backfill_variants: list[BackfillVariant] = field(default_factory=list)
     cancellation_event: asyncio.Event = field(default_factory=asyncio.Event)
-    caught_up: bool = False
-    """Whether the incremental subtask has nothing more to read for now."""
+    caught_up_at: float | None = None
+    """When the incremental subtask last had nothing more to read, in seconds of the loop's clock; None while
+    it has."""
     backfill_requested: bool = False
     """Whether the incremental subtask found that only a new backfill can tell what changed."""
 
@@ -119,6 +120,7 @@ class WorkItem:
 
     @property
     def cost(self) -> int:
+        """Its subtasks that still run."""
         return 1 + len(self.backfill_variants)
 
 
@@ -151,7 +153,7 @@ class PriorityCalculator:
 
 class AccountQueue:
     """Accounts waiting for their turn, by deadline: when they became ready, plus `max_wait` for those that
-    only have changes to follow. Every account reaches the front in time, whatever is queued after it.
+    only have changes to follow. Whatever becomes ready later than an account's deadline goes after it.
 
     Pure: times are arguments, in seconds of one monotonic clock.
     """
@@ -240,8 +242,12 @@ class SubtaskExecutor:
         self.resource_state = resource_state
         self.suffixes = suffixes
         self.config = config
-        self.unfinished = sum(1 for at in self._backfills().values() if at is not None)
-        """Variants still to be completed, of all accounts."""
+        self.freed = asyncio.Event()
+        """Set when a subtask has ended, so that another may begin."""
+        if resource_state.backfill is None:
+            resource_state.backfill = {}
+        assert isinstance(resource_state.backfill, dict), "connected accounts have a backfill each"
+        self._backfills = resource_state.backfill
 
     async def execute_work_item(self, work_item: WorkItem, task: Task) -> None:
         subtasks = [
@@ -258,7 +264,7 @@ class SubtaskExecutor:
             )
         )
         await asyncio.gather(*subtasks)
-        if work_item.backfill_requested and task.stopping.first_error is None:
+        if work_item.backfill_requested:
             await self._restart_backfill(work_item, task)
 
     async def _execute_backfill_variant(
@@ -276,10 +282,12 @@ class SubtaskExecutor:
         )
         if outcome is Outcome.YIELDED:
             return
-        self._backfills()[variant.state_key(work_item.account_id)] = None
+        self._backfills[variant.state_key(work_item.account_id)] = None
         work_item.backfill_variants.remove(variant)
-        self.unfinished -= 1
+        self.freed.set()
         task.connector_status.dec_backfilling(self.binding_index)
+        if self.binding_index not in task.connector_status.binding_backfill_counts:
+            self._keep_schedule(task)
         if not work_item.has_backfill_work():
             # Only the backfill kept the item: its incremental subtask need not sleep through the interval.
             work_item.cancellation_event.set()
@@ -304,15 +312,21 @@ class SubtaskExecutor:
         assert begin.inc is not None
         work_item.incremental_state.cursor = begin.inc.cursor
         for key, state in backfill.items():
-            if self._backfills().get(key) is None:
-                self.unfinished += 1
+            if self._backfills.get(key) is None:
                 task.connector_status.inc_backfilling(self.binding_index)
-            self._backfills()[key] = state
+            self._backfills[key] = state
 
-    def _backfills(self) -> dict[str, ResourceState.Backfill | None]:
-        if not isinstance(self.resource_state.backfill, dict):
-            self.resource_state.backfill = {}
-        return self.resource_state.backfill
+    def _keep_schedule(self, task: Task) -> None:
+        """Once the whole backfill is done: the capture ends when the next one comes due, to be restarted for
+        it, and at once if it is overdue."""
+        schedule, now = self.binding.resourceConfig.schedule, self.config.now()
+        last_initialized = self.resource_state.last_initialized
+        if last_initialized is not None and next_fire(schedule, last_initialized, now):
+            task.log.info("the next scheduled backfill came due during this one: restarting for it")
+            task.stopping.event.set()
+        elif fires_at := next_fire(schedule, now, now + CONNECTOR_RESTART_INTERVAL):
+            delay = (fires_at - now).total_seconds()
+            asyncio.get_running_loop().call_later(delay, task.stopping.event.set)
 
 
 async def _binding_backfill_task_with_variant(
@@ -328,12 +342,12 @@ async def _binding_backfill_task_with_variant(
     """Backfills one variant page by page, as the CDK's own backfill loop does, under its composite state key.
     Yields between pages when the capture stops or the work item is cancelled."""
     state_key = variant.state_key(account_id)
-    state = variant.state
-    progress: State = ConnectorState(
-        bindingStateV1={binding.stateKey: ResourceState(backfill={state_key: state})}
-    )
-    fields = {"state_key": state_key, "state": state, "last_initialized": last_initialized}
-    if state.next_page is not None:
+
+    def progress(at: ResourceState.Backfill | None) -> State:
+        return ConnectorState(bindingStateV1={binding.stateKey: ResourceState(backfill={state_key: at})})
+
+    fields = {"state_key": state_key, "state": variant.state, "last_initialized": last_initialized}
+    if variant.state.next_page is not None:
         task.log.info("resuming backfill", fields)
     else:
         task.log.info(
@@ -350,20 +364,11 @@ async def _binding_backfill_task_with_variant(
             return Outcome.YIELDED
         done = True
         async for item in _pages(variant, is_connector_initiated, task):
-            if _capture(item, binding_index, task):
-                done = True
-                continue
-            if item is None or isinstance(item, dict):
-                raise RuntimeError(
-                    f"a fetch of pages yielded the cursor {item!r}, which is not a page of a list"
-                )
-            state.next_page = item
-            await task.checkpoint(progress)
-            done = False
+            done = _capture(item, binding_index, task)
+            if not done:
+                await task.checkpoint(progress(_advance(variant.state, item)))
 
-    await task.checkpoint(
-        ConnectorState(bindingStateV1={binding.stateKey: ResourceState(backfill={state_key: None})})
-    )
+    await task.checkpoint(progress(None))
     task.log.info("completed backfill", {"state_key": state_key})
     return Outcome.COMPLETED
 
@@ -374,6 +379,28 @@ def _pages(variant: BackfillVariant, is_connector_initiated: bool, task: Task) -
         recurring = cast(RecurringFetchPageFn[Any], fetch)
         return recurring(task.log, state.next_page, state.cutoff, is_connector_initiated)
     return cast(FetchPageFn[Any], fetch)(task.log, state.next_page, state.cutoff)
+
+
+def _advance(state: ResourceState.Backfill, cursor: Any) -> ResourceState.Backfill:
+    """Moves `state` on to the page at `cursor` and returns what to checkpoint of it: where cursors are dicts,
+    each is a merge patch of the one before and only the patch is kept."""
+    if cursor is None:
+        raise RuntimeError(
+            "a fetch of pages yielded None as a cursor: after the last page it must only return"
+        )
+    if not isinstance(cursor, dict):
+        state.next_page = cursor
+        return state
+    patch = pop_cursor_marker(cursor)
+    if state.next_page is None:
+        state.next_page = patch
+        return state
+    if not isinstance(state.next_page, dict):
+        raise RuntimeError(
+            f"a fetch of pages yielded the cursor {patch!r} after {state.next_page!r} of another type"
+        )
+    json_merge_patch(state.next_page, patch)
+    return ResourceState.Backfill(cutoff=state.cutoff, next_page=patch)
 
 
 def _capture(item: object, binding_index: int, task: Task) -> bool:
@@ -397,17 +424,18 @@ async def _binding_incremental_task_of_account(
     while not stopping.is_set():
         checkpoints = await _sweep(binding, binding_index, work_item, task)
         if work_item.backfill_requested:
+            work_item.caught_up_at = None
             cancelled.set()
             return
         cursor = work_item.incremental_state.cursor
-        behind = not isinstance(cursor, datetime) or now() - cursor > interval
-        work_item.caught_up = not (checkpoints and behind)
-        if cancelled.is_set() or (work_item.caught_up and not work_item.has_backfill_work()):
-            return
-        if work_item.caught_up:
-            await wait_any(cancelled, stopping, at_most=interval.total_seconds())
-            if cancelled.is_set():
+        behind = checkpoints > 0 and (not isinstance(cursor, datetime) or now() - cursor > interval)
+        work_item.caught_up_at = None if behind else asyncio.get_running_loop().time()
+        if not behind:
+            if not work_item.has_backfill_work():
                 return
+            await wait_any(cancelled, stopping, at_most=interval.total_seconds())
+        if cancelled.is_set():
+            return
 
 
 async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task: Task) -> int:
@@ -434,13 +462,17 @@ async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task
 
 
 def _later(cursor: Any, previous: Any) -> Any:
-    """`cursor`, once it is seen to move forward. Those that are tuples of text have no order."""
-    if type(cursor) is not type(previous):
+    """`cursor`, once it is seen to move forward. Those that begin with text have no order."""
+    pair = (cursor, previous)
+    ordered = any(all(isinstance(each, kind) for each in pair) for kind in (int, datetime))
+    if not (ordered or all(isinstance(each, tuple) and isinstance(each[0], str) for each in pair)):
         raise RuntimeError(
             f"a fetch of changes yielded the cursor {cursor!r} after {previous!r} of another type"
         )
-    if not isinstance(cursor, tuple) and not cursor > previous:
-        raise RuntimeError(f"a fetch of changes yielded the cursor {cursor!r}, not later than {previous!r}")
+    if ordered and not cursor > previous:
+        raise RuntimeError(
+            f"a fetch of changes yielded the cursor {cursor!r}, which is not later than {previous!r}"
+        )
     return cursor
 
 
@@ -455,7 +487,7 @@ async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None
 
 
 class _Scheduler:
-    """The one coroutine that starts work items, takes them back, and keeps the binding's schedule."""
+    """The one coroutine that starts work items and takes their accounts back into the queue."""
 
     def __init__(
         self,
@@ -465,105 +497,73 @@ class _Scheduler:
         config: PriorityQueueConfig,
     ) -> None:
         self._manager = manager
-        self._calculator = manager.calculator
         self._executor = executor
         self._account_ids = account_ids
         self._config = config
         self._interval = max(executor.binding.resourceConfig.interval, MIN_INTERVAL).total_seconds()
         self._queue = AccountQueue(config.max_wait.total_seconds())
-        self._running: dict[str, tuple[WorkItem, int, float]] = {}
-        self._wake = asyncio.Event()
-        self._stop_at: datetime | None = None
+        self._running: dict[str, tuple[WorkItem, float]] = {}
+        """The work item of each account whose turn it is, and when its time slice ends."""
 
     async def run(self, task: Task) -> None:
-        loop = asyncio.get_running_loop()
-        for account_id in self._account_ids:
-            self._enqueue(account_id, loop.time(), caught_up=True, age=self._age(account_id))
-        while not task.stopping.event.is_set():
-            self._wake.clear()
-            self._start_ready(task, loop.time())
-            await wait_any(self._wake, task.stopping.event, at_most=self._patience(loop.time()))
-            if self._stop_at is not None and self._config.now() >= self._stop_at:
-                task.stopping.event.set()
-        for work_item, _, _ in self._running.values():
-            work_item.cancellation_event.set()
+        clock, stopping, freed = asyncio.get_running_loop().time, task.stopping.event, self._executor.freed
+        self._push_all(clock())
+        while not stopping.is_set():
+            freed.clear()
+            now = clock()
+            self._start_ready(task, now)
+            wake_at = [at for at in (self._queue.next_ready_at(), self._end_slices(now)) if at is not None]
+            await wait_any(freed, stopping, at_most=min(wake_at) - now if wake_at else None)
+
+    def _push_all(self, now: float) -> None:
+        """The first turns: the account that was not read for the longest time goes first, and one that was
+        read within the last interval waits for the rest of it unless it is backfilling."""
+        ages = {account_id: self._age(account_id) for account_id in self._account_ids}
+        for account_id in sorted(ages, key=ages.__getitem__, reverse=True):
+            rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
+            idle = self._manager.calculator.get_account_priority(account_id) is WorkItemPriority.INCREMENTAL
+            self._push(account_id, now + rest if idle else now)
 
     def _age(self, account_id: str) -> float:
         """Seconds since the account was last read, as far as its cursor tells."""
         inc = self._manager.resource_state.inc
         state = inc.get(account_id) if isinstance(inc, dict) else None
         if state is None or not isinstance(state.cursor, datetime):
-            return self._interval
+            return math.inf
         return (self._config.now() - state.cursor).total_seconds()
 
-    def _enqueue(self, account_id: str, now: float, *, caught_up: bool, age: float) -> None:
-        priority = self._calculator.get_account_priority(account_id)
-        idle = caught_up and priority is WorkItemPriority.INCREMENTAL
-        delay = min(max(0.0, self._interval - age), self._interval) if idle else 0.0
-        self._queue.push(account_id, priority, now + delay)
+    def _push(self, account_id: str, ready_at: float) -> None:
+        self._queue.push(account_id, self._manager.calculator.get_account_priority(account_id), ready_at)
 
     def _start_ready(self, task: Task, now: float) -> None:
-        spent = sum(cost for _, cost, _ in self._running.values())
+        spent = sum(work_item.cost for work_item, _ in self._running.values())
         while (account_id := self._queue.first(now)) is not None:
-            cost = self._calculator.count_subtasks(account_id)
-            if spent + cost > self._config.max_subtasks:
-                self._end_slices(now)
+            spent += self._manager.calculator.count_subtasks(account_id)
+            if spent > self._config.max_subtasks:
                 return
             self._queue.pop()
             work_item = self._manager.create_work_item(account_id)
-            self._running[account_id] = (work_item, cost, now)
-            spent += cost
+            self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
             task.spawn_child(account_id, functools.partial(self._run_item, work_item))
 
-    def _end_slices(self, now: float) -> None:
-        limit = now - self._config.time_slice.total_seconds()
-        for work_item, _, started in self._running.values():
-            if started <= limit:
+    def _end_slices(self, now: float) -> float | None:
+        """Where an account waits for others to end, asks those whose time slice is over to yield. Returns
+        when the next slice is over."""
+        if self._queue.first(now) is None:
+            return None
+        for work_item, slice_end in self._running.values():
+            if slice_end <= now:
                 work_item.cancellation_event.set()
-
-    def _patience(self, now: float) -> float | None:
-        """Seconds until there is something to do again unless an event says so before."""
-        times: list[float] = []
-        if self._queue.first(now) is not None:
-            # Somebody waits for a slot: look again when the next slice ends that has not been ended yet.
-            slice_ends = [
-                started + self._config.time_slice.total_seconds()
-                for work_item, _, started in self._running.values()
-                if not work_item.cancellation_event.is_set()
-            ]
-            times.extend(slice_ends)
-        if (ready_at := self._queue.next_ready_at()) is not None:
-            times.append(ready_at)
-        if self._stop_at is not None:
-            times.append(now + (self._stop_at - self._config.now()).total_seconds())
-        return max(0.0, min(times) - now) if times else None
+        return min((end for _, end in self._running.values() if end > now), default=None)
 
     async def _run_item(self, work_item: WorkItem, task: Task) -> None:
-        had_backfill = work_item.has_backfill_work()
         await self._executor.execute_work_item(work_item, task)
-        if task.stopping.first_error is not None:
-            return
-        if had_backfill and self._executor.unfinished == 0:
-            self._keep_schedule(task)
         del self._running[work_item.account_id]
-        self._enqueue(
-            work_item.account_id, asyncio.get_running_loop().time(), caught_up=work_item.caught_up, age=0.0
-        )
-        self._wake.set()
-
-    def _keep_schedule(self, task: Task) -> None:
-        """Once the whole backfill is done: the capture restarts for the next one, at once if it is
-        overdue."""
-        config = self._executor.binding.resourceConfig
-        last_initialized = self._executor.resource_state.last_initialized
-        if last_initialized is None:
-            return
-        now = self._config.now()
-        if next_fire(config.schedule, last_initialized, now):
-            task.log.info("the next scheduled backfill came due during this one: restarting for it")
-            task.stopping.event.set()
-        else:
-            self._stop_at = next_fire(config.schedule, now)
+        ready_at = asyncio.get_running_loop().time()
+        if work_item.caught_up_at is not None and not work_item.has_backfill_work():
+            ready_at = work_item.caught_up_at + self._interval
+        self._push(work_item.account_id, ready_at)
+        self._executor.freed.set()
 
 
 def open_binding_with_priority_queue(
@@ -596,7 +596,8 @@ def open_binding_with_priority_queue(
     )
     executor = SubtaskExecutor(binding, binding_index, resource_state, suffixes, config)
     task.connector_status.inc_binding_count()
-    for _ in range(executor.unfinished):
-        task.connector_status.inc_backfilling(binding_index)
+    for account_id in all_account_ids:
+        for _ in manager.calculator.unfinished(account_id):
+            task.connector_status.inc_backfilling(binding_index)
     scheduler = _Scheduler(manager, executor, all_account_ids, config)
     task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.accounts", scheduler.run)
