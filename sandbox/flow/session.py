@@ -72,10 +72,10 @@ class Capture:
 
     async def pointers(self) -> list[str]:
         """Where in a resource config is what names the resource: JSON pointers."""
-        match await self.spec():
-            case {"resourcePathPointers": [_, *_] as pointers}:
-                return pointers
-        raise ProtocolError("the connector's spec has no resourcePathPointers")
+        pointers: list[str] = (await self.spec()).get("resourcePathPointers", [])
+        if not pointers:
+            raise ProtocolError("the connector's spec has no resourcePathPointers")
+        return pointers
 
     async def discover(self) -> list[Json]:
         """The bindings that the connector finds, each with what `_DISCOVERED` names."""
