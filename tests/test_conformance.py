@@ -1,0 +1,385 @@
+"""The scheduler's loops against the CDK's: the same fetch functions give the same documents, checkpoints and
+errors, whichever loop drives them.
+
+By design they differ where a fetch of changes asks for a new backfill: the CDK begins the binding anew, the
+scheduler one account of it.
+"""
+
+import asyncio
+import copy
+import functools
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from logging import Logger
+from typing import Any, Final
+
+import pytest
+from estuary_cdk.capture.common import (
+    AssociatedDocument,
+    BaseDocument,
+    FetchPageFn,
+    LogCursor,
+    PageCursor,
+    ResourceState,
+    _binding_backfill_task,
+    _binding_incremental_task,
+    make_cursor_dict,
+    open_binding,
+)
+from estuary_cdk.capture.task import Task
+
+from source_stripe_native.priority_capture import (
+    BackfillVariant,
+    Outcome,
+    WorkItem,
+    WorkItemPriority,
+    _binding_backfill_task_with_variant,
+    _binding_incremental_task_of_account,
+    open_binding_with_priority_queue,
+)
+from tests.cdk_task import STATE_KEY, Capture, Json, binding, on_virtual_time, running_capture
+
+pytestmark = on_virtual_time
+
+ACCOUNT: Final = "acct_1"
+SUFFIX: Final = "_active"
+KEY: Final = ACCOUNT + SUFFIX
+INDEX: Final = 3
+CUTOFF: Final = datetime(2026, 5, 28, 12, tzinfo=UTC)
+STOP: Final = object()
+"""In a script: the capture is told to stop."""
+
+
+class Thing(BaseDocument):
+    id: str
+
+
+def minutes(number: int) -> datetime:
+    return CUTOFF + timedelta(minutes=number)
+
+
+@dataclass
+class Trace:
+    """All that Flow and the fetch function see of a loop, and the state that it leaves in memory."""
+
+    asked: list[Any] = field(default_factory=list)
+    checkpoints: list[tuple[list[tuple[int, Json]], Json]] = field(default_factory=list)
+    state: Json = field(default_factory=dict)
+    error: type[BaseException] | None = None
+
+    outcome: Outcome | None = field(default=None, compare=False)
+    """Ours alone tells."""
+
+    @property
+    def documents(self) -> list[str]:
+        return [document["id"] for documents, _ in self.checkpoints for _, document in documents]
+
+    def finish(self, capture: Capture, state: ResourceState.Backfill | ResourceState.Incremental) -> "Trace":
+        self.checkpoints = [(each.documents, each.state) for each in capture.output.checkpoints]
+        self.state = state.model_dump(mode="json")
+        if capture.stopping.first_error is not None:
+            self.error = type(capture.stopping.first_error)
+        return self
+
+
+async def play(script: Sequence[Any], stopping: Task.Stopping, *_: Any) -> AsyncGenerator[Any, None]:
+    for each in script:
+        await asyncio.sleep(1)
+        if each is STOP:
+            stopping.event.set()
+        elif isinstance(each, Exception):
+            raise each
+        else:
+            yield copy.deepcopy(each)  # a loop may take a dict apart
+
+
+# Backfills
+
+
+@dataclass(frozen=True)
+class Pages:
+    """What a fetch of pages yields for each page it is asked for; None is the first."""
+
+    script: dict[PageCursor, list[Any]]
+    next_page: PageCursor = None
+    documents: str = ""
+    """The ids that are captured."""
+    error: type[Exception] | None = None
+    completed: bool = True
+    stopped_before: bool = False
+    connector_initiated: bool | None = None
+    """Of a recurring fetch; None for one that does not take it."""
+
+
+def things(ids: str) -> list[Json]:
+    return [{"id": each} for each in ids]
+
+
+PAGES: Final = {
+    "nothing": Pages({None: []}),
+    "one page": Pages({None: things("ab")}, documents="ab"),
+    "pages": Pages(
+        {None: [*things("ab"), "1"], "1": [*things("c"), "2"], "2": things("d")}, documents="abcd"
+    ),
+    "offsets": Pages({None: [*things("a"), 100], 100: [*things("b"), 200], 200: []}, documents="ab"),
+    "two pages of one call": Pages(
+        {None: [*things("a"), "1", *things("b"), "2"], "2": things("c")}, documents="abc"
+    ),
+    "documents after a cursor end it": Pages({None: [*things("a"), "1", *things("b")]}, documents="ab"),
+    "an empty page in between": Pages({None: ["1"], "1": [*things("a"), "2"], "2": []}, documents="a"),
+    "resumed": Pages({"7": [*things("a"), "8"], "8": things("b")}, next_page="7", documents="ab"),
+    "models": Pages({None: [Thing(id="a"), "1"], "1": [Thing(id="b")]}, documents="ab"),
+    "of another binding": Pages(
+        {
+            None: [AssociatedDocument(Thing(id="a"), 7), *things("b"), "1"],
+            "1": [AssociatedDocument(Thing(id="c"), 0)],
+        },
+        documents="abc",
+    ),
+    "recurring, by the user": Pages(
+        {None: [*things("a"), "1"], "1": things("b")}, documents="ab", connector_initiated=False
+    ),
+    "recurring, by the schedule": Pages({None: things("a")}, documents="a", connector_initiated=True),
+    "cursors that are patches": Pages(
+        {
+            None: [*things("a"), make_cursor_dict({"x": {"page": 1}, "y": {"page": 1}})],
+            "x y": [*things("b"), make_cursor_dict({"x": None})],
+            "y": [*things("c"), make_cursor_dict({"y": {"page": 2}}), make_cursor_dict({"y": None})],
+            "": [],
+        },
+        documents="abc",
+    ),
+    "a patch of text": Pages(
+        {None: ["1"], "1": [*things("a"), make_cursor_dict({"x": 1})]}, error=RuntimeError, completed=False
+    ),
+    "None as a cursor": Pages({None: [*things("a"), None]}, error=RuntimeError, completed=False),
+    "None after a page": Pages(
+        {None: [*things("a"), "1"], "1": [*things("b"), None]},
+        documents="a",
+        error=RuntimeError,
+        completed=False,
+    ),
+    "an error": Pages(
+        {None: [*things("a"), "1"], "1": [*things("b"), LookupError("gone")]},
+        documents="a",
+        error=LookupError,
+        completed=False,
+    ),
+    "stopped before": Pages({}, stopped_before=True, completed=False),
+    "stopped within a page": Pages(
+        {None: [*things("a"), "1"], "1": [*things("b"), STOP, *things("c"), "2"]},
+        documents="abc",
+        completed=False,
+    ),
+    "stopped within the last page": Pages({None: [*things("a"), STOP, *things("b")]}, documents="ab"),
+}
+
+
+async def backfill_of_cdk(
+    fetch_page: Any, state: ResourceState.Backfill, connector_initiated: bool, task: Task
+) -> None:
+    await _binding_backfill_task(
+        binding(), INDEX, fetch_page, state, CUTOFF, connector_initiated, task, subtask_id=KEY
+    )
+
+
+async def backfill_of_ours(
+    fetch_page: Any, state: ResourceState.Backfill, connector_initiated: bool, task: Task
+) -> Outcome:
+    variant = BackfillVariant(SUFFIX, fetch_page, state)
+    changes, inc = functools.partial(play, [], task.stopping), ResourceState.Incremental(cursor=CUTOFF)
+    item = WorkItem(ACCOUNT, WorkItemPriority.BACKFILL, changes, inc, [variant])
+    return await _binding_backfill_task_with_variant(
+        binding(), INDEX, variant, ACCOUNT, CUTOFF, connector_initiated, task, item
+    )
+
+
+async def trace_of_pages(backfill: Callable[..., Any], case: Pages) -> Trace:
+    state = ResourceState.Backfill(cutoff=CUTOFF, next_page=case.next_page)
+    seen = Trace()
+    async with running_capture() as capture:
+
+        def fetch_page(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
+            seen.asked.append((copy.deepcopy(page), cutoff))
+            return play(case.script[" ".join(page) if isinstance(page, dict) else page], capture.stopping)
+
+        def recurring(
+            log: Logger, page: PageCursor, cutoff: LogCursor, connector_initiated: bool
+        ) -> AsyncGenerator[Any, None]:
+            seen.asked.append(connector_initiated)
+            return fetch_page(log, page, cutoff)
+
+        async def run(task: Task) -> None:
+            fetch = fetch_page if case.connector_initiated is None else recurring
+            seen.outcome = await backfill(fetch, state, bool(case.connector_initiated), task)
+
+        if case.stopped_before:
+            capture.stopping.event.set()
+        capture.task.spawn_child("backfill", run)
+    return seen.finish(capture, state)
+
+
+@pytest.mark.parametrize("case", PAGES.values(), ids=PAGES)
+async def test_a_backfill_is_the_cdks(case: Pages) -> None:
+    theirs, ours = await trace_of_pages(backfill_of_cdk, case), await trace_of_pages(backfill_of_ours, case)
+    assert ours == theirs
+    assert "".join(ours.documents) == case.documents
+    assert ours.error is case.error
+    cleared = bool(ours.checkpoints) and ours.checkpoints[-1][1] == {
+        "bindingStateV1": {STATE_KEY: {"backfill": {KEY: None}}}
+    }
+    assert cleared == case.completed
+    if case.error is None:
+        assert ours.outcome is (Outcome.COMPLETED if case.completed else Outcome.YIELDED)
+
+
+# Changes
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What each call of a fetch of changes yields. After the last one the capture is told to stop."""
+
+    calls: list[list[Any]]
+    cursor: LogCursor = CUTOFF
+    documents: str = ""
+    """The ids that are captured."""
+    error: type[Exception] | None = None
+
+
+CHANGES: Final = {
+    "none": Changes([[], []]),
+    "a window": Changes([[*things("ab"), minutes(5)]], documents="ab"),
+    "windows": Changes(
+        [
+            [*things("a"), minutes(5)],
+            [*things("b"), minutes(10), *things("c"), minutes(15)],
+            [],
+            [minutes(20)],
+        ],
+        documents="abc",
+    ),
+    "an empty window": Changes([[minutes(5)], [*things("a"), minutes(6)]], documents="a"),
+    "models": Changes([[Thing(id="a"), minutes(5)]], documents="a"),
+    "of another binding": Changes(
+        [[AssociatedDocument(Thing(id="a"), 7), *things("b"), minutes(5)]], documents="ab"
+    ),
+    "offsets": Changes([[*things("a"), 2], [*things("b"), 3]], cursor=1, documents="ab"),
+    "names": Changes([[*things("a"), ("b",)], [*things("b"), ("a",)]], cursor=("c",), documents="ab"),
+    "the same name": Changes([[*things("a"), ("c",)]], cursor=("c",), documents="a"),
+    "stopped within a sweep": Changes([[*things("a"), STOP, *things("b"), minutes(5)]], documents="ab"),
+    "no cursor after documents": Changes([things("a")], error=RuntimeError),
+    "no cursor after the last documents": Changes(
+        [[*things("a"), minutes(5), *things("b")]], documents="a", error=RuntimeError
+    ),
+    "a cursor going back": Changes([[*things("a"), minutes(-1)]], error=RuntimeError),
+    "a cursor going back later": Changes(
+        [[*things("a"), minutes(5)], [*things("b"), minutes(4)]], documents="a", error=RuntimeError
+    ),
+    "the same cursor": Changes([[*things("a"), minutes(0)]], error=RuntimeError),
+    "an offset going back": Changes([[*things("a"), 1]], cursor=2, error=RuntimeError),
+    "an offset after a time": Changes([[*things("a"), 7]], error=RuntimeError),
+    "a time after an offset": Changes([[*things("a"), minutes(5)]], cursor=7, error=RuntimeError),
+    "a name after a time": Changes([[*things("a"), ("b",)]], error=RuntimeError),
+    "a number in place of a name": Changes([[*things("a"), (2,)]], cursor=("1",), error=RuntimeError),
+    "numbers in place of names": Changes([[*things("a"), (2,)]], cursor=(1,), error=RuntimeError),
+    "plain text": Changes([[*things("a"), "b"]], error=RuntimeError),
+    "None": Changes([[*things("a"), None]], error=RuntimeError),
+    "an error": Changes(
+        [[*things("a"), minutes(5), *things("b"), LookupError("gone")]], documents="a", error=LookupError
+    ),
+}
+
+
+async def changes_of_cdk(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
+    await _binding_incremental_task(binding(), INDEX, fetch, state, task, subtask_id=ACCOUNT)
+
+
+async def changes_of_ours(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
+    # One turn after the other: to let an account rest in between is the scheduler's part.
+    while not task.stopping.event.is_set():
+        item = WorkItem(ACCOUNT, WorkItemPriority.INCREMENTAL, fetch, state)
+        await _binding_incremental_task_of_account(binding(), INDEX, item, task, lambda: datetime.now(tz=UTC))
+
+
+async def trace_of_changes(follow: Callable[..., Any], case: Changes) -> Trace:
+    state = ResourceState.Incremental(cursor=case.cursor)
+    seen, calls = Trace(), iter(case.calls)
+    async with running_capture() as capture:
+
+        def fetch(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+            seen.asked.append(cursor)
+            return play(next(calls, [STOP]), capture.stopping)
+
+        capture.task.spawn_child("incremental", functools.partial(follow, fetch, state))
+    return seen.finish(capture, state)
+
+
+@pytest.mark.parametrize("case", CHANGES.values(), ids=CHANGES)
+async def test_following_changes_is_the_cdks(case: Changes) -> None:
+    theirs, ours = await trace_of_changes(changes_of_cdk, case), await trace_of_changes(changes_of_ours, case)
+    assert ours == theirs
+    assert "".join(ours.documents) == case.documents
+    assert ours.error is case.error
+
+
+# The schedule, which the CDK reads off the real clock
+
+
+async def stopped_after(schedule: str, initialized: datetime, *, ours: bool) -> float | None:
+    """Seconds of virtual time until the capture stops by itself, None if it does not within 36 hours."""
+    at = ResourceState.Backfill(cutoff=CUTOFF)
+    state = ResourceState(
+        inc={ACCOUNT: ResourceState.Incremental(cursor=CUTOFF)},
+        backfill={KEY if ours else SUFFIX: at},
+        last_initialized=initialized,
+    )
+    async with running_capture() as capture:
+
+        def fetch_page(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
+            return play(things("a"), capture.stopping)
+
+        def fetch_changes(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+            return play([], capture.stopping)
+
+        bound = binding(schedule=schedule)
+        if ours:
+            open_binding_with_priority_queue(
+                bound,
+                INDEX,
+                state,
+                capture.task,
+                [ACCOUNT],
+                lambda account_id: fetch_changes,
+                lambda account_id, suffix: fetch_page,
+                backfill_subtask_suffixes=[SUFFIX],
+            )
+        else:
+            pages: dict[str, FetchPageFn[Any]] = {SUFFIX: fetch_page}
+            open_binding(bound, INDEX, state, capture.task, fetch_page=pages)
+        loop = asyncio.get_running_loop()
+        began, stopped_at = loop.time(), None
+        try:
+            await asyncio.wait_for(capture.stopping.event.wait(), 36 * 3_600)
+            stopped_at = loop.time() - began
+        except TimeoutError:
+            capture.stopping.event.set()
+    return stopped_at
+
+
+@pytest.mark.parametrize(
+    ("hours_to_firing", "hours_since_initialized", "stops"),
+    [(0.5, 1, "later"), (23, 0.5, "later"), (-0.5, 1, "at once"), (0.5, 24, "at once"), (None, 24, "never")],
+)
+async def test_the_schedule_is_kept_as_by_the_cdk(
+    hours_to_firing: float | None, hours_since_initialized: float, stops: str
+) -> None:
+    now = datetime.now(tz=UTC)
+    fires_at = now + timedelta(hours=hours_to_firing or 0)
+    schedule = "" if hours_to_firing is None else f"{fires_at.minute} {fires_at.hour} * * *"
+    initialized = now - timedelta(hours=hours_since_initialized)
+    theirs = await stopped_after(schedule, initialized, ours=False)
+    ours = await stopped_after(schedule, initialized, ours=True)
+    assert stops == ("never" if ours is None else "at once" if ours < 10 else "later")
+    assert ours == (theirs and pytest.approx(theirs, abs=5))
