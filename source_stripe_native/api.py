@@ -4,24 +4,32 @@ A backfill lists what was created from `start_date` to its cutoff, one page a ca
 the same cutoff:
 
     start_date                         cutoff                                 now
-        |---- backfill: the list ----|s|---- incremental: events, window by window ----|
+        |---- backfill: the list ----|s|---- incremental: window after window ----|
 
 The second `s` of the cutoff is read by both. Whatever changes while a backfill runs has an event after the
 cutoff, so its last state arrives by the follower wherever the backfill's pages were at that time.
+
+The follower reads a window in up to three ways, as the stream's row says: the events of the window, the list
+for what was created in it, and once a day the list of a longer past for what changes without a trace.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from logging import Logger
+from typing import Final
 
 from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
-from source_stripe_native.errors import ConnectorError
+from source_stripe_native.children import read_children_of, read_parents
+from source_stripe_native.documents import make
+from source_stripe_native.errors import EVENTS_AGED_OUT, ConnectorError, StripeError
 from source_stripe_native.events import read_changes
-from source_stripe_native.http import StripeSession
-from source_stripe_native.listing import PageToken, Source, created_params, read_page
+from source_stripe_native.http import Json, Params, StripeSession
+from source_stripe_native.listing import Page, PageToken, Source, admits, range_params, read_page
 from source_stripe_native.models import DEFAULT_WINDOW, BaseStripeObject, Document, Prices
-from source_stripe_native.window import LAG, floor, is_past_retention, next_window
+from source_stripe_native.window import LAG, Window, floor, is_past_retention, next_window
+
+DAY: Final = 24 * 60 * 60
 
 
 async def fetch_backfill(
@@ -37,17 +45,23 @@ async def fetch_backfill(
     parameters: Mapping[str, str] | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
-    cursor of the next page unless it was the last. `parameters` select a variant."""
+    cursor of the next page unless it was the last. `parameters` select a variant. Without a
+    `connected_account_id` the key's own account is the only one."""
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    params = [
-        *created_params(floor(start_date), until=floor(_datetime(cutoff))),
-        *(parameters or {}).items(),
-    ]
-    found = await read_page(source, source.path, params, None if page is None else PageToken.parse(str(page)))
-    for each in found.objects:
-        yield source.document(each, "u")
-    if found.next is not None:
-        yield str(found.next)
+    window = Window(floor(start_date), floor(_datetime(cutoff)) + 1)
+    token = None if page is None else PageToken.parse(str(page))
+    params = list((cls.VARIANTS.get("", {}) if parameters is None else parameters).items())
+    try:
+        listed = await _read_listed(source, window, params, token, whole=cls.UNDATED)
+    except StripeError as error:
+        if not any(known.matches(error) for known in cls.LIST_ENDS):
+            raise
+        log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
+        return
+    async for each in _objects(source, window, params, listed, sift=cls.UNDATED):
+        yield await make(source, each, "u")
+    if listed.next is not None:
+        yield str(listed.next)
 
 
 def fetch_backfill_prices(
@@ -90,7 +104,7 @@ async def fetch_incremental(
     instead."""
     cursor = _datetime(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    if is_past_retention(cursor, http.now()):
+    if cls.follows_events() and is_past_retention(cursor, http.now()):
         log.warning(
             "the cursor is older than Stripe keeps events, so changes may be missing: backfilling again",
             {"stream": cls.NAME, "account": source.account_id, "cursor": cursor},
@@ -100,9 +114,83 @@ async def fetch_incremental(
     window = next_window(cursor, http.now(), lag=LAG, span=window_size)
     if window is None:
         return
-    async for document in read_changes(source, window):
-        yield document
+    written: set[str] = set()
+    try:
+        async for document in _read_window(source, window):
+            # Events come newest first and lists are as new as can be: what was written once is not older.
+            if document["id"] not in written:
+                written.add(document["id"])
+                yield document
+    except StripeError as error:
+        if not EVENTS_AGED_OUT.matches(error):
+            raise
+        log.warning(
+            "events aged out while they were read, so changes may be missing: backfilling again",
+            {"stream": cls.NAME, "account": source.account_id, "cursor": cursor},
+        )
+        yield Triggers.BACKFILL
+        return
     yield window.end_at
+
+
+async def _read_window(source: Source, window: Window) -> AsyncIterator[Document]:
+    cls = source.stream
+    if cls.follows_events():
+        async for document in read_changes(source, window):
+            yield document
+    if cls.POLLS:
+        async for found in _read_all_listed(source, window):
+            yield await make(source, found, "c")
+    # Once a day, in the window in which a day (UTC) ends: which one that is follows from the cursor alone.
+    if cls.RELIST and window.start // DAY != window.end // DAY:
+        past = Window(window.end - int(cls.RELIST.total_seconds()), window.start)
+        async for found in _read_all_listed(source, past):
+            if _may_have_changed(cls, found, window):
+                yield await make(source, found, "u")
+
+
+def _may_have_changed(cls: type[BaseStripeObject], found: Json, window: Window) -> bool:
+    """Whether the object says of itself that it changed about this day; without such a field it may have."""
+    at = found.get(cls.RELIST_BY) if cls.RELIST_BY else None
+    return not isinstance(at, int) or window.start - 2 * DAY <= at < window.end + DAY
+
+
+async def _read_all_listed(source: Source, window: Window) -> AsyncIterator[Json]:
+    """Every object of the list that was created in `window`."""
+    params, token = list(source.stream.VARIANTS.get("", {}).items()), None
+    while True:
+        listed = await _read_listed(source, window, params, token)
+        async for found in _objects(source, window, params, listed):
+            yield found
+        if (token := listed.next) is None:
+            return
+
+
+async def _read_listed(
+    source: Source, window: Window, params: Params, token: PageToken | None, *, whole: bool = False
+) -> Page:
+    """A page of what the stream's list is made of: its objects, or the parents of its objects. `whole` reads
+    the list without bounds."""
+    cls = source.stream
+    if cls.PARENT is not None:
+        return await read_parents(source, window, token)
+    bounds = [] if whole or not cls.LISTS_BY_CREATED else range_params(window)
+    page = await read_page(source, source.path, [*params, *bounds], token)
+    if whole and cls.UNLISTED and token is None:
+        return Page([await source.get(f"/v1/{cls.UNLISTED}"), *page.objects], page.next)
+    return page
+
+
+async def _objects(
+    source: Source, window: Window, params: Params, listed: Page, *, sift: bool = False
+) -> AsyncIterator[Json]:
+    if source.stream.PARENT is not None:
+        async for child in read_children_of(source, listed.objects, window, params):
+            yield child
+        return
+    for found in listed.objects:
+        if not sift or admits(source.stream, found, window):
+            yield found
 
 
 def _source(
@@ -114,12 +202,17 @@ def _source(
 ) -> Source:
     # The platform reads its own objects as itself: acting as an account is for the others.
     acting = connected_account_id if connected_account_id != platform_account_id else None
-    return Source(http, log, cls, connected_account_id or platform_account_id, acting)
+    return Source(
+        http,
+        log,
+        cls,
+        account_id=connected_account_id or platform_account_id,
+        connected_account_id=acting,
+        is_one_of_many=connected_account_id is not None,
+    )
 
 
 def _datetime(cursor: LogCursor) -> datetime:
     if isinstance(cursor, datetime):
         return cursor
-    raise ConnectorError(
-        f"The state holds a cursor that is not a time: {cursor!r}. Backfill the binding again."
-    )
+    raise ConnectorError(f"The state holds a cursor that is no time: {cursor!r}. Backfill the binding again.")

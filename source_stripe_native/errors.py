@@ -172,3 +172,35 @@ PAGE_CURSOR_GONE = KnownError(frozenset({400}), code="resource_missing", param="
 
 OBJECT_GONE = KnownError(frozenset({404}), code="resource_missing")
 """The object asked for by its id no longer exists."""
+
+PARENT_GONE = KnownError(frozenset({404}), code="resource_missing", message="No such ")
+"""The parent of a child list no longer exists."""
+
+NO_PLATFORM_CONTROLS = KnownError(
+    frozenset({403}),
+    message="You cannot perform this request as you do not have Platform Controls for the Stripe Dashboard "
+    "on the account",
+)
+"""The account keeps its persons and external accounts from the platform."""
+
+OLD_SESSION_WITHOUT_LINES = KnownError(
+    frozenset({404}),
+    message="Could not find line items for this Checkout Session. They may be missing for old testmode "
+    "Checkout Sessions.",
+)
+"""Stripe did not keep the lines of the first Checkout sessions in test mode."""
+
+NOT_LEGACY_METERED = KnownError(
+    frozenset({400}),
+    message="Cannot list usage record summaries for .* because it is not on the legacy metered "
+    "billing system",
+)
+"""The subscription item is not metered, or by a meter."""
+
+EVENTS_AGED_OUT = KnownError(
+    frozenset({400}), message=".* is no longer available because it's aged out of our retention policy"
+)
+"""The event that a list was to go on after is older than Stripe keeps events."""
+
+NOT_SET_UP = KnownError(frozenset({400}), message="Your account is not set up to use ")
+"""The account has not got the product."""

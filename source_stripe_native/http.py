@@ -127,6 +127,7 @@ class StripeSession:
                     "there: copy it anew."
                 )
         self.version = version
+        self.is_restricted = not key.startswith("sk_")
         self.account_version: str | None = None
         self._key = key
         self._base = base

@@ -9,17 +9,16 @@ on from that second, all of it again rather than any of it skipped.
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from logging import Logger
 from typing import Final
-from urllib.parse import quote
 
 import orjson
 from pydantic import ValidationError
 
-from source_stripe_native.errors import OBJECT_GONE, PAGE_CURSOR_GONE, ConnectorError, StripeError
+from source_stripe_native.errors import PAGE_CURSOR_GONE, ConnectorError, StripeError
 from source_stripe_native.http import Json, Params, StripeSession
-from source_stripe_native.models import BaseStripeObject, Document, ListEnvelope, Op
+from source_stripe_native.models import BaseStripeObject, ListEnvelope
+from source_stripe_native.window import Window
 
 PAGE_SIZE: Final = 100
 """Objects on a page, the most that Stripe gives."""
@@ -32,7 +31,8 @@ class Source:
     """One stream of one account, as read over one session.
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
-    key's own. `start_at` is the config's start date.
+    key's own. `is_one_of_many` says that each account is read for itself, so that this one stands for no
+    other.
     """
 
     http: StripeSession
@@ -40,7 +40,7 @@ class Source:
     stream: type[BaseStripeObject]
     account_id: str | None
     connected_account_id: str | None
-    start_at: datetime | None = None
+    is_one_of_many: bool = False
 
     @property
     def path(self) -> str:
@@ -53,22 +53,6 @@ class Source:
             )
         except StripeError as error:
             raise error.named(self.stream.NAME) from None
-
-    async def retrieve(self, object_id: str) -> Json | None:
-        """The object as it is now, or None where Stripe no longer has it."""
-        try:
-            found = await self.get(f"{self.path}/{quote(object_id, safe='')}", endpoint=f"{self.path}/{{id}}")
-        except StripeError as error:
-            if OBJECT_GONE.matches(error):
-                return None
-            raise
-        return None if found.get("deleted") is True else found
-
-    def document(self, found: Json, op: Op) -> Document:
-        """`found` made a document, in place."""
-        found["_meta"] = {"op": op}
-        found["account_id"] = self.account_id
-        return found
 
 
 @dataclass(frozen=True)
@@ -109,12 +93,15 @@ class Page:
     next: PageToken | None
 
 
-def created_params(
-    start: int | None = None, *, until: int | None = None, before: int | None = None
-) -> Params:
-    """`start <= created <= until` or `created < before`, all in Unix seconds."""
-    bounds = (("gte", start), ("lte", until), ("lt", before))
-    return [(f"created[{name}]", str(bound)) for name, bound in bounds if bound is not None]
+def range_params(window: Window) -> list[tuple[str, str]]:
+    """What was created in `window`."""
+    return [("created[gte]", str(window.start)), ("created[lt]", str(window.end))]
+
+
+def admits(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:
+    """Whether the object was created in `window`, as far as it tells."""
+    created = found.get(stream.CREATED)
+    return not isinstance(created, int) or window.start <= created < window.end
 
 
 async def read_page(
@@ -133,8 +120,8 @@ async def read_page(
     else:
         return _page(source, path, body, token)
     if token.created is not None and any(name.startswith("created[") for name, _ in params):
-        params = [pair for pair in params if pair[0] != "created[lte]"]
-        params += created_params(until=token.created)
+        params = [pair for pair in params if pair[0] != "created[lt]"]
+        params.append(("created[lt]", str(token.created + 1)))
     source.log.warning(
         "the object that this list was to go on after is gone: going on from the second it was created in, "
         "or from the top of the list where that is not known",

@@ -6,6 +6,7 @@ variants become subtasks in either.
 """
 
 import functools
+import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from logging import Logger
@@ -53,15 +54,16 @@ def base_object(
 ) -> StripeResource:
     """The resource of one row of the catalogue."""
     suffixes = list(cls.VARIANTS)
-    shape = accounts.platform_id if accounts.connected_ids is None else accounts.all_ids
+    connected = accounts.connected_ids is not None and cls.PER_ACCOUNT
+    shape = accounts.all_ids if connected else accounts.platform_id
     initial = initial_state(shape, suffixes, http.now())
 
-    def fetch_changes(account_id: str) -> FetchChangesFn[Any]:
+    def fetch_changes(account_id: str | None) -> FetchChangesFn[Any]:
         return functools.partial(
             fetch_incremental, cls, accounts.platform_id, account_id, http, window_size=window_size
         )
 
-    def fetch_page(account_id: str, suffix: str) -> FetchPageFn[Any]:
+    def fetch_page(account_id: str | None, suffix: str) -> FetchPageFn[Any]:
         return functools.partial(
             fetch_backfill,
             cls,
@@ -76,14 +78,14 @@ def base_object(
         binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
     ) -> None:
         await _reconcile_state(shape, binding, state, initial, task, suffixes)
-        if accounts.connected_ids is None:
-            variants = {suffix: fetch_page(accounts.platform_id, suffix) for suffix in suffixes}
+        if not connected:
+            variants = {suffix: fetch_page(None, suffix) for suffix in suffixes}
             open_binding(
                 binding,
                 binding_index,
                 state,
                 task,
-                fetch_changes=fetch_changes(accounts.platform_id),
+                fetch_changes=fetch_changes(None),
                 fetch_page=variants if isinstance(state.backfill, dict) else variants.get(""),
             )
         else:
@@ -101,12 +103,13 @@ def base_object(
 
     return Resource(
         name=cls.NAME,
-        key=["/id"],
+        key=cls.KEY,
         model=cls,
         open=open,
         initial_state=initial,
-        initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=""),
+        initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
+        disable=cls.DISABLED,
     )
 
 
@@ -166,12 +169,13 @@ async def all_resources(
     accounts = await find_accounts(http, log, connected=config.capture_connected_accounts)
     wanted = [each for each in STREAMS if names is None or each.NAME in names]
     access = await probe(http, log, wanted)
-    for name, reason in access.denied.items():
+    for name, denial in access.denied.items():
         if names is not None:
-            raise ConnectorError(f"{name} cannot be captured: {reason} Or disable the binding.")
-        log.warning(f"{name} is left out: {reason}")
+            raise ConnectorError(f"{name} cannot be captured: {denial.reason} Or disable the binding.")
+        log.log(logging.WARNING if denial.by_key else logging.INFO, f"{name} is left out: {denial.reason}")
     if access.denied and not access.readable:
-        raise ConnectorError(f"The API key can read none of the streams: {'; '.join(access.denied.values())}")
+        reasons = "; ".join(denial.reason for denial in access.denied.values())
+        raise ConnectorError(f"None of the streams can be read: {reasons}")
     return [
         base_object(each, http, config.start_date, accounts, config.advanced.incremental_window_size)
         for each in access.readable

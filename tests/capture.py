@@ -150,7 +150,7 @@ class Capture:
         # The CDK's lock on stdout belongs to one event loop, and each test has its own.
         _emit._emit_lock = asyncio.Lock()
         connector = Connector()
-        connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)  # type: ignore[assignment]  # a BinaryIO
+        connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)
         logging.setLoggerClass(FlowLogger)
         log = cast(FlowLogger, logging.getLogger("flow"))
         log.setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""flowctl, or the stand-in where there is none: `FLOWCTL=flowctl make test` runs the same with the real one."""
+"""flowctl, or the stand-in where there is none: `FLOWCTL=flowctl make test` runs the real one."""
 
 import asyncio
 import os

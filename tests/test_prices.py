@@ -38,7 +38,9 @@ async def backfill(capture: Capture) -> None:
 
 def list_requests(server: StripeServer) -> list[dict[str, Any]]:
     """The queries to /v1/prices but for the probes."""
-    return [each.query for each in server.journal.visits("/v1/prices") if each.query.get("limit") != "1"]
+    return [
+        dict(each.query) for each in server.journal.visits("/v1/prices") if each.query.get("limit") != "1"
+    ]
 
 
 @pytest.mark.parametrize("bare_prices", ["active", "both"])

@@ -1,0 +1,222 @@
+"""Every stream against the world: what a capture of all bindings holds is what Stripe has, and stays so."""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import orjson
+import pytest
+
+from sandbox.stripe import StripeServer, Visit, World
+from sandbox.stripe.kinds import KINDS
+from sandbox.stripe.routes import Api, Request
+from source_stripe_native.models import STREAMS
+from tests.capture import Capture, Json, plain
+from tests.conftest import NOW
+
+DAY = 86_400
+EACH = 50
+"""Objects of each resource in each account."""
+CHANGES = 200
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a stream holds: the world's `kind`, and the field that the connector adds to it with its parent's
+    id. `scope` is "own" for objects of each account that is captured, "platform" for those that only the
+    platform has, "connected" for those that belong to connected accounts. `kept` says that the last version
+    stays when Stripe lists the object no longer: its deletion is an update in the reference catalogue, or
+    makes no event. `quiet` are fields that change without an event of the object: they are as of its last
+    one."""
+
+    kind: str
+    scope: str = "own"
+    parent_field: str = ""
+    kept: bool = False
+    quiet: tuple[str, ...] = ()
+
+
+HELD = {
+    "Accounts": Held("account", "platform"),
+    "Persons": Held("person", "connected"),
+    "ExternalAccountCards": Held("external_card", "connected"),
+    "ExternalBankAccount": Held("external_bank_account", "connected"),
+    "ApplicationFees": Held("application_fee", quiet=("refunds",)),
+    "ApplicationFeesRefunds": Held("fee_refund"),
+    "Customers": Held("customer", kept=True),
+    "BankAccounts": Held("bank_account"),
+    "Cards": Held("card"),
+    "CustomerBalanceTransaction": Held("customer_balance_transaction", kept=True),
+    "PaymentMethods": Held("payment_method"),
+    "BalanceTransactions": Held("balance_transaction"),
+    "Charges": Held("charge"),
+    "CheckoutSessions": Held("checkout.session"),
+    "CheckoutSessionsLine": Held("item", parent_field="checkout_session"),
+    "Disputes": Held("dispute"),
+    "EarlyFraudWarning": Held("radar.early_fraud_warning"),
+    "PaymentIntents": Held("payment_intent"),
+    "Payouts": Held("payout"),
+    "Refunds": Held("refund"),
+    "Reviews": Held("review"),
+    "SetupIntents": Held("setup_intent"),
+    "SetupAttempts": Held("setup_attempt"),
+    "TopUps": Held("topup"),
+    "Transfers": Held("transfer"),
+    "TransferReversals": Held("transfer_reversal"),
+    "Coupons": Held("coupon"),
+    "CreditNotes": Held("credit_note"),
+    "CreditNotesLines": Held("credit_note_line_item", parent_field="credit_note"),
+    "InvoiceItems": Held("invoiceitem", kept=True),
+    "Invoices": Held("invoice"),
+    "InvoiceLineItems": Held("line_item"),
+    "Plans": Held("plan"),
+    "Products": Held("product"),
+    "Prices": Held("price"),
+    "PromotionCode": Held("promotion_code"),
+    "Subscriptions": Held("subscription"),
+    "SubscriptionItems": Held("subscription"),
+    "SubscriptionSchedule": Held("subscription_schedule"),
+    "UsageRecords": Held("usage_record_summary"),
+    "Events": Held("event"),
+    "Files": Held("file", quiet=("links",)),
+    "FilesLink": Held("file_link"),
+    "ValueLists": Held("radar.value_list", quiet=("list_items",)),
+    "ValueListItems": Held("radar.value_list_item"),
+    "Authorizations": Held("issuing.authorization"),
+    "CardHolders": Held("issuing.cardholder"),
+    "Transactions": Held("issuing.transaction"),
+}
+ALL = [each.NAME for each in STREAMS if each.NAME != "UsageRecords"]
+
+TOLD = [name for name in KINDS if name not in ("account", "event", "item", "test_helpers.test_clock")]
+"""Kinds whose random changes Stripe tells of. Lines of a Checkout session come with it, never later."""
+
+
+def test_every_stream_of_the_catalogue_is_held_to_the_world() -> None:
+    assert HELD.keys() == {each.NAME for each in STREAMS}
+
+
+def populate(world: World, rng: Random, account: str) -> None:
+    """Objects of every kind, a day old, without events; children in unequal numbers, some far above ten."""
+    for kind in KINDS.values():
+        if kind.name in ("event", "account"):
+            continue
+        if kind.parent and kind.parent.kind == "account" and account == world.platform:
+            continue
+        parents = (
+            [each["id"] for each in world.list_all(kind.parent.kind, account)[:4]]
+            if kind.parent and kind.parent.kind != "account"
+            else []
+        )
+        for number in range(EACH):
+            fields: Json = {}
+            if parents and kind.parent:
+                fields[kind.parent.field] = parents[0] if number % 2 else rng.choice(parents)
+            world.create(kind.name, account, at=NOW - DAY + number // 3, event=False, **fields)
+
+
+def pages(world: World, account: str, url: str) -> list[Json]:
+    """All that the list at `url` answers to the account itself."""
+    headers = {"authorization": f"Bearer {world.key}", "stripe-account": account}
+    found: list[Json] = []
+    path, _, query = url.partition("?")
+    asked = [tuple(pair.split("=", 1)) for pair in query.split("&") if pair]
+    while True:
+        after = [("starting_after", found[-1]["id"])] if found else []
+        answer = Api(world).answer(Request("GET", path, [*asked, ("limit", "100"), *after], headers))  # type: ignore[list-item]  # pairs
+        page = orjson.loads(answer.body)
+        found += page["data"]
+        if not page["has_more"]:
+            return found
+
+
+def whole(world: World, account: str, found: Any) -> Any:
+    """An object with the lists inside it complete."""
+    if isinstance(found, list):
+        return [whole(world, account, each) for each in found]
+    if not isinstance(found, dict):
+        return found
+    if found.get("object") == "list" and found.get("has_more"):
+        return found | {"data": pages(world, account, found["url"]), "has_more": False}
+    return {key: whole(world, account, each) for key, each in found.items()}
+
+
+def expected(world: World, stream: str, connected: bool) -> dict[str, Json]:
+    held = HELD[stream]
+    accounts = world.accounts if connected else [world.platform]
+    if held.scope == "platform":
+        accounts = [world.platform]
+    elif held.scope == "connected":
+        accounts = [each for each in world.accounts if each != world.platform]
+    documents: dict[str, Json] = {}
+    for account in accounts:
+        for found in world.list_all(held.kind, account):
+            document = found if held.kind == "event" else whole(world, account, found)
+            if "date" in document and held.kind == "invoiceitem":
+                document["created"] = document["date"]
+            documents[document["id"]] = document
+    return documents
+
+
+def differences(capture: Capture, stream: str, connected: bool, *, changed: bool = False) -> str:
+    held = HELD[stream]
+    if changed and not connected and held.scope == "connected":
+        return ""  # Only the accounts' own events tell, which a single account does not read: once a day.
+    left = {held.parent_field, *(held.quiet if changed else ())}
+    want = without(left, expected(capture.server.world, stream, connected))
+    have = without(left, {key: plain(each) for key, each in capture.last(stream).items()})
+    missing, extra = want.keys() - have.keys(), set() if held.kept else have.keys() - want.keys()
+    stale = {key for key in want.keys() & have.keys() if want[key] != have[key]}
+    if not (missing or extra or stale):
+        return ""
+    fields = {
+        name
+        for key in stale
+        for name in want[key].keys() | have[key].keys()
+        if want[key].get(name) != have[key].get(name)
+    }
+    return f"{stream}: {len(missing)} missing, {len(extra)} extra, {len(stale)} stale {sorted(fields)}"
+
+
+def without(left: set[str], documents: dict[str, Json]) -> dict[str, Json]:
+    return {
+        key: {name: value for name, value in each.items() if name not in left}
+        for key, each in documents.items()
+    }
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_capture_of_everything_equals_the_world(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    rng = Random(7)
+    accounts = [world.platform, *(world.connect(controller={"type": "application"})["id"] for _ in range(2))]
+    for account in accounts:
+        populate(world, rng, account)
+    capture = Capture(server, streams=ALL, connected=connected)
+
+    def complete() -> bool:
+        return all(
+            capture.binding_state(each) and not capture.binding_state(each).get("backfill") for each in ALL
+        )
+
+    await capture.session(complete, seconds=60)
+    assert "\n".join(filter(None, (differences(capture, each, connected) for each in ALL))) == ""
+    assert all(len(capture.last(each)) >= EACH for each in ALL if each not in ("Accounts", "Events"))
+
+    for _ in range(CHANGES):
+        world.random_change(rng, TOLD)
+        world.clock.advance(rng.choice([0, 0, 1, 20]))
+    world.clock.advance(120)
+    await capture.session(lambda: all(capture.caught_up(each) for each in ALL), seconds=60)
+    assert (
+        "\n".join(filter(None, (differences(capture, each, connected, changed=True) for each in ALL))) == ""
+    )
+    assert refused(server) == []
+
+
+def refused(server: StripeServer) -> list[Visit]:
+    """Requests that the spec has no room for: unknown parameters, wrong paths."""
+    return [
+        each for each in server.journal if each.status == 400 or (each.status == 404 and not each.account)
+    ]
