@@ -46,6 +46,11 @@ def run_on_virtual_time(main: Coroutine[Any, Any, Result]) -> Result:
     try:
         return loop.run_until_complete(main)
     finally:
+        left = asyncio.all_tasks(loop)
+        for each in left:
+            each.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left))
         loop.close()
 
 
@@ -76,6 +81,7 @@ class Output(io.RawIOBase):
 
     def __init__(self) -> None:
         self.checkpoints: list[Checkpoint] = []
+        self.written = asyncio.Event()
         self._pending: list[tuple[int, Json]] = []
         self._rest = b""
 
@@ -93,6 +99,7 @@ class Output(io.RawIOBase):
                 now = asyncio.get_running_loop().time()
                 self.checkpoints.append(Checkpoint(now, self._pending, state))
                 self._pending = []
+                self.written.set()
         return len(data)
 
     @property
@@ -127,6 +134,13 @@ class Capture:
         """The unfinished backfills of the first binding, as the connector's status counts them."""
         return int(self.task.connector_status.binding_backfill_counts.get(0, 0))
 
+    async def until(self, holds: Callable[[Output], bool], *, seconds: float = 10) -> None:
+        """Returns after a checkpoint with which `holds` holds. Raises TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while not holds(self.output):
+                self.output.written.clear()
+                await self.output.written.wait()
+
 
 @asynccontextmanager
 async def running_capture() -> AsyncIterator[Capture]:
@@ -148,7 +162,6 @@ async def running_capture() -> AsyncIterator[Capture]:
             patch.setattr(loop, "time", _counted(loop.time, capture))
             yield capture
         capture.ended_at = loop.time()
-    await asyncio.sleep(5.1)  # until the status has seen that it is to be silent
 
 
 def _counted(time: Callable[[], float], capture: Capture) -> Callable[[], float]:
