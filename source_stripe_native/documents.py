@@ -31,11 +31,9 @@ async def make(source: Source, found: Json, op: Op) -> Document:
 
 
 async def retrieve(source: Source, found: Json) -> Json | None:
-    """The object as it is now and in the pinned version: `found` itself where it has no endpoint of its own,
-    None where Stripe no longer has it."""
+    """The object as it is now and in the pinned version: `found` itself where it lacks a field that its
+    endpoint is made of, None where Stripe no longer has it."""
     stream = source.stream
-    if not stream.RETRIEVE:
-        return found
     fields = {key: quote(str(each), safe="") for key, each in found.items() if each}
     fields["SEARCH_NAME"] = stream.SEARCH_NAME
     try:

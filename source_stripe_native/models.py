@@ -144,7 +144,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     LIST_ENDS: ClassVar[tuple[KnownError, ...]] = ()
     """Permanent errors that mean that the list goes on no further."""
     RETRIEVE: ClassVar[str] = "{SEARCH_NAME}/{id}"
-    """Where one object is read: a path below /v1/ with the object's own fields in it; "" where nowhere."""
+    """Where one object is read: a path below /v1/ with the object's own fields in it."""
     UNLISTED: ClassVar[str] = ""
     """Where the one object is read that the list leaves out: a path below /v1/."""
     NESTED: ClassVar[tuple[str, ...]] = ()
@@ -241,6 +241,7 @@ class _ExternalAccounts(BaseStripeObject):
     SEARCH_NAME = "accounts/{parent}/external_accounts"
     SCHEDULE = DAILY
     PERMISSION = "Connect: External accounts"
+    CREATED = ""
     LISTS_BY_CREATED = False
     RETRIEVE = "accounts/{account}/external_accounts/{id}"
     EVENT_TYPES = ops(
