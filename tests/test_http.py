@@ -1,0 +1,535 @@
+"""The way to Stripe: where the key may go, what is tried again and for how long, how fast, and what time it
+is. No test waits between attempts: the waits are recorded."""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+
+import looptime
+import pytest
+from aiohttp import web
+
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native import http
+from source_stripe_native.errors import ConnectorError, StripeError
+from source_stripe_native.http import Budget, StripeSession, api_base
+from tests.conftest import NOW
+
+LOG = logging.getLogger("test")
+LIMITS = {name: getattr(http, name) for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST")}
+"""As they are where no fixture lifts them."""
+
+PATH = "/v1/prices"
+
+# For a test without a loop, looptime asks for the current one, which Python would make and nobody close.
+asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds waited between attempts, none of which pass."""
+    made: list[float] = []
+    sleep = asyncio.sleep
+
+    async def at_once(delay: float, result: object = None) -> object:
+        if delay != 0:
+            made.append(delay)
+        return await sleep(0, result)
+
+    monkeypatch.setattr(asyncio, "sleep", at_once)
+    return made
+
+
+def session(
+    server: StripeServer | str, key: str = "sk_test_sandbox_0000000000000000", **options: Any
+) -> StripeSession:
+    return StripeSession(key, base=server if isinstance(server, str) else server.url, **options)
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """The address of a server that answers what the local Stripe never would."""
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+# Where the key may go
+
+
+@pytest.mark.parametrize(
+    ("address", "base"),
+    [
+        ("", "https://api.stripe.com"),
+        ("  ", "https://api.stripe.com"),
+        ("https://api.stripe.com", "https://api.stripe.com"),
+        ("https://api.stripe.com/", "https://api.stripe.com"),
+        (" https://api.stripe.com\n", "https://api.stripe.com"),
+        ("HTTPS://API.STRIPE.COM", "HTTPS://API.STRIPE.COM"),
+        ("https://stripe.example.com:8443", "https://stripe.example.com:8443"),
+        ("https://10.0.0.7", "https://10.0.0.7"),
+        ("http://127.0.0.1:12111", "http://127.0.0.1:12111"),
+        ("http://127.8.8.8", "http://127.8.8.8"),
+        ("http://localhost:65535/", "http://localhost:65535"),
+        ("http://LocalHost", "http://LocalHost"),
+        ("http://[::1]:12111", "http://[::1]:12111"),
+    ],
+)
+def test_base_address_is_https_or_this_machine(address: str, base: str) -> None:
+    assert api_base({http.API_BASE_VARIABLE: address, "HOME": "/"}) == base
+
+
+def test_base_address_is_stripes_own_where_none_is_set() -> None:
+    assert api_base({}) == "https://api.stripe.com"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://api.stripe.com",
+        "http://10.0.0.7",
+        "http://0.0.0.0:80",
+        "http://192.168.0.1",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://127.1",
+        "http://[::2]",
+        "http://127.0.0.1@example.com",
+        "https://user:hunter2@example.com",
+        "https://hunter2@example.com",
+        "https://api.stripe.com/v1",
+        "https://api.stripe.com?x=1",
+        "https://api.stripe.com#x",
+        "https://api.stripe.com:70000",
+        "https://api.stripe.com:https",
+        "https://api.stripe.com:-1",
+        "https://",
+        "https://:443",
+        "https:///v1",
+        "https://exa mple.com",
+        "https://exam\nple.com",
+        "https://[::1",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+        "api.stripe.com",
+        "localhost:12111",
+        "yes",
+    ],
+)
+def test_any_other_base_address_is_refused_in_a_line_that_says_what_to_set(address: str) -> None:
+    with pytest.raises(
+        ConnectorError, match="STRIPE_API_BASE must be https://HOST, or http://HOST for this"
+    ) as it:
+        api_base({http.API_BASE_VARIABLE: address})
+    assert "hunter2" not in str(it.value)
+    assert len(it.value.errors) == 1
+    assert "\n" not in str(it.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["", " ", "sk_test_1234 ", "sk_test_1234\n", "sk_test_12\r\nX: y", "sk_test_ü"]
+)
+def test_key_that_cannot_be_sent_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ConnectorError, match=r"credentials\.access_token is empty or has") as it:
+        StripeSession(key, base="http://127.0.0.1")
+    assert "1234" not in str(it.value)
+
+
+@pytest.mark.parametrize("version", ["", "2024-06-20 ", "2024-06-20\r\nX: y"])
+def test_version_that_cannot_be_sent_is_refused(version: str) -> None:
+    with pytest.raises(ConnectorError, match=r"advanced\.api_version is empty or has"):
+        StripeSession("sk_test_1234", base="http://127.0.0.1", version=version)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect_is_an_error_and_takes_the_key_nowhere(status: int, waits: list[float]) -> None:
+    visits = []
+
+    async def elsewhere(request: web.BaseRequest) -> web.Response:
+        visits.append(request.path)
+        return web.json_response({})
+
+    async with serving(elsewhere) as other:
+
+        async def redirect(_: web.BaseRequest) -> web.Response:
+            return web.Response(status=status, headers={"Location": f"{other}{PATH}"})
+
+        async with serving(redirect) as base, session(base) as stripe:
+            with pytest.raises(StripeError, match="Redirects are not followed") as it:
+                await stripe.get(LOG, PATH)
+    assert it.value.status == status
+    assert visits == []
+    assert waits == []
+
+
+# What is sent
+
+
+async def test_requests_act_as_the_account_named_under_the_version_pinned(server: StripeServer) -> None:
+    account = server.world.connect()["id"]
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+        assert stripe.account_version == server.world.api_version
+        stripe.version = "2020-08-27"
+        await stripe.get(LOG, PATH, account_id=account)
+        assert stripe.account_version == server.world.api_version, "what is pinned is not the account's own"
+    assert [(each.account, each.version) for each in server.journal] == [
+        (PLATFORM, ""),
+        (account, "2020-08-27"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["a b", "a+b", "a&b=c", "50%25", "a/b?c#d", "ключ", "{odd", '"'])
+async def test_parameters_arrive_as_they_are(value: str) -> None:
+    async def echo(request: web.BaseRequest) -> web.Response:
+        return web.json_response(dict(parse_qsl(request.rel_url.raw_query_string)))
+
+    params = [("starting_after", value), ("created[gte]", "7")]
+    async with serving(echo) as base, session(base) as stripe:
+        assert await stripe.get(LOG, PATH, params) == dict(params)
+
+
+# What is tried again
+
+PASSING = {
+    "rate limit": Fault(status=429, code="rate_limit", message="Request rate limit exceeded."),
+    "lock timeout": Fault(status=429, code="lock_timeout", message="This object cannot be accessed"),
+    "conflict": Fault(status=409),
+    "internal error": Fault(status=500),
+    "bad gateway": Fault(status=502),
+    "unavailable": Fault(status=503),
+    "no answer": Fault(reset=True),
+    "half a body": Fault(truncate=True),
+    "told to": Fault(status=400, headers={"Stripe-Should-Retry": "true"}),
+}
+
+
+def twice(fault: Fault) -> Fault:
+    return Fault(**{**vars(fault), "times": 2})
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+async def test_failure_that_may_pass_is_tried_again_with_backoff(
+    server: StripeServer, waits: list[float], caplog: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    price = server.world.create("price")
+    server.faults.add(twice(fault))
+    async with session(server) as stripe:
+        found = await stripe.get(LOG, PATH)
+    assert found["data"] == [price]
+    assert len(server.journal) == 3
+    # Where the connection was cut, aiohttp asks once more by itself: it may only have been kept for too long.
+    failed = 1 if fault.reset else 2
+    assert [0.5 * 2**number <= wait <= 0.5 * 2**number + 1 for number, wait in enumerate(waits)] == [
+        True
+    ] * failed
+    warned = [each.args for each in caplog.records]
+    assert [(each["request"], each["attempt"]) for each in warned if isinstance(each, dict)] == [
+        (f"GET {PATH}", number + 1) for number in range(failed)
+    ]
+
+
+PERMANENT = {
+    "bad request": Fault(status=400),
+    "card declined": Fault(status=402),
+    "forbidden": Fault(status=403),
+    "not found": Fault(status=404),
+    "teapot": Fault(status=418),
+    "not modified": Fault(status=304),
+    "told not to after a 500": Fault(status=500, headers={"Stripe-Should-Retry": "false"}),
+    "told not to after a 429": Fault(status=429, headers={"Stripe-Should-Retry": "false"}),
+    "told not to after a 409": Fault(status=409, headers={"Stripe-Should-Retry": "false"}),
+    "told neither": Fault(status=404, headers={"Stripe-Should-Retry": "perhaps"}),
+}
+
+
+@pytest.mark.parametrize("fault", PERMANENT.values(), ids=PERMANENT)
+async def test_failure_that_will_not_pass_is_raised_at_once(
+    server: StripeServer, waits: list[float], fault: Fault
+) -> None:
+    server.faults.add(fault)
+    async with session(server) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH)
+    assert it.value.status == fault.status
+    assert len(server.journal) == 1
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>Sign in to the airport's network</html>", b"[]", b'"text"', b'{"object": "list", "da'],
+)
+async def test_body_that_is_no_json_object_is_asked_for_again(waits: list[float], body: bytes) -> None:
+    asked = 0
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(body=body if asked < 3 else b'{"id": "acct_1"}')
+
+    async with serving(answer) as base, session(base) as stripe:
+        assert await stripe.get(LOG, "/v1/account") == {"id": "acct_1"}
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "an empty body"),
+        (b"<h1>\nBad gateway</h1>", "<h1> Bad gateway</h1>"),
+        (b'{"error": "no object"}', '{"error": "no object"}'),
+        (b'{"error": {"message": null, "code": 7}}', '{"error": {"message": null, "code": 7}}'),
+        (b"\xff\xfe", "��"),
+        (b'["sk_live_0123456789"]', '["sk_live_..."]'),
+    ],
+)
+async def test_error_that_is_not_as_stripe_writes_them_is_shown_as_it_came(body: bytes, message: str) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=404, body=body)
+
+    async with serving(answer) as base, session(base) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH)
+    assert it.value.stripe_message == message
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("7", 7.0),
+        ("60", 60.0),
+        ("86400", http.MAX_RETRY_AFTER),
+        ("0", None),
+        ("-5", None),
+        ("nan", None),
+        ("soon", None),
+        ("Fri, 31 Dec 2027 23:59:59 GMT", None),
+    ],
+)
+async def test_retry_after_is_honoured_within_bounds(
+    server: StripeServer, waits: list[float], header: str, wait: float | None
+) -> None:
+    server.faults.add(Fault(status=429, headers={"Retry-After": header}, times=1))
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+    (waited,) = waits
+    assert waited == wait if wait else 0.5 <= waited <= 1.5
+
+
+async def test_retry_after_does_not_outlast_the_patience(server: StripeServer, waits: list[float]) -> None:
+    server.faults.add(Fault(status=429, headers={"Retry-After": "60"}, times=1))
+    async with session(server, patience=timedelta(seconds=10)) as stripe:
+        await stripe.get(LOG, PATH)
+    assert waits == [10.0]
+
+
+async def test_backoff_grows_to_half_a_minute(server: StripeServer, waits: list[float]) -> None:
+    server.faults.add(Fault(status=500, times=9))
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+    floors = [min(30.0, 0.5 * 2**number) for number in range(9)]
+    assert all(low <= wait <= min(30.0, low + 1) for low, wait in zip(floors, waits, strict=True))
+
+
+# For how long
+
+IMPATIENT = timedelta(milliseconds=50)
+
+
+async def test_refusals_without_end_are_one_error_that_names_them(
+    server: StripeServer, waits: list[float]
+) -> None:
+    account = server.world.connect()["id"]
+    server.faults.add(Fault(status=503, message="Try later"))
+    async with session(server, patience=IMPATIENT) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH, account_id=account)
+    assert str(it.value) == (
+        "Stripe fails to answer: see its status page. The capture goes on where it was once it starts again. "
+        f"Stripe answered 503 to GET {PATH} for account {account}: Try later (request {it.value.request_id})"
+    )
+    assert it.value.request_id == f"req_{len(server.journal):014}"
+    assert len(server.journal) > 1
+    assert waits
+
+
+async def test_broken_connections_without_end_are_one_error_that_names_them(
+    server: StripeServer, waits: list[float]
+) -> None:
+    account = server.world.connect()["id"]
+    server.faults.add(Fault(reset=True))
+    async with session(server, patience=IMPATIENT) as stripe:
+        with pytest.raises(ConnectorError) as it:
+            await stripe.get(LOG, PATH, account_id=account)
+    assert str(it.value).startswith(f"Stripe could not be reached at {server.url} for 0 seconds: check the")
+    assert f"GET {PATH} for account {account} failed: Server disconnected" in str(it.value)
+    assert len(server.journal) > 1
+
+
+async def test_nobody_at_the_address_is_said_in_the_systems_words(waits: list[float]) -> None:
+    async with serving(lambda _: asyncio.sleep(0, web.Response())) as base:
+        pass
+    async with session(base, patience=IMPATIENT) as stripe:
+        with pytest.raises(ConnectorError, match=rf"could not be reached at {base} .* Connect call failed"):
+            await stripe.get(LOG, PATH)
+
+
+async def test_server_that_never_answers_does_not_outlast_the_patience() -> None:
+    async def never(_: web.BaseRequest) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    began = time.monotonic()
+    async with serving(never) as base, session(base, patience=IMPATIENT) as stripe:
+        with pytest.raises(ConnectorError, match=f"GET {PATH} failed: TimeoutError"):
+            await stripe.get(LOG, PATH)
+    assert time.monotonic() - began < 5
+
+
+class SlowToStart(Budget):
+    """A budget that lets the first request wait longer than an impatient session would for an answer."""
+
+    def __init__(self) -> None:
+        super().__init__(1000, 1000)
+        self.asked: list[str] = []
+
+    async def acquire(self, endpoint: str) -> None:
+        self.asked.append(endpoint)
+        if len(self.asked) == 1:
+            await asyncio.to_thread(time.sleep, 2 * IMPATIENT.total_seconds())
+        await super().acquire(endpoint)
+
+
+async def test_every_attempt_is_in_the_budget_and_the_wait_for_it_costs_no_patience(
+    server: StripeServer, waits: list[float]
+) -> None:
+    server.faults.add(Fault(status=500, times=2))
+    budget = SlowToStart()
+    async with session(server, patience=IMPATIENT, budget=budget) as stripe:
+        await stripe.get(LOG, PATH)
+        await stripe.get(LOG, "/v1/account", endpoint="/v1/accounts/{id}")
+    assert budget.asked == [PATH, PATH, PATH, "/v1/accounts/{id}"]
+
+
+# How fast
+
+
+def times_of(budget: Budget, *crowds: tuple[float, list[str]]) -> list[list[float]]:
+    """When the budget lets requests go: for each crowd, which comes at a given second with its endpoints. On
+    virtual time."""
+    loop = looptime.new_event_loop()
+    virtual, looks = loop.time, itertools.count()
+    # Each look at the clock takes a moment: the limiter's arithmetic may miss the very instant it waits for.
+    loop.time = lambda: virtual() + 1e-9 * next(looks)  # type: ignore[method-assign]  # for this one loop
+
+    async def request(begin: float, endpoint: str) -> float:
+        await asyncio.sleep(begin)
+        await budget.acquire(endpoint)
+        return loop.time()
+
+    async def main() -> list[list[float]]:
+        tasks = [[asyncio.ensure_future(request(begin, each)) for each in crowd] for begin, crowd in crowds]
+        return [sorted([await each for each in crowd]) for crowd in tasks]
+
+    try:
+        return loop.run_until_complete(main())
+    finally:
+        loop.close()
+
+
+def busiest_second(times: list[float]) -> int:
+    return max(sum(1 for each in times if start <= each < start + 1) for start in times)
+
+
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, limit in LIMITS.items():
+        monkeypatch.setattr(http, name, limit)
+
+
+@pytest.mark.parametrize(
+    ("key", "rate", "allowed"),
+    [("sk_live_1", 80, 100), ("rk_live_1", 80, 100), ("sk_test_1", 20, 25), ("", 20, 25)],
+)
+def test_budget_keeps_to_what_stripe_allows_a_key_in_all(
+    monkeypatch: pytest.MonkeyPatch, key: str, rate: int, allowed: int
+) -> None:
+    limits(monkeypatch)
+    (times,) = times_of(Budget.for_key(key), (0, [f"/v1/{number % 10}" for number in range(5 * rate)]))
+    assert busiest_second(times) <= allowed
+    assert times[-1] == pytest.approx(5 - http.BURST, abs=0.1), "and is no slower than it must"
+
+
+def test_budget_keeps_to_what_stripe_allows_at_one_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits(monkeypatch)
+    (times,) = times_of(Budget.for_key("sk_live_1"), (0, [PATH] * 100))
+    assert busiest_second(times) <= 25
+    assert times[-1] == pytest.approx(5 - http.BURST, abs=0.1)
+
+
+def test_crowd_at_one_endpoint_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits(monkeypatch)
+    crowd, other = times_of(Budget.for_key("sk_live_1"), (0, [PATH] * 200), (2, ["/v1/events"]))
+    assert other == [pytest.approx(2, abs=0.1)]
+    assert crowd[-1] > 9
+
+
+# What time it is
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+async def test_now_is_never_later_than_stripes_clock(server: StripeServer) -> None:
+    """The machine's clock is ahead of the world's."""
+    assert time.time() > NOW
+    async with session(server) as stripe:
+        assert stripe.now() > at(NOW), "nothing is known of Stripe's clock yet"
+        began = time.monotonic()
+        await stripe.get(LOG, PATH)
+        first = stripe.now()
+        assert at(NOW) <= first <= at(NOW + time.monotonic() - began)
+        await asyncio.sleep(0.01)
+        assert timedelta(seconds=0.01) <= stripe.now() - first <= timedelta(seconds=time.monotonic() - began)
+
+
+async def test_now_is_never_later_than_the_machines_clock() -> None:
+    async with StripeServer(World(now=2_000_000_000)) as server, session(server) as stripe:
+        await stripe.get(LOG, PATH)
+        assert stripe.now() <= datetime.now(tz=UTC) < at(2_000_000_000)
+
+
+async def test_clock_is_read_from_refusals_too(server: StripeServer) -> None:
+    server.faults.add(Fault(status=404))
+    async with session(server) as stripe:
+        with pytest.raises(StripeError):
+            await stripe.get(LOG, PATH)
+        assert stripe.now() < at(NOW + 60)
+
+
+@pytest.mark.parametrize(
+    "date", ["yesterday", "", "Thu, 28 May 2026 20:26:40 -0000", "Thu, 99 May 2026 20:26:40 GMT"]
+)
+async def test_date_that_is_none_leaves_the_clock_alone(server: StripeServer, date: str) -> None:
+    async with session(server) as stripe:
+        server.faults.set(Fault(headers={"Date": date}))
+        await stripe.get(LOG, PATH)
+        assert datetime.now(tz=UTC) - stripe.now() < timedelta(seconds=1)
+
+
+async def test_time_zone_of_a_date_is_heeded(server: StripeServer) -> None:
+    server.faults.set(Fault(headers={"Date": "Thu, 28 May 2026 22:26:40 +0200"}))
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+        assert at(NOW) <= stripe.now() < at(NOW + 60)
