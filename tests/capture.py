@@ -8,7 +8,7 @@ a session is killed is gone.
 import asyncio
 import io
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -161,12 +161,12 @@ class Capture:
             if not unary:
                 await asyncio.Event().wait()
 
-        serving = asyncio.create_task(connector.serve(log, requests))
+        serving = asyncio.create_task(_exit_code(connector.serve(log, requests)))
         killed = asyncio.create_task(enough.wait())
         try:
             await asyncio.wait([serving, killed], return_when=asyncio.FIRST_COMPLETED)
-            if serving.done():
-                serving.result()
+            if serving.done() and (code := serving.result()):
+                raise SystemExit(code)
         finally:
             for each in (serving, killed):
                 each.cancel()
@@ -197,6 +197,15 @@ class Capture:
             and not state.get("backfill")
             and all(datetime.fromisoformat(each["cursor"]).timestamp() >= horizon for each in cursors)
         )
+
+
+async def _exit_code(serving: Coroutine[Any, Any, None]) -> Any:
+    """What the process would exit with: as an exception of a task it would end the tests."""
+    try:
+        await serving
+    except SystemExit as exit:
+        return exit.code
+    return 0
 
 
 def _end_detached_tasks() -> None:
