@@ -12,10 +12,13 @@ from logging import Logger
 
 from source_stripe_native.errors import NOT_SET_UP, PERMISSION_MISSING, ConnectorError, StripeError
 from source_stripe_native.http import StripeSession
+from source_stripe_native.listing import lacking
 from source_stripe_native.models import BaseStripeObject, Events
 
 NO_PARENT = "invalid_id"
 """A parent that is never there: what Stripe says of it tells whether its children could be read."""
+ABOUT_PARENT = (400, 403, 404)
+"""Statuses with which Stripe may refuse it; with any other the question was not answered."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,18 @@ async def probe(http: StripeSession, log: Logger, streams: Iterable[type[BaseStr
     """Raises ConnectorError where the key may not read events, without which no stream could follow changes,
     and StripeError for whatever else is wrong with a request."""
     streams = list(streams)
-    events, *denials = await asyncio.gather(
-        _denial(http, log, Events), *(_denial(http, log, each) for each in streams)
-    )
-    if events is not None:
+    parents = [each.PARENT for each in streams if each.PARENT is not None]
+    probed: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
+    found = await asyncio.gather(*(_denial(http, log, each) for each in probed))
+    denials = dict(zip(probed, found, strict=True))
+    if (events := denials[Events]) is not None:
         raise ConnectorError(f"Changes cannot be captured: {events.reason}")
-    denied = {each.NAME: denial for each, denial in zip(streams, denials, strict=True) if denial is not None}
+    denied = {
+        each.NAME: denial
+        for each in streams
+        # Children are found through their parents.
+        if (denial := denials[each] or (denials[each.PARENT] if each.PARENT else None)) is not None
+    }
     return Access([each for each in streams if each.NAME not in denied], denied)
 
 
@@ -64,14 +73,9 @@ async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObjec
         await http.get(log, f"/v1/{stream.SEARCH_NAME.format(parent=NO_PARENT)}", params)
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
-            return Denial(
-                f"the API key lacks the read permission '{stream.PERMISSION}': grant it in Stripe's "
-                "dashboard (Developers > API keys > edit key), or use a secret key. "
-                f"(Stripe: {error.stripe_message})",
-                by_key=True,
-            )
+            return Denial(lacking(stream.PERMISSION, error), by_key=True)
         if stream.GATED and NOT_SET_UP.matches(error):
             return Denial(f"the account does not have the product. (Stripe: {error.stripe_message})")
-        if stream.PARENT is None:
+        if stream.PARENT is None or error.status not in ABOUT_PARENT:
             raise
     return None

@@ -7,7 +7,7 @@ the parent gone or barred; anything later is an error, since a list half read mu
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from source_stripe_native.documents import complete_list, dig
@@ -37,12 +37,11 @@ async def read_parents(source: Source, window: Window, token: PageToken | None) 
     if source.is_one_of_many and not parent.PER_ACCOUNT:
         # Each account is the only parent in its own task.
         return Page([await source.get(f"/v1/{parent.UNLISTED}")], None)
-    parents = replace(source, stream=parent)
     since = window.start if stream.BORN_WITH_PARENT else 0
     params = list(parent.VARIANTS[""].items())
-    if parent.LISTS_BY_CREATED:
+    if parent.LISTS_BY_CREATED and not parent.UNDATED:
         params += range_params(Window(since, window.end))
-    page = await read_page(parents, parents.path, params, token)
+    page = await read_page(source, f"/v1/{parent.SEARCH_NAME}", params, token)
     if parent.UNLISTED and token is None:
         return Page([await source.get(f"/v1/{parent.UNLISTED}"), *page.objects], page.next)
     return page

@@ -15,15 +15,23 @@ from typing import Final
 import orjson
 from pydantic import ValidationError
 
-from source_stripe_native.errors import PAGE_CURSOR_GONE, ConnectorError, StripeError
+from source_stripe_native.errors import PAGE_CURSOR_GONE, PERMISSION_MISSING, ConnectorError, StripeError
 from source_stripe_native.http import Json, Params, StripeSession
-from source_stripe_native.models import BaseStripeObject, ListEnvelope
+from source_stripe_native.models import BaseStripeObject, Events, ListEnvelope
 from source_stripe_native.window import Window
 
 PAGE_SIZE: Final = 100
 """Objects on a page, the most that Stripe gives."""
 SHOWN: Final = 3
 """Mistakes of a list that are named in the error about it."""
+
+
+def lacking(permission: str, error: StripeError) -> str:
+    """What to do about a `permission`, as Stripe's dashboard calls it, that the key lacks."""
+    return (
+        f"the API key lacks the read permission '{permission}': grant it in Stripe's dashboard (Developers > "
+        f"API keys > edit key), or use a secret key. (Stripe: {error.stripe_message})"
+    )
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,18 @@ class Source:
                 self.log, path, params, account_id=self.connected_account_id, endpoint=endpoint
             )
         except StripeError as error:
+            if PERMISSION_MISSING.matches(error):
+                raise ConnectorError(
+                    f"{self.stream.NAME}: {lacking(self._permission(path), error)}"
+                ) from None
             raise error.named(self.stream.NAME) from None
+
+    def _permission(self, path: str) -> str:
+        """What reading `path` takes: the stream's own permission, but for events and for its parents."""
+        for each in (Events, self.stream.PARENT):
+            if each is not None and path in (f"/v1/{each.SEARCH_NAME}", f"/v1/{each.UNLISTED}"):
+                return each.PERMISSION
+        return self.stream.PERMISSION
 
 
 @dataclass(frozen=True)
