@@ -274,6 +274,25 @@ class World:
             del self._tables[id]
         return stub
 
+    def tell(
+        self,
+        type: str,
+        kind: str,
+        id: str,
+        /,
+        account: str | None = None,
+        *,
+        visible_after: float = 0,
+        api_version: str | None = None,
+        at: int | None = None,
+    ) -> None:
+        """Make an event of any type about an object as it is, for a change that is not modelled."""
+        row = KINDS[kind]
+        home = self._home(row, account)
+        change = self._change(True, visible_after, api_version, at)
+        data = older.rendered(kind, self.get(kind, id, home), change.api_version)
+        self._make_event(type, id if kind == "account" else home, {"object": data}, change)
+
     def random_change(self, rng: Random, kinds: Collection[str] | None = None) -> str:
         """Make one valid change somewhere, chosen by `rng`, and say what was changed. Updates and deletions
         are only such that Stripe tells by an event, so that a reader can know of them. Raises ValueError if
@@ -393,26 +412,29 @@ class World:
         content: Json = {"object": new or old}
         if old and new:
             content["previous_attributes"] = previous(old, new)
-        table = self.table("event", account)
         for type in types:
-            event = {
-                "id": table.kind.new_id(self.rng),
-                "object": "event",
-                "api_version": change.api_version,
-                "created": change.at,
-                "data": content,
-                "livemode": self.livemode,
-                "pending_webhooks": 0,
-                "request": {"id": None, "idempotency_key": None},
-                "type": type,
-            }
-            shuffled = self.rng.getrandbits(32) << 32 if self.unordered else 0
-            key = (change.at, shuffled | next(self._sequence))
-            entry = _entry(table.kind, event, key, None, True)
-            if change.visible_after > 0:
-                heapq.heappush(self._late, (change.at + change.visible_after, key[1], table, entry))
-            else:
-                table.put(entry)
+            self._make_event(type, account, content, change)
+
+    def _make_event(self, type: str, account: str, content: Json, change: Change) -> None:
+        table = self.table("event", account)
+        event = {
+            "id": table.kind.new_id(self.rng),
+            "object": "event",
+            "api_version": change.api_version,
+            "created": change.at,
+            "data": content,
+            "livemode": self.livemode,
+            "pending_webhooks": 0,
+            "request": {"id": None, "idempotency_key": None},
+            "type": type,
+        }
+        shuffled = self.rng.getrandbits(32) << 32 if self.unordered else 0
+        key = (change.at, shuffled | next(self._sequence))
+        entry = _entry(table.kind, event, key, None, True)
+        if change.visible_after > 0:
+            heapq.heappush(self._late, (change.at + change.visible_after, key[1], table, entry))
+        else:
+            table.put(entry)
 
     def _settle(self) -> None:
         while self._late and self._late[0][0] <= self.clock.time():
