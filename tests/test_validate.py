@@ -1,0 +1,210 @@
+"""What validate refuses, and in which words: it is where a person still can change a capture."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sandbox.stripe import StripeServer, World
+from source_stripe_native.http import StripeSession
+from tests.capture import NAME, Capture, Json
+
+STREAMS = ["Prices", "Products", "Charges"]
+
+
+def published(config: Mapping[str, Any], bindings: Mapping[str, int], capture: Capture) -> Json:
+    """The last capture as Flow hands it over: its bindings with their backfill counters."""
+    return {
+        "name": NAME,
+        "connectorType": "LOCAL",
+        "config": {"command": ["python"], "config": {**capture.endpoint_config, **config}},
+        "bindings": [capture.binding(each) | {"backfill": count} for each, count in bindings.items()],
+    }
+
+
+async def validate(capture: Capture, bindings: Mapping[str, int], last: Json | None = None) -> Json:
+    return await capture.ask(
+        "validate",
+        {
+            "name": NAME,
+            "connectorType": "LOCAL",
+            "config": capture.endpoint_config,
+            "bindings": [capture.binding(each) | {"backfill": count} for each, count in bindings.items()],
+            "lastCapture": last,
+        },
+    )
+
+
+async def refusal(
+    caplog: pytest.LogCaptureFixture, capture: Capture, bindings: Mapping[str, int], last: Json | None = None
+) -> str:
+    """The one error that validate ends with."""
+    with pytest.raises(SystemExit):
+        await validate(capture, bindings, last)
+    (error,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert "\n" not in error
+    return error
+
+
+async def test_bindings_that_can_be_read_are_validated(server: StripeServer) -> None:
+    answer = await validate(Capture(server), dict.fromkeys(STREAMS, 0))
+    assert answer == {"bindings": [{"resourcePath": [each]} for each in STREAMS]}
+    assert await validate(Capture(server), {}) == {"bindings": []}
+
+
+# Switching capture_connected_accounts
+
+
+@pytest.mark.parametrize("to", [True, False])
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        pytest.param({"Prices": 0}, {"Prices": 0}, "Prices", id="a binding as it was"),
+        pytest.param({"Prices": 2}, {"Prices": 2}, "Prices", id="a binding backfilled some time before"),
+        pytest.param({"Prices": 2}, {"Prices": 1}, "Prices", id="a binding whose counter went back"),
+        pytest.param(
+            {"Prices": 0, "Products": 1, "Charges": 0},
+            {"Prices": 1, "Products": 1, "Charges": 0},
+            "Products, Charges",
+            id="some of the bindings",
+        ),
+    ],
+)
+async def test_switching_is_refused_while_a_binding_is_not_backfilled_again(
+    server: StripeServer,
+    caplog: pytest.LogCaptureFixture,
+    to: bool,
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    kept: str,
+) -> None:
+    capture = Capture(server, connected=to)
+    last = published({"capture_connected_accounts": not to}, before, capture)
+    assert await refusal(caplog, capture, after, last) == (
+        "capture_connected_accounts was changed, which needs every binding to be backfilled again: request a "
+        f"backfill of {kept} in the same publication, or change it back."
+    )
+    assert len(server.journal) == 0, "nobody waits for Stripe to hear of it"
+
+
+@pytest.mark.parametrize("to", [True, False])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(
+            {"Prices": 0, "Products": 3}, {"Prices": 1, "Products": 4}, id="every binding backfilled"
+        ),
+        pytest.param({}, {"Prices": 0}, id="a new binding"),
+        pytest.param({"Prices": 0}, {"Prices": 1, "Products": 0}, id="a new binding beside"),
+        pytest.param({"Prices": 0}, {}, id="a binding disabled"),
+        pytest.param({"Prices": 0, "Products": 0}, {"Prices": 1}, id="a binding disabled beside"),
+        pytest.param({}, {}, id="no binding at all"),
+    ],
+)
+async def test_switching_is_allowed_once_every_binding_begins_anew(
+    server: StripeServer, to: bool, before: Mapping[str, int], after: Mapping[str, int]
+) -> None:
+    capture = Capture(server, connected=to)
+    last = published({"capture_connected_accounts": not to}, before, capture)
+    assert len((await validate(capture, after, last))["bindings"]) == len(after)
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [(True, True), (False, False), ("true", True), ("false", False), (None, False)]
+)
+async def test_setting_that_is_the_same_in_other_words_is_no_switch(
+    server: StripeServer, written: object, meant: bool
+) -> None:
+    capture = Capture(server, connected=meant)
+    last = published({"capture_connected_accounts": written}, {"Prices": 0}, capture)
+    await validate(capture, {"Prices": 0}, last)
+
+
+async def test_setting_that_was_left_out_was_off(
+    server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server)
+    last = published({}, {"Prices": 0}, capture)
+    del last["config"]["config"]["capture_connected_accounts"]
+    await validate(capture, {"Prices": 0}, last)
+    capture.connected = True
+    assert "capture_connected_accounts was changed" in await refusal(caplog, capture, {"Prices": 0}, last)
+
+
+# The rest of the config
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"star_date": "2020-01-01T00:00:00Z"}, "has no star_date: correct the spelling, or leave it out."),
+        ({"advanced": {"version": "2024-06-20"}}, "has no advanced.version: correct"),
+        ({"a": 1, "advanced": {"b": 2}}, "has no a, advanced.b: correct"),
+        ({"sk_test_mistaken1234": ""}, "has no sk_test_...: correct"),
+        ({"start_date": "2999-01-01T00:00:00Z"}, "start_date 2999-01-01T00:00:00+00:00 is in the future"),
+    ],
+)
+async def test_config_that_would_not_do_what_it_seems_to_is_refused(
+    server: StripeServer, caplog: pytest.LogCaptureFixture, config: Json, message: str
+) -> None:
+    assert message in await refusal(caplog, Capture(server, config=config), {"Prices": 0})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"advanced": {}},
+        {"advanced": {"api_version": ""}},
+        {"advanced": {"api_version": None}},
+        {"advanced": {"api_version": "2024-06-20", "incremental_window_size": "PT1H"}},
+        {"start_date": "2020-01-01T00:00:00+02:00"},
+        {"capture_connected_accounts": "true"},
+    ],
+)
+async def test_config_in_other_words_is_understood(server: StripeServer, config: Json) -> None:
+    await validate(Capture(server, config=config), {"Prices": 0})
+
+
+async def test_running_capture_does_not_stop_at_a_field_that_it_does_not_know(server: StripeServer) -> None:
+    capture = Capture(server, config={"star_date": "2020-01-01T00:00:00Z"})
+    await capture.session(checkpoints=1)
+    assert capture.checkpoints == 1
+
+
+# Bindings
+
+
+async def test_unknown_bindings_are_named(server: StripeServer, caplog: pytest.LogCaptureFixture) -> None:
+    error = await refusal(caplog, Capture(server), {"Prices": 0, "Pricse": 0, "Costs": 0})
+    assert error == "There is no stream named Costs, Pricse: discover again, or disable the binding."
+
+
+async def test_binding_that_the_key_cannot_read_is_named_with_the_permission(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, key=world.restrict({"account", "event", "product"}))
+    await validate(capture, {"Products": 0})
+    error = await refusal(caplog, capture, {"Products": 0, "Prices": 0})
+    assert error.startswith(
+        "Prices cannot be captured: the API key lacks the read permission 'Prices': grant"
+    )
+    assert error.endswith("Or disable the binding.")
+
+
+@pytest.mark.parametrize("interval", ["PT0S", "-PT5M"])
+async def test_interval_of_nothing_does_not_keep_the_processor_busy(
+    server: StripeServer, monkeypatch: pytest.MonkeyPatch, interval: str
+) -> None:
+    """PT0S is the interval of a binding that names none."""
+    sweeps, now = 0, StripeSession.now
+
+    def counted(http: StripeSession) -> Any:
+        nonlocal sweeps
+        sweeps += 1
+        return now(http)
+
+    monkeypatch.setattr(StripeSession, "now", counted)
+    capture = Capture(server, interval=interval)
+    with pytest.raises(TimeoutError):
+        await capture.session(seconds=0.5)
+    assert 2 <= sweeps < 50
