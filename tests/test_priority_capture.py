@@ -264,6 +264,7 @@ async def test_of_accounts_with_only_changes_to_follow_the_longest_unread_goes_f
     async with capturing(source, state, max_subtasks=2, suffixes=None):
         await asyncio.sleep(3 * INTERVAL - 10)
     assert [account for _, account in source.sweeps] == ["acct_b", "acct_d", "acct_c", "acct_a"] * 3
+    assert [round(at) for at, _ in source.sweeps][:4] == [0, 0, 1, 1], "one that has caught up holds no place"
 
 
 async def test_a_caught_up_account_is_read_again_after_the_interval_and_not_before() -> None:
@@ -612,8 +613,11 @@ def asking(*at: int) -> ChangesFn:
 async def test_a_trigger_begins_that_account_alone_from_a_fresh_cutoff() -> None:
     state = accounts("acct_1", "acct_2")
     initial = dump(state)
-    source = Source(pages=defaultdict(lambda: 400), changes={"acct_1": asking(1)})
-    source.pages["acct_1_inactive"] = 3
+    source = Source(
+        pages=defaultdict(lambda: 400, acct_1_inactive=3),
+        page_seconds=defaultdict(lambda: 1.3),
+        changes={"acct_1": asking(1)},
+    )
     async with capturing(source, state) as capture:
         await asyncio.sleep(INTERVAL - 10)
         before = len(capture.output.checkpoints)
@@ -683,9 +687,9 @@ async def ended_after(state: ResourceState, schedule: str, source: Source) -> fl
         ("0 * * * *", 2 * 3_600, 100),
         ("1 12 * * *", 10 * 60, 100),
         ("", 10 * 60, None),
-        ("0 0 1 1 *", 10 * 60, None),
+        ("30 18 29 * *", 10 * 60, None),
     ],
-    ids=["next hour", "this evening", "missed before", "missed during it", "no schedule", "next year"],
+    ids=["next hour", "this evening", "missed before", "missed during it", "no schedule", "later than a day"],
 )
 async def test_after_the_last_variant_the_capture_ends_when_the_schedule_fires(
     schedule: str, initialized: float, stops: float | None
