@@ -41,7 +41,7 @@ def next_window(cursor: datetime, now: datetime, *, lag: timedelta, span: timede
     `now - lag`, and at most `span` (one second at least) after its start."""
     start = floor(cursor)
     end = min(floor(now - lag), start + max(1, int(span.total_seconds())))
-    return Window(start, end) if end > cursor.timestamp() else None
+    return Window(start, end) if end > start else None
 
 
 def is_past_retention(cursor: datetime, now: datetime) -> bool:

@@ -11,7 +11,7 @@ from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sandbox.stripe import PLATFORM, StripeServer, World
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.http import StripeSession
 from source_stripe_native.listing import PAGE_SIZE, Page, PageToken, Source, read_page, read_pages
@@ -114,6 +114,7 @@ async def test_list_goes_on_from_the_second_of_an_object_that_is_gone(
     assert found == [each for each in prices if each["created"] <= last["created"] and each != last]
     assert found[: len(second)] == second
     assert {each.query["created[gte]"] for each in server.journal} == {str(NOW - 1000)}
+    assert [each.query["created[lt]"] for each in server.journal][2] == str(last["created"] + 1)
     assert last["id"] in str(caplog.records[-1].args)
 
 
@@ -131,6 +132,24 @@ async def test_other_refusals_of_a_page_are_raised_and_name_the_stream(source: S
         await read_page(source, PATH, [("nonsense", "1")], PageToken("price_gone", NOW))
     with pytest.raises(StripeError, match=r"^Prices: .* Unrecognized request URL"):
         await read_page(source, "/v1/nowhere", [], PageToken("price_gone", NOW))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(query="starting_after", status=400, code="resource_missing", message="No such price", times=1),
+        Fault(query="starting_after", status=404, code="resource_missing", message="No such price", times=1),
+        Fault(query="starting_after", status=403, message="No such luck", times=1),
+    ],
+)
+async def test_refusal_that_only_looks_like_a_gone_object_is_raised(
+    world: World, server: StripeServer, source: Source, fault: Fault
+) -> None:
+    prices = stock(world, 150)
+    server.faults.set(fault)
+    with pytest.raises(StripeError, match="No such"):
+        await read_page(source, PATH, RANGE, PageToken.after_object(prices[0]))
+    assert len(server.journal) == 1
 
 
 # What a checkpoint keeps between two pages
