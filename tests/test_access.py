@@ -157,7 +157,9 @@ async def test_a_secret_key_is_not_probed_stream_by_stream(world: World, server:
 class PatientServer(StripeServer):
     """Answers no probe before there is one for each stream."""
 
-    probes = asyncio.Barrier(len(STREAMS))
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.probes = asyncio.Barrier(len(STREAMS))
 
     async def _serve(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.path != "/v1/account":
@@ -166,9 +168,13 @@ class PatientServer(StripeServer):
 
 
 async def test_all_probes_are_under_way_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with PatientServer(world) as server, asyncio.timeout(10):
+    async with PatientServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        assert len(await discovered(Capture(server, key=world.restrict(ALL)))) == 48
+        try:
+            async with asyncio.timeout(5):
+                assert len(await discovered(Capture(server, key=world.restrict(ALL)))) == 48
+        finally:
+            await server.probes.abort()
 
 
 async def test_a_probe_that_is_not_answered_is_no_permission(

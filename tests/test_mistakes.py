@@ -1,0 +1,579 @@
+"""Mistakes that captures of Stripe have been seen to make. Each has a test that fails where it is made."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from datetime import UTC, datetime, timedelta
+from logging import Logger
+from typing import Any, Final
+
+import orjson
+import pytest
+from estuary_cdk.capture.common import LogCursor, PageCursor
+
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from sandbox.stripe.routes import Api, Request, Response
+from source_stripe_native import http as stripe_http
+from source_stripe_native.accounts import own_account_id
+from source_stripe_native.api import fetch_incremental
+from source_stripe_native.errors import StripeError
+from source_stripe_native.http import API_BASE_VARIABLE, Budget, StripeSession
+from source_stripe_native.models import STREAMS, EndpointConfig, ValueListItems
+from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
+from source_stripe_native.state import initial_state
+from tests.capture import Capture, Json, plain
+from tests.cdk_task import binding, on_virtual_time, running_capture
+from tests.conftest import NOW
+from tests.test_http import times_of
+from tests.test_streams import HELD
+
+DAY: Final = 86_400
+LAG: Final = 60
+LOG: Final = logging.getLogger("mistakes")
+LIMITS: Final = (stripe_http.REQUESTS_TEST, stripe_http.REQUESTS_PER_ENDPOINT)
+"""As they are where no fixture lifts them."""
+CONTROLLED: Final = {"type": "application"}
+
+
+def backfilled(capture: Capture) -> bool:
+    return all(
+        capture.binding_state(each) and not capture.binding_state(each).get("backfill")
+        for each in capture.streams
+    )
+
+
+async def backfill(capture: Capture) -> None:
+    await capture.session(lambda: backfilled(capture))
+
+
+async def catch_up(capture: Capture, seconds: float = 120) -> list[tuple[str, Json]]:
+    """What is captured while the capture catches up with all that happened until now."""
+    before = len(capture.documents)
+    capture.server.world.clock.advance(seconds)
+    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
+    return capture.documents[before:]
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(each.message for each in caplog.records if each.levelno >= logging.ERROR)
+
+
+def ids(found: list[Json]) -> set[str]:
+    return {each["id"] for each in found}
+
+
+# 1
+
+
+PARENT_GONE: Final[Json] = {
+    "status": 404,
+    "type": "invalid_request_error",
+    "code": "resource_missing",
+    "message": "No such thing: 'x'",
+}
+
+
+async def test_a_404_on_the_second_page_of_a_child_list_is_an_error(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer = world.create("customer", event=False)["id"]
+    for _ in range(150):
+        world.create("card", customer=customer, event=False)
+    server.faults.set(Fault("/v1/customers/*/cards", query="starting_after", **PARENT_GONE))
+    capture = Capture(server, ["Cards"])
+    with pytest.raises(SystemExit):
+        await backfill(capture)
+    assert "Cards: " in errors(caplog)
+    assert "No such thing" in errors(caplog)
+    assert capture.binding_state("Cards")["backfill"]
+
+    # On the first page it says that the parent is gone.
+    server.faults.set(Fault("/v1/customers/*/cards", **PARENT_GONE))
+    await backfill(capture)
+    assert capture.last("Cards") == {}
+
+
+async def test_a_404_on_the_second_page_of_a_changed_parents_children_is_an_error(
+    world: World, server: StripeServer
+) -> None:
+    invoice = world.create("invoice", event=False, lines=150)["id"]
+    capture = Capture(server, ["InvoiceLineItems"])
+    await backfill(capture)
+    cursor = capture.binding_state("InvoiceLineItems")["inc"]["cursor"]
+    world.clock.advance(10)
+    world.update("invoice", invoice, description="changed")
+    world.clock.advance(120)
+    server.faults.set(Fault("/v1/invoices/*/lines", query="starting_after", **PARENT_GONE))
+    with pytest.raises(SystemExit):
+        await capture.session(lambda: capture.caught_up("InvoiceLineItems"))
+    assert capture.binding_state("InvoiceLineItems")["inc"]["cursor"] == cursor
+
+
+# 2
+
+
+async def test_a_connected_account_reads_its_own_persons_and_nobody_elses(
+    world: World, server: StripeServer
+) -> None:
+    accounts = [world.connect(controller=CONTROLLED)["id"] for _ in range(4)]
+    for account in accounts:
+        for kind in ("person", "person", "external_bank_account"):
+            world.create(kind, account, event=False)
+    capture = Capture(server, ["Persons", "ExternalBankAccount"], connected=True)
+    await backfill(capture)
+    for stream, count in (("Persons", 2), ("ExternalBankAccount", 1)):
+        documents = [document for name, document in capture.documents if name == stream]
+        assert sorted(each["account"] for each in documents) == sorted(accounts * count)
+        assert all(each["account_id"] == each["account"] for each in documents)
+    listed = server.journal.visits("/v1/accounts")
+    assert {each.account for each in listed} == {PLATFORM}
+    assert len(listed) == 1, "once, to find the accounts"
+
+
+# 3
+
+
+@pytest.fixture
+async def http(server: StripeServer) -> AsyncIterator[StripeSession]:
+    async with StripeSession(server.world.key, base=server.url) as session:
+        await own_account_id(session, LOG)
+        yield session
+
+
+async def test_polling_never_skips_what_appears_during_a_sweep(world: World, http: StripeSession) -> None:
+    lists = [world.create("radar.value_list", at=NOW - DAY, list_items=12)["id"] for _ in range(15)]
+    for value_list in lists:
+        world.create("radar.value_list_item", value_list=value_list, at=NOW - 600)
+    cursor: Any = datetime.fromtimestamp(NOW - 3600, tz=UTC)
+    seen: set[str] = set()
+    appeared: list[Json] = []
+    for sweep in range(2):
+        async for found in fetch_incremental(ValueListItems, PLATFORM, None, http, LOG, cursor):
+            if isinstance(found, datetime):
+                assert cursor < found <= datetime.fromtimestamp(world.clock.now() - LAG, tz=UTC)
+                cursor = found
+                continue
+            assert isinstance(found, dict)
+            seen.add(found["id"])
+            if sweep == 0 and not appeared:
+                # First in the list that was just read, then in one that is still to come.
+                for value_list in (found["value_list"], *({*lists} - {found["value_list"]})):
+                    world.clock.advance(1)
+                    appeared.append(world.create("radar.value_list_item", value_list=value_list))
+        world.clock.advance(120)
+        await own_account_id(http, LOG)  # which tells the time
+    assert ids(appeared) <= seen
+    assert len(seen) == 2 * len(lists)
+
+
+async def test_an_event_that_becomes_visible_late_is_not_skipped(world: World, server: StripeServer) -> None:
+    customer = world.create("customer", event=False)["id"]
+    capture = Capture(server, ["Customers"])
+    await backfill(capture)
+    world.clock.advance(30)
+    world.update("customer", customer, name="late", visible_after=LAG - 5)
+    world.create("customer")
+    await catch_up(capture, LAG - 10)
+    await catch_up(capture, LAG)
+    assert capture.last("Customers")[customer]["name"] == "late"
+
+
+# 4
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind"),
+    [("Charges", "charge"), ("PaymentMethods", "payment_method"), ("CreditNotesLines", "credit_note")],
+)
+async def test_all_of_the_start_dates_second_is_backfilled(
+    world: World, server: StripeServer, stream: str, kind: str
+) -> None:
+    start = NOW - DAY
+    world.create("customer", at=start - DAY, event=False)
+    for created in (start - 1, *[start] * 120, start + 1):
+        world.create(kind, at=created, event=False)
+    capture = Capture(server, [stream], config={"start_date": "2026-05-27T20:26:40.999Z"})
+    await backfill(capture)
+    assert len(capture.last(stream)) == 121
+
+
+# 5
+
+
+async def test_connected_accounts_may_come_and_go(world: World, server: StripeServer) -> None:
+    streams = {"Charges": "charge", "Prices": "price", "Cards": "card", "CreditNotes": "credit_note"}
+    capture = Capture(server, [*streams, "Accounts"])
+
+    def stock(account: str) -> None:
+        for kind in streams.values():
+            world.create(kind, account, event=False)
+
+    async def captures_everything(accounts: list[str]) -> None:
+        await capture.session(lambda: backfilled(capture))
+        await catch_up(capture)
+        for stream, kind in streams.items():
+            captured = {each["account_id"] for each in capture.last(stream).values()}
+            assert captured >= set(accounts)
+            assert capture.last(stream).keys() >= {
+                each["id"] for account in accounts for each in world.list_all(kind, account)
+            }
+
+    stock(PLATFORM)
+    await captures_everything([PLATFORM])
+    capture.connected = True
+    await captures_everything([PLATFORM])
+    some = [world.connect()["id"] for _ in range(2)]
+    for account in some:
+        stock(account)
+    await captures_everything([PLATFORM, *some])
+    for account in some:
+        world.delete("account", account)
+    await captures_everything([PLATFORM])
+    capture.connected = False
+    stock(PLATFORM)
+    world.create("charge")
+    await captures_everything([])
+    assert capture.last("Charges").keys() >= ids(world.list_all("charge")[:1])
+
+
+# 6
+
+
+@pytest.mark.parametrize(
+    ("stream", "parent", "field", "child"),
+    [
+        ("InvoiceLineItems", "invoice", "lines", "line_item"),
+        ("CreditNotesLines", "credit_note", "lines", "credit_note_line_item"),
+        ("TransferReversals", "transfer", "reversals", "transfer_reversal"),
+        ("ApplicationFeesRefunds", "application_fee", "refunds", "fee_refund"),
+        ("ValueListItems", "radar.value_list", "list_items", "radar.value_list_item"),
+    ],
+)
+async def test_children_beyond_those_that_the_parent_shows_are_captured(
+    world: World, server: StripeServer, stream: str, parent: str, field: str, child: str
+) -> None:
+    many: dict[str, Any] = {field: 25}
+    world.create(parent, at=NOW - 600, event=False, **many)
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    assert capture.last(stream).keys() == ids(world.list_all(child))
+    assert len(capture.last(stream)) == 25
+
+    world.clock.advance(10)
+    world.create(parent, **many)
+    if child != "radar.value_list_item":
+        last = {"invoice": "invoice.updated", "credit_note": "credit_note.updated"}
+        changed = {"transfer": "transfer.reversed", "application_fee": "application_fee.refunded"}
+        world.tell((last | changed)[parent], parent, world.list_all(parent)[0]["id"])
+    await catch_up(capture)
+    assert capture.last(stream).keys() == ids(world.list_all(child))
+    assert len(capture.last(stream)) == 50
+
+
+# 7 is in test_usage_records.py
+
+
+# 8
+
+
+@on_virtual_time
+async def test_a_backfill_that_had_to_yield_is_not_taken_for_complete() -> None:
+    pages, accounts, read = 12, ["acct_1", "acct_2", "acct_3"], list[tuple[str, int]]()
+
+    def fetch_pages(account_id: str) -> Any:
+        async def fetch_page(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
+            number = int(str(page or 0))
+            await asyncio.sleep(1)
+            read.append((account_id, number))
+            yield {"id": f"{account_id} {number}"}
+            if number + 1 < pages:
+                yield str(number + 1)
+
+        return fetch_page
+
+    async def fetch_changes(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+        return
+        yield
+
+    async with running_capture() as capture:
+        open_binding_with_priority_queue(
+            binding(),
+            0,
+            initial_state(accounts),
+            capture.task,
+            accounts,
+            lambda account_id: fetch_changes,
+            fetch_pages,
+            config=PriorityQueueConfig(max_subtasks=2, time_slice=timedelta(seconds=5)),
+        )
+        await asyncio.sleep(3 * pages * len(accounts))
+        capture.stopping.event.set()
+    assert [account for account, _ in read[:10]] != [accounts[0]] * 10, "they took turns"
+    assert sorted(read) == [(account, number) for account in accounts for number in range(pages)]
+
+
+# 9
+
+
+@pytest.mark.parametrize("path", ["/v1/charges", "/v1/events"])
+async def test_what_fails_in_one_account_fails_the_capture_and_names_it(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    accounts = [world.connect()["id"] for _ in range(3)]
+    capture = Capture(server, ["Charges"], connected=True)
+    server.faults.set(Fault(path, account=accounts[1], status=400, message="Out of the ordinary"))
+    world.clock.advance(120)
+    capture.state = {
+        "bindingStateV1": {
+            "Charges": {
+                "inc": {each: {"cursor": "2026-05-28T20:20:00Z"} for each in (PLATFORM, *accounts)},
+                "backfill": {each: {"cutoff": "2026-05-28T20:20:00Z"} for each in (PLATFORM, *accounts)},
+                "last_initialized": "2026-05-28T20:20:00Z",
+            }
+        }
+    }
+    with pytest.raises(SystemExit):
+        await capture.session(seconds=5)
+    assert "Charges: " in errors(caplog)
+    assert f"for account {accounts[1]}: Out of the ordinary" in errors(caplog)
+
+
+# 10
+
+
+async def test_what_happened_to_a_parent_did_not_happen_to_its_children(
+    world: World, server: StripeServer
+) -> None:
+    world.create("price", recurring={"usage_type": "metered"}, event=False)
+    invoice = world.create("invoice", event=False, lines=3)["id"]
+    draft = world.create("invoice", event=False, lines=2)["id"]
+    note = world.create("credit_note", event=False, lines=2)["id"]
+    capture = Capture(server, ["InvoiceLineItems", "CreditNotesLines"])
+    await backfill(capture)
+    world.clock.advance(10)
+    # Told as deleted, and there all the same.
+    world.tell("invoice.deleted", "invoice", invoice)
+    world.tell("credit_note.created", "credit_note", note)
+    gone = {each["id"] for each in world.list_all("line_item") if each["invoice"] == draft}
+    world.delete("invoice", draft)
+    changed = await catch_up(capture)
+    ops = {document["id"]: document["_meta"]["op"] for _, document in changed}
+    living = ids(world.list_all("line_item")) | ids(world.list_all("credit_note_line_item"))
+    assert ops == dict.fromkeys(living, "u") | dict.fromkeys(gone, "d")
+
+
+# 11
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_requests_act_as_accounts_and_nothing_else(
+    world: World, monkeypatch: pytest.MonkeyPatch, connected: bool
+) -> None:
+    acted_as: set[str | None] = set()
+    answer = Api.answer
+
+    def watched(self: Api, request: Request) -> Response:
+        acted_as.add(request.headers.get("stripe-account"))
+        return answer(self, request)
+
+    monkeypatch.setattr(Api, "answer", watched)
+    accounts = [world.connect(controller=CONTROLLED)["id"] for _ in range(2)]
+    for account in (PLATFORM, *accounts):
+        for kind in ("price", "card", "person", "invoice"):
+            if (kind, account) != ("person", PLATFORM):
+                world.create(kind, account, event=False)
+    streams = ["Prices", "Cards", "Persons", "InvoiceLineItems", "Accounts"]
+    async with StripeServer(world) as server:
+        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+        capture = Capture(server, streams, connected=connected)
+        await backfill(capture)
+        await catch_up(capture)
+    assert acted_as == ({None, *accounts} if connected else {None}), "the platform acts as itself"
+
+
+# 12
+
+
+async def test_fields_that_stripe_adds_to_lists_and_objects_change_nothing(
+    world: World, server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Api.answer
+
+    def newer(self: Api, request: Request) -> Response:
+        response = answer(self, request)
+        body = orjson.loads(response.body)
+        for each in (body, *body.get("data", [])):
+            each |= {"total_count": None, "next_page": {"url": "/v2/x"}, "id_": 5}
+        return Response(response.status, orjson.dumps(body), response.headers)
+
+    monkeypatch.setattr(Api, "answer", newer)
+    world.create("invoice", event=False, lines=12)
+    world.create("customer", event=False)
+    streams = ["Invoices", "InvoiceLineItems", "Customers", "Accounts", "Events"]
+    capture = Capture(server, streams)
+    await backfill(capture)
+    assert len(capture.last("InvoiceLineItems")) == 12
+    for stream in streams[:-1]:
+        for document in capture.last(stream).values():
+            assert document["next_page"] == {"url": "/v2/x"}, "documents pass through whole"
+    new = world.create("customer")["id"]
+    await catch_up(capture)
+    assert new in capture.last("Customers")
+
+
+# 13
+
+
+@pytest.mark.xfail(
+    strict=True, reason="until one feed serves all bindings of an account, each reads for itself"
+)
+@pytest.mark.parametrize("connected", [False, True])
+async def test_many_bindings_cost_one_reading_of_events(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    accounts = [PLATFORM, *(world.connect()["id"] for _ in range(2 * connected))]
+    streams = ["Charges", "Customers", "Cards", "Invoices", "InvoiceLineItems", "Payouts", "Plans", "Prices"]
+    capture = Capture(server, streams, connected=connected)
+    await backfill(capture)
+    world.clock.advance(10)
+    for account in accounts:
+        world.create("charge", account)
+        world.create("customer", account)
+    server.journal.clear()
+    await catch_up(capture)
+    assert len(capture.last("Customers")) == len(capture.last("Charges")) == len(accounts)
+    assert sorted(each.account for each in server.journal.visits("/v1/events")) == sorted(accounts)
+
+
+# 14
+
+
+def test_requests_start_at_full_speed_and_keep_to_the_limit() -> None:
+    (times,) = times_of(Budget(*LIMITS), (0, ["/v1/charges"] * 60))
+    assert times[4] < 0.3, "the first ones need not wait"
+    assert times[-1] < 60 / 15
+    assert all(later - earlier >= 1 for earlier, later in zip(times, times[25:], strict=False))
+
+
+async def test_a_server_error_is_retried_with_pauses_and_for_a_bounded_time(
+    server: StripeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def recorded(delay: float, result: Any = None) -> Any:
+        if delay > 0:
+            pauses.append(delay)
+        return await sleep(0, result)
+
+    monkeypatch.setattr(asyncio, "sleep", recorded)
+    server.faults.set(Fault(status=500))
+    patience = timedelta(milliseconds=50)
+    async with StripeSession(server.world.key, base=server.url, patience=patience) as session:
+        with pytest.raises(StripeError):
+            async with asyncio.timeout(5):
+                await session.get(LOG, "/v1/charges")
+    assert pauses
+    assert min(pauses) >= 0.5
+    assert len(server.journal) == len(pauses) + 1
+
+
+# 15
+
+
+async def test_an_event_of_every_type_updates_its_object(world: World, server: StripeServer) -> None:
+    account = world.connect(controller=CONTROLLED)["id"]
+    told: list[tuple[str, str, str]] = []
+    for stream in STREAMS:
+        for event_type in stream.EVENT_TYPES:
+            held = HELD[stream.NAME]
+            if stream.NAME == "SubscriptionItems":
+                continue
+            changed = (
+                account if held.kind == "account" else world.create(held.kind, account, event=False)["id"]
+            )
+            told.append((event_type, held.kind, changed))
+    streams = [each.NAME for each in STREAMS if each.EVENT_TYPES and each.NAME != "Accounts"]
+    capture = Capture(server, streams, connected=True)
+    await backfill(capture)
+    world.clock.advance(10)
+    for event_type, kind, changed in told:
+        world.tell(event_type, kind, changed, account)
+    captured = {(stream, document["id"]) for stream, document in await catch_up(capture)}
+    unseen = [
+        (stream, event_type)
+        for event_type, kind, changed in told
+        for stream in streams
+        if HELD[stream].kind == kind and (stream, changed) not in captured
+    ]
+    assert unseen == []
+
+
+# 16
+
+
+@pytest.mark.parametrize("stream", ["Subscriptions", "SubscriptionItems"])
+async def test_a_canceled_subscription_is_not_deleted(
+    world: World, server: StripeServer, stream: str
+) -> None:
+    before, during = (world.create("subscription", event=False)["id"] for _ in range(2))
+    world.delete("subscription", before, event=False)
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    assert capture.last(stream)[before]["status"] == "canceled"
+    world.clock.advance(10)
+    world.delete("subscription", during)
+    (changed,) = [document for _, document in await catch_up(capture)]
+    assert (changed["id"], changed["_meta"]["op"], changed["status"]) == (during, "u", "canceled")
+    assert {key: plain(each) for key, each in capture.last(stream).items()} == {
+        each["id"]: each for each in world.list_all("subscription")
+    }
+
+
+# 17
+
+
+class Undated(Capture):
+    """A capture whose config has no start date."""
+
+    @property
+    def endpoint_config(self) -> Json:
+        return {key: value for key, value in super().endpoint_config.items() if key != "start_date"}
+
+
+async def test_a_start_date_that_nobody_set_is_told_and_its_cost_is_in_the_config(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Undated(server, ["Charges"])
+    await capture.session(checkpoints=1)
+    (line,) = [each for each in caplog.records if "start_date is not set" in each.message]
+    assert line.levelno == logging.WARNING
+    described = EndpointConfig.model_json_schema()["properties"]["start_date"]["description"]
+    assert "30 days" in described
+    assert "older objects are missing until they change" in described
+
+    caplog.clear()
+    await Capture(server, ["Charges"]).session(checkpoints=1)
+    assert "start_date is not set" not in caplog.text
+
+
+# 18
+
+
+@pytest.mark.parametrize("verb", ["discover", "validate", "session"])
+async def test_a_missing_permission_is_found_before_anything_is_captured(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, verb: str
+) -> None:
+    world.create("customer", event=False)
+    key = world.restrict({"account", "event", "customer", "charge"})
+    capture = Capture(server, ["Customers", "Charges", "Disputes"], key=key)
+    if verb == "discover":
+        found = {each["recommendedName"] for each in await capture.discover()}
+        assert "Customers" in found
+        assert "Disputes" not in found
+    else:
+        with pytest.raises(SystemExit):
+            await getattr(capture, verb)()
+    assert "the API key lacks the read permission 'Disputes'" in caplog.text
+    assert "Disputes " in caplog.text
+    assert capture.documents == []
