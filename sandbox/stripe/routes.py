@@ -9,6 +9,7 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 import orjson
 
@@ -27,7 +28,8 @@ PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
 
 @dataclass(frozen=True)
 class Request:
-    """`headers` have lower-case names, `query` and `form` are the decoded pairs in their order."""
+    """`path` is as it was sent, encoded; `headers` have lower-case names, `query` and `form` are the decoded
+    pairs in their order."""
 
     method: str
     path: str
@@ -94,7 +96,7 @@ _LITERALS = frozenset(part for shape in _TARGETS for part in shape)
 
 def match(path: str) -> tuple[Target, list[str]] | None:
     """What a path leads to, and the ids in it."""
-    parts = path.strip("/").split("/")
+    parts = [unquote(part) for part in path.strip("/").split("/")]
     exact = tuple(parts)
     if exact in _TARGETS:
         return _TARGETS[exact], []

@@ -77,7 +77,7 @@ class StripeServer:
             return self._control(http, body)
         request = Request(
             method=http.method,
-            path=http.path,
+            path=http.rel_url.raw_path,
             query=parse_qsl(http.query_string, keep_blank_values=True),
             headers={name.lower(): value for name, value in http.headers.items()},
             form=parse_qsl(body.decode(), keep_blank_values=True),
@@ -85,7 +85,7 @@ class StripeServer:
         account = request.headers.get("stripe-account") or self.world.platform
         status = 0
         try:
-            firing = self.faults.firing(request.method, request.path, http.query_string, account)
+            firing = self.faults.firing(request.method, http.path, http.query_string, account)
             await asyncio.sleep(self.latency + sum(fault.latency for fault in firing))
             if any(fault.reset for fault in firing):
                 return _drop(http)
@@ -99,7 +99,7 @@ class StripeServer:
             version = request.headers.get("stripe-version", "")
             finished = time.monotonic()
             self.journal.add(
-                Visit(request.method, request.path, query, account, version, status, started, finished)
+                Visit(request.method, http.path, query, account, version, status, started, finished)
             )
 
     def _answer(self, request: Request, account: str, firing: list[Fault]) -> Response:
