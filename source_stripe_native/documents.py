@@ -5,23 +5,27 @@ Lists inside an object come cut, with `has_more`; those that the row names are c
 
 import re
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from source_stripe_native.errors import OBJECT_GONE, StripeError
 from source_stripe_native.http import Json
-from source_stripe_native.listing import Source, read_pages
+from source_stripe_native.listing import Source, read_page
 from source_stripe_native.models import Document, Op
 
 MAX_NESTED: Final = 10_000
 """Objects of one list inside a document that are fetched at most."""
 
-_PATH: Final = re.compile(r"/v1/[A-Za-z0-9_./-]+")
+_PATH: Final = re.compile(r"/v1(/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)+")
+"""A path below /v1/ that stays there: without dot segments, which would lead out, and without escapes."""
+
+_FIELD: Final = re.compile(r"{(\w+)}")
 
 
 async def make(source: Source, found: Json, op: Op) -> Document:
     """`found` made a document, in place."""
     stream = source.stream
-    for path in stream.NESTED:
+    # Of what is gone nothing more can be read, and nothing of it is kept.
+    for path in stream.NESTED if op != "d" else ():
         await _complete(source, found, path)
     if stream.CREATED not in ("created", "") and stream.CREATED in found:
         found.setdefault("created", found[stream.CREATED])
@@ -33,15 +37,12 @@ async def make(source: Source, found: Json, op: Op) -> Document:
 async def retrieve(source: Source, found: Json) -> Json | None:
     """The object as it is now and in the pinned version: `found` itself where it lacks a field that its
     endpoint is made of, None where Stripe no longer has it."""
-    stream = source.stream
-    fields = {key: quote(str(each), safe="") for key, each in found.items() if each}
-    fields["SEARCH_NAME"] = stream.SEARCH_NAME
-    try:
-        path = f"/v1/{stream.RETRIEVE.format_map(fields)}"
-    except KeyError:
+    template = f"/v1/{source.stream.RETRIEVE.replace('{SEARCH_NAME}', source.stream.SEARCH_NAME)}"
+    fields = {name: quote(str(found.get(name) or ""), safe="") for name in _FIELD.findall(template)}
+    if not all(fields.values()):
         return found
     try:
-        current = await source.get(path, endpoint=f"/v1/{stream.RETRIEVE}")
+        current = await source.get(template.format_map(fields), endpoint=template)
     except StripeError as error:
         if OBJECT_GONE.matches(error):
             return None
@@ -56,30 +57,31 @@ def dig(found: Any, path: str) -> Any:
     return found
 
 
-async def complete_list(source: Source, cut: Json) -> bool:
-    """Completes a list object in place. False where it stays cut, since what it belongs to is gone or it has
-    no end in sight; a log line then says so."""
-    url = urlsplit(str(cut.get("url", "")))
-    if url.scheme or url.netloc or not _PATH.fullmatch(url.path):
+async def complete_list(source: Source, cut: Json) -> None:
+    """Completes a list object in place. It stays cut where what it belongs to is gone, or where it has no end
+    in sight; a log line then says so."""
+    path, _, query = str(cut.get("url")).partition("?")
+    if not _PATH.fullmatch(path):
         source.log.warning("a list inside an object has no usable url and stays cut", {"url": cut.get("url")})
-        return False
+        return
+    params, token = parse_qsl(query), None
     whole: list[Json] = []
     try:
-        async for page in read_pages(source, url.path, parse_qsl(url.query)):
-            whole += page
-            if len(whole) >= MAX_NESTED:
-                source.log.warning(
-                    "a list inside an object is too long to be completed",
-                    {"url": url.path, "objects": len(whole)},
-                )
+        while True:
+            page = await read_page(source, path, params, token)
+            whole += page.objects
+            token = page.next
+            if token is None or len(whole) >= MAX_NESTED:
                 break
     except StripeError as error:
         if not OBJECT_GONE.matches(error):
             raise
-        source.log.info("a list inside an object stays cut: the object is gone by now", {"url": url.path})
-        return False
-    cut["data"], cut["has_more"] = whole, len(whole) >= MAX_NESTED
-    return not cut["has_more"]
+        source.log.info("a list inside an object stays cut: the object is gone by now", {"url": path})
+        return
+    if token is not None:
+        about = {"url": path, "objects": len(whole)}
+        source.log.warning("a list inside an object is too long to be completed", about)
+    cut["data"], cut["has_more"] = whole, token is not None
 
 
 async def _complete(source: Source, found: Json, path: str) -> None:

@@ -1,0 +1,379 @@
+"""What becomes of an object on its way to a document: whole, in one shape, and stamped with whose it is."""
+
+import logging
+from typing import Any, Final
+
+import pytest
+
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from sandbox.stripe.kinds import older
+from source_stripe_native import documents
+from tests.capture import Capture, Json, plain
+from tests.conftest import NOW
+
+DAY: Final = 86_400
+CONTROLLED: Final = {"type": "application"}
+
+LISTS: Final = [
+    ("Invoices", "invoice", "lines", "line_item"),
+    ("CreditNotes", "credit_note", "lines", "credit_note_line_item"),
+    ("Subscriptions", "subscription", "items", "subscription_item"),
+    ("Transfers", "transfer", "reversals", "transfer_reversal"),
+    ("ApplicationFees", "application_fee", "refunds", "fee_refund"),
+    ("ValueLists", "radar.value_list", "list_items", "radar.value_list_item"),
+    ("Files", "file", "links", "file_link"),
+]
+"""Streams, and the lists in their documents."""
+
+
+def create(world: World, kind: str, field: str, count: int, **options: Any) -> Json:
+    """An object with so many children in the list at `field`."""
+    many: dict[str, Any] = {field: count}
+    return world.create(kind, **many, **options)
+
+
+async def backfill(capture: Capture) -> None:
+    await capture.session(
+        lambda: not any(capture.binding_state(each).get("backfill") for each in capture.streams)
+    )
+
+
+async def catch_up(capture: Capture) -> list[Json]:
+    before = len(capture.documents)
+    capture.server.world.clock.advance(120)
+    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
+    return [document for _, document in capture.documents[before:]]
+
+
+def ids(found: list[Json]) -> list[str]:
+    return [each["id"] for each in found]
+
+
+def logged(caplog: pytest.LogCaptureFixture, text: str) -> list[logging.LogRecord]:
+    return [each for each in caplog.records if text in each.message]
+
+
+# Lists inside documents
+
+
+@pytest.mark.parametrize(("stream", "kind", "field", "child"), LISTS)
+async def test_a_list_that_stripe_cut_is_completed_in_backfills_and_in_changes(
+    world: World, server: StripeServer, stream: str, kind: str, field: str, child: str
+) -> None:
+    old = create(world, kind, field, 25, event=False)
+    assert old[field]["has_more"]
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    world.clock.advance(10)
+    new = create(world, kind, field, 110)
+    await catch_up(capture)
+    captured = capture.last(stream)
+    for parent, count in ((old, 25), (new, 110)):
+        assert not captured[parent["id"]][field]["has_more"]
+        assert captured[parent["id"]][field]["url"] == parent[field]["url"]
+        found = ids(captured[parent["id"]][field]["data"])
+        assert len(found) == len(set(found)) == count
+    every = [each for parent in captured.values() for each in ids(parent[field]["data"])]
+    assert sorted(every) == sorted(ids(world.list_all(child)))
+
+
+async def test_a_list_that_is_whole_costs_nothing(world: World, server: StripeServer) -> None:
+    create(world, "invoice", "lines", 10, event=False)
+    capture = Capture(server, ["Invoices"])
+    await backfill(capture)
+    assert server.journal.visits("/v1/invoices/*") == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/v1/invoices/in_1/lines",
+        "//example.com/v1/invoices/in_1/lines",
+        "http://[",
+        "/v2/core/accounts",
+        "/v1/../v2/core/accounts",
+        "/v1/invoices/../../v2/core/accounts",
+        "/v1/./invoices",
+        "/v1/%2e%2e/v2/core/accounts",
+        "/v1/invoices\\..\\x",
+        "/v1/invoices/in_1/lines\r\nX: y",
+        "/v10/invoices",
+        "/v1/",
+        "v1/invoices",
+        "",
+        None,
+    ],
+)
+async def test_a_url_that_leads_anywhere_else_is_never_followed(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, url: str | None
+) -> None:
+    lines = {"object": "list", "data": [{"id": "il_1"}], "has_more": True, "url": url}
+    world.create("invoice", lines=lines, event=False)
+    capture = Capture(server, ["Invoices"])
+    await backfill(capture)
+    (document,) = capture.last("Invoices").values()
+    assert document["lines"] == lines, "it stays as it was"
+    assert len(logged(caplog, "no usable url")) == 1
+    assert server.journal.by_path().keys() <= {"/v1/account", "/v1/invoices", "/v1/events"}
+
+
+async def test_the_parameters_of_a_url_are_kept(world: World, server: StripeServer) -> None:
+    for _ in range(2):
+        create(world, "file", "links", 12, event=False)
+    capture = Capture(server, ["Files"])
+    await backfill(capture)
+    asked = {each.query["file"] for each in server.journal.visits("/v1/file_links")}
+    assert asked == set(capture.last("Files"))
+
+
+@pytest.mark.parametrize(("count", "kept"), [(200, 200), (201, 200), (450, 200), (99, 99)])
+async def test_a_list_without_an_end_in_sight_is_kept_up_to_a_bound_with_a_line(
+    world: World,
+    server: StripeServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    kept: int,
+) -> None:
+    monkeypatch.setattr(documents, "MAX_NESTED", 150)
+    create(world, "invoice", "lines", count, event=False)
+    capture = Capture(server, ["Invoices"])
+    await backfill(capture)
+    (document,) = capture.last("Invoices").values()
+    assert len(document["lines"]["data"]) == kept
+    assert document["lines"]["has_more"] == (count > kept)
+    assert len(logged(caplog, "too long to be completed")) == (count > kept)
+
+
+async def test_a_list_stays_cut_where_its_parent_is_gone_by_now(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, ["Invoices"])
+    await backfill(capture)
+    world.clock.advance(10)
+    draft = create(world, "invoice", "lines", 25)
+    world.clock.advance(90)
+    # After the window that is read next.
+    world.delete("invoice", draft["id"])
+    await capture.session(lambda: len(capture.documents) > 0)
+    (document,) = capture.last("Invoices").values()
+    assert plain(document) == draft
+    assert len(logged(caplog, "the object is gone by now")) == 1
+    await catch_up(capture)
+    assert capture.last("Invoices") == {}
+
+
+async def test_nothing_more_is_read_of_what_was_deleted(world: World, server: StripeServer) -> None:
+    draft = create(world, "invoice", "lines", 25, event=False)
+    capture = Capture(server, ["Invoices"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.delete("invoice", draft["id"])
+    server.journal.clear()
+    (document,) = await catch_up(capture)
+    assert (document["id"], document["_meta"]["op"]) == (draft["id"], "d")
+    assert server.journal.visits("/v1/invoices/*") == []
+
+
+async def test_any_other_error_of_a_list_is_an_error(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    create(world, "invoice", "lines", 150, event=False)
+    server.faults.set(Fault("/v1/invoices/*/lines", status=404, code="other", message="Not now", after=1))
+    with pytest.raises(SystemExit):
+        await backfill(Capture(server, ["Invoices"]))
+    assert logged(caplog, "Invoices: ")
+    assert logged(caplog, "Not now")
+
+
+# One shape
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "path"),
+    [
+        ("Charges", "charge", "/v1/charges/{id}"),
+        ("Invoices", "invoice", "/v1/invoices/{id}"),
+        ("Cards", "card", "/v1/customers/{customer}/cards/{id}"),
+        ("PaymentMethods", "payment_method", "/v1/payment_methods/{id}"),
+        ("ApplicationFeesRefunds", "fee_refund", "/v1/application_fees/{fee}/refunds/{id}"),
+        ("Authorizations", "issuing.authorization", "/v1/issuing/authorizations/{id}"),
+    ],
+)
+async def test_an_object_told_in_another_version_is_read_again_in_the_pinned_one(
+    world: World, server: StripeServer, stream: str, kind: str, path: str
+) -> None:
+    old, same = (world.create(kind, event=False) for _ in range(2))
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    world.clock.advance(10)
+    types = {"fee_refund": "application_fee.refund.updated", "card": "customer.source.updated"}
+    types |= {"issuing.authorization": "issuing_authorization.updated"}
+    told = types.get(kind, f"{kind}.updated")
+    world.tell(told, kind, old["id"], api_version="2022-11-15")
+    world.tell(told, kind, same["id"])
+    server.journal.clear()
+    await catch_up(capture)
+    single = [each for each in server.journal if each.path.endswith((old["id"], same["id"]))]
+    assert [each.path for each in single] == [path.format_map(old)]
+    assert {key: plain(each) for key, each in capture.last(stream).items()} == {
+        each["id"]: world.get(kind, each["id"]) for each in (old, same)
+    }
+
+
+async def test_documents_have_the_shape_of_the_version_that_is_pinned(
+    world: World, server: StripeServer
+) -> None:
+    pinned = "2024-06-20"
+    subscription = world.create("subscription", event=False)["id"]
+    capture = Capture(server, ["Subscriptions"], config={"advanced": {"api_version": pinned}})
+    await backfill(capture)
+    first = plain(capture.last("Subscriptions")[subscription])
+    world.clock.advance(10)
+    world.update("subscription", subscription, description="told in the account's own version")
+    await catch_up(capture)
+    second = plain(capture.last("Subscriptions")[subscription])
+    assert second == older.rendered("subscription", world.get("subscription", subscription), pinned)
+    assert first.keys() == second.keys()
+    assert "current_period_end" in second
+
+
+async def test_a_deletion_is_taken_as_it_was_told(world: World, server: StripeServer) -> None:
+    coupon = world.create("coupon", event=False)["id"]
+    capture = Capture(server, ["Coupons"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.delete("coupon", coupon, api_version="2022-11-15")
+    (document,) = await catch_up(capture)
+    assert (document["id"], document["_meta"]["op"]) == (coupon, "d")
+    assert server.journal.visits("/v1/coupons/*") == []
+
+
+async def test_an_object_that_cannot_be_read_by_itself_is_taken_as_it_was_told(
+    world: World, server: StripeServer
+) -> None:
+    card = world.create("card", event=False)["id"]
+    capture = Capture(server, ["Cards"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update("card", card, customer=None, name="Nobody's", api_version="2022-11-15")
+    (document,) = await catch_up(capture)
+    assert (document["id"], document["name"], document["_meta"]["op"]) == (card, "Nobody's", "u")
+
+
+async def test_an_object_that_is_gone_when_it_is_read_again_is_a_tombstone(
+    world: World, server: StripeServer
+) -> None:
+    coupon = world.create("coupon", event=False)["id"]
+    capture = Capture(server, ["Coupons"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update("coupon", coupon, name="changed", api_version="2022-11-15")
+    world.clock.advance(90)
+    # After the window that is read next.
+    world.delete("coupon", coupon)
+    before = len(capture.documents)
+    await capture.session(lambda: len(capture.documents) > before)
+    assert capture.last("Coupons") == {}
+    await catch_up(capture)
+    assert capture.last("Coupons") == {}
+
+
+async def test_ids_that_users_chose_are_read_as_they_are(world: World, server: StripeServer) -> None:
+    coupon = world.create("coupon", id="10% off/all?", event=False)["id"]
+    capture = Capture(server, ["Coupons"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update("coupon", coupon, name="changed", api_version="2022-11-15")
+    (document,) = await catch_up(capture)
+    assert (document["id"], document["name"], document["_meta"]["op"]) == (coupon, "changed", "u")
+
+
+# What is added
+
+
+async def test_invoice_items_tell_their_creation_as_all_others_do(world: World, server: StripeServer) -> None:
+    world.create("invoiceitem", at=NOW - DAY, event=False)
+    capture = Capture(server, ["InvoiceItems"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.create("invoiceitem")
+    await catch_up(capture)
+    found = capture.last("InvoiceItems").values()
+    assert sorted(each["created"] for each in found) == [NOW - DAY, NOW + 10]
+    assert all(each["created"] == each["date"] for each in found)
+
+
+@pytest.mark.parametrize(
+    ("stream", "parent", "field", "told"),
+    [
+        ("CheckoutSessionsLine", "checkout.session", "checkout_session", "checkout.session.completed"),
+        ("CreditNotesLines", "credit_note", "credit_note", "credit_note.updated"),
+    ],
+)
+async def test_children_that_do_not_name_their_parent_are_given_its_id(
+    world: World, server: StripeServer, stream: str, parent: str, field: str, told: str
+) -> None:
+    nested = {"checkout.session": "line_items", "credit_note": "lines"}[parent]
+    few, many, later = (
+        create(world, parent, nested, count, at=NOW - DAY, event=False)["id"] for count in (2, 15, 3)
+    )
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.tell(told, parent, later)
+    assert {each[field] for each in await catch_up(capture)} == {later}
+    owners = [each[field] for each in capture.last(stream).values()]
+    assert {each: owners.count(each) for each in set(owners)} == {few: 2, many: 15, later: 3}
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind"),
+    [
+        ("Charges", "charge"),
+        ("Cards", "card"),
+        ("InvoiceLineItems", "line_item"),
+        ("SetupAttempts", "setup_attempt"),
+        ("ExternalAccountCards", "external_card"),
+        ("ValueListItems", "radar.value_list_item"),
+    ],
+)
+async def test_documents_are_stamped_with_the_account_that_they_are_of(
+    world: World, server: StripeServer, stream: str, kind: str
+) -> None:
+    accounts = [world.connect(controller=CONTROLLED)["id"] for _ in range(2)]
+    if kind != "external_card":
+        accounts.append(PLATFORM)
+    capture = Capture(server, [stream], connected=True)
+    for account in accounts:
+        world.create(kind, account, event=False)
+    await backfill(capture)
+    world.clock.advance(10)
+    for account in accounts:
+        world.create(kind, account)
+    await catch_up(capture)
+    stamped = {document["id"]: document["account_id"] for _, document in capture.documents}
+    assert stamped == {each: account for account in accounts for each in ids(world.list_all(kind, account))}
+    assert set(stamped.values()) == set(accounts)
+
+
+async def test_a_single_accounts_documents_are_stamped_with_it(world: World, server: StripeServer) -> None:
+    create(world, "invoice", "lines", 12, event=False)
+    capture = Capture(server, ["Invoices", "InvoiceLineItems"])
+    await backfill(capture)
+    world.clock.advance(10)
+    create(world, "invoice", "lines", 12)
+    await catch_up(capture)
+    assert {document["account_id"] for _, document in capture.documents} == {PLATFORM}
+
+
+async def test_an_account_that_does_not_tell_when_it_was_created_is_asked_for_its_children(
+    world: World, server: StripeServer
+) -> None:
+    for _ in range(2):
+        world.create("person", world.connect(controller=CONTROLLED)["id"], event=False)
+    capture = Capture(server, ["Persons"])
+    await backfill(capture)
+    assert len(capture.last("Persons")) == 2
+    for visit in server.journal.visits("/v1/accounts"):
+        assert not any(name.startswith("created") for name in visit.query), "bounds would leave it out"
