@@ -8,13 +8,19 @@ from hypothesis import strategies as st
 
 from source_stripe_native.errors import (
     ACCOUNT_CLOSED,
+    EVENTS_AGED_OUT,
     EXPLAINED,
     KEY_EXPIRED,
     KEY_NOT_SECRET,
     KEY_REFUSED,
     MAX_BODY,
+    NO_PLATFORM_CONTROLS,
+    NOT_LEGACY_METERED,
+    NOT_SET_UP,
     OBJECT_GONE,
+    OLD_SESSION_WITHOUT_LINES,
     PAGE_CURSOR_GONE,
+    PARENT_GONE,
     PERMISSION_MISSING,
     RATE_LIMITED,
     REDIRECTED,
@@ -36,6 +42,19 @@ NO_ACCESS = (
     "The provided key 'sk_test_***abcd' does not have access to account 'acct_1' (or that account does not "
     "exist). Application access may have been revoked."
 )
+
+NO_CONTROLS = (
+    "You cannot perform this request as you do not have Platform Controls for the Stripe Dashboard on the "
+    "account acct_1."
+)
+NO_LINES = (
+    "Could not find line items for this Checkout Session. They may be missing for old testmode Checkout "
+    "Sessions."
+)
+NOT_METERED = (
+    "Cannot list usage record summaries for si_1 because it is not on the legacy metered billing system."
+)
+AGED_OUT = "The event 'evt_1' is no longer available because it's aged out of our retention policy."
 
 
 def refused(status: int, message: str = "", code: str = "", param: str = "") -> StripeError:
@@ -111,6 +130,26 @@ def test_every_advice_is_a_sentence_and_the_last_row_knows_all_answers() -> None
         (PAGE_CURSOR_GONE, refused(400, "No such product: 'x'", "resource_missing", "product"), False),
         (PAGE_CURSOR_GONE, refused(404, "No such price: 'x'", "resource_missing", "starting_after"), False),
         (PAGE_CURSOR_GONE, refused(400, "Invalid string", "", "starting_after"), False),
+        (PARENT_GONE, refused(404, "No such customer: 'cus_1'", "resource_missing", "customer"), True),
+        (PARENT_GONE, refused(404, "Unrecognized request URL (GET: /v1/customers/cus_1/cards)"), False),
+        (PARENT_GONE, refused(404, "Not found", "resource_missing"), False),
+        (PARENT_GONE, refused(400, "No such customer: 'cus_1'", "resource_missing", "customer"), False),
+        (NO_PLATFORM_CONTROLS, refused(403, NO_CONTROLS), True),
+        (NO_PLATFORM_CONTROLS, refused(401, NO_CONTROLS), False),
+        (NO_PLATFORM_CONTROLS, refused(403, NO_PERMISSION), False),
+        (NO_PLATFORM_CONTROLS, refused(403, NO_ACCESS, "account_invalid"), False),
+        (OLD_SESSION_WITHOUT_LINES, refused(404, NO_LINES), True),
+        (OLD_SESSION_WITHOUT_LINES, refused(404, "Could not find line items for this invoice."), False),
+        (OLD_SESSION_WITHOUT_LINES, refused(500, NO_LINES), False),
+        (NOT_LEGACY_METERED, refused(400, NOT_METERED), True),
+        (NOT_LEGACY_METERED, refused(400, "Cannot list usage record summaries for si_1: try later"), False),
+        (NOT_LEGACY_METERED, refused(404, NOT_METERED), False),
+        (EVENTS_AGED_OUT, refused(400, AGED_OUT, "", "starting_after"), True),
+        (EVENTS_AGED_OUT, refused(404, AGED_OUT), False),
+        (EVENTS_AGED_OUT, refused(400, "The event 'evt_1' is no longer available"), False),
+        (NOT_SET_UP, refused(400, "Your account is not set up to use Issuing. Please visit"), True),
+        (NOT_SET_UP, refused(403, "Your account is not set up to use Issuing."), False),
+        (NOT_SET_UP, refused(400, "Your account is closed"), False),
     ],
 )
 def test_answer_that_is_tolerated_matches_in_status_code_and_parameter(
