@@ -1,14 +1,36 @@
-"""Which accounts a capture reads: the key's own, and those connected to it where the config asks for them."""
+"""Which accounts a capture reads: the key's own, and those connected to it where the config asks for them.
 
-from dataclasses import dataclass
+The connected accounts of a large platform are listed by ranges of their creation time, several at once.
+Wherever there is room for another request, the part of a range that is still unread is split in two:
+
+    |...............unread...............|--- read ---|        newest first
+    |.... older half ....|... go on ...  |
+
+The newer half goes on after the last account read and the older one begins by itself, so that nothing is read
+twice and the second at which they meet belongs to one of them.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
 from logging import Logger
+from typing import Final
 
 from source_stripe_native.errors import StripeError
 from source_stripe_native.http import StripeSession
-from source_stripe_native.listing import Source, read_pages
-from source_stripe_native.models import BaseStripeObject
+from source_stripe_native.listing import Page, PageToken, Source, range_params, read_page, read_pages
+from source_stripe_native.models import Accounts as AccountsStream
+from source_stripe_native.window import Window, floor
 
-ACCOUNTS_PATH = "/v1/accounts"
+ACCOUNTS_PATH: Final = "/v1/accounts"
+FIRST_YEAR: Final = 1_293_840_000
+"""2011-01-01, before Stripe was open to anyone."""
+CONCURRENT: Final = 10
+"""Ranges that are read at once."""
+PROGRESS: Final = 30.0
+"""Seconds between two log lines about a long list."""
+MARGIN: Final = 24 * 60 * 60
+"""Seconds before the last listing from which new accounts are looked for."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +48,13 @@ class Accounts:
         return [self.platform_id, *(self.connected_ids or [])]
 
 
-class _Account(BaseStripeObject):
-    NAME = "Accounts"
+@dataclass
+class _Range:
+    """A range of creation times, and the ids found in it so far, newest first."""
+
+    window: Window
+    token: PageToken | None = None
+    found: list[str] = field(default_factory=list)
 
 
 async def own_account_id(http: StripeSession, log: Logger) -> str:
@@ -41,15 +68,92 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
     return str(account["id"])
 
 
-async def connected_account_ids(http: StripeSession, log: Logger, platform_id: str) -> list[str]:
-    """The ids of all connected accounts, newest first as Stripe lists them."""
-    source = Source(http, log, _Account, platform_id, None)
-    found = [str(each["id"]) async for page in read_pages(source, ACCOUNTS_PATH, ()) for each in page]
-    log.info("listed the connected accounts", {"accounts": len(found)})
-    # An account that connects while the list is paged shifts nothing, but a platform may be its own account.
-    return [each for each in dict.fromkeys(found) if each != platform_id]
-
-
 async def find_accounts(http: StripeSession, log: Logger, *, connected: bool) -> Accounts:
     platform_id = await own_account_id(http, log)
     return Accounts(platform_id, await connected_account_ids(http, log, platform_id) if connected else None)
+
+
+async def connected_account_ids(http: StripeSession, log: Logger, platform_id: str) -> list[str]:
+    """The ids of all connected accounts, newest first."""
+    source = Source(http, log, AccountsStream, platform_id, None)
+    bare = await read_page(source, ACCOUNTS_PATH, (), None)
+    found = _ids(bare)
+    if bare.next is not None:
+        # An account that connects from now on is found by the next look for new ones.
+        found = await _read_ranges(source, Window(0, floor(http.now()) + 1))
+        if not set(_ids(bare)) <= set(found):
+            # Some accounts have no creation time to be found by. The bare list has them all, in one long row.
+            log.info("some accounts do not tell when they were created: listing them one page after another")
+            found = [each async for page in read_pages(source, ACCOUNTS_PATH, ()) for each in _of(page)]
+    log.info("listed the connected accounts", {"accounts": len(found)})
+    return [each for each in dict.fromkeys(found) if each != platform_id]
+
+
+async def new_account_ids(
+    http: StripeSession, log: Logger, platform_id: str, known: set[str], since: int
+) -> list[str]:
+    """The ids of connected accounts that are not `known`, of those created after `since` (Unix seconds, the
+    time of the last look) or on the first page of the bare list."""
+    source = Source(http, log, AccountsStream, platform_id, None)
+    bare = await read_page(source, ACCOUNTS_PATH, (), None)
+    found = _ids(bare)
+    if bare.next is not None:
+        found += await _read_ranges(source, Window(since - MARGIN, floor(http.now()) + 1))
+    return [each for each in dict.fromkeys(found) if each not in known and each != platform_id]
+
+
+async def _read_ranges(source: Source, window: Window) -> list[str]:
+    """The ids of the accounts created in `window`, newest first. Reads by at most CONCURRENT ranges at
+    once."""
+    ranges = [_Range(window)]
+    running: dict[asyncio.Task[Page], _Range] = {_read(source, ranges[0]): ranges[0]}
+    told_at = time.monotonic()
+    try:
+        while running:
+            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                part = running.pop(task)
+                page = task.result()
+                part.found += _ids(page)
+                part.token = page.next
+                if part.token is None:
+                    continue
+                if len(running) + 1 < CONCURRENT and (older := _split(part)) is not None:
+                    ranges.append(older)
+                    running[_read(source, older)] = older
+                running[_read(source, part)] = part
+            if time.monotonic() - told_at > PROGRESS:
+                told_at = time.monotonic()
+                total = sum(len(each.found) for each in ranges)
+                source.log.info("listing the connected accounts", {"accounts": total})
+    finally:
+        for task in running:
+            task.cancel()
+    ranges.sort(key=lambda each: each.window.start, reverse=True)
+    return [each for part in ranges for each in part.found]
+
+
+def _read(source: Source, part: _Range) -> asyncio.Task[Page]:
+    return asyncio.create_task(read_page(source, ACCOUNTS_PATH, range_params(part.window), part.token))
+
+
+def _split(part: _Range) -> _Range | None:
+    """Gives up the older half of what is unread of a range, None where that is too short a time. The first
+    split is at a time by which there were accounts at all."""
+    assert part.token is not None
+    last = part.token.created
+    if last is None or last - part.window.start < 2:
+        return None
+    start = max(part.window.start, FIRST_YEAR) if last > FIRST_YEAR + 1 else part.window.start
+    middle = (start + last) // 2
+    older = _Range(Window(part.window.start, middle))
+    part.window = Window(middle, part.window.end)
+    return older
+
+
+def _ids(page: Page) -> list[str]:
+    return _of(page.objects)
+
+
+def _of(objects: list[dict[str, object]]) -> list[str]:
+    return [str(each["id"]) for each in objects]

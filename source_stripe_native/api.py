@@ -24,12 +24,14 @@ from source_stripe_native.children import read_children_of, read_parents
 from source_stripe_native.documents import make
 from source_stripe_native.errors import EVENTS_AGED_OUT, ConnectorError, StripeError
 from source_stripe_native.events import read_changes
+from source_stripe_native.feed import EventFeed, Events
 from source_stripe_native.http import Json, Params, StripeSession
 from source_stripe_native.listing import Page, PageToken, Source, admits, range_params, read_page
 from source_stripe_native.models import DEFAULT_WINDOW, BaseStripeObject, Document, Prices
 from source_stripe_native.window import LAG, Window, floor, is_past_retention, next_window
 
 DAY: Final = 24 * 60 * 60
+BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
 
 
 async def fetch_backfill(
@@ -98,25 +100,33 @@ async def fetch_incremental(
     log_cursor: LogCursor,
     *,
     window_size: timedelta = DEFAULT_WINDOW,
+    feed: EventFeed | None = None,
+    not_before: int = 0,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, asks for a new backfill
-    instead."""
+    instead.
+
+    `feed` is shared by the bindings of a capture; without it the events are read for this one alone. Events
+    from before `not_before`, a backfill's cutoff in Unix seconds, are known by that backfill."""
     cursor = _datetime(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
+    about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
     if cls.follows_events() and is_past_retention(cursor, http.now()):
-        log.warning(
-            "the cursor is older than Stripe keeps events, so changes may be missing: backfilling again",
-            {"stream": cls.NAME, "account": source.account_id, "cursor": cursor},
-        )
+        log.warning(f"the cursor is older than Stripe keeps events: {BACKFILL_AGAIN}", about)
         yield Triggers.BACKFILL
         return
-    window = next_window(cursor, http.now(), lag=LAG, span=window_size)
-    if window is None:
-        return
+    if feed is None:
+        feed = EventFeed((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES), window_size=window_size)
     written: set[str] = set()
     try:
-        async for document in _read_window(source, window):
+        events = await feed.read(source, cursor) if cls.follows_events() else None
+        window = events.window if events else None
+        if not cls.follows_events():
+            window = next_window(cursor, http.now(), lag=LAG, span=window_size)
+        if window is None:
+            return
+        async for document in _read_window(source, window, events, not_before):
             # Events come newest first and lists are as new as can be: what was written once is not older.
             if document["id"] not in written:
                 written.add(document["id"])
@@ -124,19 +134,18 @@ async def fetch_incremental(
     except StripeError as error:
         if not EVENTS_AGED_OUT.matches(error):
             raise
-        log.warning(
-            "events aged out while they were read, so changes may be missing: backfilling again",
-            {"stream": cls.NAME, "account": source.account_id, "cursor": cursor},
-        )
+        log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
         yield Triggers.BACKFILL
         return
     yield window.end_at
 
 
-async def _read_window(source: Source, window: Window) -> AsyncIterator[Document]:
+async def _read_window(
+    source: Source, window: Window, events: Events | None, not_before: int
+) -> AsyncIterator[Document]:
     cls = source.stream
-    if cls.follows_events():
-        async for document in read_changes(source, window):
+    if events is not None:
+        async for document in read_changes(source, events, not_before):
             yield document
     if cls.POLLS:
         async for found in _read_all_listed(source, window):

@@ -9,31 +9,32 @@ An event that carries a parent tells only that its children may have changed. Th
 an update: what happened to the parent says nothing of them.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from typing import Final
 
 from source_stripe_native import children
 from source_stripe_native.documents import make, retrieve
-from source_stripe_native.http import Json, Params
-from source_stripe_native.listing import Source, range_params, read_pages
-from source_stripe_native.models import EVENTS_PATH, Document
+from source_stripe_native.feed import EventFeed as EventFeed
+from source_stripe_native.feed import Events
+from source_stripe_native.http import Json
+from source_stripe_native.listing import Source
+from source_stripe_native.models import Document
 from source_stripe_native.window import Window
-
-MAX_TYPES: Final = 20
-"""The most types that one request may name; a stream with more reads all events and picks its own."""
 
 _ALL_TIME: Final = Window(0, 2**40)
 
 
-def type_params(types: Collection[str]) -> Params:
-    return [("types[]", each) for each in types] if len(types) <= MAX_TYPES else []
-
-
-async def read_changes(source: Source, window: Window) -> AsyncIterator[Document]:
-    """The documents of the stream that events of `window` tell of: of each changed object its newest version,
-    deleted ones with `_meta.op` "d", and the children of each changed parent."""
+async def read_changes(source: Source, events: Events, not_before: int = 0) -> AsyncIterator[Document]:
+    """The documents of the stream that `events` tell of: of each changed object its newest version, deleted
+    ones with `_meta.op` "d", and the children of each changed parent. Those from before `not_before` (Unix
+    seconds) tell nothing that a backfill has not seen."""
     stream = source.stream
-    async for versions in newest_versions(source, window):
+    if stream.IS_EVENT:
+        async for new, event in events.newest_first(()):
+            if new and event["created"] >= not_before:
+                yield await make(source, event, "c")
+        return
+    async for versions in newest_versions(source, events, not_before):
         if versions[0]["type"] in stream.EVENT_TYPES:
             yield await _resolve(source, versions)
         else:
@@ -41,32 +42,34 @@ async def read_changes(source: Source, window: Window) -> AsyncIterator[Document
                 yield document
 
 
-async def newest_versions(source: Source, window: Window) -> AsyncIterator[list[Json]]:
-    """For each object that changed in `window`, newest change first, its events of the last second in which
-    it did."""
+async def newest_versions(source: Source, events: Events, not_before: int = 0) -> AsyncIterator[list[Json]]:
+    """For each object that changed, newest change first, its events of the last second in which it did. Left
+    out are objects whose last change was known before."""
     stream = source.stream
-    types = [*stream.EVENT_TYPES, *stream.PARENT_EVENT_TYPES]
+    types = {*stream.EVENT_TYPES, *stream.PARENT_EVENT_TYPES}
     done: set[str] = set()
     second: dict[str, list[Json]] = {}
+    news: set[str] = set()
     second_at: int | None = None
-    async for page in read_pages(source, EVENTS_PATH, [*range_params(window), *type_params(types)]):
-        for event in page:
-            found = event["data"]["object"]
-            if event["type"] not in types or (
-                stream.EVENT_OBJECT
-                and event["type"] in stream.EVENT_TYPES
-                and found.get("object") != stream.EVENT_OBJECT
-            ):
-                continue
-            if event["created"] != second_at:
-                for versions in second.values():
-                    yield versions
-                done.update(second)
-                second, second_at = {}, event["created"]
-            if found["id"] not in done:
-                second.setdefault(found["id"], []).append(event)
-    for versions in second.values():
-        yield versions
+    async for new, event in events.newest_first(types):
+        found = event["data"]["object"]
+        if (
+            stream.EVENT_OBJECT
+            and event["type"] in stream.EVENT_TYPES
+            and found.get("object") != stream.EVENT_OBJECT
+        ):
+            continue
+        if event["created"] != second_at:
+            for object_id in news:
+                yield second[object_id]
+            done.update(second)
+            second, news, second_at = {}, set(), event["created"]
+        if found["id"] not in done:
+            second.setdefault(found["id"], []).append(event)
+            if new and event["created"] >= not_before:
+                news.add(found["id"])
+    for object_id in news:
+        yield second[object_id]
 
 
 async def _resolve(source: Source, versions: list[Json]) -> Document:

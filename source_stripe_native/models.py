@@ -154,6 +154,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The event types whose `data.object` is the stream's document, each with the operation it stands for."""
     EVENT_OBJECT: ClassVar[str] = ""
     """The `object` that such an event's document must be, where the types are shared with other streams."""
+    IS_EVENT: ClassVar[bool] = False
+    """Whether the documents are the events themselves."""
     POLLS: ClassVar[bool] = False
     """Whether new objects are found in the list, since no event tells of them."""
     RELIST: ClassVar[timedelta] = timedelta()
@@ -195,7 +197,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     @classmethod
     def follows_events(cls) -> bool:
-        return bool(cls.EVENT_TYPES or cls.PARENT_EVENT_TYPES)
+        return bool(cls.EVENT_TYPES or cls.PARENT_EVENT_TYPES or cls.IS_EVENT)
 
 
 class BaseStripeObjectWithEvents(BaseStripeObject):
@@ -682,7 +684,7 @@ class Events(BaseStripeObjectWithEvents):
     NAME = "Events"
     SEARCH_NAME = "events"
     PERMISSION = "Events"
-    POLLS = True
+    IS_EVENT = True
     LIST_ENDS = (EVENTS_AGED_OUT,)
 
 

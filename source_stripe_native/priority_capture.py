@@ -43,9 +43,10 @@ from estuary_cdk.flow import CaptureBinding
 from estuary_cdk.logger import OBSERVABLE_FIELD
 from estuary_cdk.utils import json_merge_patch
 
-from source_stripe_native.protocols import FetchChangesFnFactory, FetchPageFnFactory
+from source_stripe_native.protocols import FetchChangesFnFactory, FetchPageFnFactory, Rounds
 from source_stripe_native.protocols import FetchPageFnFactoryWithSuffix as FetchPageFnFactoryWithSuffix
 from source_stripe_native.state import fresh
+from source_stripe_native.window import Window, floor
 
 Binding = CaptureBinding[ResourceConfigWithSchedule]
 State = ConnectorState[ResourceState]
@@ -69,6 +70,12 @@ class PriorityQueueConfig:
     """How long a work item runs before it yields to others that wait."""
     max_wait: timedelta = timedelta(minutes=10)
     """How long backfilling accounts go before an account that only has changes to follow."""
+    flush: timedelta = timedelta(minutes=1)
+    """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
+    hears: Callable[[frozenset[str]], bool] = bool
+    """Whether new events of these types are anything to the binding."""
+    rounds: Rounds | None = None
+    """Who tells of events and of new accounts. Without them each account is looked at once per interval."""
     now: Clock = _utc_now
 
 
@@ -112,6 +119,8 @@ class WorkItem:
     caught_up_at: float | None = None
     """When the incremental subtask last had nothing more to read, in seconds of the loop's clock; None while
     it has."""
+    moved: bool = False
+    """Whether the cursor moved without a document, which is still to be checkpointed."""
     backfill_requested: bool = False
     """Whether the incremental subtask found that only a new backfill can tell what changed."""
 
@@ -161,23 +170,32 @@ class AccountQueue:
     def __init__(self, max_wait: float) -> None:
         self._max_wait = max_wait
         self._order = itertools.count()
-        self._waiting: list[tuple[float, int, str, WorkItemPriority]] = []
-        self._ready: list[tuple[float, int, str]] = []
+        self._waiting: list[tuple[float, int, str, float]] = []
+        self._ready: list[tuple[float, int, float, str]] = []
 
-    def push(self, account_id: str, priority: WorkItemPriority, ready_at: float) -> None:
-        heapq.heappush(self._waiting, (ready_at, next(self._order), account_id, priority))
+    def push(
+        self, account_id: str, priority: WorkItemPriority, ready_at: float, *, grace: float | None = None
+    ) -> None:
+        """`grace` is how long others may go before the account, where it is not for its priority to say."""
+        if grace is None:
+            grace = self._max_wait if priority is WorkItemPriority.INCREMENTAL else 0.0
+        heapq.heappush(self._waiting, (ready_at, next(self._order), account_id, grace))
 
     def first(self, now: float) -> str | None:
         """The account whose turn it is, which stays queued; None while nobody is ready."""
         while self._waiting and self._waiting[0][0] <= now:
-            ready_at, order, account_id, priority = heapq.heappop(self._waiting)
-            grace = self._max_wait if priority is WorkItemPriority.INCREMENTAL else 0.0
-            heapq.heappush(self._ready, (ready_at + grace, order, account_id))
-        return self._ready[0][2] if self._ready else None
+            ready_at, order, account_id, grace = heapq.heappop(self._waiting)
+            heapq.heappush(self._ready, (ready_at + grace, order, ready_at, account_id))
+        return self._ready[0][3] if self._ready else None
 
     def pop(self) -> str:
         """Takes out the account that `first` returned."""
-        return heapq.heappop(self._ready)[2]
+        return heapq.heappop(self._ready)[3]
+
+    def longest_wait(self, now: float) -> float:
+        """Seconds for which an account has been ready at most, zero where none is."""
+        self.first(now)
+        return max((now - ready_at for _, _, ready_at, _ in self._ready), default=0.0)
 
     def next_ready_at(self) -> float | None:
         """When the next account becomes ready, None where none is waiting to be."""
@@ -265,7 +283,8 @@ class SubtaskExecutor:
         )
         await asyncio.gather(*subtasks)
         if work_item.backfill_requested:
-            await self._restart_backfill(work_item, task)
+            # Anew, cursor and all, once its subtasks have ended.
+            await self.begin(work_item.account_id, task)
 
     async def _execute_backfill_variant(
         self, work_item: WorkItem, variant: BackfillVariant, task: Task
@@ -297,9 +316,8 @@ class SubtaskExecutor:
             self.binding, self.binding_index, work_item, task, self.config.now
         )
 
-    async def _restart_backfill(self, work_item: WorkItem, task: Task) -> None:
-        """Begins the account anew, cursor and all, once its subtasks have ended."""
-        account_id = work_item.account_id
+    async def begin(self, account_id: str, task: Task) -> None:
+        """Begins the account's capture from nothing: a backfill, and changes from now on."""
         begin = fresh(self.suffixes, self.config.now().replace(microsecond=0))
         backfill = {f"{account_id}{suffix}": at for suffix, at in begin.backfill.items()}
         await task.checkpoint(
@@ -309,8 +327,8 @@ class SubtaskExecutor:
                 }
             )
         )
-        assert begin.inc is not None
-        work_item.incremental_state.cursor = begin.inc.cursor
+        assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
+        self.resource_state.inc[account_id] = begin.inc
         for key, state in backfill.items():
             if self._backfills.get(key) is None:
                 task.connector_status.inc_backfilling(self.binding_index)
@@ -453,8 +471,11 @@ async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task
             return checkpoints
         else:
             state.cursor = _later(item, state.cursor)
-            await task.checkpoint(progress)
             checkpoints += 1
+            # A cursor that has moved over nothing can wait to be written along with those of other accounts.
+            work_item.moved = not pending and not work_item.has_backfill_work()
+            if not work_item.moved:
+                await task.checkpoint(progress)
             pending = False
     if pending:
         raise RuntimeError("a fetch of changes yielded documents without a cursor after them")
@@ -487,7 +508,11 @@ async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None
 
 
 class _Scheduler:
-    """The one coroutine that starts work items and takes their accounts back into the queue."""
+    """The one coroutine that starts work items and takes their accounts back into the queue.
+
+    With rounds, accounts that are not backfilling are queued only when there is something to read: what
+    costs nothing more than a cursor is done where it is heard of.
+    """
 
     def __init__(
         self,
@@ -504,16 +529,72 @@ class _Scheduler:
         self._queue = AccountQueue(config.max_wait.total_seconds())
         self._running: dict[str, tuple[WorkItem, float]] = {}
         """The work item of each account whose turn it is, and when its time slice ends."""
+        self._queued: set[str] = set()
+        self._moved: set[str] = set()
+        """Accounts whose cursor moved without a document since it was last written."""
+        self._adopted: list[str] = []
+        self._rounds = config.rounds
 
     async def run(self, task: Task) -> None:
         clock, stopping, freed = asyncio.get_running_loop().time, task.stopping.event, self._executor.freed
         self._push_all(clock())
+        flush_at = clock() + self._config.flush.total_seconds()
         while not stopping.is_set():
             freed.clear()
+            if self._adopted:
+                await self._begin_adopted(task)
+            if clock() >= flush_at:
+                await self._flush(task)
+                flush_at = clock() + self._config.flush.total_seconds()
             now = clock()
             self._start_ready(task, now)
             wake_at = [at for at in (self._queue.next_ready_at(), self._end_slices(now)) if at is not None]
-            await wait_any(freed, stopping, at_most=min(wake_at) - now if wake_at else None)
+            if self._moved:
+                wake_at.append(flush_at)
+            await wait_any(freed, stopping, at_most=max(0.0, min(wake_at) - now) if wake_at else None)
+        await self._flush(task)
+
+    def offer(self, account_id: str, window: Window, types: frozenset[str]) -> None:
+        """Takes an account's cursor on where nothing in `window` is for this binding, and queues the account
+        where something is."""
+        if self._rounds is None or account_id in self._running or account_id in self._queued:
+            return
+        state = self._cursor(account_id)
+        if state is None or not isinstance(state.cursor, datetime) or floor(state.cursor) >= window.end:
+            return
+        if floor(state.cursor) < window.start or self._config.hears(types):
+            self._push(account_id, asyncio.get_running_loop().time())
+            self._executor.freed.set()
+            return
+        state.cursor = window.end_at
+        if not self._moved:
+            # Nothing was there to be written, so that nothing would wake the scheduler to write it.
+            self._executor.freed.set()
+        self._moved.add(account_id)
+
+    def adopt(self, account_ids: Sequence[str]) -> None:
+        self._adopted.extend(account_ids)
+        self._executor.freed.set()
+
+    async def _begin_adopted(self, task: Task) -> None:
+        adopted, self._adopted = self._adopted, []
+        for account_id in adopted:
+            await self._executor.begin(account_id, task)
+            self._push(account_id, asyncio.get_running_loop().time())
+
+    async def _flush(self, task: Task) -> None:
+        """Writes the cursors of accounts that had nothing new. An account whose turn it is may have documents
+        under way that no checkpoint covers yet: its own next checkpoint counts."""
+        moved = self._moved - self._running.keys()
+        cursors = {each: state for each in sorted(moved) if (state := self._cursor(each)) is not None}
+        self._moved -= moved
+        if cursors:
+            key = self._executor.binding.stateKey
+            await task.checkpoint(ConnectorState(bindingStateV1={key: ResourceState(inc=dict(cursors))}))
+
+    def _cursor(self, account_id: str) -> ResourceState.Incremental | None:
+        inc = self._manager.resource_state.inc
+        return inc.get(account_id) if isinstance(inc, dict) else None
 
     def _push_all(self, now: float) -> None:
         """The first turns: the account that was not read for the longest time goes first, and one that was
@@ -522,17 +603,20 @@ class _Scheduler:
         for account_id in sorted(ages, key=ages.__getitem__, reverse=True):
             rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
             idle = self._manager.calculator.get_account_priority(account_id) is WorkItemPriority.INCREMENTAL
-            self._push(account_id, now + rest if idle else now)
+            if not idle:
+                self._push(account_id, now)
+            elif self._rounds is None:
+                self._push(account_id, now + rest)
 
     def _age(self, account_id: str) -> float:
         """Seconds since the account was last read, as far as its cursor tells."""
-        inc = self._manager.resource_state.inc
-        state = inc.get(account_id) if isinstance(inc, dict) else None
+        state = self._cursor(account_id)
         if state is None or not isinstance(state.cursor, datetime):
             return math.inf
         return (self._config.now() - state.cursor).total_seconds()
 
     def _push(self, account_id: str, ready_at: float) -> None:
+        self._queued.add(account_id)
         self._queue.push(account_id, self._manager.calculator.get_account_priority(account_id), ready_at)
 
     def _start_ready(self, task: Task, now: float) -> None:
@@ -542,6 +626,7 @@ class _Scheduler:
             if spent > self._config.max_subtasks:
                 return
             self._queue.pop()
+            self._queued.discard(account_id)
             work_item = self._manager.create_work_item(account_id)
             self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
             task.spawn_child(account_id, functools.partial(self._run_item, work_item))
@@ -559,11 +644,20 @@ class _Scheduler:
     async def _run_item(self, work_item: WorkItem, task: Task) -> None:
         await self._executor.execute_work_item(work_item, task)
         del self._running[work_item.account_id]
-        ready_at = asyncio.get_running_loop().time()
-        if work_item.caught_up_at is not None and not work_item.has_backfill_work():
-            ready_at = work_item.caught_up_at + self._interval
-        self._push(work_item.account_id, ready_at)
+        if work_item.moved:
+            self._moved.add(work_item.account_id)
+        now = asyncio.get_running_loop().time()
+        if work_item.caught_up_at is None or work_item.has_backfill_work() or self._has_heard_more(work_item):
+            self._push(work_item.account_id, now)
+        elif self._rounds is None:
+            self._push(work_item.account_id, work_item.caught_up_at + self._interval)
         self._executor.freed.set()
+
+    def _has_heard_more(self, work_item: WorkItem) -> bool:
+        """Whether more was read of the account while its turn lasted."""
+        until = self._rounds.until(work_item.account_id) if self._rounds else None
+        cursor = work_item.incremental_state.cursor
+        return until is not None and isinstance(cursor, datetime) and floor(cursor) < until
 
 
 def open_binding_with_priority_queue(
@@ -600,4 +694,6 @@ def open_binding_with_priority_queue(
         for _ in manager.calculator.unfinished(account_id):
             task.connector_status.inc_backfilling(binding_index)
     scheduler = _Scheduler(manager, executor, all_account_ids, config)
+    if config.rounds is not None:
+        config.rounds.follow(scheduler, binding.resourceConfig.interval, task)
     task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.accounts", scheduler.run)

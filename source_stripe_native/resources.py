@@ -8,9 +8,10 @@ variants become subtasks in either.
 import functools
 import logging
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import Logger
-from typing import Any
+from typing import Any, Final
 
 from estuary_cdk.capture.common import (
     FetchChangesFn,
@@ -23,26 +24,41 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.access import probe
-from source_stripe_native.accounts import Accounts, find_accounts
+from source_stripe_native.accounts import Accounts, find_accounts, new_account_ids
 from source_stripe_native.api import fetch_backfill, fetch_incremental
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.feed import EventFeed
 from source_stripe_native.http import StripeSession
+from source_stripe_native.listing import Source
 from source_stripe_native.models import (
     DEFAULT_INTERVAL,
     DEFAULT_WINDOW,
     STREAMS,
     BaseStripeObject,
     EndpointConfig,
+    Events,
     Prices,
     ResourceConfig,
 )
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
-from source_stripe_native.state import StatePatch, apply, initial_state, reconcile
+from source_stripe_native.rounds import AccountRounds
+from source_stripe_native.state import StatePatch, apply, earliest_cutoff, initial_state, reconcile
+from source_stripe_native.window import floor
 
 Binding = CaptureBinding[ResourceConfig]
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 
 PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
+FLUSH: Final = timedelta(minutes=1)
+"""How often cursors that moved over nothing are written, with connected accounts."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """What the bindings of a capture share: one reading of events, and the rounds over connected accounts."""
+
+    feed: EventFeed
+    rounds: AccountRounds | None = None
 
 
 def base_object(
@@ -50,17 +66,25 @@ def base_object(
     http: StripeSession,
     start_date: datetime,
     accounts: Accounts,
-    window_size: timedelta = DEFAULT_WINDOW,
+    following: Following,
+    begin_at: datetime | None = None,
 ) -> StripeResource:
-    """The resource of one row of the catalogue."""
+    """The resource of one row of the catalogue. A new capture's backfill and changes meet at `begin_at`."""
     suffixes = list(cls.VARIANTS)
     connected = accounts.connected_ids is not None and cls.PER_ACCOUNT
     shape = accounts.all_ids if connected else accounts.platform_id
-    initial = initial_state(shape, suffixes, http.now())
+    initial = initial_state(shape, suffixes, begin_at or http.now())
 
-    def fetch_changes(account_id: str | None) -> FetchChangesFn[Any]:
+    def fetch_changes(account_id: str | None, not_before: int = 0) -> FetchChangesFn[Any]:
         return functools.partial(
-            fetch_incremental, cls, accounts.platform_id, account_id, http, window_size=window_size
+            fetch_incremental,
+            cls,
+            accounts.platform_id,
+            account_id,
+            http,
+            window_size=following.feed.window_size,
+            feed=following.feed,
+            not_before=not_before,
         )
 
     def fetch_page(account_id: str | None, suffix: str) -> FetchPageFn[Any]:
@@ -78,6 +102,10 @@ def base_object(
         binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
     ) -> None:
         await _reconcile_state(shape, binding, state, initial, task, suffixes)
+        by_account = state.inc if isinstance(state.inc, dict) else {accounts.platform_id: state.inc}
+        for account_id, at in by_account.items():
+            if at is not None and isinstance(at.cursor, datetime):
+                following.feed.join(account_id, at.cursor)
         if not connected:
             variants = {suffix: fetch_page(None, suffix) for suffix in suffixes}
             open_binding(
@@ -85,7 +113,7 @@ def base_object(
                 binding_index,
                 state,
                 task,
-                fetch_changes=fetch_changes(None),
+                fetch_changes=fetch_changes(None, earliest_cutoff(state, "", suffixes)),
                 fetch_page=variants if isinstance(state.backfill, dict) else variants.get(""),
             )
         else:
@@ -95,9 +123,16 @@ def base_object(
                 state,
                 task,
                 accounts.all_ids,
-                fetch_changes_factory=fetch_changes,
+                fetch_changes_factory=lambda account_id: fetch_changes(
+                    account_id, earliest_cutoff(state, account_id, suffixes)
+                ),
                 fetch_page_factory=fetch_page,
-                config=PriorityQueueConfig(now=http.now),
+                config=PriorityQueueConfig(
+                    now=http.now,
+                    flush=FLUSH,
+                    hears=functools.partial(_hears, cls),
+                    rounds=following.rounds,
+                ),
                 backfill_subtask_suffixes=suffixes,
             )
 
@@ -111,6 +146,16 @@ def base_object(
         schema_inference=True,
         disable=cls.DISABLED,
     )
+
+
+def _types(cls: type[BaseStripeObject]) -> frozenset[str]:
+    return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES))
+
+
+def _hears(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
+    """Whether an account in which events of `types` are new has anything for the stream. Where no event would
+    tell, it has to be looked for each time."""
+    return cls.POLLS or bool(types if cls.IS_EVENT else types & _types(cls))
 
 
 async def _reconcile_state(
@@ -155,7 +200,8 @@ def prices_object(
         platform_account_id,
         [each for each in all_account_ids if each != platform_account_id] if connected_account_ids else None,
     )
-    return base_object(Prices, http, start_date, accounts)
+    feed = EventFeed(_types(Prices), window_size=DEFAULT_WINDOW)
+    return base_object(Prices, http, start_date, accounts, Following(feed))
 
 
 async def all_resources(
@@ -176,7 +222,38 @@ async def all_resources(
     if access.denied and not access.readable:
         reasons = "; ".join(denial.reason for denial in access.denied.values())
         raise ConnectorError(f"None of the streams can be read: {reasons}")
+    following = _following(log, http, config, accounts, access.readable)
+    begin_at = http.now()
     return [
-        base_object(each, http, config.start_date, accounts, config.advanced.incremental_window_size)
-        for each in access.readable
+        base_object(each, http, config.start_date, accounts, following, begin_at) for each in access.readable
     ]
+
+
+def _following(
+    log: Logger,
+    http: StripeSession,
+    config: EndpointConfig,
+    accounts: Accounts,
+    streams: Sequence[type[BaseStripeObject]],
+) -> Following:
+    types: frozenset[str] | None = None
+    if any(each.follows_events() for each in streams):
+        all_of_them = any(each.IS_EVENT for each in streams)
+        types = frozenset() if all_of_them else frozenset[str]().union(*map(_types, streams))
+    feed = EventFeed(types, window_size=config.advanced.incremental_window_size)
+    if accounts.connected_ids is None:
+        return Following(feed)
+    known, looked_at = set(accounts.all_ids), floor(http.now())
+
+    async def find_new() -> list[str]:
+        nonlocal looked_at
+        since, looked_at = looked_at, floor(http.now())
+        found = await new_account_ids(http, log, accounts.platform_id, known, since)
+        known.update(found)
+        return found
+
+    def source_of(account_id: str) -> Source:
+        acting = account_id if account_id != accounts.platform_id else None
+        return Source(http, log, Events, account_id, acting, is_one_of_many=True)
+
+    return Following(feed, AccountRounds(feed, source_of, accounts.all_ids, find_new))

@@ -11,6 +11,7 @@ Both are read into one form, account by account, and written in the shape wanted
 7396 merge patch, so that the change is one checkpoint: all of it or none.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,12 +22,15 @@ from estuary_cdk.utils import json_merge_patch
 from pydantic import BaseModel
 
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.window import floor
 
 Json = dict[str, Any]
 Incremental = ResourceState.Incremental
 Backfill = ResourceState.Backfill
 
-ACCOUNT_PREFIX: Final = "acct_"
+_COMPOSITE: Final = re.compile(r"(acct_[^_]+)(.*)")
+"""A backfill's key with connected accounts: the account's id, and a suffix that is empty or begins with
+"_"."""
 
 
 class StatePatch(BaseModel):
@@ -103,6 +107,14 @@ def merge_diff(old: Json, new: Json) -> Json:
     return patch
 
 
+def earliest_cutoff(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
+    """The cutoff, in Unix seconds, of the account's backfill as far as it is unfinished; zero where it is
+    not. An empty `account_id` stands for a state without account ids."""
+    found = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
+    unfinished = [at for suffix in suffixes if (at := found.get(f"{account_id}{suffix}")) is not None]
+    return floor(_earliest_cutoff(unfinished)) if unfinished else 0
+
+
 def _ids(account_ids: str | Sequence[str]) -> Sequence[str]:
     return [account_ids] if isinstance(account_ids, str) else account_ids
 
@@ -115,22 +127,25 @@ def _read(
     owner = ids[0]
     incs = {owner: state.inc} if isinstance(state.inc, Incremental) else state.inc or {}
     flat = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
-    backfills = {
-        key if key.startswith(ACCOUNT_PREFIX) else f"{owner}{key}": at
-        for key, at in flat.items()
-        if at is not None
-    }
-    found = {each: AccountState(incs.get(each), _variants(each, backfills, suffixes)) for each in ids}
+    backfills: dict[str, dict[str, Backfill]] = {}
+    for key, at in flat.items():
+        if at is not None:
+            account_id, suffix = _split(key, owner)
+            backfills.setdefault(account_id, {})[suffix] = at
+    found = {each: AccountState(incs.get(each), _variants(backfills.get(each, {}), suffixes)) for each in ids}
     return {each: has for each, has in found.items() if has.inc is not None or has.backfill}
 
 
-def _variants(
-    account_id: str, backfills: dict[str, Backfill], suffixes: Sequence[str]
-) -> dict[str, Backfill]:
-    """The account's unfinished variants. Where it has one that the stream no longer has, what that one
-    covered is not known: all variants then begin again."""
-    own = {key.removeprefix(account_id): at for key, at in backfills.items() if key.startswith(account_id)}
-    own = {suffix: at for suffix, at in own.items() if suffix == "" or suffix.startswith("_")}
+def _split(key: str, owner: str) -> tuple[str, str]:
+    """A backfill's key as account id and suffix; a bare suffix is the owner's."""
+    if match := _COMPOSITE.fullmatch(key):
+        return match[1], match[2]
+    return owner, key
+
+
+def _variants(own: dict[str, Backfill], suffixes: Sequence[str]) -> dict[str, Backfill]:
+    """An account's unfinished variants. Where it has one that the stream no longer has, what that one covered
+    is not known: all variants then begin again."""
     if own.keys() <= set(suffixes):
         return own
     cutoff = _earliest_cutoff(own.values())

@@ -1,9 +1,10 @@
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native import http
+from source_stripe_native import http, resources
 
 NOW = 1_780_000_000
 """When the tests' worlds stand still: 2026-05-28T20:26:40Z."""
@@ -14,6 +15,7 @@ def _no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox has no rate limit to keep to, and a test should not wait for one."""
     for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST"):
         monkeypatch.setattr(http, name, 100_000)
+    monkeypatch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
 
 
 @pytest.fixture

@@ -76,7 +76,12 @@ class Trace:
         return [document["id"] for documents, _ in self.checkpoints for _, document in documents]
 
     def finish(self, capture: Capture, state: ResourceState.Backfill | ResourceState.Incremental) -> "Trace":
-        self.checkpoints = [(each.documents, each.state) for each in capture.output.checkpoints]
+        # Cursors that moved over nothing are written along with those of other accounts here.
+        self.checkpoints = [
+            (each.documents, each.state)
+            for each in capture.output.checkpoints
+            if each.documents or "inc" not in each.state["bindingStateV1"]["Things"]
+        ]
         self.state = state.model_dump(mode="json")
         if capture.stopping.first_error is not None:
             self.error = type(capture.stopping.first_error)

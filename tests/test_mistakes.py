@@ -424,9 +424,6 @@ async def test_fields_that_stripe_adds_to_lists_and_objects_change_nothing(
 # 13
 
 
-@pytest.mark.xfail(
-    strict=True, reason="until one feed serves all bindings of an account, each reads for itself"
-)
 @pytest.mark.parametrize("connected", [False, True])
 async def test_many_bindings_cost_one_reading_of_events(
     world: World, server: StripeServer, connected: bool

@@ -4,6 +4,7 @@ What no checkpoint covers when a session is killed is dropped, as Flow drops it.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native import http, listing
+from source_stripe_native import http, listing, resources
 from tests.capture import Capture, Json, plain
 from tests.conftest import NOW
 
@@ -63,6 +64,7 @@ async def test_the_captured_prices_equal_the_worlds_wherever_the_connector_is_ki
         patch.setattr(listing, "PAGE_SIZE", page_size)
         patch.setattr(http, "REQUESTS_PER_ENDPOINT", 100_000)
         patch.setattr(http, "REQUESTS_TEST", 100_000)
+        patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
         capture = await live(world, rng, sessions, connected is not None, settle, patch)
     accounts = world.accounts if connected is not None else [world.platform]
     expected = {each["id"]: each for account in accounts for each in world.list_all("price", account)}
