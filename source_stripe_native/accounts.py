@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from logging import Logger
 from typing import Final
 
-from source_stripe_native.errors import StripeError
+from source_stripe_native.errors import PERMISSION_MISSING, ConnectorError, StripeError
 from source_stripe_native.http import StripeSession
-from source_stripe_native.listing import Page, PageToken, Source, range_params, read_page, read_pages
+from source_stripe_native.listing import Page, PageToken, Source, lacking, range_params, read_page, read_pages
 from source_stripe_native.models import Accounts as AccountsStream
 from source_stripe_native.window import Window, floor
 
+PERMISSION: Final = "Accounts"
+"""What Stripe's dashboard calls the permission to read the key's own account."""
 ACCOUNTS_PATH: Final = "/v1/accounts"
 FIRST_YEAR: Final = 1_293_840_000
 """2011-01-01, before Stripe was open to anyone."""
@@ -60,7 +62,12 @@ class _Range:
 async def own_account_id(http: StripeSession, log: Logger) -> str:
     """The id of the key's account ("GET /v1/account"). Pins the session to the account's API version unless
     it has one. Raises StripeError where the key is refused."""
-    account = await http.get(log, "/v1/account")
+    try:
+        account = await http.get(log, "/v1/account")
+    except StripeError as error:
+        if not PERMISSION_MISSING.matches(error):
+            raise
+        raise ConnectorError(f"The key's own account cannot be read: {lacking(PERMISSION, error)}") from None
     if http.version is None:
         http.version = http.account_version
     if not isinstance(account.get("id"), str):

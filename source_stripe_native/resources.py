@@ -256,4 +256,7 @@ def _following(
         acting = account_id if account_id != accounts.platform_id else None
         return Source(http, log, Events, account_id, acting, is_one_of_many=True)
 
-    return Following(feed, AccountRounds(feed, source_of, accounts.all_ids, find_new))
+    return Following(
+        feed,
+        AccountRounds(feed, source_of, accounts.all_ids, find_new, sum(each.PER_ACCOUNT for each in streams)),
+    )

@@ -41,11 +41,13 @@ class AccountRounds:
         source_of: Callable[[str], Source],
         account_ids: Sequence[str],
         find_new: Callable[[], Awaitable[list[str]]],
+        followers: int,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
         self._account_ids = list(account_ids)
         self._find_new = find_new
+        self._expected = followers
         self._followers: list[Follower] = []
         self._interval = math.inf
         self._queue = AccountQueue(QUIET_WAIT.total_seconds())
@@ -58,7 +60,7 @@ class AccountRounds:
         theirs."""
         self._followers.append(follower)
         self._interval = min(self._interval, max(interval, MIN_INTERVAL).total_seconds())
-        if len(self._followers) == 1:
+        if len(self._followers) == self._expected:
             task.spawn_child("accounts", self.run)
 
     def until(self, account_id: str) -> int | None:
@@ -99,7 +101,7 @@ class AccountRounds:
         """Reads what is new of an account and tells the followers, window after window until now."""
         source = self._source_of(account_id)
         while (told := await self._read_window(account_id, source)) is not None:
-            # What is left is next round's, unless it is much: another reader's part came first, or a long past.
+            # What is left is for the next round, unless it is much: a long past, or more than another's reading.
             if floor(source.http.now() - LAG) - told <= self._interval / 2:
                 return
 
@@ -130,16 +132,13 @@ class AccountRounds:
     def _push(self, account_id: str, ready_at: float) -> None:
         """An account waits for others as long as it has been quiet."""
         now = asyncio.get_running_loop().time()
-        quiet = (
-            now - self._last_active[account_id]
-            if account_id in self._last_active
-            else QUIET_WAIT.total_seconds()
-        )
+        bound = QUIET_WAIT.total_seconds()
+        quiet = now - self._last_active.get(account_id, now - bound)
         self._queue.push(
             account_id,
             WorkItemPriority.INCREMENTAL,
             ready_at,
-            grace=min(quiet, QUIET_WAIT.total_seconds()),
+            grace=min(quiet, bound),
         )
         self._wake.set()
 
