@@ -94,15 +94,15 @@ class AccountRounds:
                 continue
             account_id = self._queue.pop()
             started = clock()
-            await self._read(account_id)
+            await self._read(account_id, stopping)
             self._push(account_id, started + self._interval)
 
-    async def _read(self, account_id: str) -> None:
+    async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
         """Reads what is new of an account and tells the followers, window after window until now."""
         source = self._source_of(account_id)
         while (told := await self._read_window(account_id, source)) is not None:
-            # What is left is for the next round, unless it is much: a long past, or more than another's reading.
-            if floor(source.http.now() - LAG) - told <= self._interval / 2:
+            # What is left is for the next round, unless it is much: a long past, or after another's reading.
+            if stopping.is_set() or floor(source.http.now() - LAG) - told <= self._interval / 2:
                 return
 
     async def _read_window(self, account_id: str, source: Source) -> int | None:
