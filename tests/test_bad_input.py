@@ -471,7 +471,8 @@ async def test_running_capture_ends_with_one_line_that_names_stream_and_account(
         "account gone": Mishap(
             lambda world, account: world.delete("account", account),
             r"Task .*: (?:Prices|Events): The account is not connected \(any more\): start the capture "
-            r"again, and it is left out\. Stripe answered 403 to GET /v1/events for account acct_1Connected: ",
+            r"again, and it is left out\. Stripe answered 403 to GET /v1/events for account "
+            r"acct_1Connected: ",
             connected=True,
         ),
     }
