@@ -21,7 +21,7 @@ from typing import Final
 from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
 from source_stripe_native.children import read_children_of, read_parents
-from source_stripe_native.documents import make
+from source_stripe_native.documents import cut_lists, make, stamp
 from source_stripe_native.errors import EVENTS_AGED_OUT, ConnectorError, StripeError
 from source_stripe_native.events import read_changes
 from source_stripe_native.feed import EventFeed, Events
@@ -60,8 +60,13 @@ async def fetch_backfill(
             raise
         log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
         return
-    async for each in _objects(source, window, params, listed, sift=cls.UNDATED):
-        yield await make(source, each, "u")
+    if cls.PARENT is None and not cls.UNDATED:
+        # The way of most documents: without an awaitable for each that has nothing to wait for.
+        for each in listed.objects:
+            yield await make(source, each, "u") if cut_lists(source, each) else stamp(source, each, "u")
+    else:
+        async for each in _objects(source, window, params, listed, sift=cls.UNDATED):
+            yield await make(source, each, "u")
     if listed.next is not None:
         yield str(listed.next)
 

@@ -23,10 +23,26 @@ _FIELD: Final = re.compile(r"{(\w+)}")
 
 async def make(source: Source, found: Json, op: Op) -> Document:
     """`found` made a document, in place."""
-    stream = source.stream
     # Of what is gone nothing more can be read, and nothing of it is kept.
-    for path in stream.NESTED if op != "d" else ():
-        await _complete(source, found, path)
+    if op != "d":
+        for cut in cut_lists(source, found):
+            await complete_list(source, cut)
+    return stamp(source, found, op)
+
+
+def cut_lists(source: Source, found: Json) -> list[Json]:
+    """The lists inside the object that Stripe cut."""
+    cut = []
+    for path in source.stream.NESTED:
+        inside = dig(found, path) if "." in path else found.get(path)
+        if isinstance(inside, dict) and inside.get("has_more") is True:
+            cut.append(inside)
+    return cut
+
+
+def stamp(source: Source, found: Json, op: Op) -> Document:
+    """`found`, of which nothing is cut, made a document, in place."""
+    stream = source.stream
     if stream.CREATED not in ("created", "") and stream.CREATED in found:
         found.setdefault("created", found[stream.CREATED])
     found["_meta"] = {"op": op}
@@ -82,9 +98,3 @@ async def complete_list(source: Source, cut: Json) -> None:
         about = {"url": path, "objects": len(whole)}
         source.log.warning("a list inside an object is too long to be completed", about)
     cut["data"], cut["has_more"] = whole, token is not None
-
-
-async def _complete(source: Source, found: Json, path: str) -> None:
-    cut = dig(found, path)
-    if isinstance(cut, dict) and cut.get("has_more") is True:
-        await complete_list(source, cut)

@@ -21,7 +21,7 @@ from estuary_cdk.capture.common import (
     ConnectorState as GenericConnectorState,
 )
 from estuary_cdk.flow import AccessToken
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, InstanceOf, StrictBool
 
 from source_stripe_native.errors import (
     EVENTS_AGED_OUT,
@@ -99,7 +99,8 @@ class EndpointConfig(BaseModel):
 class ListEnvelope(BaseModel):
     """A page of any Stripe list. Fields it does not know are welcome: Stripe adds some without notice."""
 
-    data: list[dict[str, Any]]
+    # Told to be dicts, not read as such: the documents are what makes a page, and are not to be copied.
+    data: list[InstanceOf[dict[str, Any]]]
     has_more: StrictBool
 
 
