@@ -61,6 +61,102 @@ class Following:
     rounds: AccountRounds | None = None
 
 
+@dataclass(frozen=True)
+class _Stream:
+    """A row of the catalogue in one capture: what fetches it, and how its binding is opened."""
+
+    row: type[BaseStripeObject]
+    http: StripeSession
+    start_date: datetime
+    accounts: Accounts
+    following: Following
+    begin_at: datetime
+
+    @property
+    def is_per_account(self) -> bool:
+        return self.accounts.connected_ids is not None and self.row.PER_ACCOUNT
+
+    @property
+    def account_ids(self) -> str | list[str]:
+        """The accounts of its state: an id where that is flat, a list where it is keyed by account."""
+        return self.accounts.all_ids if self.is_per_account else self.accounts.platform_id
+
+    @property
+    def suffixes(self) -> list[str]:
+        return list(self.row.VARIANTS)
+
+    @property
+    def initial(self) -> ResourceState:
+        return initial_state(self.account_ids, self.suffixes, self.begin_at)
+
+    def fetch_changes(self, account_id: str | None, not_before: int) -> FetchChangesFn[Any]:
+        return functools.partial(
+            fetch_incremental,
+            self.row,
+            self.accounts.platform_id,
+            account_id,
+            self.http,
+            window_size=self.following.feed.window_size,
+            feed=self.following.feed,
+            not_before=not_before,
+        )
+
+    def fetch_page(self, account_id: str | None, suffix: str) -> FetchPageFn[Any]:
+        return functools.partial(
+            fetch_backfill,
+            self.row,
+            self.start_date,
+            self.accounts.platform_id,
+            account_id,
+            self.http,
+            parameters=self.row.VARIANTS[suffix],
+        )
+
+    async def open(
+        self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
+    ) -> None:
+        await _reconcile_state(self.account_ids, binding, state, self.initial, task, self.suffixes)
+        cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
+        for account_id, at in cursors.items():
+            if at is not None and isinstance(at.cursor, datetime):
+                self.following.feed.join(account_id, at.cursor)
+        if self.is_per_account:
+            self._open_accounts(binding, binding_index, state, task)
+        else:
+            self._open_one(binding, binding_index, state, task)
+
+    def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        variants = {suffix: self.fetch_page(None, suffix) for suffix in self.suffixes}
+        open_binding(
+            binding,
+            binding_index,
+            state,
+            task,
+            fetch_changes=self.fetch_changes(None, earliest_cutoff(state, "", self.suffixes)),
+            fetch_page=variants if isinstance(state.backfill, dict) else variants.get(""),
+        )
+
+    def _open_accounts(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        open_binding_with_priority_queue(
+            binding,
+            binding_index,
+            state,
+            task,
+            self.accounts.all_ids,
+            fetch_changes_factory=lambda account_id: self.fetch_changes(
+                account_id, earliest_cutoff(state, account_id, self.suffixes)
+            ),
+            fetch_page_factory=self.fetch_page,
+            config=PriorityQueueConfig(
+                now=self.http.now,
+                flush=FLUSH,
+                hears=functools.partial(_hears, self.row),
+                rounds=self.following.rounds,
+            ),
+            backfill_subtask_suffixes=self.suffixes,
+        )
+
+
 def base_object(
     cls: type[BaseStripeObject],
     http: StripeSession,
@@ -70,78 +166,13 @@ def base_object(
     begin_at: datetime | None = None,
 ) -> StripeResource:
     """The resource of one row of the catalogue. A new capture's backfill and changes meet at `begin_at`."""
-    suffixes = list(cls.VARIANTS)
-    connected = accounts.connected_ids is not None and cls.PER_ACCOUNT
-    shape = accounts.all_ids if connected else accounts.platform_id
-    initial = initial_state(shape, suffixes, begin_at or http.now())
-
-    def fetch_changes(account_id: str | None, not_before: int = 0) -> FetchChangesFn[Any]:
-        return functools.partial(
-            fetch_incremental,
-            cls,
-            accounts.platform_id,
-            account_id,
-            http,
-            window_size=following.feed.window_size,
-            feed=following.feed,
-            not_before=not_before,
-        )
-
-    def fetch_page(account_id: str | None, suffix: str) -> FetchPageFn[Any]:
-        return functools.partial(
-            fetch_backfill,
-            cls,
-            start_date,
-            accounts.platform_id,
-            account_id,
-            http,
-            parameters=cls.VARIANTS[suffix],
-        )
-
-    async def open(
-        binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
-    ) -> None:
-        await _reconcile_state(shape, binding, state, initial, task, suffixes)
-        by_account = state.inc if isinstance(state.inc, dict) else {accounts.platform_id: state.inc}
-        for account_id, at in by_account.items():
-            if at is not None and isinstance(at.cursor, datetime):
-                following.feed.join(account_id, at.cursor)
-        if not connected:
-            variants = {suffix: fetch_page(None, suffix) for suffix in suffixes}
-            open_binding(
-                binding,
-                binding_index,
-                state,
-                task,
-                fetch_changes=fetch_changes(None, earliest_cutoff(state, "", suffixes)),
-                fetch_page=variants if isinstance(state.backfill, dict) else variants.get(""),
-            )
-        else:
-            open_binding_with_priority_queue(
-                binding,
-                binding_index,
-                state,
-                task,
-                accounts.all_ids,
-                fetch_changes_factory=lambda account_id: fetch_changes(
-                    account_id, earliest_cutoff(state, account_id, suffixes)
-                ),
-                fetch_page_factory=fetch_page,
-                config=PriorityQueueConfig(
-                    now=http.now,
-                    flush=FLUSH,
-                    hears=functools.partial(_hears, cls),
-                    rounds=following.rounds,
-                ),
-                backfill_subtask_suffixes=suffixes,
-            )
-
+    stream = _Stream(cls, http, start_date, accounts, following, begin_at or http.now())
     return Resource(
         name=cls.NAME,
         key=cls.KEY,
         model=cls,
-        open=open,
-        initial_state=initial,
+        open=stream.open,
+        initial_state=stream.initial,
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
         disable=cls.DISABLED,
