@@ -34,6 +34,9 @@ MAX_TYPES: Final = 20
 """The most types that one request may name; beyond that all events are read."""
 MAX_KEPT: Final = 16
 """Readings with events that are kept for an account at most: a binding further behind reads on its own."""
+MAX_BYTES: Final = 100_000_000
+"""The size of all readings that are kept, of all accounts together. The oldest are dropped beyond, even where
+a binding has not read them yet."""
 TOGETHER: Final = timedelta(hours=1)
 """How far apart bindings may be when they join to be read together from the first of them on."""
 IN_MEMORY: Final = 1_000_000
@@ -42,14 +45,15 @@ LINES: Final = 100
 """Events of a reading that are parsed at once."""
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Reading:
-    """The events of `window` and of the overlap before it, newest first. `types` are those of the events that
-    were seen for the first time."""
+    """The events of `window` and of the overlap before it, newest first, in `size` bytes. `types` are those
+    of the events that were seen for the first time."""
 
     window: Window
     types: frozenset[str]
     spool: IO[bytes]
+    size: int
 
     def lines(self, offset: int) -> tuple[list[bytes], int]:
         """Some lines from `offset` on, and the offset after them."""
@@ -110,6 +114,9 @@ class EventFeed:
         self._accounts: dict[str | None, _Account] = {}
         self._locks: dict[str | None, asyncio.Lock] = {}
         self._starts: dict[str | None, int] = {}
+        self._kept: dict[Reading, _Account] = {}
+        """The readings of all accounts, oldest first."""
+        self._bytes = 0
 
     def join(self, account_id: str | None, cursor: datetime) -> None:
         """Says that a binding follows the account from `cursor` on, before anything of it is read."""
@@ -122,6 +129,8 @@ class EventFeed:
 
     def skip(self, account_id: str | None, until: int) -> None:
         """Gives up what is before `until`: it cannot be read any more."""
+        while (account := self._accounts.get(account_id)) and account.readings:
+            self._drop_oldest(account)
         self._accounts[account_id] = _Account(until, until)
 
     def start(self, account_id: str | None) -> int | None:
@@ -132,36 +141,60 @@ class EventFeed:
     async def read(self, source: Source, cursor: datetime) -> Events | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
         async with self._locks.setdefault(source.account_id, asyncio.Lock()):
-            return await self._read(source, floor(cursor), cursor)
+            return await self._read(source, floor(cursor))
 
-    async def _read(self, source: Source, start: int, cursor: datetime) -> Events | None:
+    async def _read(self, source: Source, start: int) -> Events | None:
         account = self._accounts.get(source.account_id)
-        if account is not None and account.since <= start < account.until:
-            return Events(Window(start, account.until), account.after(start))
-        since = self._starts.get(source.account_id, start)
-        if account is None and since < start:
-            cursor = datetime.fromtimestamp(since, tz=UTC)
-        window = next_window(cursor, source.http.now(), lag=LAG, span=self.window_size)
-        if window is None or window.end <= start:
-            return None
-        if start < (since if account is None else account.since):
-            alone = frozenset((*source.stream.EVENT_TYPES, *source.stream.PARENT_EVENT_TYPES))
-            aside = _Account(window.start, window.start)
-            await _extend(source, aside, window, alone)
-            return Events(window, aside.readings)
-        if account is None or start > account.until:
-            account = _Account(window.start, window.start)
-        if self._types is None:
+        since = account.since if account else self._starts.get(source.account_id, start)
+        if start < since:
+            return await self._read_alone(source, Window(start, account.until if account else since))
+        if account is None:
+            account = _Account(since, since)
+        # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
+        while account.until <= start:
+            window = self._next_window(source, account.until)
+            if window is None:
+                return None
+            reading = None if self._types is None else await _extend(source, account, window, self._types)
             account.until = window.end
-        else:
-            await _extend(source, account, window, self._types)
-        self._accounts[source.account_id] = account
-        return Events(Window(start, window.end), account.after(start))
+            self._accounts[source.account_id] = account
+            if reading is not None:
+                self._keep(account, reading)
+        return Events(Window(start, account.until), account.after(start))
+
+    async def _read_alone(self, source: Source, missing: Window) -> Events | None:
+        """What one binding lacks of what was read, so that it is at most as far as the others afterwards."""
+        window = self._next_window(source, missing.start)
+        if window is None:
+            return None
+        window = Window(window.start, min(window.end, missing.end))
+        types = frozenset((*source.stream.EVENT_TYPES, *source.stream.PARENT_EVENT_TYPES))
+        reading = await _extend(source, _Account(window.start, window.start), window, types)
+        return Events(window, [] if reading is None else [reading])
+
+    def _next_window(self, source: Source, start: int) -> Window | None:
+        cursor = datetime.fromtimestamp(start, tz=UTC)
+        return next_window(cursor, source.http.now(), lag=LAG, span=self.window_size)
+
+    def _keep(self, account: _Account, reading: Reading) -> None:
+        account.readings.append(reading)
+        self._kept[reading] = account
+        self._bytes += reading.size
+        while len(account.readings) > MAX_KEPT:
+            self._drop_oldest(account)
+        while self._bytes > MAX_BYTES:
+            self._drop_oldest(next(iter(self._kept.values())))
+
+    def _drop_oldest(self, account: _Account) -> None:
+        reading = account.readings.pop(0)
+        account.since = reading.window.end
+        del self._kept[reading]
+        self._bytes -= reading.size
 
 
-async def _extend(source: Source, account: _Account, window: Window, types: frozenset[str]) -> None:
-    """Reads `window`, which begins where the account's last reading ends. Nothing of it is known before all
-    of it is."""
+async def _extend(source: Source, account: _Account, window: Window, types: frozenset[str]) -> Reading | None:
+    """Reads `window`, which begins where the account's last reading ends; None where nothing in it is new.
+    Nothing of it is known before all of it is."""
     spool: IO[bytes] = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - readers may still be at it
     overlap = int(OVERLAP.total_seconds())
     seen, fresh = dict(account.seen), set[str]()
@@ -176,11 +209,7 @@ async def _extend(source: Source, account: _Account, window: Window, types: froz
                 fresh.add(kind)
             spool.write(b"%s %d %s\n" % (kind.encode(), until, orjson.dumps(event)))
     account.seen = {key: at for key, at in seen.items() if at[0] >= window.end - overlap}
-    account.until = window.end
-    if fresh:
-        account.readings.append(Reading(window, frozenset(fresh), spool))
-    while len(account.readings) > MAX_KEPT:
-        account.since = account.readings.pop(0).window.end
+    return Reading(window, frozenset(fresh), spool, spool.tell()) if fresh else None
 
 
 def type_params(types: Collection[str]) -> Params:

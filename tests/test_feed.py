@@ -1,0 +1,674 @@
+"""One reading of an account's events for all bindings: who reads what when, what is late, what fails in the
+middle, what is kept."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native import feed as feed_module
+from source_stripe_native import http as http_module
+from source_stripe_native import resources
+from source_stripe_native.api import fetch_incremental
+from source_stripe_native.errors import StripeError
+from source_stripe_native.feed import MAX_KEPT, MAX_TYPES, TOGETHER, EventFeed, type_params
+from source_stripe_native.http import StripeSession
+from source_stripe_native.listing import Source
+from source_stripe_native.models import STREAMS, BaseStripeObject
+from tests.capture import Capture, Json, plain
+from tests.conftest import NOW
+
+LOG: Final = logging.getLogger("test")
+DAY: Final = 86_400
+LATEST: Final = 600
+"""Seconds after which an event is visible at the latest."""
+ROWS: Final = {each.NAME: each for each in STREAMS}
+Stream = type[BaseStripeObject]
+
+
+def types_of(streams: Iterable[Stream]) -> set[str]:
+    return {each for row in streams for each in (*row.EVENT_TYPES, *row.PARENT_EVENT_TYPES)}
+
+
+@dataclass
+class Binding:
+    """One binding as it follows one account, and what it has captured: documents count once a cursor follows
+    them."""
+
+    stream: Stream
+    feed: EventFeed
+    http: StripeSession
+    cursor: datetime
+    account: str | None = None
+    documents: list[Json] = field(default_factory=list)
+
+    def join(self) -> None:
+        self.feed.join(self.account or PLATFORM, self.cursor)
+
+    async def sweep(self, give_up_after: int | None = None) -> list[Json]:
+        """One call of the fetch function. One that is given up after so many documents is as if it had never
+        been."""
+        documents: list[Json] = []
+        fetch = fetch_incremental(
+            self.stream, PLATFORM, self.account, self.http, LOG, self.cursor, feed=self.feed
+        )
+        async with aclosing(fetch):
+            async for item in fetch:
+                if isinstance(item, datetime):
+                    self.cursor = item
+                    self.documents += documents
+                else:
+                    assert isinstance(item, dict)
+                    documents.append(item)
+                    if len(documents) == give_up_after:
+                        return []
+        return documents
+
+    async def catch_up(self) -> set[str]:
+        """The ids of what was captured on the way to now."""
+        found: set[str] = set()
+        for _ in range(50):
+            before = self.cursor
+            found |= {each["id"] for each in await self.sweep()}
+            if self.cursor == before:
+                return found
+        raise AssertionError("there is no end of windows")
+
+    def last(self) -> dict[str, Json]:
+        table = {each["id"]: each for each in self.documents}
+        return {key: plain(each) for key, each in table.items() if each["_meta"]["op"] != "d"}
+
+
+@dataclass
+class Bindings:
+    """The bindings of one capture."""
+
+    server: StripeServer
+    http: StripeSession
+    window_size: timedelta = timedelta(days=1)
+    feed: EventFeed = field(init=False)
+
+    def open(self, cursors: dict[str, int], account: str | None = None) -> list[Binding]:
+        """Bindings by the stream's name, each at so many seconds before NOW."""
+        rows = [ROWS[name] for name in cursors]
+        types = frozenset[str]() if any(each.IS_EVENT for each in rows) else types_of(rows)
+        self.feed = EventFeed(types, window_size=self.window_size)
+        opened = [
+            Binding(row, self.feed, self.http, datetime.fromtimestamp(NOW - ago, tz=UTC), account)
+            for row, ago in zip(rows, cursors.values(), strict=True)
+        ]
+        for each in opened:
+            each.join()
+        return opened
+
+    async def pass_time(self, seconds: float) -> None:
+        self.server.world.clock.advance(seconds)
+        await self.http.get(LOG, "/v1/account")
+        self.server.journal.clear()
+
+    def readings(self) -> list[dict[str, str]]:
+        """The queries to /v1/events since the time last passed, first pages only."""
+        return [
+            dict(each.query)
+            for each in self.server.journal.visits("/v1/events")
+            if "starting_after" not in each.query
+        ]
+
+
+@asynccontextmanager
+async def session(server: StripeServer) -> AsyncIterator[StripeSession]:
+    async with StripeSession(server.world.key, base=server.url, version=server.world.api_version) as http:
+        yield http
+
+
+@pytest.fixture
+async def bindings(server: StripeServer) -> AsyncIterator[Bindings]:
+    async with session(server) as http:
+        yield Bindings(server, http)
+
+
+def bounds(query: dict[str, str]) -> tuple[int, int]:
+    """A reading's bounds, in seconds after NOW."""
+    return int(query["created[gte]"]) - NOW, int(query["created[lt]"]) - NOW
+
+
+# Sharing
+
+
+async def test_bindings_share_one_reading_of_each_window(world: World, bindings: Bindings) -> None:
+    opened = bindings.open({"Prices": 0, "Customers": 0, "Coupons": 0})
+    kinds = ("price", "customer", "coupon")
+    for round in range(3):
+        made = [world.create(kind)["id"] for kind in kinds]
+        await bindings.pass_time(120)
+        assert [await each.catch_up() for each in opened] == [{each} for each in made]
+        (query,) = bindings.readings()
+        assert set(query["types[]"].split(",")) == types_of(each.stream for each in opened)
+        assert bounds(query) == (max(0, 120 * round - 60) - 600, 120 * round + 60)
+
+
+async def test_bindings_that_ask_at_the_same_time_wait_for_one_reading(
+    world: World, bindings: Bindings
+) -> None:
+    opened = bindings.open({"Prices": 0, "Customers": 0, "Coupons": 0, "Charges": 0})
+    new = world.create("customer")["id"]
+    await bindings.pass_time(120)
+    found = await asyncio.gather(*(each.sweep() for each in opened))
+    assert [[each["id"] for each in documents] for documents in found] == [[], [new], [], []]
+    assert len(bindings.readings()) == 1
+
+
+async def test_accounts_are_read_each_for_itself(world: World, bindings: Bindings) -> None:
+    first, second = (world.connect()["id"] for _ in range(2))
+    of_first = bindings.open({"Prices": 0, "Customers": 0}, first)
+    of_second = [Binding(each.stream, each.feed, each.http, each.cursor, second) for each in of_first]
+    new = {account: world.create("price", account)["id"] for account in (first, second)}
+    await bindings.pass_time(120)
+    for each in (*of_first, *of_second):
+        expected = {new[str(each.account)]} if each.stream.NAME == "Prices" else set()
+        assert await each.catch_up() == expected
+    visits = bindings.server.journal.visits("/v1/events")
+    assert [each.account for each in visits] == [first, second]
+
+
+async def test_a_binding_gets_what_came_after_its_own_cursor_from_a_reading_that_began_before(
+    world: World, bindings: Bindings
+) -> None:
+    early, late = bindings.open({"Prices": 1800, "Customers": 0})
+    old_price = world.create("price", at=NOW - 1700)["id"]
+    old_customer = world.create("customer", at=NOW - 1700)["id"]
+    await bindings.pass_time(120)
+    for each in (late, early):
+        assert (await each.catch_up()) == ({old_price} if each is early else {old_customer})
+    assert [bounds(each) for each in bindings.readings()] == [(-1800 - 600, 60)]
+    new_price, new_customer = world.create("price")["id"], world.create("customer")["id"]
+    await bindings.pass_time(120)
+    assert (await late.catch_up(), await early.catch_up()) == ({new_customer}, {new_price})
+    assert [bounds(each) for each in bindings.readings()] == [(60 - 600, 180)]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_a_binding_far_behind_reads_on_its_own_until_it_is_as_far_as_the_others(
+    world: World, bindings: Bindings, first: int
+) -> None:
+    ago = int(TOGETHER.total_seconds()) + 1
+    opened = bindings.open({"Prices": 0, "Customers": ago, "Coupons": 0})
+    behind = opened[1]
+    while_away = world.create("customer", at=NOW - ago + 5)["id"]
+    new = {name: world.create(kind)["id"] for name, kind in (("Prices", "price"), ("Customers", "customer"))}
+    await bindings.pass_time(120)
+    for each in opened[first:] + opened[:first]:
+        expected = {new[each.stream.NAME]} if each.stream.NAME in new else set()
+        assert await each.catch_up() == expected | ({while_away} if each is behind else set())
+    alone = [each for each in bindings.readings() if bounds(each)[0] == -ago - 600]
+    together = [each for each in bindings.readings() if each not in alone]
+    assert [set(each["types[]"].split(",")) for each in alone] == [types_of([behind.stream])]
+    assert [bounds(each) for each in together] == [(-600, 60)]
+    await bindings.pass_time(120)
+    for each in opened:
+        await each.catch_up()
+    assert len(bindings.readings()) == 1, "it has joined the others"
+
+
+async def test_a_binding_that_is_slow_to_take_what_was_read_holds_nobody_up(
+    world: World, bindings: Bindings
+) -> None:
+    slow, fast = bindings.open({"Prices": 0, "Customers": 0})
+    prices = [world.create("price")["id"] for _ in range(250)]
+    await bindings.pass_time(120)
+    fetch = fetch_incremental(slow.stream, PLATFORM, None, slow.http, LOG, slow.cursor, feed=slow.feed)
+    async with aclosing(fetch):
+        taken = [await anext(fetch)]
+        for _ in range(5):
+            new = world.create("customer")["id"]
+            await bindings.pass_time(120)
+            assert await fast.catch_up() == {new}
+            assert len(bindings.readings()) == 1
+        taken += [each async for each in fetch]
+    cursor = taken.pop()
+    assert cursor == datetime.fromtimestamp(NOW + 60, tz=UTC)
+    assert {each["id"] for each in taken if isinstance(each, dict)} == set(prices)
+
+
+async def test_a_binding_ahead_of_what_was_read_displaces_nobody(world: World, bindings: Bindings) -> None:
+    behind, ahead = bindings.open({"Prices": 1800, "Customers": 0})
+    bindings.feed.window_size = timedelta(minutes=5)
+    price, customer = world.create("price")["id"], world.create("customer")["id"]
+    await bindings.pass_time(120)
+    assert await ahead.catch_up() == {customer}
+    read = len(bindings.readings())
+    assert await behind.catch_up() == {price}
+    assert len(bindings.readings()) == read
+
+
+async def test_two_consumers_interleaved_on_one_reading_each_get_all_of_it_in_order(
+    world: World, server: StripeServer, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "LINES", 7)
+    monkeypatch.setattr(feed_module, "IN_MEMORY", 10_000)
+    (prices,) = bindings.open({"Prices": 0})
+    for number in range(120):
+        world.create("price", at=NOW + number // 4)
+    await bindings.pass_time(120)
+    source = Source(bindings.http, LOG, prices.stream, PLATFORM, None)
+    events = await bindings.feed.read(source, prices.cursor)
+    assert events is not None
+    created = [each for each in world.events() if each["type"] == "price.created"]
+    one, other = (aiter(events.newest_first(types)) for types in ({"price.created"}, ()))
+    got: list[Json] = []
+    async for new, event in one:
+        assert (new, event) == await anext(other)
+        got.append(event)
+    assert got == created
+    assert await anext(other, None) is None
+
+
+@pytest.mark.parametrize("in_memory", [1, 10**9])
+async def test_a_reading_too_large_for_memory_is_read_from_disk_just_the_same(
+    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr(feed_module, "IN_MEMORY", in_memory)
+    prices, customers = bindings.open({"Prices": 0, "Customers": 0})
+    for number in range(120):
+        world.create("price", nickname="née\n“ 1 2 ”" * 50, at=NOW + number)
+        world.create("customer", at=NOW + number)
+    await bindings.pass_time(240)
+    source = Source(bindings.http, LOG, prices.stream, PLATFORM, None)
+    events = await bindings.feed.read(source, prices.cursor)
+    assert events is not None
+    (reading,) = events.readings
+    assert vars(reading.spool)["_rolled"] == (in_memory == 1)
+    for binding, kind in ((prices, "price"), (customers, "customer")):
+        await binding.catch_up()
+        assert binding.last() == {each["id"]: each for each in world.list_all(kind)}
+    assert len(bindings.readings()) == 1 + (0 if in_memory else 1)
+
+
+# What is kept
+
+
+async def rounds_of_news(bindings: Bindings, reader: Binding, number: int) -> set[str]:
+    made = set()
+    for _ in range(number):
+        made.add(bindings.server.world.create("customer")["id"])
+        bindings.server.world.create("price")
+        await bindings.pass_time(61)
+        await reader.catch_up()
+    return made
+
+
+@pytest.mark.parametrize("beyond", [0, 1])
+async def test_a_binding_behind_more_readings_than_are_kept_reads_on_its_own(
+    bindings: Bindings, beyond: int
+) -> None:
+    reader, behind = bindings.open({"Prices": 0, "Customers": 0})
+    made = await rounds_of_news(bindings, reader, MAX_KEPT + beyond)
+    bindings.server.journal.clear()
+    assert await behind.catch_up() == made
+    assert len(bindings.readings()) == beyond
+    assert behind.cursor == reader.cursor
+
+
+async def test_quiet_windows_take_no_room_among_those_that_are_kept(bindings: Bindings) -> None:
+    reader, behind = bindings.open({"Prices": 0, "Customers": 0})
+    made = await rounds_of_news(bindings, reader, 1)
+    for _ in range(2 * MAX_KEPT):
+        await bindings.pass_time(60)
+        await reader.catch_up()
+    bindings.server.journal.clear()
+    assert await behind.catch_up() == made
+    assert bindings.readings() == []
+
+
+async def test_what_is_kept_of_all_accounts_is_bounded(
+    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = [world.connect()["id"] for _ in range(6)]
+    bindings.open({"Prices": 0})
+    customers = ROWS["Prices"]
+    cursor = datetime.fromtimestamp(NOW, tz=UTC)
+    readers = [Binding(customers, bindings.feed, bindings.http, cursor, each) for each in accounts]
+    new = [world.create("price", each, nickname="x" * 1000)["id"] for each in accounts]
+    monkeypatch.setattr(feed_module, "MAX_BYTES", 10_000)
+    await bindings.pass_time(120)
+    first = [await each.catch_up() for each in readers]
+    second = [Binding(customers, bindings.feed, bindings.http, cursor, each) for each in accounts]
+    bindings.server.journal.clear()
+    assert [await each.catch_up() for each in second] == first == [{each} for each in new]
+    again = [each.account for each in bindings.server.journal.visits("/v1/events")]
+    assert 0 < len(again) < len(accounts)
+    assert again == accounts[: len(again)], "the oldest were dropped"
+
+
+# Failures
+
+
+@pytest.mark.parametrize("rounds_before", [0, 1])
+async def test_a_reading_that_fails_in_the_middle_is_as_if_it_had_not_begun(
+    world: World, server: StripeServer, bindings: Bindings, rounds_before: int
+) -> None:
+    prices, customers = bindings.open({"Prices": 0, "Customers": 0})
+    for _ in range(rounds_before):
+        await rounds_of_news(bindings, prices, 2)
+        await customers.catch_up()
+    made = {world.create("price", at=world.clock.now() + number)["id"] for number in range(150)}
+    customer = world.create("customer")["id"]
+    await bindings.pass_time(300)
+    server.faults.set(Fault("/v1/events", query="starting_after", status=400, message="Not now", times=1))
+    with pytest.raises(StripeError, match="Not now"):
+        await prices.sweep()
+    assert await prices.catch_up() >= made
+    assert await customers.catch_up() == {customer}
+    assert len(bindings.readings()) == 2
+
+
+async def test_a_reading_that_was_cancelled_in_the_middle_loses_nothing(
+    world: World, server: StripeServer, bindings: Bindings
+) -> None:
+    prices, customers = bindings.open({"Prices": 0, "Customers": 0})
+    made = {world.create("price", at=NOW + number)["id"] for number in range(150)}
+    await bindings.pass_time(300)
+    server.faults.set(Fault("/v1/events", query="starting_after", latency=0.3, times=1))
+    sweep = asyncio.create_task(prices.sweep())
+    waiting = asyncio.create_task(customers.sweep())
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        if server.faults.fired(server.faults.rules[0]):
+            break
+    sweep.cancel()
+    assert await waiting == []
+    assert await prices.catch_up() == made
+
+
+# Late events and ties
+
+
+async def test_a_late_event_is_captured_and_one_seen_before_is_not_repeated(
+    world: World, bindings: Bindings
+) -> None:
+    prices, events = bindings.open({"Prices": 0, "Events": 0})
+    late = world.create("price", visible_after=LATEST, at=NOW + 5)["id"]
+    other = world.create("price", at=NOW + 5)["id"]
+    seen: dict[str, int] = {}
+    for step in range(1, 12):
+        await bindings.pass_time(60)
+        for each in await prices.catch_up():
+            assert each not in seen
+            seen[each] = step * 60
+        await events.catch_up()
+    assert seen == {other: 120, late: 660}
+    ids = [each["id"] for each in events.documents]
+    assert sorted(ids) == sorted(each["id"] for each in world.events())
+
+
+async def test_a_late_older_event_does_not_overwrite_a_newer_version(
+    world: World, bindings: Bindings
+) -> None:
+    (coupons,) = bindings.open({"Coupons": 0})
+    id = world.create("coupon")["id"]
+    world.update("coupon", id, name="older", at=NOW + 5, visible_after=400)
+    world.update("coupon", id, name="newer", at=NOW + 6)
+    gone = world.create("coupon")["id"]
+    world.update("coupon", gone, name="older", at=NOW + 5, visible_after=400)
+    world.delete("coupon", gone, at=NOW + 6)
+    for _ in range(10):
+        await bindings.pass_time(60)
+        await coupons.catch_up()
+    assert {each["id"]: each for each in coupons.documents}[id]["name"] == "newer"
+    assert set(coupons.last()) == {id}
+    assert len(coupons.documents) == 2, "nothing was new of what came late"
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_versions_of_one_second_that_are_seen_in_two_readings_leave_the_last(seed: int) -> None:
+    world = World(seed, now=NOW, unordered=True)
+    async with StripeServer(world) as server, session(server) as http:
+        bindings = Bindings(server, http)
+        coupons, others = bindings.open({"Coupons": 0, "Prices": 0})
+        ids = [world.create("coupon", event=False)["id"] for _ in range(3)]
+        for id in ids:
+            for number in range(3):
+                late = 300 * ((number + seed + ids.index(id)) % 2)
+                world.update("coupon", id, name=str(number), at=NOW + 5, visible_after=late)
+        world.delete("coupon", ids[2], at=NOW + 5, visible_after=300 * (seed % 2))
+        for _ in range(8):
+            await bindings.pass_time(60)
+            await coupons.catch_up()
+            await others.catch_up()
+        assert {key: each["name"] for key, each in coupons.last().items()} == {ids[0]: "2", ids[1]: "2"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Changes, each at random and visible so late, then so many seconds, then what the bindings do: one
+    restarts the connector at its last checkpoints, or gives up within a sweep."""
+
+    late: list[int]
+    pause: int
+    sweeps: list[int]
+    restarts: bool
+    gives_up: bool
+
+
+STEPS: Final = st.lists(
+    st.builds(
+        Step,
+        late=st.lists(st.sampled_from([0, 0, 1, 30, 60, 61, 299, 600]) | st.integers(0, LATEST), max_size=4),
+        pause=st.sampled_from([0, 0, 1, 7, 60, 61, 90, 300, 660]),
+        sweeps=st.lists(st.integers(0, 2), max_size=3),
+        restarts=st.booleans(),
+        gives_up=st.booleans(),
+    ),
+    max_size=12,
+)
+KINDS: Final = {"Products": "product", "Prices": "price", "Coupons": "coupon"}
+
+
+def change(world: World, rng: Random, late: int) -> None:
+    """A change that an event tells of, `late` seconds later."""
+    kind = rng.choice(list(KINDS.values()))
+    listed = [each["id"] for each in world.list_all(kind)]
+    deed = rng.choice(["create", "update", "update", "delete"]) if listed else "create"
+    if deed == "create":
+        world.create(kind, visible_after=late)
+    elif deed == "update":
+        metadata = {"n": str(rng.randrange(10**9))}
+        world.update(kind, rng.choice(listed), metadata=metadata, visible_after=late)
+    else:
+        world.delete(kind, rng.choice(listed), visible_after=late)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32), steps=STEPS, small_windows=st.booleans())
+async def test_whatever_is_late_and_whenever_it_restarts_the_last_state_is_captured(
+    seed: int, steps: list[Step], small_windows: bool
+) -> None:
+    world, rng = World(seed, now=NOW, unordered=True), Random(seed)
+    async with StripeServer(world) as server, session(server) as http:
+        bindings = Bindings(server, http, timedelta(seconds=150) if small_windows else timedelta(days=1))
+        opened = bindings.open(dict.fromkeys(KINDS, 0))
+        for step in steps:
+            for late in step.late:
+                change(world, rng, late)
+                world.clock.advance(rng.choice([0, 0, 1]))
+            await bindings.pass_time(step.pause)
+            for number in step.sweeps:
+                await opened[number].sweep(1 if step.gives_up else None)
+            if step.restarts:
+                opened = restarted(bindings, opened)
+        for _ in range(2):
+            await bindings.pass_time(LATEST + 1)
+            for each in opened:
+                await each.catch_up()
+        for each in opened:
+            expected = {found["id"]: found for found in world.list_all(KINDS[each.stream.NAME])}
+            assert each.last() == expected
+
+
+def restarted(bindings: Bindings, opened: list[Binding]) -> list[Binding]:
+    again = bindings.open(dict.fromkeys(KINDS, 0))
+    bindings.feed = EventFeed(types_of(each.stream for each in again), window_size=bindings.window_size)
+    for each, before in zip(again, opened, strict=True):
+        each.feed, each.cursor, each.documents = bindings.feed, before.cursor, before.documents
+        each.join()
+    return again
+
+
+# Which types
+
+
+def rows_of(at_most: int) -> list[str]:
+    """As many streams as ask for so many event types together."""
+    names: list[str] = []
+    rows = [each for each in STREAMS if each.EVENT_TYPES and each.NAME != "Coupons"]
+    for row in sorted(rows, key=lambda each: len(each.EVENT_TYPES)):
+        if len(types_of(ROWS[each] for each in (*names, row.NAME))) <= at_most:
+            names.append(row.NAME)
+    return names
+
+
+@pytest.mark.parametrize(("number", "named"), [(1, 1), (MAX_TYPES, 20), (MAX_TYPES + 1, 0), (0, 0)])
+def test_types_are_named_as_long_as_one_request_may_name_them(number: int, named: int) -> None:
+    types = [f"type.{each}" for each in range(number)]
+    assert sorted(each for _, each in type_params(types)) == sorted(types)[:named]
+
+
+async def test_the_types_of_all_bindings_are_asked_for(bindings: Bindings) -> None:
+    opened = bindings.open(dict.fromkeys(rows_of(MAX_TYPES), 0))
+    await bindings.pass_time(120)
+    await opened[0].catch_up()
+    (query,) = bindings.readings()
+    assert set(query["types[]"].split(",")) == types_of(each.stream for each in opened)
+
+
+async def test_of_more_types_all_events_are_read_and_only_those_kept_that_somebody_follows(
+    world: World, bindings: Bindings
+) -> None:
+    opened = bindings.open(dict.fromkeys((*rows_of(MAX_TYPES), "Prices", "Products"), 0))
+    world.create("coupon")
+    new = world.create("product")["id"]
+    await bindings.pass_time(120)
+    source = Source(bindings.http, LOG, ROWS["Prices"], PLATFORM, None)
+    events = await bindings.feed.read(source, opened[0].cursor)
+    assert events is not None
+    assert events.types == {"product.created"}
+    kept = [event async for _, event in events.newest_first(())]
+    assert [each["data"]["object"]["id"] for each in kept] == [new]
+    (query,) = bindings.readings()
+    assert "types[]" not in query
+
+
+async def test_the_events_stream_shares_a_reading_of_all_events(world: World, bindings: Bindings) -> None:
+    events, prices = bindings.open({"Events": 0, "Prices": 0})
+    for _ in range(4):
+        price = world.create("price")["id"]
+        world.create("coupon")
+        await bindings.pass_time(100)
+        await events.catch_up()
+        await prices.catch_up()
+        (query,) = bindings.readings()
+        assert "types[]" not in query
+    assert events.last() == {each["id"]: each for each in world.events() if each["created"] < NOW + 340}
+    assert price in prices.last()
+    ids = [each["id"] for each in events.documents]
+    assert len(ids) == len(set(ids)), "the overlap is read again, but nothing of it captured again"
+
+
+# Whole captures
+
+
+async def test_nothing_is_read_where_no_binding_follows_events(world: World, server: StripeServer) -> None:
+    capture = Capture(server, ["Files", "ValueLists"])
+    await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
+    assert server.journal.visits("/v1/events", limit="100") == []
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_all_bindings_of_a_capture_read_each_accounts_events_once(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    accounts = [PLATFORM, *(world.connect()["id"] for _ in range(3 * connected))]
+    capture = Capture(server, ["Prices", "Customers", "Coupons", "Charges", "Products"], connected=connected)
+    capture.interval = "PT5M"
+    capture.state = followed(capture, accounts)
+    new = {
+        account: [world.create(kind, account)["id"] for kind in ("price", "customer", "coupon")]
+        for account in accounts
+    }
+    world.clock.advance(120)
+    await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
+    for place, stream in enumerate(("Prices", "Customers", "Coupons")):
+        assert set(capture.last(stream)) == {each[place] for each in new.values()}
+    visits = [each for each in server.journal.visits("/v1/events") if each.query["limit"] == "100"]
+    assert sorted(each.account for each in visits) == sorted(accounts)
+
+
+def followed(capture: Capture, accounts: list[str]) -> Json:
+    """The state of a capture that has backfilled and follows each account since NOW."""
+    at = "2026-05-28T20:26:40Z"
+    return {
+        "bindingStateV1": {
+            stream: {
+                "inc": {each: {"cursor": at} for each in accounts} if capture.connected else {"cursor": at},
+                "last_initialized": at,
+            }
+            for stream in capture.streams
+        }
+    }
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_new_captures_changes_do_not_repeat_what_its_backfill_has(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    for number in range(30):
+        world.create("customer", created=NOW - 10 * number - 1)
+    world.clock.advance(1)
+    capture = Capture(server, ["Customers"], connected=connected)
+    await capture.session(checkpoints=1)
+    assert capture.documents == []
+    new = world.create("customer")["id"]
+    world.clock.advance(120)
+    await capture.session(lambda: capture.caught_up("Customers"))
+    ids = [document["id"] for _, document in capture.documents if document["id"] != new]
+    assert sorted([*ids, new]) == sorted(each["id"] for each in world.list_all("customer"))
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32), connected=st.booleans(), kills=st.lists(st.integers(1, 5), max_size=4))
+async def test_a_capture_has_the_last_state_of_what_is_told_late_wherever_it_is_killed(
+    seed: int, connected: bool, kills: list[int]
+) -> None:
+    world, rng = World(seed, now=NOW, unordered=True), Random(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(http_module, "REQUESTS_PER_ENDPOINT", 100_000)
+        patch.setattr(http_module, "REQUESTS_TEST", 100_000)
+        patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
+        async with StripeServer(world) as server:
+            patch.setenv(http_module.API_BASE_VARIABLE, server.url)
+            capture = Capture(server, list(KINDS), connected=connected)
+
+            def caught_up() -> bool:
+                return all(map(capture.caught_up, capture.streams))
+
+            for checkpoints in kills:
+                for _ in range(6):
+                    change(world, rng, rng.choice([0, 0, 100, LATEST]))
+                    world.clock.advance(rng.choice([0, 1, 40]))
+                world.clock.advance(61)
+                await capture.session(caught_up, checkpoints=checkpoints)
+            for _ in range(2):
+                world.clock.advance(LATEST + 1)
+                await capture.session(caught_up)
+    for stream, kind in KINDS.items():
+        expected = {each["id"]: each for each in world.list_all(kind)}
+        assert {key: plain(each) for key, each in capture.last(stream).items()} == expected
