@@ -48,7 +48,7 @@ LINES: Final = 100
 @dataclass(frozen=True, eq=False)
 class Reading:
     """The events of `window` and of the overlap before it, newest first, in `size` bytes. `types` are those
-    of the events that were seen for the first time."""
+    of the events that are new to a binding at its start."""
 
     window: Window
     types: frozenset[str]
@@ -82,9 +82,9 @@ class Events:
             while True:
                 lines, offset = reading.lines(offset)
                 for line in lines:
-                    kind, seen_until, event = line.split(b" ", 2)
+                    kind, new_before, event = line.split(b" ", 2)
                     if kind in wanted or not wanted:
-                        yield int(seen_until) > self.window.start, orjson.loads(event)
+                        yield int(new_before) > self.window.start, orjson.loads(event)
                 if not lines:
                     break
 
@@ -95,10 +95,13 @@ class _Account:
 
     since: int
     until: int
+    joined: int = 0
+    """The furthest cursor of a binding that has joined. Up to there others may have read before, in a capture
+    that has ended, but not what has become visible since: whatever is seen is new to it."""
     readings: list[Reading] = field(default_factory=list)
     seen: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """Events of the last overlap: when each was created, and the end of the window in which it was first
-    seen."""
+    """Events of the last overlap: when each was created, and before which cursor it is new to a binding: the
+    end of the window in which it was first seen."""
 
     def after(self, start: int) -> list[Reading]:
         return [each for each in self.readings if each.window.end > start]
@@ -114,6 +117,7 @@ class EventFeed:
         self._accounts: dict[str | None, _Account] = {}
         self._locks: dict[str | None, asyncio.Lock] = {}
         self._starts: dict[str | None, int] = {}
+        self._joined: dict[str | None, int] = {}
         self._kept: dict[Reading, _Account] = {}
         """The readings of all accounts, oldest first."""
         self._bytes = 0
@@ -121,6 +125,7 @@ class EventFeed:
     def join(self, account_id: str | None, cursor: datetime) -> None:
         """Says that a binding follows the account from `cursor` on, before anything of it is read."""
         start = floor(cursor)
+        self._joined[account_id] = max(start, self._joined.get(account_id, start))
         known = self._starts.get(account_id, start)
         if abs(known - start) <= TOGETHER.total_seconds():
             self._starts[account_id] = min(known, start)
@@ -149,7 +154,7 @@ class EventFeed:
         if start < since:
             return await self._read_alone(source, Window(start, account.until if account else since))
         if account is None:
-            account = _Account(since, since)
+            account = _Account(since, since, self._joined.get(source.account_id, start))
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
         while account.until <= start:
             window = self._next_window(source, account.until)
@@ -197,17 +202,17 @@ async def _extend(source: Source, account: _Account, window: Window, types: froz
     Nothing of it is known before all of it is."""
     spool: IO[bytes] = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - readers may still be at it
     overlap = int(OVERLAP.total_seconds())
-    seen, fresh = dict(account.seen), set[str]()
+    seen, fresh, new_before = dict(account.seen), set[str](), max(window.end, account.joined + 1)
     params = [*range_params(Window(max(0, window.start - overlap), window.end)), *type_params(types)]
     async for page in read_pages(source, EVENTS_PATH, params):
         for event in page:
             kind = event["type"]
             if types and kind not in types:
                 continue
-            _, until = seen.setdefault(event["id"], (event["created"], window.end))
-            if until == window.end:
+            _, before = seen.setdefault(event["id"], (event["created"], new_before))
+            if before > window.start:
                 fresh.add(kind)
-            spool.write(b"%s %d %s\n" % (kind.encode(), until, orjson.dumps(event)))
+            spool.write(b"%s %d %s\n" % (kind.encode(), before, orjson.dumps(event)))
     account.seen = {key: at for key, at in seen.items() if at[0] >= window.end - overlap}
     return Reading(window, frozenset(fresh), spool, spool.tell()) if fresh else None
 
