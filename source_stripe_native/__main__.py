@@ -18,7 +18,7 @@ from estuary_cdk.logger import FlowLogger, init_logger
 from pydantic_core import ErrorDetails
 
 from source_stripe_native.errors import ConnectorError, scrub
-from source_stripe_native.http import PATIENCE, UNARY_PATIENCE, Json, StripeSession, api_base
+from source_stripe_native.http import PATIENCE, UNARY_PATIENCE, Json, StripeSession, api_base, budget_for
 from source_stripe_native.models import STREAMS, Advanced, ConnectorState, EndpointConfig, ResourceConfig
 from source_stripe_native.priority_capture import MIN_INTERVAL
 from source_stripe_native.resources import all_resources
@@ -37,6 +37,7 @@ FORMS: Final = {
     "advanced": "an object",
     "api_version": "a version such as 2024-06-20, or blank",
     "incremental_window_size": "an ISO 8601 duration above zero such as PT1H",
+    "max_requests_per_second": "a number above zero such as 50, or left out",
     "interval": "an ISO 8601 duration such as PT5M",
     "schedule": "a cron expression in UTC such as '0 6 * * *', or blank",
 }
@@ -133,11 +134,13 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
 
 def _session(config: EndpointConfig, patience: timedelta) -> StripeSession:
+    key = config.credentials.access_token
     return StripeSession(
-        config.credentials.access_token,
+        key,
         base=api_base(os.environ),
         version=config.advanced.api_version or None,
         patience=patience,
+        budget=budget_for(key, config.advanced.max_requests_per_second),
     )
 
 

@@ -14,6 +14,7 @@ for what was created in it, and once a day the list of a longer past for what ch
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from logging import Logger
 from typing import Final
@@ -49,7 +50,7 @@ async def fetch_backfill(
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
     cursor of the next page unless it was the last. `parameters` select a variant. Without a
     `connected_account_id` the key's own account is the only one."""
-    source = _source(cls, platform_account_id, connected_account_id, http, log)
+    source = replace(_source(cls, platform_account_id, connected_account_id, http, log), background=True)
     window = Window(floor(start_date), floor(_datetime(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     params = list((cls.VARIANTS.get("", {}) if parameters is None else parameters).items())

@@ -20,8 +20,8 @@ import aiohttp
 import orjson
 import stamina
 import stamina.instrumentation
-from aiolimiter import AsyncLimiter
 
+from source_stripe_native.budget import Budget, endpoint_of
 from source_stripe_native.errors import MAX_BODY, ConnectorError, StripeError, excerpt
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
@@ -35,14 +35,14 @@ UNARY_PATIENCE: Final = timedelta(seconds=10)
 MAX_RETRY_AFTER: Final = 60.0
 """Seconds of `Retry-After` that are honoured; a server that asks for more is asked again sooner."""
 
+MOST_PER_ENDPOINT: Final = 25
+"""Requests a second that Stripe allows to one endpoint ("Rate limits")."""
 REQUESTS_PER_ENDPOINT: Final = 20
-"""Requests a second to one endpoint; Stripe allows 25 ("Rate limits")."""
+"""Requests a second to one endpoint, below MOST_PER_ENDPOINT by what is left to the user."""
 REQUESTS_LIVE: Final = 80
 """Requests a second in all with a live key; Stripe allows 100, the rest is the user's own."""
 REQUESTS_TEST: Final = 20
 """Requests a second in all with a test key; Stripe allows 25."""
-BURST: Final = 0.25
-"""Seconds' worth of requests that may go out at once."""
 
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?/*",
@@ -78,29 +78,11 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-class Budget:
-    """Requests a second, for each endpoint (method and path shape, ids left out) and in all."""
-
-    def __init__(self, total: float, per_endpoint: float) -> None:
-        self._per_endpoint = per_endpoint
-        self._total = _limiter(total)
-        self._endpoints: dict[str, AsyncLimiter] = {}
-
-    async def acquire(self, endpoint: str) -> None:
-        limiter = self._endpoints.get(endpoint)
-        if limiter is None:
-            limiter = self._endpoints[endpoint] = _limiter(self._per_endpoint)
-        await limiter.acquire()
-        await self._total.acquire()
-
-    @classmethod
-    def for_key(cls, key: str) -> Self:
-        return cls(REQUESTS_LIVE if "_live_" in key else REQUESTS_TEST, REQUESTS_PER_ENDPOINT)
-
-
-def _limiter(rate: float) -> AsyncLimiter:
-    burst = max(1.0, rate * BURST)
-    return AsyncLimiter(burst, burst / rate)
+def budget_for(key: str, total: float | None = None) -> Budget:
+    """The budget of a key's requests, where the user allows `total` a second or does not say."""
+    if total is None:
+        return Budget(REQUESTS_LIVE if "_live_" in key else REQUESTS_TEST, REQUESTS_PER_ENDPOINT)
+    return Budget(total, min(total, MOST_PER_ENDPOINT))
 
 
 class StripeSession:
@@ -132,7 +114,7 @@ class StripeSession:
         self._key = key
         self._base = base
         self._patience = patience
-        self._budget = budget or Budget.for_key(key)
+        self._budget = budget or budget_for(key)
         self._server_time: tuple[datetime, float] | None = None
 
     async def __aenter__(self) -> Self:
@@ -140,8 +122,11 @@ class StripeSession:
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {self._key}", "User-Agent": "estuary-source-stripe-native"},
             timeout=aiohttp.ClientTimeout(total=patience, sock_connect=10, sock_read=60),
-            connector=aiohttp.TCPConnector(limit=64),
+            connector=aiohttp.TCPConnector(limit=0),  # the budget bounds what is in flight
         )
+        # aiohttp would ask once more, at once and outside the budget, where a connection was cut. It has no
+        # public switch.
+        self._session._retry_connection = False
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -164,25 +149,27 @@ class StripeSession:
         *,
         account_id: str | None = None,
         endpoint: str | None = None,
+        background: bool = False,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
-        `account_id` is the connected account to act as (`Stripe-Account`); `endpoint` is the path's shape
-        where it carries ids, as requests of one shape share a budget. Raises StripeError for a refusal, and
-        ConnectorError when Stripe could not be reached for as long as the session has patience, which begins
-        when the budget lets the first attempt go.
+        `account_id` is the connected account to act as (`Stripe-Account`); `endpoint` is a path of the same
+        shape where `path` does not show it. What is in the `background` goes out while nothing else waits.
+        Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached for as long as
+        the session has patience, which begins when the budget lets the first attempt go.
         """
-        await self._budget.acquire(endpoint or path)
+        endpoint = endpoint_of(endpoint or path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
+        await self._budget.acquire(endpoint, background=background)
         try:
             async for attempt in stamina.retry_context(
                 on=_worth_retrying, attempts=None, timeout=self._patience, wait_initial=0.5, wait_max=30
             ):
                 with attempt:
                     if attempt.num > 1:
-                        await self._budget.acquire(endpoint or path)
+                        await self._budget.acquire(endpoint, background=background)
                     try:
-                        return await self._attempt(path, params, account_id, request)
+                        return await self._attempt(path, params, account_id, endpoint, request)
                     except Exception as error:
                         if _worth_retrying(error) is not False:
                             log.warning(
@@ -190,6 +177,8 @@ class StripeSession:
                                 {"request": request, "attempt": attempt.num, "error": _reason(error)},
                             )
                         raise
+                    finally:
+                        self._budget.release()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectorError(
                 f"Stripe could not be reached at {self._base} for {self._patience.total_seconds():.0f} "
@@ -198,7 +187,9 @@ class StripeSession:
             ) from error
         raise AssertionError("the retry context returns or raises")
 
-    async def _attempt(self, path: str, params: Params, account_id: str | None, request: str) -> Json:
+    async def _attempt(
+        self, path: str, params: Params, account_id: str | None, endpoint: str, request: str
+    ) -> Json:
         headers: dict[str, str] = {}
         if account_id is not None:
             headers["Stripe-Account"] = account_id
@@ -211,7 +202,11 @@ class StripeSession:
             body = await response.read()
             parsed = _parsed(body)
             if response.status != 200 or parsed is None:
-                raise self._refusal(response, body, parsed or {}, request)
+                refusal = self._refusal(response, body, parsed or {}, request)
+                # A lock timeout is a 429 too, but about one object.
+                if response.status == 429 and refusal.code != "lock_timeout":
+                    self._budget.refused(endpoint, response.headers.get("Stripe-Rate-Limited-Reason"))
+                raise refusal
             if self.version is None:
                 self.account_version = response.headers.get("Stripe-Version") or self.account_version
             return parsed

@@ -40,7 +40,7 @@ class Source:
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read for itself, so that this one stands for no
-    other.
+    other; `background` that its requests give precedence to others.
     """
 
     http: StripeSession
@@ -49,6 +49,7 @@ class Source:
     account_id: str | None
     connected_account_id: str | None
     is_one_of_many: bool = False
+    background: bool = False
 
     @property
     def path(self) -> str:
@@ -57,7 +58,12 @@ class Source:
     async def get(self, path: str, params: Params = (), *, endpoint: str | None = None) -> Json:
         try:
             return await self.http.get(
-                self.log, path, params, account_id=self.connected_account_id, endpoint=endpoint
+                self.log,
+                path,
+                params,
+                account_id=self.connected_account_id,
+                endpoint=endpoint,
+                background=self.background,
             )
         except StripeError as error:
             if PERMISSION_MISSING.matches(error):

@@ -67,6 +67,16 @@ class Advanced(BaseModel):
         default_factory=lambda: DEFAULT_WINDOW,
         gt=timedelta(),
     )
+    max_requests_per_second: float | None = Field(
+        title="Max Requests Per Second",
+        description="How many requests a second the capture may make in all, and at most 25 to each of "
+        "Stripe's endpoints. Stripe counts your own requests into the same limits. Left blank, it is 80 with "
+        "a live key and 20 with a test key, and at most 20 to each endpoint.",
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        json_schema_extra={"nonsensitive": True},
+    )
 
 
 class EndpointConfig(BaseModel):

@@ -2,7 +2,6 @@
 is. No test waits between attempts: the waits are recorded."""
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,20 +10,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
-import looptime
 import pytest
 from aiohttp import web
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native import http
 from source_stripe_native.errors import ConnectorError, StripeError
-from source_stripe_native.http import Budget, StripeSession, api_base
+from source_stripe_native.budget import Budget
+from source_stripe_native.http import StripeSession, api_base
 from tests.conftest import NOW
 
 LOG = logging.getLogger("test")
-LIMITS = {name: getattr(http, name) for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST")}
-"""As they are where no fixture lifts them."""
-
 PATH = "/v1/prices"
 
 # For a test without a loop, looptime asks for the current one, which Python would make and nobody close.
@@ -228,14 +224,10 @@ async def test_failure_that_may_pass_is_tried_again_with_backoff(
         found = await stripe.get(LOG, PATH)
     assert found["data"] == [price]
     assert len(server.journal) == 3
-    # Where the connection was cut, aiohttp asks once more by itself: it may only have been kept for too long.
-    failed = 1 if fault.reset else 2
-    assert [0.5 * 2**number <= wait <= 0.5 * 2**number + 1 for number, wait in enumerate(waits)] == [
-        True
-    ] * failed
+    assert [0.5 * 2**number <= wait <= 0.5 * 2**number + 1 for number, wait in enumerate(waits)] == [True] * 2
     warned = [each.args for each in caplog.records]
     assert [(each["request"], each["attempt"]) for each in warned if isinstance(each, dict)] == [
-        (f"GET {PATH}", number + 1) for number in range(failed)
+        (f"GET {PATH}", number + 1) for number in range(2)
     ]
 
 
@@ -404,13 +396,22 @@ class SlowToStart(Budget):
 
     def __init__(self) -> None:
         super().__init__(1000, 1000)
-        self.asked: list[str] = []
+        self.asked: list[tuple[str, bool]] = []
+        self.answered = 0
+        self.reasons: list[tuple[str, str | None]] = []
 
-    async def acquire(self, endpoint: str) -> None:
-        self.asked.append(endpoint)
+    async def acquire(self, endpoint: str, *, background: bool = False) -> None:
+        self.asked.append((endpoint, background))
         if len(self.asked) == 1:
             await asyncio.to_thread(time.sleep, 2 * IMPATIENT.total_seconds())
-        await super().acquire(endpoint)
+        await super().acquire(endpoint, background=background)
+
+    def release(self) -> None:
+        self.answered += 1
+        super().release()
+
+    def refused(self, endpoint: str, reason: str | None) -> None:
+        self.reasons.append((endpoint, reason))
 
 
 async def test_every_attempt_is_in_the_budget_and_the_wait_for_it_costs_no_patience(
@@ -420,70 +421,43 @@ async def test_every_attempt_is_in_the_budget_and_the_wait_for_it_costs_no_patie
     budget = SlowToStart()
     async with session(server, patience=IMPATIENT, budget=budget) as stripe:
         await stripe.get(LOG, PATH)
-        await stripe.get(LOG, "/v1/account", endpoint="/v1/accounts/{id}")
-    assert budget.asked == [PATH, PATH, PATH, "/v1/accounts/{id}"]
+        with pytest.raises(StripeError):
+            await stripe.get(LOG, "/v1/prices/none", background=True)
+    assert budget.asked == [(PATH, False)] * 3 + [("/v1/prices/{}", True)]
+    assert budget.answered == 4
 
 
-# How fast
-
-
-def times_of(budget: Budget, *crowds: tuple[float, list[str]]) -> list[list[float]]:
-    """When the budget lets requests go: for each crowd, which comes at a given second with its endpoints. On
-    virtual time."""
-    loop = looptime.new_event_loop()
-    virtual, looks = loop.time, itertools.count()
-    # Each look at the clock takes a moment: the limiter's arithmetic may miss the very instant it waits for.
-    loop.time = lambda: virtual() + 1e-9 * next(looks)  # type: ignore[method-assign]  # for this one loop
-
-    async def request(begin: float, endpoint: str) -> float:
-        await asyncio.sleep(begin)
-        await budget.acquire(endpoint)
-        return loop.time()
-
-    async def main() -> list[list[float]]:
-        tasks = [[asyncio.ensure_future(request(begin, each)) for each in crowd] for begin, crowd in crowds]
-        return [sorted([await each for each in crowd]) for crowd in tasks]
-
-    try:
-        return loop.run_until_complete(main())
-    finally:
-        loop.close()
-
-
-def busiest_second(times: list[float]) -> int:
-    return max(sum(1 for each in times if start <= each < start + 1) for start in times)
-
-
-def limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, limit in LIMITS.items():
-        monkeypatch.setattr(http, name, limit)
+@pytest.mark.parametrize("again", [Fault(reset=True, times=1), Fault(truncate=True, times=1)])
+async def test_what_is_asked_again_after_a_cut_connection_is_in_the_budget(
+    server: StripeServer, waits: list[float], again: Fault
+) -> None:
+    budget = SlowToStart()
+    async with session(server, budget=budget) as stripe:
+        await stripe.get(LOG, PATH)
+        server.faults.add(again)
+        await stripe.get(LOG, PATH)
+    assert len(budget.asked) == len(server.journal) == 3
+    assert len(waits) == 1, "and not at once"
 
 
 @pytest.mark.parametrize(
-    ("key", "rate", "allowed"),
-    [("sk_live_1", 80, 100), ("rk_live_1", 80, 100), ("sk_test_1", 20, 25), ("", 20, 25)],
+    ("fault", "told"),
+    [
+        (Fault(status=429, code="rate_limit", headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"}), 1),
+        (Fault(status=429, code="rate_limit"), 1),
+        (Fault(status=429, code="lock_timeout"), 0),
+        (Fault(status=500, headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"}), 0),
+    ],
 )
-def test_budget_keeps_to_what_stripe_allows_a_key_in_all(
-    monkeypatch: pytest.MonkeyPatch, key: str, rate: int, allowed: int
+async def test_budget_is_told_of_refusals_for_too_many_requests_alone(
+    server: StripeServer, waits: list[float], fault: Fault, told: int
 ) -> None:
-    limits(monkeypatch)
-    (times,) = times_of(Budget.for_key(key), (0, [f"/v1/{number % 10}" for number in range(5 * rate)]))
-    assert busiest_second(times) <= allowed
-    assert times[-1] == pytest.approx(5 - http.BURST, abs=0.1), "and is no slower than it must"
-
-
-def test_budget_keeps_to_what_stripe_allows_at_one_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits(monkeypatch)
-    (times,) = times_of(Budget.for_key("sk_live_1"), (0, [PATH] * 100))
-    assert busiest_second(times) <= 25
-    assert times[-1] == pytest.approx(5 - http.BURST, abs=0.1)
-
-
-def test_crowd_at_one_endpoint_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    limits(monkeypatch)
-    crowd, other = times_of(Budget.for_key("sk_live_1"), (0, [PATH] * 400), (1, ["/v1/events"] * 5))
-    assert other == [pytest.approx(1, abs=0.1)] * 5
-    assert crowd[-1] > 19
+    server.faults.add(twice(fault))
+    budget = SlowToStart()
+    async with session(server, budget=budget) as stripe:
+        await stripe.get(LOG, PATH)
+    assert budget.reasons == [(PATH, fault.headers.get("Stripe-Rate-Limited-Reason"))] * 2 * told
+    assert len(waits) == 2, "a request that was refused waits in any case"
 
 
 # What time it is
