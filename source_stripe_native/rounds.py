@@ -150,6 +150,9 @@ class AccountRounds:
             if found := await self._find_new():
                 task.log.info("new accounts have connected", {"accounts": len(found)})
                 self._account_ids += found
+                for account_id in found:
+                    # Of a new account no state tells from where on it is to be followed: from before it begins.
+                    self._feed.join(account_id, self._source_of(account_id).http.now())
                 for follower in self._followers:
                     follower.adopt(found)
                 now = asyncio.get_running_loop().time()
