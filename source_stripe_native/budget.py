@@ -26,8 +26,11 @@ CUT: Final = 0.8
 """What a refusal leaves of a limit's rate."""
 CUT_EVERY: Final = 1.0
 """Seconds after a cut in which refusals are still about the rate before it."""
-RISE: Final = 0.02
-"""The part of the full rate that a limit regains each second."""
+RISE: Final = 1.03
+"""What a limit's rate grows by each second after a cut: as much at any rate, since what others leave of an
+account's limit may be little."""
+LONG: Final = 1000
+"""Seconds after which any rate is back to what it was."""
 SLOWEST: Final = 1.0
 """Requests a second that no refusal takes away."""
 
@@ -38,7 +41,7 @@ IN_FLIGHT: Final = 100
 
 NAMESPACES: Final = frozenset(
     (
-        *("apple_pay", "apps", "billing", "billing_portal", "checkout", "climate", "entitlements"),
+        *("apple_pay", "apps", "balance", "billing", "billing_portal", "checkout", "climate", "entitlements"),
         *("financial_connections", "forwarding", "identity", "issuing", "radar", "reporting", "sigma"),
         *("tax", "terminal", "test_helpers", "treasury"),
     )
@@ -66,7 +69,7 @@ class Limit:
     _cut_at: float = -inf
 
     def rate(self, now: float) -> float:
-        return min(self.ceiling, self._low + self.ceiling * RISE * (now - self._cut_at))
+        return min(self.ceiling, self._low * RISE ** min(now - self._cut_at, LONG))
 
     def take(self, now: float) -> None:
         """Counts a request that goes `now`."""

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native import http
-from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.budget import Budget
+from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.http import StripeSession, api_base
 from tests.conftest import NOW
 
