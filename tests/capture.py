@@ -19,7 +19,8 @@ from estuary_cdk.capture import _emit
 from estuary_cdk.logger import FlowLogger
 
 from sandbox.stripe import StripeServer
-from source_stripe_native.__main__ import Connector, StripeRequest
+from source_stripe_native.__main__ import Connector
+from source_stripe_native.intake import StripeRequest
 
 Json = dict[str, Any]
 NAME = "acmeCo/source-stripe-native"

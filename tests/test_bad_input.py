@@ -19,10 +19,11 @@ import orjson
 import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native import __main__
-from source_stripe_native.__main__ import Connector, StripeRequest
+from source_stripe_native import intake
+from source_stripe_native.__main__ import Connector
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.http import API_BASE_VARIABLE
+from source_stripe_native.intake import StripeRequest
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 
@@ -267,9 +268,9 @@ async def refusal(monkeypatch: pytest.MonkeyPatch, line: bytes) -> str:
     async def stdin(cls: type[StripeRequest]) -> AsyncIterator[StripeRequest]:
         yield cls.model_validate_json(line)
 
-    monkeypatch.setattr(__main__, "stdin_jsonl", stdin)
+    monkeypatch.setattr(intake, "stdin_jsonl", stdin)
     with pytest.raises(ConnectorError) as it:
-        await anext(__main__.read_requests(Connector().request_class()))
+        await anext(intake.read_requests(Connector().request_class()))
     return str(it.value)
 
 
