@@ -27,11 +27,11 @@ _ALL_TIME: Final = Window(0, 2**40)
 async def read_changes(source: Source, events: Events, not_before: int = 0) -> AsyncIterator[Document]:
     """The documents of the stream that `events` tell of: of each changed object its newest version, deleted
     ones with `_meta.op` "d", and the children of each changed parent. Those from before `not_before` (Unix
-    seconds) tell nothing that a backfill has not seen."""
+    seconds) tell nothing that a backfill has not seen, but may themselves be too late for it."""
     stream = source.stream
     if stream.IS_EVENT:
         async for new, event in events.newest_first(()):
-            if new and event["created"] >= not_before:
+            if new:
                 yield await make(source, event, "c")
         return
     async for versions in newest_versions(source, events, not_before):
@@ -103,9 +103,11 @@ def _is_current(source: Source, versions: list[Json]) -> bool:
 async def _children_of(source: Source, versions: list[Json]) -> AsyncIterator[Document]:
     """The children of the parent that `versions`, its events of one second, carry; tombstones for those it
     showed where Stripe no longer has it."""
-    newest, parent = versions[0], versions[0]["data"]["object"]
+    deletion = next((each for each in versions if each["type"].endswith(".deleted")), None)
+    parent = (deletion or versions[0])["data"]["object"]
     params = list(source.stream.VARIANTS.get("", {}).items())
-    shown = _is_current(source, versions) and not newest["type"].endswith(".deleted")
+    # Where children have events of their own, one may be newer than what the parent's shows.
+    shown = _is_current(source, versions) and deletion is None and not source.stream.EVENT_TYPES
     lists = await children.begin(source, parent, _ALL_TIME, params, shown=shown)
     if lists is None:
         embedded = children.shown_children(source, parent) or {"data": []}
