@@ -118,6 +118,25 @@ def test_late_wake_ups_cost_no_speed_and_crowd_no_second(rate: int) -> None:
     assert (len(times) - 1) / times[-1] >= 0.95 * rate
 
 
+def test_timer_that_fires_a_hair_early_is_not_set_anew() -> None:
+    timers = 0
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        call_at = loop.call_at
+
+        def early(when: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+            nonlocal timers
+            timers += 1
+            return call_at(when - 1e-6 if timers < 100 else when, callback, *args)
+
+        loop.call_at = early  # type: ignore[method-assign, assignment]  # for this one loop
+        await times_of(Budget(10, 10), (0, MANY * 2))
+
+    run_on_virtual_time(main())
+    assert timers <= 40, "one for each request that comes, and one for each that goes"
+
+
 @given(
     rate=st.integers(1, 200),
     pauses=st.lists(st.floats(0, 2, allow_nan=False) | st.just(0.0) | st.floats(0, 0.02), max_size=300),
