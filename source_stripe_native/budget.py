@@ -11,9 +11,9 @@ they cause.
 
 import asyncio
 import itertools
+import math
 from collections import deque
 from dataclasses import dataclass
-from math import inf
 from typing import Final
 
 PACE: Final = 0.96
@@ -63,13 +63,13 @@ class Limit:
     """A number of requests a second, `ceiling` at most. Times are seconds of one clock."""
 
     ceiling: float
-    opens: float = -inf
+    opens: float = -math.inf
     """When the next request may go."""
-    _low: float = inf
-    _cut_at: float = -inf
+    _low: float = math.inf
+    _cut_at: float = -math.inf
 
     def rate(self, now: float) -> float:
-        return min(self.ceiling, self._low * RISE ** min(now - self._cut_at, LONG))
+        return min(self.ceiling, self._low * math.pow(RISE, min(now - self._cut_at, LONG)))
 
     def take(self, now: float) -> None:
         """Counts a request that goes `now`."""
@@ -131,7 +131,7 @@ class Budget:
     def _limit(self, endpoint: str) -> Limit:
         return self._endpoints.setdefault(endpoint, Limit(self._per_endpoint))
 
-    def _let_go(self, due: float = -inf) -> None:
+    def _let_go(self, due: float = -math.inf) -> None:
         """Lets every request go that may, and comes back when the next one may. A timer fires a hair early:
         `due` is the time it is for."""
         loop = asyncio.get_running_loop()
