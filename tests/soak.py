@@ -1,0 +1,533 @@
+"""The promise, and what puts it to the test: every object's last state is captured, whatever fails.
+
+A case is a world, a capture of some streams of it, and sessions. In each session the world changes under the
+capture's hands, requests fail in all the ways that pass, events show up late, the key may lose a permission;
+then the capture is killed. After the last session, in which nothing changes, what was captured is held to the
+world. All of a case follows from its data, but for the order in which the event loop runs things.
+
+    python -m tests.soak [--seconds N] [--seed N]
+
+goes on with ever larger cases for so long, real processes among them, and exits with 1 at the first case that
+does not hold.
+"""
+
+import argparse
+import asyncio
+import logging
+import math
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import orjson
+import pytest
+import stamina
+
+from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
+from sandbox.stripe.journal import Journal
+from sandbox.stripe.kinds import CHILDREN, KINDS
+from source_stripe_native import http, listing, resources
+from tests.capture import Capture, Json
+from tests.conftest import NOW
+from tests.test_streams import ALL, HELD, TOLD, expected, without
+
+ROOT: Final = Path(__file__).parent.parent
+LATEST: Final = 600
+"""Seconds after which every event can be read."""
+SETTLE: Final = 61
+"""Seconds after which there is something new to read for every binding."""
+ATTEMPTS: Final = 20
+"""How often a request is tried where no time passes between."""
+HIDDEN: Final = {"Reviews": ("open", False), "PaymentMethods": ("customer", None)}
+"""Objects that exist and that no list shows, by the value of a field."""
+QUIET: Final = {"Accounts": ("external_accounts",)}
+"""Fields whose changes only an account's own events tell of, and the daily backfill."""
+PATIENCE: Final = 20.0
+"""Seconds that a session may take."""
+MINUTE: Final = 60.0
+WARM: Final = 20
+"""Cases after which everything is loaded, so that memory should grow no more."""
+PROCESS_EVERY: Final = 150
+"""Every so many cases one is of real processes."""
+LARGEST: Final = 24
+PROGRAM: Final = """
+import datetime, source_stripe_native.http as http, source_stripe_native.resources as resources
+http.REQUESTS_PER_ENDPOINT = http.REQUESTS_TEST = 100_000
+resources.FLUSH = datetime.timedelta(milliseconds=100)
+from source_stripe_native.__main__ import main
+main()
+"""
+"""The connector as a process, without what it owes to Stripe's limits."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Killed after so many `checkpoints`. While it runs each request comes with a change by `chance`; it
+    `loses` a permission in the middle. So many `changes` come after it, each `pause` seconds after the
+    last."""
+
+    checkpoints: int
+    chance: float = 0.0
+    loses: bool = False
+    changes: int = 0
+    pause: int = 0
+
+
+@dataclass(frozen=True)
+class Case:
+    """`connected` is how many accounts are, None for a capture of the key's own alone; `objects` how many
+    there are of each kind at the beginning; `late` how many seconds later than its time an event shows up at
+    most; `faults` the chance of each kind of failure for each request."""
+
+    seed: int
+    streams: tuple[str, ...]
+    sessions: tuple[Session, ...]
+    connected: int | None = None
+    objects: int = 5
+    page_size: int = 3
+    late: int = 0
+    faults: float = 0.0
+    window: str = "P1D"
+
+
+@dataclass
+class Tally:
+    """What was done, and what was found wrong."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    at: str = ""
+    """What the case is doing."""
+
+    def __str__(self) -> str:
+        return ", ".join(f"{self.counts[name]} {name}" for name in COUNTED)
+
+
+COUNTED: Final = (
+    *("cases", "processes", "sessions", "kills", "refused sessions", "faults", "requests"),
+    *("changes", "documents", "lost", "stale", "invented"),
+)
+
+
+class LateWorld(World):
+    """A world whose events show up late, by up to `late` seconds, and that knows of every id there ever
+    was."""
+
+    def __init__(self, case: Case) -> None:
+        self.late = 0
+        self.running = False
+        self.ever: set[str] = set()
+        self._lateness = Random(case.seed)
+        super().__init__(case.seed, NOW, unordered=True)
+
+    def _change(self, event: bool, visible_after: float, *rest: Any) -> Any:
+        if self.late and self._lateness.random() < 0.5:
+            visible_after = self._lateness.randrange(self.late + 1)
+        return super()._change(event, visible_after, *rest)
+
+    def create(self, kind: str, /, account: str | None = None, **options: Any) -> Json:
+        # What is made in passing, for another object to point to, is told of as well.
+        silent = KINDS[kind].parent is not None or not self.running
+        made = super().create(kind, account, **options if silent else options | {"event": True})
+        self.ever.add(made["id"])
+        return made
+
+
+class Watch(Journal):
+    """A journal that says of every request that it was made."""
+
+    def __init__(self, heard: Callable[[Visit], None]) -> None:
+        super().__init__()
+        self._heard = heard
+        self.total = 0
+
+    def add(self, visit: Visit) -> None:
+        super().add(visit)
+        self.total += 1
+        self._heard(visit)
+
+
+class Process(Capture):
+    """A capture whose sessions are processes, killed by SIGKILL."""
+
+    kill_after: float | None = None
+    """Seconds after which a session is killed, if it has not come to its end."""
+
+    async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PROGRAM),
+            cwd=ROOT,
+            env={**os.environ, http.API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "warn"},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            limit=1 << 27,
+        )
+        assert process.stdin
+        assert process.stdout
+        try:
+            async with asyncio.timeout(self.kill_after):
+                process.stdin.write(orjson.dumps(request) + b"\n")
+                while not enough.is_set() and (line := await process.stdout.readline()):
+                    if line.endswith(b"\n"):
+                        take(orjson.loads(line))
+                    await asyncio.sleep(0)
+            if not enough.is_set() and (code := await process.wait()):
+                raise SystemExit(code)
+        except TimeoutError:
+            if self.kill_after is None:
+                raise
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+
+class Chaos:
+    """What happens to a capture and to its world."""
+
+    def __init__(self, case: Case, tally: Tally) -> None:
+        self.case, self.tally = case, tally
+        self.rng = Random(case.seed)
+        self.world = LateWorld(case)
+        self.kinds = kinds_of(case.streams)
+        self.cursors: list[tuple[str, str]] = []
+        """The page cursors of the last checkpoint: the stream and the id of each."""
+        self.begun: dict[tuple[str, str], int] = {}
+        self.chance = 0.0
+        self.loses_after: int | None = None
+        self.permissions = {row.readable_with for row in KINDS.values()}
+        self.key = self.world.restrict(self.permissions)
+
+    def populate(self, account: str) -> None:
+        for name in KINDS:
+            parent = KINDS[name].parent
+            of_account = parent is not None and parent.kind == "account"
+            if name not in self.kinds or (of_account and account == self.world.platform):
+                continue
+            for number in range(self.case.objects):
+                fields: Json = {}
+                if parent and not of_account and (parents := self.world.list_all(parent.kind, account)):
+                    fields[parent.field] = self.rng.choice(parents[:2])["id"]
+                self.world.create(name, account, at=NOW - 1000 + number // 3, event=False, **fields)
+
+    def change(self) -> None:
+        self.world.random_change(self.rng, self.kinds)
+        self.tally.counts["changes"] += 1
+
+    def heard(self, _: Visit) -> None:
+        """Comes with every request: something changes, time goes by, a list's cursor goes away."""
+        if self.loses_after is not None:
+            self.loses_after -= 1
+            if self.loses_after < 0:
+                self.lose_permission()
+        if self.rng.random() < self.chance:
+            self.change()
+            self.world.clock.advance(self.rng.choice((0, 0, 1, 2)))
+        if self.cursors and self.rng.random() < self.chance:
+            self.delete(*self.cursors.pop())
+
+    def lose_permission(self) -> None:
+        self.loses_after = None
+        needed = sorted({KINDS[HELD[each].kind].readable_with for each in self.case.streams})
+        self.world.keys.add(self.key, self.permissions - {self.rng.choice(needed)})
+
+    def delete(self, stream: str, id: str) -> None:
+        """Deletes an object, if it can be and Stripe would tell."""
+        for name in (HELD[stream].kind, *((p.kind,) if (p := KINDS[HELD[stream].kind].parent) else ())):
+            row = KINDS[name]
+            for account in self.world.accounts if name != "account" else ():
+                found = self.world.table(name, account).by_id.get(id)
+                if found and row.events.deleted and row.allows_deletion(found.data()):
+                    self.world.delete(name, id, account)
+                    self.tally.counts["changes"] += 1
+
+    def note(self, capture: Capture) -> None:
+        """Remembers the page cursors that a checkpoint left, and where following a stream began."""
+        found = []
+        for stream in self.case.streams:
+            inc = capture.binding_state(stream).get("inc") or {}
+            by_account = {self.world.platform: inc} if "cursor" in inc else inc
+            for account, at in by_account.items():
+                cursor = int(datetime.fromisoformat(at["cursor"]).timestamp())
+                self.begun.setdefault((stream, account), cursor)
+            backfill = capture.binding_state(stream).get("backfill") or {}
+            each = [backfill] if "cutoff" in backfill else [at for at in backfill.values() if at]
+            found += [
+                (stream, listing.PageToken.parse(at["next_page"]).after) for at in each if at.get("next_page")
+            ]
+        self.cursors = found
+
+    async def session(self, capture: Capture, session: Session, until: Callable[[], bool]) -> None:
+        """One session and what comes after it. Raises SystemExit where it ends otherwise than by the loss of
+        a permission."""
+
+        def at_checkpoint() -> bool:
+            self.note(capture)
+            return until()
+
+        self.chance = session.chance
+        self.loses_after = self.rng.randrange(60) if session.loses else None
+        self.tally.counts["sessions"] += 1
+        try:
+            await capture.session(at_checkpoint, checkpoints=session.checkpoints, seconds=PATIENCE)
+            self.tally.counts["kills"] += 1
+        except SystemExit:
+            if not session.loses or self.loses_after is not None:
+                raise
+            self.tally.counts["refused sessions"] += 1
+        self.world.keys.add(self.key, self.permissions)
+        self.chance, self.loses_after = 0.0, None
+        for cursor in self.cursors:
+            if self.rng.random() < 0.3:
+                self.delete(*cursor)
+        self.cursors = []
+        for _ in range(session.changes):
+            self.change()
+            self.world.clock.advance(session.pause)
+        self.world.clock.advance(SETTLE)
+
+
+def kinds_of(streams: Sequence[str]) -> list[str]:
+    """The kinds of the objects that `streams` are made of, with their parents and children; customers at the
+    least, as there can always be some."""
+    wanted = {"customer"}
+    for stream in streams:
+        row = KINDS[HELD[stream].kind]
+        wanted |= {row.name, *(each.name for each in CHILDREN[row.name])}
+        if row.parent:
+            wanted.add(row.parent.kind)
+    return [each for each in TOLD if each in wanted]
+
+
+def failures(chance: float) -> list[Fault]:
+    """Each kind of failure that passes, by `chance` of a request, and bursts."""
+    limit = {"type": "invalid_request_error", "code": "rate_limit", "message": "Request rate limit exceeded."}
+    retry = {"stripe-should-retry": "true"}
+    kinds: list[Json] = [
+        {"status": 429, **limit},
+        {"status": 429, **limit, "headers": {**retry, "retry-after": "1"}},
+        {"status": 409, "code": "lock_timeout", "headers": retry},
+        {"status": 500},
+        {"status": 503, "message": "Service unavailable", "headers": {"retry-after": "1"}},
+        {"reset": True},
+        {"truncate": True},
+        {"slow": 0.02},
+        {"latency": 0.01},
+    ]
+    each = [Fault(probability=chance / 2, **kind) for kind in kinds]
+    bursts = [
+        Fault(after=7 + 31 * place, times=4, probability=0.999, **kind) for place, kind in enumerate(kinds)
+    ]
+    return [*each, *bursts] if chance else []
+
+
+@contextmanager
+def hurried(case: Case) -> Iterator[pytest.MonkeyPatch]:
+    """No time passes between a failure and the next attempt, and pages are small."""
+    with pytest.MonkeyPatch.context() as patch, stamina.set_testing(True, attempts=ATTEMPTS):
+        patch.setattr(listing, "PAGE_SIZE", case.page_size)
+        for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST"):
+            patch.setattr(http, name, 100_000)
+        patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
+        yield patch
+
+
+async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[str]:
+    """Runs a case and returns what is wrong with what was captured, nothing if nothing is."""
+    chaos = Chaos(case, tally)
+    world = chaos.world
+    for _ in range(case.connected or 0):
+        world.connect(at=NOW - 2000)
+    for account in world.accounts:
+        chaos.populate(account)
+    world.late, world.running = case.late, True
+    with hurried(case) as patch:
+        async with StripeServer(world) as server:
+            server.faults = Faults(failures(case.faults), case.seed)
+            server.journal = watch = Watch(chaos.heard)
+            patch.setenv(http.API_BASE_VARIABLE, server.url)
+            capture = kind(
+                server,
+                streams=list(case.streams),
+                connected=case.connected is not None,
+                key=chaos.key,
+                config={"advanced": {"incremental_window_size": case.window}},
+            )
+
+            def caught_up() -> bool:
+                return all(capture.caught_up(each) for each in case.streams)
+
+            for number, session in enumerate(case.sessions):
+                if isinstance(capture, Process):
+                    capture.kill_after = 0.4 + chaos.rng.random() * 3
+                tally.at = f"session {number}"
+                await chaos.session(capture, session, caught_up)
+            if isinstance(capture, Process):
+                capture.kill_after = None
+            tally.at = "the last session"
+            world.clock.advance(LATEST + SETTLE)
+            await chaos.session(capture, Session(checkpoints=1 << 30), caught_up)
+            tally.counts["requests"] += watch.total
+            tally.counts["faults"] += sum(server.faults.fired(each) for each in server.faults.rules)
+    tally.counts["cases"] += 1
+    tally.counts["processes"] += isinstance(capture, Process)
+    tally.counts["documents"] += len(capture.documents)
+    return wrong(chaos, capture)
+
+
+def wrong(chaos: Chaos, capture: Capture) -> list[str]:
+    """What is not as in the world: for each stream what is lost, stale and invented."""
+    found = []
+    for stream in chaos.case.streams:
+        held, tables = HELD[stream], (capture.last(stream), owed(chaos, stream))
+        left = {"_meta", "account_id", held.parent_field, *held.quiet, *QUIET.get(stream, ())}
+        have, want = (without(left, table) for table in tables)
+        written = {
+            document["id"]: document["_meta"]["op"] for name, document in capture.documents if name == stream
+        }
+        buried = {
+            document["id"]
+            for name, document in capture.documents
+            if name == stream and document["_meta"]["op"] == "d"
+        }
+        extra = (
+            set() if held.kept else {each for each in have.keys() - want.keys() if is_told_gone(chaos, each)}
+        )
+        mistakes = {
+            "lost": {each for each in want.keys() - have.keys() if is_told(chaos, stream, want[each])},
+            "stale": {each for each in want.keys() & have.keys() if want[each] != have[each]},
+            "invented": extra | (buried & want.keys()) | (written.keys() - chaos.world.ever),
+        }
+        if held.kind == "event":
+            mistakes["invented"] = have.keys() - want.keys()
+        for name, ids in mistakes.items():
+            chaos.tally.counts[name] += len(ids)
+            if ids:
+                found.append(f"{stream}: {len(ids)} {name}, such as {min(ids)}")
+    return found
+
+
+def owed(chaos: Chaos, stream: str) -> dict[str, Json]:
+    connected = chaos.case.connected is not None
+    if HELD[stream].scope == "connected" and not connected:
+        return {}  # Only the accounts' own events tell, which a single account does not read: once a day.
+    return expected(chaos.world, stream, connected)
+
+
+def is_told(chaos: Chaos, stream: str, found: Json) -> bool:
+    """Whether a list or an event has shown the object since the capture of it began."""
+    hides, value = HIDDEN.get(stream, ("", ""))
+    if not hides or found[hides] != value:
+        return True
+    return any(
+        event["data"]["object"]["id"] == found["id"]
+        and event["created"] >= chaos.begun.get((stream, account), 0)
+        for account in chaos.world.accounts
+        for event in chaos.world.events(account)
+    )
+
+
+def is_told_gone(chaos: Chaos, id: str) -> bool:
+    """Whether an event has told that the object is gone: of what belongs to others it shows but ten."""
+    return any(
+        event["type"].endswith(".deleted") and f'"{id}"'.encode() in orjson.dumps(event["data"])
+        for account in chaos.world.accounts
+        for event in chaos.world.events(account)
+    )
+
+
+def draw(rng: Random, size: int) -> Case:
+    """A case of a soak, the larger the greater `size`."""
+    sessions = tuple(
+        Session(
+            checkpoints=rng.randint(1, 8 + size),
+            chance=rng.choice((0, 0.05, 0.2)),
+            loses=rng.random() < 0.1,
+            changes=rng.randint(0, 8 + size),
+            pause=rng.choice((0, 0, 1, 7, 45)),
+        )
+        for _ in range(rng.randint(0, 4))
+    )
+    return Case(
+        seed=rng.randrange(1 << 32),
+        streams=tuple(rng.sample(ALL, rng.randint(1, min(len(ALL), 6 + size)))),
+        sessions=sessions,
+        connected=rng.choice((None, 0, 1 + size // 8)),
+        objects=rng.randint(0, 6 + size),
+        page_size=rng.choice((1, 2, 3, 5, 10, 100)),
+        late=rng.choice((0, 30, LATEST)),
+        faults=rng.choice((0, 0.01, 0.03)),
+        window=rng.choice(("P1D", "PT1H", "PT2M")),
+    )
+
+
+def draw_process(rng: Random) -> Case:
+    """A case of real processes, which wait between a failure and the next attempt: failures are rare."""
+    sessions = tuple(Session(1 << 30, chance=0.03, changes=20, pause=3) for _ in range(4))
+    return Case(
+        seed=rng.randrange(1 << 32),
+        streams=tuple(ALL),
+        sessions=sessions,
+        connected=rng.choice((None, 1)),
+        objects=rng.randint(1, 6),
+        page_size=100,
+        late=60,
+        faults=0.004,
+    )
+
+
+def memory() -> float:
+    """Resident memory of this process in megabytes, as Linux counts it."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return math.nan
+    line = next(each for each in status.read_text().splitlines() if each.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def soak(seconds: float, seed: int) -> int:
+    """Runs cases for so long, one after another, and returns the exit code."""
+    print(f"seed {seed}", flush=True)
+    rng, tally = Random(seed), Tally()
+    started, told, before, number = time.monotonic(), time.monotonic(), 0.0, 0
+    while time.monotonic() - started < seconds:
+        as_process = number % PROCESS_EVERY == PROCESS_EVERY - 1
+        case = draw_process(rng) if as_process else draw(rng, min(number // 100, LARGEST))
+        try:
+            found = asyncio.run(run(case, tally, Process if as_process else Capture))
+        except (SystemExit, TimeoutError) as error:
+            found = [f"{tally.at} ended in {error!r}"]
+        if found:
+            print(f"{tally}\ncase {number} of seed {seed} does not hold:", *found, case, sep="\n  ")
+            return 1
+        number += 1
+        if number == WARM:
+            before = memory()
+        if time.monotonic() - told > MINUTE:
+            told = time.monotonic()
+            print(f"after {told - started:.0f} s: {tally}", flush=True)
+    print(
+        f"{time.monotonic() - started:.0f} s, seed {seed}: {tally}; "
+        f"memory {before:.0f} MB after {WARM} cases, {memory():.0f} MB at the end"
+    )
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Puts the capture to the test for some time.")
+    parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    return soak(given.seconds, given.seed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
