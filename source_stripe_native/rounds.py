@@ -98,11 +98,13 @@ class AccountRounds:
             self._push(account_id, started + self._interval)
 
     async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
-        """Reads what is new of an account and tells the followers, window after window until now."""
+        """Reads what is new of an account and tells the followers, window after window. What comes up while
+        it is read is for the next round, however long that takes."""
         source = self._source_of(account_id)
+        until = floor(source.http.now() - LAG)
         while (told := await self._read_window(account_id, source)) is not None:
-            # What is left is for the next round, unless it is much: a long past, or after another's reading.
-            if stopping.is_set() or floor(source.http.now() - LAG) - told <= self._interval / 2:
+            # A little that another's reading has left can wait as well.
+            if stopping.is_set() or until - told <= self._interval / 2:
                 return
 
     async def _read_window(self, account_id: str, source: Source) -> int | None:
@@ -151,7 +153,7 @@ class AccountRounds:
                 task.log.info("new accounts have connected", {"accounts": len(found)})
                 self._account_ids += found
                 for account_id in found:
-                    # Of a new account no state tells from where on it is to be followed: from before it begins.
+                    # No state tells from where on a new account is followed: from before it begins.
                     self._feed.join(account_id, self._source_of(account_id).http.now())
                 for follower in self._followers:
                     follower.adopt(found)
