@@ -164,7 +164,7 @@ class Process(Capture):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", PROGRAM),
             cwd=ROOT,
-            env={**os.environ, http.API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "warn"},
+            env={**os.environ, http.API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "error"},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 27,
