@@ -212,6 +212,7 @@ async def test_a_binding_far_behind_reads_on_its_own_until_it_is_as_far_as_the_o
     alone = [each for each in bindings.readings() if bounds(each)[0] == -ago - 600]
     together = [each for each in bindings.readings() if each not in alone]
     assert [set(each["types[]"].split(",")) for each in alone] == [types_of([behind.stream])]
+    assert [bounds(each)[1] for each in alone] == [0 if first else 60], "no further than the others"
     assert [bounds(each) for each in together] == [(-600, 60)]
     await bindings.pass_time(120)
     for each in opened:
@@ -445,6 +446,17 @@ async def test_versions_of_one_second_that_are_seen_in_two_readings_leave_the_la
             await coupons.catch_up()
             await others.catch_up()
         assert {key: each["name"] for key, each in coupons.last().items()} == {ids[0]: "2", ids[1]: "2"}
+
+
+async def test_what_became_visible_while_no_connector_ran_is_new_to_the_binding_that_was_ahead(
+    world: World, bindings: Bindings
+) -> None:
+    bindings.window_size = timedelta(minutes=2)
+    late = world.create("product", at=NOW - 200, visible_after=350)["id"]
+    await bindings.pass_time(200)
+    behind, ahead = bindings.open({"Prices": 150, "Products": 0})
+    await behind.catch_up()
+    assert await ahead.catch_up() == {late}
 
 
 @dataclass(frozen=True)
