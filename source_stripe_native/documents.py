@@ -58,7 +58,7 @@ async def retrieve(source: Source, found: Json) -> Json | None:
     if not all(fields.values()):
         return found
     try:
-        current = await source.get(template.format_map(fields), endpoint=template)
+        current = await source.get(template.format_map(fields))
     except StripeError as error:
         if OBJECT_GONE.matches(error):
             return None

@@ -148,17 +148,16 @@ class StripeSession:
         params: Params = (),
         *,
         account_id: str | None = None,
-        endpoint: str | None = None,
         background: bool = False,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
-        `account_id` is the connected account to act as (`Stripe-Account`); `endpoint` is a path of the same
-        shape where `path` does not show it. What is in the `background` goes out while nothing else waits.
-        Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached for as long as
-        the session has patience, which begins when the budget lets the first attempt go.
+        `account_id` is the connected account to act as (`Stripe-Account`). What is in the `background` goes
+        out while nothing else waits. Raises StripeError for a refusal, and ConnectorError when Stripe could
+        not be reached for as long as the session has patience, which begins when the budget lets the first
+        attempt go.
         """
-        endpoint = endpoint_of(endpoint or path)
+        endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
         await self._budget.acquire(endpoint, background=background)
         try:

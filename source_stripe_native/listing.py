@@ -55,14 +55,13 @@ class Source:
     def path(self) -> str:
         return f"/v1/{self.stream.SEARCH_NAME}"
 
-    async def get(self, path: str, params: Params = (), *, endpoint: str | None = None) -> Json:
+    async def get(self, path: str, params: Params = ()) -> Json:
         try:
             return await self.http.get(
                 self.log,
                 path,
                 params,
                 account_id=self.connected_account_id,
-                endpoint=endpoint,
                 background=self.background,
             )
         except StripeError as error:

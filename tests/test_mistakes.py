@@ -16,15 +16,16 @@ from sandbox.stripe.routes import Api, Request, Response
 from source_stripe_native import http as stripe_http
 from source_stripe_native.accounts import own_account_id
 from source_stripe_native.api import fetch_incremental
+from source_stripe_native.budget import Budget
 from source_stripe_native.errors import StripeError
-from source_stripe_native.http import API_BASE_VARIABLE, Budget, StripeSession
+from source_stripe_native.http import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.models import STREAMS, EndpointConfig, ValueListItems
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.state import initial_state
 from tests.capture import Capture, Json, plain
-from tests.cdk_task import binding, on_virtual_time, running_capture
+from tests.cdk_task import binding, on_virtual_time, run_on_virtual_time, running_capture
 from tests.conftest import NOW
-from tests.test_http import times_of
+from tests.test_budget import times_of
 from tests.test_streams import HELD
 
 DAY: Final = 86_400
@@ -446,7 +447,7 @@ async def test_many_bindings_cost_one_reading_of_events(
 
 
 def test_requests_start_at_full_speed_and_keep_to_the_limit() -> None:
-    (times,) = times_of(Budget(*LIMITS), (0, ["/v1/charges"] * 60))
+    (times,) = run_on_virtual_time(times_of(Budget(*LIMITS), (0, ["/v1/charges"] * 60)))
     assert times[4] < 0.3, "the first ones need not wait"
     assert times[-1] < 60 / 15
     assert all(later - earlier >= 1 for earlier, later in zip(times, times[25:], strict=False))
