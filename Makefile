@@ -16,7 +16,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   echo "$(PYTHON) is missing or older than 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }
 endef
 
-.PHONY: help check fmt test preview lock image clean
+.PHONY: help check fmt test preview bench lock image clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -37,6 +37,9 @@ test: $(STAMP) ## run the tests
 
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents
 	@$(IN_VENV) python -m sandbox stripe -- $(FLOWCTL) preview --source test-prices.flow.yaml --delay 1s --timeout 8s
+
+bench: $(STAMP) ## measure captures of many connected accounts, in about five minutes
+	@$(IN_VENV) python -m bench.accounts
 
 lock: ## write poetry.lock anew from pyproject.toml
 	@$(NEEDS_PYTHON)
