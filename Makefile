@@ -38,7 +38,8 @@ test: $(STAMP) ## run the tests
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents
 	@$(IN_VENV) python -m sandbox stripe -- $(FLOWCTL) preview --source test-prices.flow.yaml --delay 1s --timeout 8s
 
-bench: $(STAMP) ## measure captures of many connected accounts, in about five minutes
+bench: $(STAMP) ## measure speed, and captures of many connected accounts, in about five minutes
+	@$(IN_VENV) python -m bench.speed
 	@$(IN_VENV) python -m bench.accounts
 
 lock: ## write poetry.lock anew from pyproject.toml

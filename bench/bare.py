@@ -1,5 +1,6 @@
-"""The least that any capture has to do: reads every page of a list with aiohttp, parses it and writes its objects
-with orjson, and nothing else. Arguments: the address and a key. Prints documents and CPU seconds on stderr."""
+"""The least that any capture has to do: reads every page of a list with aiohttp, parses it and writes its
+objects with orjson, and nothing else. Arguments: the address and a key. Prints documents and CPU seconds on
+stderr."""
 
 import asyncio
 import sys
