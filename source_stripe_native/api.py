@@ -29,6 +29,7 @@ from source_stripe_native.feed import EventFeed, Events
 from source_stripe_native.http import Json, Params, StripeSession
 from source_stripe_native.listing import Page, PageToken, Source, admits, range_params, read_page
 from source_stripe_native.models import DEFAULT_WINDOW, BaseStripeObject, Document, Prices
+from source_stripe_native.overtaken import Overtaken
 from source_stripe_native.window import LAG, Window, floor, is_past_retention, next_window
 
 DAY: Final = 24 * 60 * 60
@@ -46,30 +47,44 @@ async def fetch_backfill(
     cutoff: LogCursor,
     *,
     parameters: Mapping[str, str] | None = None,
+    overtaken: Overtaken | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
     cursor of the next page unless it was the last. `parameters` select a variant. Without a
-    `connected_account_id` the key's own account is the only one."""
+    `connected_account_id` the key's own account is the only one.
+
+    The follower tells `overtaken` what it captures. A page is whole before any of it is yielded, and what was
+    overtaken meanwhile is left out: nothing is awaited from then on until the caller's checkpoint."""
     source = replace(_source(cls, platform_account_id, connected_account_id, http, log), background=True)
     window = Window(floor(start_date), floor(_datetime(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     params = list((cls.VARIANTS.get("", {}) if parameters is None else parameters).items())
-    try:
-        listed = await _read_listed(source, window, params, token, whole=cls.UNDATED)
-    except StripeError as error:
-        if not any(known.matches(error) for known in cls.LIST_ENDS):
-            raise
-        log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
-        return
-    if cls.PARENT is None and not cls.UNDATED:
-        # The way of most documents: without an awaitable for each that has nothing to wait for.
-        for each in listed.objects:
-            yield await make(source, each, "u") if cut_lists(source, each) else stamp(source, each, "u")
-    else:
-        async for each in _objects(source, window, params, listed, sift=cls.UNDATED):
-            yield await make(source, each, "u")
-    if listed.next is not None:
-        yield str(listed.next)
+    with (overtaken or Overtaken()).page(cls.NAME, source.account_id) as newer:
+        try:
+            listed = await _read_listed(source, window, params, token, whole=cls.UNDATED)
+        except StripeError as error:
+            if not any(known.matches(error) for known in cls.LIST_ENDS):
+                raise
+            log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
+            return
+        documents = await _documents(source, window, params, listed)
+        for each in documents:
+            if each["id"] not in newer:
+                yield each
+        if listed.next is not None:
+            yield str(listed.next)
+
+
+async def _documents(source: Source, window: Window, params: Params, listed: Page) -> list[Document]:
+    cls = source.stream
+    if cls.PARENT is not None or cls.UNDATED:
+        found = _objects(source, window, params, listed, sift=cls.UNDATED)
+        return [await make(source, each, "u") async for each in found]
+    # The way of most documents: without an awaitable for each that has nothing to wait for.
+    return [
+        await make(source, each, "u") if cut_lists(source, each) else stamp(source, each, "u")
+        for each in listed.objects
+    ]
 
 
 def fetch_backfill_prices(
@@ -108,6 +123,7 @@ async def fetch_incremental(
     window_size: timedelta = DEFAULT_WINDOW,
     feed: EventFeed | None = None,
     not_before: int = 0,
+    overtaken: Overtaken | None = None,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, asks for a new backfill
@@ -136,6 +152,8 @@ async def fetch_incremental(
             # Events come newest first and lists are as new as can be: what was written once is not older.
             if document["id"] not in written:
                 written.add(document["id"])
+                if overtaken is not None:
+                    overtaken.captured(cls.NAME, source.account_id, document["id"])
                 yield document
     except StripeError as error:
         if not EVENTS_AGED_OUT.matches(error):

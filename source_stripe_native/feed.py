@@ -138,6 +138,10 @@ class EventFeed:
             self._drop_oldest(account)
         self._accounts[account_id] = _Account(until, until)
 
+    def begin(self, account_id: str | None) -> int | None:
+        """From where on the bindings have joined to follow the account, None where none has."""
+        return self._starts.get(account_id)
+
     def start(self, account_id: str | None) -> int | None:
         """From where on the account is to be read next, None where no binding has joined."""
         account = self._accounts.get(account_id)

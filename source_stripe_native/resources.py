@@ -8,7 +8,7 @@ variants become subtasks in either.
 import functools
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from logging import Logger
 from typing import Any, Final
@@ -40,6 +40,7 @@ from source_stripe_native.models import (
     Prices,
     ResourceConfig,
 )
+from source_stripe_native.overtaken import Overtaken
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.rounds import AccountRounds
 from source_stripe_native.state import StatePatch, apply, earliest_cutoff, initial_state, reconcile
@@ -55,10 +56,12 @@ FLUSH: Final = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Following:
-    """What the bindings of a capture share: one reading of events, and the rounds over connected accounts."""
+    """What the bindings of a capture share: one reading of events, the rounds over connected accounts, and
+    what changes have overtaken of their backfills."""
 
     feed: EventFeed
     rounds: AccountRounds | None = None
+    overtaken: Overtaken = field(default_factory=Overtaken)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class _Stream:
             window_size=self.following.feed.window_size,
             feed=self.following.feed,
             not_before=not_before,
+            overtaken=self.following.overtaken,
         )
 
     def fetch_page(self, account_id: str | None, suffix: str) -> FetchPageFn[Any]:
@@ -110,6 +114,7 @@ class _Stream:
             account_id,
             self.http,
             parameters=self.row.VARIANTS[suffix],
+            overtaken=self.following.overtaken,
         )
 
     async def open(

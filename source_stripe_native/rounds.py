@@ -110,7 +110,7 @@ class AccountRounds:
     async def _read_window(self, account_id: str, source: Source) -> int | None:
         """Returns the end of the window that was told, None where there was nothing to read."""
         now = source.http.now()
-        start = self._told.get(account_id, self._feed.start(account_id))
+        start = self._told.get(account_id, self._feed.begin(account_id))
         cursor = now if start is None else datetime.fromtimestamp(start, tz=UTC)
         if is_past_retention(cursor, now):
             # Nobody can be told what is gone: each binding that is that far behind begins the account anew.
