@@ -16,7 +16,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   echo "$(PYTHON) is missing or older than 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }
 endef
 
-.PHONY: help check fmt test preview bench lock image clean
+.PHONY: help check fmt test soak preview bench lock image clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -37,6 +37,9 @@ test: $(STAMP) ## run the tests
 
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents
 	@$(IN_VENV) python -m sandbox stripe -- $(FLOWCTL) preview --source test-prices.flow.yaml --delay 1s --timeout 8s
+
+soak: $(STAMP) ## put captures to the test with faults and kills, for SECONDS=600 (SEED=n repeats a run)
+	@$(IN_VENV) python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
 bench: $(STAMP) ## measure speed, and captures of many connected accounts, in about five minutes
 	@$(IN_VENV) python -m bench.speed

@@ -89,7 +89,13 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
                 {"start_date": config.start_date.isoformat()},
             )
         http = await self._while_open.enter_async_context(_session(config, PATIENCE))
-        resources = await all_resources(log, http, config, names)
+        states = {
+            binding.resourceConfig.name: state
+            for binding in open.capture.bindings
+            if (state := open.state.bindingStateV1.get(binding.stateKey)) is not None
+            and binding.stateKey not in open.state.backfillRequests
+        }
+        resources = await all_resources(log, http, config, names, states)
         return common.open(open, common.resolve_bindings(open.capture.bindings, resources))
 
 

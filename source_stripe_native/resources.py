@@ -7,7 +7,7 @@ variants become subtasks in either.
 
 import functools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from logging import Logger
@@ -43,8 +43,8 @@ from source_stripe_native.models import (
 from source_stripe_native.overtaken import Overtaken
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.rounds import AccountRounds
-from source_stripe_native.state import StatePatch, apply, earliest_cutoff, initial_state, reconcile
-from source_stripe_native.window import floor
+from source_stripe_native.state import StatePatch, apply, initial_state, known_before, reconcile, with_cursors
+from source_stripe_native.window import RETENTION, floor
 
 Binding = CaptureBinding[ResourceConfig]
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
@@ -74,6 +74,7 @@ class _Stream:
     accounts: Accounts
     following: Following
     begin_at: datetime
+    previous: ResourceState | None = None
 
     @property
     def is_per_account(self) -> bool:
@@ -90,7 +91,8 @@ class _Stream:
 
     @property
     def initial(self) -> ResourceState:
-        return initial_state(self.account_ids, self.suffixes, self.begin_at)
+        initial = initial_state(self.account_ids, self.suffixes, self.begin_at)
+        return with_cursors(initial, self.previous, self.http.now() - RETENTION)
 
     def fetch_changes(self, account_id: str | None, not_before: int) -> FetchChangesFn[Any]:
         return functools.partial(
@@ -137,7 +139,7 @@ class _Stream:
             binding_index,
             state,
             task,
-            fetch_changes=self.fetch_changes(None, earliest_cutoff(state, "", self.suffixes)),
+            fetch_changes=self.fetch_changes(None, known_before(state, "", self.suffixes)),
             fetch_page=variants if isinstance(state.backfill, dict) else variants.get(""),
         )
 
@@ -149,7 +151,7 @@ class _Stream:
             task,
             self.accounts.all_ids,
             fetch_changes_factory=lambda account_id: self.fetch_changes(
-                account_id, earliest_cutoff(state, account_id, self.suffixes)
+                account_id, known_before(state, account_id, self.suffixes)
             ),
             fetch_page_factory=self.fetch_page,
             config=PriorityQueueConfig(
@@ -169,9 +171,11 @@ def base_object(
     accounts: Accounts,
     following: Following,
     begin_at: datetime | None = None,
+    previous: ResourceState | None = None,
 ) -> StripeResource:
-    """The resource of one row of the catalogue. A new capture's backfill and changes meet at `begin_at`."""
-    stream = _Stream(cls, http, start_date, accounts, following, begin_at or http.now())
+    """The resource of one row of the catalogue. A new capture's backfill and changes meet at `begin_at`; one
+    that has a `previous` state goes on from its cursors when the CDK begins it anew by schedule."""
+    stream = _Stream(cls, http, start_date, accounts, following, begin_at or http.now(), previous)
     return Resource(
         name=cls.NAME,
         key=cls.KEY,
@@ -241,9 +245,14 @@ def prices_object(
 
 
 async def all_resources(
-    log: Logger, http: StripeSession, config: EndpointConfig, names: Collection[str] | None = None
+    log: Logger,
+    http: StripeSession,
+    config: EndpointConfig,
+    names: Collection[str] | None = None,
+    states: Mapping[str, ResourceState] | None = None,
 ) -> list[StripeResource]:
-    """A resource for every stream that the key can read, of the catalogue or of those `names`.
+    """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
+    those that a capture resumes from, by name.
 
     Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
     cannot be read, and where there is none left.
@@ -261,7 +270,10 @@ async def all_resources(
     following = _following(log, http, config, accounts, access.readable)
     begin_at = http.now()
     return [
-        base_object(each, http, config.start_date, accounts, following, begin_at) for each in access.readable
+        base_object(
+            each, http, config.start_date, accounts, following, begin_at, (states or {}).get(each.NAME)
+        )
+        for each in access.readable
     ]
 
 

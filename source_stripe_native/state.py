@@ -107,12 +107,36 @@ def merge_diff(old: Json, new: Json) -> Json:
     return patch
 
 
-def earliest_cutoff(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
-    """The cutoff, in Unix seconds, of the account's backfill as far as it is unfinished; zero where it is
-    not. An empty `account_id` stands for a state without account ids."""
+def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
+    """The time, in Unix seconds, before which changes of an account are known by its backfill: the cutoff
+    while that is unfinished. Zero where it is not, and where the cursor lies before the cutoff, as in a
+    backfill by schedule: changes since then are still to be read. An empty `account_id` stands for a state
+    without ids."""
     found = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
     unfinished = [at for suffix in suffixes if (at := found.get(f"{account_id}{suffix}")) is not None]
-    return floor(_earliest_cutoff(unfinished)) if unfinished else 0
+    inc = state.inc.get(account_id) if isinstance(state.inc, dict) else state.inc
+    if not unfinished or inc is None or not isinstance(inc.cursor, datetime):
+        return 0
+    cutoff = _earliest_cutoff(unfinished)
+    return 0 if inc.cursor < cutoff else floor(cutoff)
+
+
+def with_cursors(initial: ResourceState, previous: ResourceState | None, oldest: datetime) -> ResourceState:
+    """`initial` with the cursors of `previous` where they are not before `oldest`: a state to backfill anew
+    from, by schedule, without losing a deletion since."""
+
+    def cursor(account_id: str, begin: Incremental) -> Incremental:
+        inc = previous.inc if previous else None
+        have = inc.get(account_id) if isinstance(inc, dict) else inc
+        if have is None or not isinstance(have.cursor, datetime) or have.cursor < oldest:
+            return begin
+        return Incremental(cursor=have.cursor)
+
+    if isinstance(initial.inc, dict):
+        inc = {key: cursor(key, begin) for key, begin in initial.inc.items() if begin is not None}
+        return ResourceState(inc=dict(inc), backfill=initial.backfill)
+    assert initial.inc is not None, "every stream follows changes"
+    return ResourceState(inc=cursor("", initial.inc), backfill=initial.backfill)
 
 
 def _ids(account_ids: str | Sequence[str]) -> Sequence[str]:

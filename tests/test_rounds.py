@@ -67,6 +67,8 @@ class Feed:
     def start(self, account_id: str) -> int | None:
         return self.starts.get(account_id, self.others_start)
 
+    begin = start
+
     def join(self, account_id: str, cursor: datetime) -> None:
         self.starts[account_id] = floor(cursor)
 

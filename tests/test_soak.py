@@ -151,9 +151,6 @@ async def test_a_page_that_takes_long_is_not_written_over_what_has_changed_meanw
     assert capture.last("Transfers")[transfers[1]]["metadata"] == {"edit": "1"}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the CDK begins connected accounts' cursors anew with a scheduled backfill"
-)
 async def test_a_scheduled_backfill_of_connected_accounts_loses_no_deletion(
     world: World, server: StripeServer
 ) -> None:
