@@ -117,7 +117,7 @@ async def test_setting_that_is_the_same_in_other_words_is_no_switch(
 ) -> None:
     capture = Capture(server, connected=meant)
     last = published({"capture_connected_accounts": written}, {"Prices": 0}, capture)
-    await validate(capture, {"Prices": 0}, last)
+    assert (await validate(capture, {"Prices": 0}, last))["bindings"] == [{"resourcePath": ["Prices"]}]
 
 
 async def test_setting_that_was_left_out_was_off(
@@ -162,7 +162,8 @@ async def test_config_that_would_not_do_what_it_seems_to_is_refused(
     ],
 )
 async def test_config_in_other_words_is_understood(server: StripeServer, config: Json) -> None:
-    await validate(Capture(server, config=config), {"Prices": 0})
+    validated = await validate(Capture(server, config=config), {"Prices": 0})
+    assert validated["bindings"] == [{"resourcePath": ["Prices"]}]
 
 
 async def test_running_capture_does_not_stop_at_a_field_that_it_does_not_know(server: StripeServer) -> None:
