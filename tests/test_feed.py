@@ -3,7 +3,7 @@ middle, what is kept."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,11 @@ from source_stripe_native.feed import MAX_KEPT, MAX_TYPES, TOGETHER, EventFeed, 
 from source_stripe_native.http import StripeSession
 from source_stripe_native.listing import Source
 from source_stripe_native.models import STREAMS, BaseStripeObject
+from source_stripe_native.models import Events as EventsStream
+from source_stripe_native.rounds import AccountRounds
+from source_stripe_native.window import Window
 from tests.capture import Capture, Json, plain
+from tests.cdk_task import running_capture
 from tests.conftest import NOW
 
 LOG: Final = logging.getLogger("test")
@@ -684,3 +688,45 @@ async def test_a_capture_has_the_last_state_of_what_is_told_late_wherever_it_is_
     for stream, kind in KINDS.items():
         expected = {each["id"]: each for each in world.list_all(kind)}
         assert {key: plain(each) for key, each in capture.last(stream).items()} == expected
+
+
+class Told:
+    """A follower that only hears."""
+
+    def __init__(self) -> None:
+        self.windows: list[Window] = []
+        self.once = asyncio.Event()
+
+    def offer(self, account_id: str, window: Window, types: frozenset[str]) -> None:
+        self.windows.append(window)
+        self.once.set()
+
+    def adopt(self, account_ids: Sequence[str]) -> None:
+        raise AssertionError("no account is new here")
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_rounds_tell_from_where_bindings_joined_even_if_one_of_them_has_read_on(
+    bindings: Bindings, ahead: bool
+) -> None:
+    http = bindings.http
+    source = Source(http, logging.getLogger("test"), EventsStream, PLATFORM, None, True)
+    begin = datetime.fromtimestamp(NOW - 600, tz=UTC)
+    feed = EventFeed((), window_size=timedelta(days=1))
+    feed.join(PLATFORM, begin)
+    await http.get(logging.getLogger("test"), "/v1/account")
+    if ahead:
+        assert await feed.read(source, begin) is not None
+
+    async def none_new() -> list[str]:
+        return []
+
+    told = Told()
+    async with running_capture() as capture:
+        AccountRounds(feed, lambda _: source, [PLATFORM], none_new, 1).follow(
+            told, timedelta(minutes=5), capture.task
+        )
+        async with asyncio.timeout(10):
+            await told.once.wait()
+        capture.task.stopping.event.set()
+    assert told.windows[0].start == NOW - 600
