@@ -29,16 +29,16 @@ asyncio.set_event_loop(None)
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds waited between attempts, none of which pass."""
+    """The seconds waited between attempts, of which only a hundredth passes."""
     made: list[float] = []
     sleep = asyncio.sleep
 
-    async def at_once(delay: float, result: object = None) -> object:
+    async def shortened(delay: float, result: object = None) -> object:
         if delay != 0:
             made.append(delay)
-        return await sleep(0, result)
+        return await sleep(delay / 100, result)
 
-    monkeypatch.setattr(asyncio, "sleep", at_once)
+    monkeypatch.setattr(asyncio, "sleep", shortened)
     return made
 
 
@@ -336,7 +336,8 @@ async def test_backoff_grows_to_half_a_minute(server: StripeServer, waits: list[
 
 # For how long
 
-IMPATIENT = timedelta(milliseconds=50)
+# Far longer than an answer takes on a busy machine.
+IMPATIENT = timedelta(seconds=1)
 
 
 async def test_refusals_without_end_are_one_error_that_names_them(
@@ -348,7 +349,7 @@ async def test_refusals_without_end_are_one_error_that_names_them(
     async with session(server, patience=IMPATIENT) as stripe:
         with pytest.raises(StripeError) as it:
             await stripe.get(LOG, PATH, account_id=account)
-    assert IMPATIENT.total_seconds() <= time.monotonic() - began < 2
+    assert IMPATIENT.total_seconds() <= time.monotonic() - began < 10
     assert str(it.value) == (
         "Stripe fails to answer: see its status page. The capture goes on where it was once it starts again. "
         f"Stripe answered 503 to GET {PATH} for account {account}: Try later (request {it.value.request_id})"
@@ -366,7 +367,7 @@ async def test_broken_connections_without_end_are_one_error_that_names_them(
     async with session(server, patience=IMPATIENT) as stripe:
         with pytest.raises(ConnectorError) as it:
             await stripe.get(LOG, PATH, account_id=account)
-    assert str(it.value).startswith(f"Stripe could not be reached at {server.url} for 0 seconds: check the")
+    assert str(it.value).startswith(f"Stripe could not be reached at {server.url} for 1 seconds: check the")
     assert f"GET {PATH} for account {account} failed: Server disconnected" in str(it.value)
     assert len(server.journal) > 1
 
@@ -388,14 +389,15 @@ async def test_server_that_never_answers_does_not_outlast_the_patience() -> None
     async with serving(never) as base, session(base, patience=IMPATIENT) as stripe:
         with pytest.raises(ConnectorError, match=f"GET {PATH} failed: TimeoutError"):
             await stripe.get(LOG, PATH)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
 
 
-class SlowToStart(Budget):
-    """A budget that lets the first request wait longer than an impatient session would for an answer."""
+class RecordingBudget(Budget):
+    """A budget that keeps what it is told, and lets the first request wait for so long."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_waits: timedelta = timedelta()) -> None:
         super().__init__(1000, 1000)
+        self.first_waits = first_waits.total_seconds()
         self.asked: list[tuple[str, bool]] = []
         self.answered = 0
         self.reasons: list[tuple[str, str | None]] = []
@@ -403,7 +405,7 @@ class SlowToStart(Budget):
     async def acquire(self, endpoint: str, *, background: bool = False) -> None:
         self.asked.append((endpoint, background))
         if len(self.asked) == 1:
-            await asyncio.to_thread(time.sleep, 2 * IMPATIENT.total_seconds())
+            await asyncio.to_thread(time.sleep, self.first_waits)
         await super().acquire(endpoint, background=background)
 
     def release(self) -> None:
@@ -418,7 +420,7 @@ async def test_every_attempt_is_in_the_budget_and_the_wait_for_it_costs_no_patie
     server: StripeServer, waits: list[float]
 ) -> None:
     server.faults.add(Fault(status=500, times=2))
-    budget = SlowToStart()
+    budget = RecordingBudget(first_waits=2 * IMPATIENT)
     async with session(server, patience=IMPATIENT, budget=budget) as stripe:
         await stripe.get(LOG, PATH)
         with pytest.raises(StripeError):
@@ -431,7 +433,7 @@ async def test_every_attempt_is_in_the_budget_and_the_wait_for_it_costs_no_patie
 async def test_what_is_asked_again_after_a_cut_connection_is_in_the_budget(
     server: StripeServer, waits: list[float], again: Fault
 ) -> None:
-    budget = SlowToStart()
+    budget = RecordingBudget()
     async with session(server, budget=budget) as stripe:
         await stripe.get(LOG, PATH)
         server.faults.add(again)
@@ -453,7 +455,7 @@ async def test_budget_is_told_of_refusals_for_too_many_requests_alone(
     server: StripeServer, waits: list[float], fault: Fault, told: int
 ) -> None:
     server.faults.add(twice(fault))
-    budget = SlowToStart()
+    budget = RecordingBudget()
     async with session(server, budget=budget) as stripe:
         await stripe.get(LOG, PATH)
     assert budget.reasons == [(PATH, fault.headers.get("Stripe-Rate-Limited-Reason"))] * 2 * told
