@@ -1,6 +1,7 @@
 """The protocol's verbs, served on stdin and stdout."""
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -28,6 +29,9 @@ from source_stripe_native.models import ConnectorState, EndpointConfig, Resource
 from source_stripe_native.priority_capture import MIN_INTERVAL
 from source_stripe_native.resources import all_resources
 
+NEW_OBJECTS: Final = 50_000
+"""Objects after which garbage is looked for: a page of documents is thousands of them, and none is garbage
+that counting references would not find."""
 DOCUMENTATION_URL: Final = "https://go.estuary.dev/source-stripe-native"
 
 
@@ -129,6 +133,8 @@ def main() -> None:
         raise SystemExit(1) from None
     for handler in logging.getLogger().handlers:
         handler.addFilter(one_line)
+    gc.freeze()  # the code itself, which is most of what there is to look through, stays
+    gc.set_threshold(NEW_OBJECTS)
     try:
         asyncio.run(Connector().serve(log, read_requests))
     except KeyboardInterrupt:

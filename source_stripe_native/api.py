@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from logging import Logger
-from typing import Final
+from typing import Final, Protocol
 
 from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
@@ -36,6 +36,16 @@ DAY: Final = 24 * 60 * 60
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
 
 
+class Course(Protocol):
+    """What a backfill asks before each of its pages, and tells after it."""
+
+    async def start(self, token: PageToken | None) -> PageToken | None:
+        """Where to read instead of at `token`, which is where the last checkpoint left it."""
+
+    def read(self, page: Page, window: Window, documents: int) -> None:
+        """A page of the list of `window` was read, which made so many documents."""
+
+
 async def fetch_backfill(
     cls: type[BaseStripeObject],
     start_date: datetime,
@@ -48,16 +58,19 @@ async def fetch_backfill(
     *,
     parameters: Mapping[str, str] | None = None,
     overtaken: Overtaken | None = None,
+    course: Course | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
     cursor of the next page unless it was the last. `parameters` select a variant. Without a
-    `connected_account_id` the key's own account is the only one.
+    `connected_account_id` the key's own account is the only one. `course` may send it elsewhere.
 
     The follower tells `overtaken` what it captures. A page is whole before any of it is yielded, and what was
     overtaken meanwhile is left out: nothing is awaited from then on until the caller's checkpoint."""
     source = replace(_source(cls, platform_account_id, connected_account_id, http, log), background=True)
-    window = Window(floor(start_date), floor(_datetime(cutoff)) + 1)
+    window = Window(floor(start_date), floor(time_of(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
+    if course is not None:
+        token = await course.start(token)
     params = list((cls.VARIANTS.get("", {}) if parameters is None else parameters).items())
     with (overtaken or Overtaken()).page(cls.NAME, source.account_id) as newer:
         try:
@@ -66,8 +79,10 @@ async def fetch_backfill(
             if not any(known.matches(error) for known in cls.LIST_ENDS):
                 raise
             log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
-            return
+            listed = Page([], None)
         documents = await _documents(source, window, params, listed)
+        if course is not None:
+            course.read(listed, window, len(documents))
         for each in documents:
             if each["id"] not in newer:
                 yield each
@@ -131,7 +146,7 @@ async def fetch_incremental(
 
     `feed` is shared by the bindings of a capture; without it the events are read for this one alone. Events
     from before `not_before`, a backfill's cutoff in Unix seconds, are known by that backfill."""
-    cursor = _datetime(log_cursor)
+    cursor = time_of(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
     if cls.follows_events() and is_past_retention(cursor, http.now()):
@@ -245,7 +260,8 @@ def _source(
     )
 
 
-def _datetime(cursor: LogCursor) -> datetime:
+def time_of(cursor: LogCursor) -> datetime:
+    """A cursor of a state that is about time, as all of Stripe's are. Raises ConnectorError for another."""
     if isinstance(cursor, datetime):
         return cursor
     raise ConnectorError(f"The state holds a cursor that is no time: {cursor!r}. Backfill the binding again.")

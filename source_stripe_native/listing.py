@@ -3,7 +3,7 @@
 Lists are newest first and paged by `starting_after`, the id of the last object seen ("Pagination"). A page
 token is what a checkpoint keeps between two pages: the id as it is, or, where the object tells when it was
 created, JSON of both. The time is the way on when the object itself is deleted in between: the list then goes
-on from that second, all of it again rather than any of it skipped.
+on from that second, all of it again rather than any of it skipped. It is also the way to begin further down.
 """
 
 import contextlib
@@ -82,14 +82,15 @@ class Source:
 @dataclass(frozen=True)
 class PageToken:
     """Where a list goes on: after the object `after`, which was created at `created` (Unix seconds, if
-    told)."""
+    told). Without an object: with what was created in that second or before."""
 
-    after: str
+    after: str | None
     created: int | None = None
 
     @classmethod
-    def after_object(cls, last: Json) -> "PageToken":
-        created = last.get("created")
+    def after_object(cls, last: Json, field: str = "created") -> "PageToken":
+        """`field` is where the object tells when it was created."""
+        created = last.get(field)
         return cls(last["id"], created if isinstance(created, int) else None)
 
     @classmethod
@@ -101,10 +102,12 @@ class PageToken:
                 match orjson.loads(text):
                     case {"after": str(after), "created": int() | None as created}:
                         return cls(after, created)
+                    case {"after": None, "created": int(created)}:
+                        return cls(None, created)
         return cls(text)
 
     def __str__(self) -> str:
-        if self.created is None and not self.after.startswith("{"):
+        if self.after is not None and self.created is None and not self.after.startswith("{"):
             return self.after
         return orjson.dumps({"after": self.after, "created": self.created}).decode()
 
@@ -136,6 +139,8 @@ async def read_page(
     params = [*params, ("limit", str(PAGE_SIZE))]
     if token is None:
         return _page(source, path, await source.get(path, params))
+    if token.after is None:
+        return _page(source, path, await source.get(path, _from_second(params, token.created)))
     try:
         body = await source.get(path, [*params, ("starting_after", token.after)])
     except StripeError as error:
@@ -143,15 +148,19 @@ async def read_page(
             raise
     else:
         return _page(source, path, body, token)
-    if token.created is not None and any(name.startswith("created[") for name, _ in params):
-        params = [pair for pair in params if pair[0] != "created[lt]"]
-        params.append(("created[lt]", str(token.created + 1)))
     source.log.warning(
         "the object that this list was to go on after is gone: going on from the second it was created in, "
         "or from the top of the list where that is not known",
         {"path": path, "after": token.after, "created": token.created},
     )
-    return _page(source, path, await source.get(path, params))
+    return _page(source, path, await source.get(path, _from_second(params, token.created)))
+
+
+def _from_second(params: Params, created: int | None) -> Params:
+    """`params` for what was created at `created` or before, where the list takes a range."""
+    if created is None or not any(name.startswith("created[") for name, _ in params):
+        return params
+    return [*(pair for pair in params if pair[0] != "created[lt]"), ("created[lt]", str(created + 1))]
 
 
 async def read_pages(
@@ -182,4 +191,5 @@ def _page(source: Source, path: str, body: Json, token: PageToken | None = None)
     last_id = envelope.data[-1].get("id") if envelope.data else None
     if not isinstance(last_id, str) or (token is not None and token.after == last_id):
         raise ConnectorError(f"{answer} has more, but no new id at its end to go on after. {advice}")
-    return Page(envelope.data, PageToken.after_object(envelope.data[-1]))
+    field = source.stream.CREATED if path == source.path else "created"
+    return Page(envelope.data, PageToken.after_object(envelope.data[-1], field))

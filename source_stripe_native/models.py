@@ -207,6 +207,21 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     )
 
     @classmethod
+    def is_listed_by_time(cls) -> bool:
+        """Whether a backfill goes back in time from page to page."""
+        if cls.PARENT is not None:
+            return cls.BORN_WITH_PARENT and cls.PARENT.is_listed_by_time()
+        return cls.LISTS_BY_CREATED and not cls.UNDATED
+
+    @classmethod
+    def is_sliced(cls) -> bool:
+        """Whether the backfill of a single account is divided by creation time. One that is begun again by
+        schedule stays whole: the CDK keeps the cursors of such a one alone."""
+        return (
+            cls.PARENT is None and cls.is_listed_by_time() and not cls.SCHEDULE and list(cls.VARIANTS) == [""]
+        )
+
+    @classmethod
     def follows_events(cls) -> bool:
         return bool(cls.EVENT_TYPES or cls.PARENT_EVENT_TYPES or cls.IS_EVENT)
 

@@ -6,10 +6,11 @@ variants become subtasks in either.
 """
 
 import functools
+import inspect
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from logging import Logger
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.access import probe
 from source_stripe_native.accounts import Accounts, find_accounts, new_account_ids
-from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.api import Course, fetch_backfill, fetch_incremental
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.feed import EventFeed
 from source_stripe_native.http import StripeSession
@@ -42,8 +43,19 @@ from source_stripe_native.models import (
 )
 from source_stripe_native.overtaken import Overtaken
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
+from source_stripe_native.progress import Part, Progress
 from source_stripe_native.rounds import AccountRounds
-from source_stripe_native.state import StatePatch, apply, initial_state, known_before, reconcile, with_cursors
+from source_stripe_native.slices import AT_ONCE, SlicedBackfill
+from source_stripe_native.state import (
+    FROM_START,
+    StatePatch,
+    apply,
+    initial_state,
+    known_before,
+    reconcile,
+    slice_start,
+    with_cursors,
+)
 from source_stripe_native.window import RETENTION, floor
 
 Binding = CaptureBinding[ResourceConfig]
@@ -52,6 +64,10 @@ StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
 FLUSH: Final = timedelta(minutes=1)
 """How often cursors that moved over nothing are written, with connected accounts."""
+FETCH_PAGE: Final = inspect.Signature(
+    [inspect.Parameter(each, inspect.Parameter.POSITIONAL_ONLY) for each in ("log", "page", "cutoff")]
+)
+"""The signature of a function that fetches pages."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,9 @@ class _Stream:
 
     @property
     def suffixes(self) -> list[str]:
-        return list(self.row.VARIANTS)
+        """Those of the state with which a capture begins."""
+        is_sliced = self.row.is_sliced() and self.accounts.connected_ids is None
+        return [FROM_START] if is_sliced else list(self.row.VARIANTS)
 
     @property
     def initial(self) -> ResourceState:
@@ -107,17 +125,32 @@ class _Stream:
             overtaken=self.following.overtaken,
         )
 
-    def fetch_page(self, account_id: str | None, suffix: str) -> FetchPageFn[Any]:
-        return functools.partial(
+    def fetch_page(
+        self, account_id: str | None, start: datetime, parameters: Mapping[str, str], course: Course
+    ) -> FetchPageFn[Any]:
+        fetch = functools.partial(
             fetch_backfill,
             self.row,
-            self.start_date,
+            start,
             self.accounts.platform_id,
             account_id,
             self.http,
-            parameters=self.row.VARIANTS[suffix],
+            parameters=parameters,
             overtaken=self.following.overtaken,
+            course=course,
         )
+        # The CDK asks for it with every page, and to work it out takes as long as to write twenty documents.
+        fetch.__signature__ = FETCH_PAGE  # type: ignore[attr-defined]  # which functions may have
+        return fetch
+
+    def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
+        key = f"{account_id or ''}{suffix}"
+        return self.fetch_page(account_id, self.start_date, self.row.VARIANTS[suffix], Part(key, progress))
+
+    def fetch_slice(self, suffix: str, course: Course) -> FetchPageFn[Any]:
+        since = slice_start(suffix)
+        start = self.start_date if since is None else max(self.start_date, datetime.fromtimestamp(since, UTC))
+        return self.fetch_page(None, start, self.row.VARIANTS[""], course)
 
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
@@ -133,27 +166,50 @@ class _Stream:
             self._open_one(binding, binding_index, state, task)
 
     def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
-        variants = {suffix: self.fetch_page(None, suffix) for suffix in self.suffixes}
+        fetch_page: FetchPageFn[Any] | dict[str, FetchPageFn[Any]] | None = None
+        if isinstance(state.backfill, ResourceState.Backfill):
+            fetch_page = self.fetch_variant(None, "", self._progress(task, 1, 1))
+        elif state.backfill and FROM_START in self.suffixes:
+            self._open_slices(binding, binding_index, state, task)
+        elif state.backfill:
+            progress = self._progress(task, len(self.suffixes), len(state.backfill))
+            fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
         open_binding(
             binding,
             binding_index,
             state,
             task,
             fetch_changes=self.fetch_changes(None, known_before(state, "", self.suffixes)),
-            fetch_page=variants if isinstance(state.backfill, dict) else variants.get(""),
+            fetch_page=fetch_page,
         )
 
+    def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        backfill = SlicedBackfill(
+            binding,
+            binding_index,
+            state,
+            self.fetch_slice,
+            self._progress(task, 1, 0),
+            floor(self.start_date),
+            # Of several the CDK would end the capture after each, where the next one by schedule is overdue.
+            1 if binding.resourceConfig.schedule else AT_ONCE,
+        )
+        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
+
     def _open_accounts(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        accounts = self.accounts.all_ids
+        unfinished = len(state.backfill) if isinstance(state.backfill, dict) else 0
+        progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
         open_binding_with_priority_queue(
             binding,
             binding_index,
             state,
             task,
-            self.accounts.all_ids,
+            accounts,
             fetch_changes_factory=lambda account_id: self.fetch_changes(
                 account_id, known_before(state, account_id, self.suffixes)
             ),
-            fetch_page_factory=self.fetch_page,
+            fetch_page_factory=lambda account_id, suffix: self.fetch_variant(account_id, suffix, progress),
             config=PriorityQueueConfig(
                 now=self.http.now,
                 flush=FLUSH,
@@ -162,6 +218,9 @@ class _Stream:
             ),
             backfill_subtask_suffixes=self.suffixes,
         )
+
+    def _progress(self, task: Task, parts: int, untouched: int) -> Progress:
+        return Progress(self.row.NAME, task.log, parts, untouched, is_dated=self.row.is_listed_by_time())
 
 
 def base_object(

@@ -4,11 +4,14 @@ The shape follows from the config and the stream, never from how many accounts t
 
                         inc                        backfill
     one account         {cursor}                   {cutoff, next_page}           (one variant, suffix "")
-                                                   {suffix: {cutoff, ...}}       (several variants)
+                                                   {suffix: {cutoff, ...}}       (several variants, or slices)
     connected accounts  {account_id: {cursor}}     {account_id + suffix: {cutoff, ...}}
 
 Both are read into one form, account by account, and written in the shape wanted. The difference is an RFC
 7396 merge patch, so that the change is one checkpoint: all of it or none.
+
+A slice is named after the oldest second in it, `_from_2024-05-01T00:00:00Z`, the oldest one `_from_start`,
+which is the start date. Its `next_page` tells how far it has come down to that.
 """
 
 import re
@@ -32,11 +35,28 @@ _COMPOSITE: Final = re.compile(r"(acct_[^_]+)(.*)")
 """A backfill's key with connected accounts: the account's id, and a suffix that is empty or begins with
 "_"."""
 
+FROM_START: Final = "_from_start"
+"""The suffix of the oldest slice of a backfill, which is all of it at first."""
+_FROM: Final = "_from_%Y-%m-%dT%H:%M:%SZ"
+
 
 class StatePatch(BaseModel):
     """A merge patch of the connector's state in any shape, as `Task.checkpoint` takes it."""
 
     bindingStateV1: dict[str, Json]
+
+
+def slice_suffix(since: int) -> str:
+    """The suffix of the slice that begins at `since`, in Unix seconds."""
+    return datetime.fromtimestamp(since, tz=UTC).strftime(_FROM)
+
+
+def slice_start(suffix: str) -> int | None:
+    """When the slice with this suffix begins, in Unix seconds; None for the oldest one. Raises ValueError
+    where it is no slice's."""
+    if suffix == FROM_START:
+        return None
+    return floor(datetime.strptime(suffix, _FROM).replace(tzinfo=UTC))
 
 
 @dataclass
@@ -113,7 +133,8 @@ def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str])
     backfill by schedule: changes since then are still to be read. An empty `account_id` stands for a state
     without ids."""
     found = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
-    unfinished = [at for suffix in suffixes if (at := found.get(f"{account_id}{suffix}")) is not None]
+    keys = [f"{account_id}{suffix}" for suffix in suffixes] if account_id else list(found)
+    unfinished = [at for key in keys if (at := found.get(key)) is not None]
     inc = state.inc.get(account_id) if isinstance(state.inc, dict) else state.inc
     if not unfinished or inc is None or not isinstance(inc.cursor, datetime):
         return 0
@@ -169,11 +190,20 @@ def _split(key: str, owner: str) -> tuple[str, str]:
 
 def _variants(own: dict[str, Backfill], suffixes: Sequence[str]) -> dict[str, Backfill]:
     """An account's unfinished variants. Where it has one that the stream no longer has, what that one covered
-    is not known: all variants then begin again."""
-    if own.keys() <= set(suffixes):
+    is not known: all variants then begin again. A backfill that was begun whole goes on as it is."""
+    sliced = FROM_START in suffixes
+    if all(suffix in suffixes or (sliced and (suffix == "" or _is_slice(suffix))) for suffix in own):
         return own
     cutoff = _earliest_cutoff(own.values())
     return {suffix: Backfill(cutoff=cutoff, next_page=None) for suffix in suffixes}
+
+
+def _is_slice(suffix: str) -> bool:
+    try:
+        slice_start(suffix)
+    except ValueError:
+        return False
+    return True
 
 
 def _earliest_cutoff(backfills: Iterable[Backfill]) -> datetime:

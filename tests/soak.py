@@ -262,9 +262,8 @@ class Chaos:
                 self.begun.setdefault((stream, account), cursor)
             backfill = capture.binding_state(stream).get("backfill") or {}
             each = [backfill] if "cutoff" in backfill else [at for at in backfill.values() if at]
-            found += [
-                (stream, listing.PageToken.parse(at["next_page"]).after) for at in each if at.get("next_page")
-            ]
+            tokens = [listing.PageToken.parse(at["next_page"]) for at in each if at.get("next_page")]
+            found += [(stream, token.after) for token in tokens if token.after]
         self.cursors = found
 
     async def tick(self) -> None:

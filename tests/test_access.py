@@ -285,8 +285,8 @@ async def test_a_permission_lost_while_capturing_fails_with_stream_and_permissio
 async def test_a_permission_lost_between_two_pages_ends_the_capture(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(150):
-        world.create("charge", event=False)
+    for hours in range(150):  # too few for slices
+        world.create("charge", at=NOW - 3600 * hours, event=False)
     key = world.restrict(ALL)
     capture = Capture(server, ["Charges"], key=key)
 
