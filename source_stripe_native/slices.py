@@ -44,7 +44,7 @@ Backfill = ResourceState.Backfill
 AT_ONCE: Final = 16
 """Slices that are read side by side at most: enough for an endpoint's whole budget while Stripe takes most of
 a second to answer."""
-DIVIDED: Final = 8
+DIVIDED: Final = 16
 """Pages that a slice has left at least, by what is known of its density, to be divided."""
 
 FetchSlice = Callable[[str, Course], FetchPageFn[Any]]
