@@ -72,7 +72,8 @@ class Progress:
         count = self._documents
         told = [f"{count:,} document{'' if count == 1 else 's'}"]
         if seconds >= 1:
-            told.append(f"{count / seconds:,.0f} a second")
+            rate = count / seconds
+            told.append(f"{rate:,.0f} a second" if rate >= 10 else f"{rate:.1f} a second")
         if is_done:
             message = f"Backfilled {self.stream}: {', '.join(told)}"
         else:

@@ -1,4 +1,5 @@
-"""What a person at a terminal sees of a running capture: the documents of each binding, their rate, the time.
+"""What a person at a terminal sees of a running capture: the documents of each binding, their rate, the time,
+and what the connector last said of its status.
 
 It is drawn on stderr, and only if that is a terminal. Else stderr has nothing but the connector's log.
 """
@@ -12,9 +13,10 @@ from types import TracebackType
 from typing import Self
 
 import click
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from sandbox.flow.logs import Log
 
@@ -26,11 +28,13 @@ class Progress:
         self._level, self._as_json = level, as_json
         self._documents: Counter[str] = Counter()
         self._transactions = 0
+        self._statuses: dict[str, str] = {}
+        """The last status of each stream, and of the whole under no name."""
         self._began = time.monotonic()
         stream = sys.stderr
         console = Console(file=stream)
         shown = Live(
-            get_renderable=self._table, console=console, redirect_stdout=False, redirect_stderr=False
+            get_renderable=self._shown, console=console, redirect_stdout=False, redirect_stderr=False
         )
         self._live = shown if stream.isatty() else None
 
@@ -46,6 +50,8 @@ class Progress:
             self._live.stop()
 
     def log(self, log: Log) -> None:
+        if log.fields.get("eventType") == "connectorStatus":
+            self._statuses[str(log.fields.get("stream", ""))] = log.message
         if log.at_least(self._level):
             with self.aside():
                 click.echo(log.as_json() if self._as_json else log.as_text(), err=True)
@@ -68,6 +74,10 @@ class Progress:
         finally:
             self._live.transient = False
             self._live.start()
+
+    def _shown(self) -> Group:
+        statuses = [Text(self._statuses[each]) for each in sorted(self._statuses, reverse=True)]
+        return Group(self._table(), *statuses)
 
     def _table(self) -> Table:
         seconds = time.monotonic() - self._began

@@ -1,5 +1,6 @@
 """`preview` as a process of its own: signals, terminals, pipes. Whatever ends it ends its connector."""
 
+import json
 import os
 import pty
 import shutil
@@ -107,6 +108,27 @@ def test_documents_on_a_terminal_stand_above_the_table(tmp_path: Path) -> None:
     at = [next(n for n, line in enumerate(lines) if f'"id":"{i}"'.encode() in line) for i in range(3)]
     assert at == sorted(at)
     assert b"3 documents" in b"".join(lines[at[-1] + 1 :])
+
+
+def test_terminal_shows_what_the_connector_last_said_of_its_status(tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+
+    def status(message: str, stream: str) -> dict[str, str]:
+        fields = {"eventType": "connectorStatus", "stream": stream}
+        return {"stderr": json.dumps({"level": "info", "msg": message, "fields": fields})}
+
+    steps = [status("Backfilling Prices: 12% done", "Prices"), status("Backfilling Plans: 1% done", "Plans")]
+    steps += [status("Backfilling Prices: 80% done", "Prices")]
+    source = written(tmp_path, catalog([*steps, {"sleep": 0.2}, {"count": [1, 1]}]))
+    command = [sys.executable, "-m", "sandbox", "preview", "--source", str(source), "--sessions", "1"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    subprocess.run(command, stdout=theirs, stderr=theirs, env=environment, timeout=PATIENCE, check=True)
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        last = b"\n".join(drained(terminal).splitlines()[-4:])
+    assert last.count(b"Backfilling") == 2
+    assert b"Backfilling Prices: 80% done" in last
+    assert b"Backfilling Plans: 1% done" in last
 
 
 def drained(terminal: IO[bytes]) -> bytes:
