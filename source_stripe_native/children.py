@@ -2,7 +2,8 @@
 
 Parents are listed page by page, and a page of parents is what a checkpoint of a child stream stands for. A
 parent that shows all of its children in itself costs no request. Only the first page of a child list may find
-the parent gone or barred; anything later is an error, since a list half read must not look complete.
+the parent gone or barred. A later one that does is an error, since a list half read must not look complete,
+unless the first page says so too when it is asked for again: then the parent was deleted in between.
 """
 
 import asyncio
@@ -124,8 +125,25 @@ async def _pages(source: Source, children: ChildList) -> AsyncIterator[list[Json
     page = children.first
     yield page.objects
     while page.next is not None:
-        page = await read_page(source, children.path, children.params, page.next)
+        try:
+            page = await read_page(source, children.path, children.params, page.next)
+        except StripeError as error:
+            if not PARENT_GONE.matches(error) or await _is_listed(source, children):
+                raise
+            source.log.info("a parent was deleted while its children were read", {"path": children.path})
+            return
         yield page.objects
+
+
+async def _is_listed(source: Source, children: ChildList) -> bool:
+    """Whether the parent is still there to list children of."""
+    try:
+        await read_page(source, children.path, children.params, None)
+    except StripeError as error:
+        if PARENT_GONE.matches(error):
+            return False
+        raise
+    return True
 
 
 async def _once(objects: list[Json]) -> AsyncIterator[list[Json]]:

@@ -34,7 +34,7 @@ import stamina
 from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
 from sandbox.stripe.journal import Journal
 from sandbox.stripe.kinds import CHILDREN, KINDS
-from source_stripe_native import http, listing, resources
+from source_stripe_native import http, listing, resources, slices
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_streams import ALL, HELD, TOLD, expected, without
@@ -98,6 +98,8 @@ class Case:
     late: int = 0
     faults: float = 0.0
     window: str = "P1D"
+    divided: float = slices.DIVIDED
+    """Pages beyond which a slice of a backfill is divided."""
 
 
 @dataclass
@@ -356,6 +358,7 @@ def hurried(case: Case) -> Iterator[pytest.MonkeyPatch]:
     """No time passes between a failure and the next attempt, and pages are small."""
     with pytest.MonkeyPatch.context() as patch, stamina.set_testing(True, attempts=ATTEMPTS):
         patch.setattr(listing, "PAGE_SIZE", case.page_size)
+        patch.setattr(slices, "DIVIDED", case.divided)
         for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST"):
             patch.setattr(http, name, 100_000)
         patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
@@ -488,6 +491,7 @@ def draw(rng: Random, size: int) -> Case:
         late=rng.choice((0, 30, LATEST)),
         faults=rng.choice((0, 0.01, 0.03)),
         window=rng.choice(("P1D", "PT1H", "PT2M")),
+        divided=rng.choice((0.5, 2, slices.DIVIDED)),
     )
 
 

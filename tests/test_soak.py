@@ -5,7 +5,7 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import Fault, StripeServer, Visit, World
-from source_stripe_native import listing
+from source_stripe_native import listing, slices
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.soak import LATEST, SETTLE, Case, Process, Session, Tally, Watch, run
@@ -37,6 +37,7 @@ def cases(first: tuple[str, ...] = ()) -> st.SearchStrategy[Case]:
         late=st.sampled_from([0, 30, 600]),
         faults=st.sampled_from([0.0, 0.01, 0.03]),
         window=st.sampled_from(["P1D", "PT1H", "PT2M"]),
+        divided=st.sampled_from([0.5, 2, slices.DIVIDED]),
     )
 
 
@@ -51,6 +52,17 @@ async def test_every_objects_last_state_is_captured_whatever_fails(part: int, da
     assert await run(case, tally) == [], tally
     event("connected accounts" if case.connected else "one account")
     event("a lost permission" if tally.counts["refused sessions"] else "all permissions")
+
+
+@pytest.mark.parametrize("connected", [None, 2])
+async def test_no_session_ends_by_itself_under_three_percent_of_each_failure(connected: int | None) -> None:
+    sessions = (Session(400, chance=0.05, changes=20, pause=3),) * 3
+    # Each kind of failure has half the chance: those to be sat out, the broken ones and the slow ones.
+    case = Case(3, tuple(ALL), sessions, connected, objects=6, page_size=2, late=60, faults=0.06, divided=2)
+    tally = Tally()
+    assert await run(case, tally) == [], tally
+    assert tally.counts["kills"] == tally.counts["sessions"] == 4
+    assert tally.counts["faults"] > 0.03 * 8 * tally.counts["requests"]
 
 
 @pytest.mark.parametrize("connected", [None, 1])
@@ -166,3 +178,25 @@ async def test_a_scheduled_backfill_of_connected_accounts_loses_no_deletion(
     await catch_up(capture, 1000)
     assert gone not in capture.last("Persons")
     assert len(capture.last("Persons")) == 1
+
+
+async def test_a_parent_that_is_deleted_while_its_children_are_read_ends_their_list(
+    world: World, server: StripeServer
+) -> None:
+    kept, gone = (world.create("customer", at=NOW - age, event=False)["id"] for age in (10, 0))
+    for customer in (kept, gone):
+        for _ in range(150):
+            world.create("card", customer=customer, event=False)
+    visits: list[Visit] = []
+
+    def heard(visit: Visit) -> None:
+        if visit.path == f"/v1/customers/{gone}/cards":
+            visits.append(visit)
+            if len(visits) == 1:
+                world.delete("customer", gone)
+
+    server.journal = Watch(heard)
+    capture = Capture(server, streams=["Cards"])
+    await capture.session(lambda: begun(capture))
+    assert sum(each["customer"] == kept for each in capture.last("Cards").values()) == 150
+    assert len(visits) == 3, "its first page, its second page, which is gone, and its first page again"
