@@ -16,17 +16,21 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   echo "$(PYTHON) is missing or older than 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }
 endef
 
-.PHONY: help check fmt test soak preview bench lock image clean
+.PHONY: help check audit fmt test soak preview bench lock image clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: $(STAMP) ## look for mistakes without running anything: format, lint, types, layers
+check: $(STAMP) ## look for mistakes without running anything: format, lint, types, layers; audit if it can be
 	@$(IN_VENV) ruff format --check --quiet .
 	@$(IN_VENV) ruff check --quiet .
 	@$(IN_VENV) mypy
 	@$(IN_VENV) lint-imports --no-logo
+	@! command -v pip-audit >/dev/null || $(MAKE) --no-print-directory audit
+
+audit: $(STAMP) ## look up what is installed among known vulnerabilities: needs pip-audit, and the network
+	@pip-audit --progress-spinner off --path "$$($(IN_VENV) python -c 'import sysconfig as s; print(s.get_path("purelib"))')"
 
 fmt: $(STAMP) ## format the code, and mend what the linter can
 	@$(IN_VENV) ruff format --quiet .
