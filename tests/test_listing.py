@@ -118,6 +118,17 @@ async def test_list_goes_on_from_the_second_of_an_object_that_is_gone(
     assert last["id"] in str(caplog.records[-1].args)
 
 
+async def test_list_may_begin_with_a_second_further_down(
+    world: World, server: StripeServer, source: Source
+) -> None:
+    prices = stock(world, 250)
+    below = int(prices[120]["created"])
+    assert await rest(source, PageToken(None, below), RANGE) == [
+        each for each in prices if each["created"] <= below
+    ]
+    assert {each.query["created[gte]"] for each in server.journal} == {str(NOW - 1000)}
+
+
 @pytest.mark.parametrize("params", [RANGE, []])
 async def test_list_is_read_again_from_the_top_where_the_time_of_the_gone_object_is_of_no_use(
     world: World, source: Source, params: Params
@@ -172,7 +183,10 @@ ids = (
 )
 
 
-@given(st.builds(PageToken, ids, st.none() | st.integers(-(2**53), 2**53)))
+@given(
+    st.builds(PageToken, ids, st.none() | st.integers(-(2**53), 2**53))
+    | st.builds(PageToken, st.none(), st.integers(-(2**53), 2**53))
+)
 @example(PageToken('{"after": "x", "created": 1}'))
 @example(PageToken('{"after":"x","created":null}'))
 @example(PageToken("{odd"))

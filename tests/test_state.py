@@ -12,7 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.state import apply, initial_state, merge_diff, reconcile
+from source_stripe_native.state import (
+    FROM_START,
+    apply,
+    initial_state,
+    known_before,
+    merge_diff,
+    reconcile,
+    slice_start,
+    slice_suffix,
+)
 
 Json = dict[str, Any]
 Ids = str | list[str]
@@ -22,6 +31,8 @@ LATER = "2026-05-28T20:31:07Z"
 MICROS = "2026-05-28T20:26:40.123456Z"
 NOW = "2026-06-01T00:00:00Z"
 PRICES = ["_active", "_inactive"]
+SLICED = [FROM_START]
+SLICE = "_from_2024-05-01T00:00:00Z"
 A, B, C = "acct_1A", "acct_1AB", "acct_1C"
 """The first is how the second begins."""
 
@@ -191,6 +202,34 @@ STATES: list[tuple[str, Json, Ids, list[str], Json]] = [
         {"inc": {A: inc(LATER)}, "backfill": {f"{A}_active": half(), f"{A}_inactive": half()}},
     ),
     (
+        "slices go on as they are",
+        {"inc": inc(LATER), "backfill": {SLICE: half("ch_2"), "_from_start": half("ch_1")}},
+        A,
+        SLICED,
+        {"inc": inc(LATER), "backfill": {SLICE: half("ch_2"), "_from_start": half("ch_1")}},
+    ),
+    (
+        "and so does a backfill that was begun whole",
+        {"inc": inc(MICROS), "backfill": half("ch_1", MICROS)},
+        A,
+        SLICED,
+        {"inc": inc(MICROS), "backfill": half("ch_1", MICROS)},
+    ),
+    (
+        "a slice whose range cannot be read is not lost with what it had not finished",
+        {"inc": inc(LATER), "backfill": {"_from_2024": half("ch_2"), "_from_start": half("ch_1")}},
+        A,
+        SLICED,
+        {"inc": inc(LATER), "backfill": {"_from_start": half()}},
+    ),
+    (
+        "slices of a stream that is not divided any more begin again as a whole",
+        {"inc": inc(LATER), "backfill": {SLICE: half("ch_2")}},
+        A,
+        [""],
+        {"inc": inc(LATER), "backfill": half()},
+    ),
+    (
         "variants that were all finished stay so",
         {"inc": inc(LATER)},
         A,
@@ -314,3 +353,14 @@ def test_merge_diff_is_the_patch_from_any_document_to_any_other(old: Json, new: 
     patch = merge_diff(old, new)
     assert json_merge_patch.merge(copy.deepcopy(old), patch) == new
     assert merge_diff(new, new) == {}
+
+
+@given(st.integers(0, 2**32))
+def test_a_slice_is_named_after_its_oldest_second(since: int) -> None:
+    assert slice_start(slice_suffix(since)) == since
+
+
+def test_what_happened_before_the_cutoff_is_known_while_any_slice_is_unfinished() -> None:
+    state = parsed({"inc": inc(LATER), "backfill": {SLICE: half("ch_2")}})
+    assert known_before(state, "", SLICED) == datetime.fromisoformat(CUTOFF).timestamp()
+    assert known_before(parsed({"inc": inc(LATER), "backfill": {}}), "", SLICED) == 0
