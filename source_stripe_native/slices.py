@@ -64,7 +64,7 @@ class Slice:
 
     @property
     def seconds(self) -> int:
-        return max(0, self.until + 1 - self.since)
+        return max(1, self.until + 1 - self.since)
 
     def cut(self, middle: int) -> None:
         """Leaves what is older than `middle`."""
