@@ -36,7 +36,7 @@ MAX_KEPT: Final = 16
 """Readings with events that are kept for an account at most: a binding further behind reads on its own."""
 MAX_BYTES: Final = 100_000_000
 """The size of all readings that are kept, of all accounts together. The oldest are dropped beyond, even where
-a binding has not read them yet."""
+a binding has not read them yet; only the newest one is kept whatever its size."""
 TOGETHER: Final = timedelta(hours=1)
 """How far apart bindings may be when they join to be read together from the first of them on."""
 IN_MEMORY: Final = 1_000_000
@@ -191,7 +191,8 @@ class EventFeed:
         self._bytes += reading.size
         while len(account.readings) > MAX_KEPT:
             self._drop_oldest(account)
-        while self._bytes > MAX_BYTES:
+        # The binding that asked for it is still to get the newest one, however large it is.
+        while self._bytes > MAX_BYTES and len(self._kept) > 1:
             self._drop_oldest(next(iter(self._kept.values())))
 
     def _drop_oldest(self, account: _Account) -> None:

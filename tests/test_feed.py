@@ -354,6 +354,22 @@ async def test_what_is_kept_of_all_accounts_is_bounded(
     assert again == accounts[: len(again)], "the oldest were dropped"
 
 
+async def test_a_reading_larger_than_all_that_is_kept_still_reaches_who_asked_for_it(
+    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices, customers = bindings.open({"Prices": 0, "Customers": 0})
+    monkeypatch.setattr(feed_module, "MAX_BYTES", 1000)
+    made = {world.create("price", at=NOW + number)["id"] for number in range(20)}
+    customer = world.create("customer")["id"]
+    await bindings.pass_time(120)
+    assert await prices.catch_up() == made
+    assert await customers.catch_up() == {customer}
+    new = world.create("price")["id"]
+    await bindings.pass_time(120)
+    assert await customers.catch_up() == set()
+    assert await prices.catch_up() == {new}
+
+
 # Failures
 
 
