@@ -6,6 +6,14 @@
 Stripe's clock is whole seconds, so a window is a half-open range of them: the second of its end belongs to
 the next one, no second is read twice and none is skipped. A cursor with a fraction of a second (as older
 states have it) is floored: its second is read in full.
+
+How long a sweep's window is depends on how much there is in it, so that a checkpoint is never far away:
+
+    |- ~TARGET -|- ~TARGET -|-  ...  -|--------- as far as it may go: does it hold too much? --------|
+
+A list is read newest first and its old end last, so a window can't be cut short when it turns out to hold too
+much. What was read of it is then the newest part of it, kept for when its turn comes, and the rest is read
+in windows as long as that part suggests.
 """
 
 from dataclasses import dataclass
@@ -14,6 +22,15 @@ from typing import Final
 
 LAG: Final = timedelta(minutes=1)
 """How far behind Stripe's clock a window ends at least: events become visible late."""
+
+OVERLAP: Final = timedelta(minutes=10)
+"""How late an event may become visible, beyond the lag, to be captured."""
+
+TARGET: Final = 2_000
+"""How many events a window is to hold. It may hold twice as many before it is cut."""
+
+GROWTH: Final = 4
+"""How much longer a window may be than the stretch whose density it was made for."""
 
 RETENTION: Final = timedelta(days=30)
 """How long Stripe keeps events ("List all events")."""
@@ -42,6 +59,39 @@ def next_window(cursor: datetime, now: datetime, *, lag: timedelta, span: timede
     start = floor(cursor)
     end = min(floor(now - lag), start + max(1, int(span.total_seconds())))
     return Window(start, end) if end > start else None
+
+
+def settled_at(now: datetime) -> int:
+    """The second before which nothing can become visible any more."""
+    return floor(now - LAG - OVERLAP)
+
+
+def planned(due: Window, span: int, settled: int) -> Window:
+    """What is to be read at once of what is `due`: `span` seconds (one at least), or all of it where the rest
+    would not be `settled`. Such a rest is read again with whatever follows, with each of its parts too."""
+    end = due.start + max(1, span)
+    return due if end >= min(due.end, settled) else Window(due.start, end)
+
+
+def is_too_much(window: Window, oldest: int, events: int, settled: int) -> bool:
+    """Whether a window would hold too much to be read at once, whose newest `events`, down to those of the
+    second `oldest`, have been read. What is to come is taken to be as dense; of that which is not `settled`
+    nothing is taken to come. A second is never cut."""
+    if events < TARGET // GROWTH or not window.start < oldest < window.end - 1:
+        return False
+    left = max(0, min(oldest, settled) - window.start)
+    return events + events * left // (window.end - oldest) > 2 * TARGET
+
+
+def span_for(seconds: int, events: int) -> int:
+    """The length in seconds of a window to hold TARGET events, where `seconds` held so many."""
+    return max(1, min(seconds * GROWTH, seconds * TARGET // max(1, events)))
+
+
+def next_span(span: int, seconds: int, events: int) -> int:
+    """`span` after a window that held so many `events` in `seconds`: it shrinks only where that was too
+    much."""
+    return span_for(seconds, events) if events > TARGET else max(span, span_for(seconds, events))
 
 
 def is_past_retention(cursor: datetime, now: datetime) -> bool:

@@ -17,14 +17,16 @@ from hypothesis import strategies as st
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native import feed as feed_module
 from source_stripe_native import http as http_module
+from source_stripe_native import reading as reading_module
 from source_stripe_native import resources
 from source_stripe_native.api import fetch_incremental
 from source_stripe_native.errors import StripeError
-from source_stripe_native.feed import MAX_KEPT, MAX_TYPES, TOGETHER, EventFeed, type_params
+from source_stripe_native.feed import TOGETHER, EventFeed
 from source_stripe_native.http import StripeSession
 from source_stripe_native.listing import Source
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.models import Events as EventsStream
+from source_stripe_native.reading import MAX_TYPES, type_params
 from source_stripe_native.rounds import AccountRounds
 from source_stripe_native.window import Window
 from tests.capture import Capture, Json, plain
@@ -258,8 +260,8 @@ async def test_a_binding_ahead_of_what_was_read_displaces_nobody(world: World, b
 async def test_two_consumers_interleaved_on_one_reading_each_get_all_of_it_in_order(
     world: World, server: StripeServer, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "LINES", 7)
-    monkeypatch.setattr(feed_module, "IN_MEMORY", 10_000)
+    monkeypatch.setattr(reading_module, "LINES", 7)
+    monkeypatch.setattr(reading_module, "IN_MEMORY", 10_000)
     (prices,) = bindings.open({"Prices": 0})
     for number in range(120):
         world.create("price", at=NOW + number // 4)
@@ -281,7 +283,7 @@ async def test_two_consumers_interleaved_on_one_reading_each_get_all_of_it_in_or
 async def test_a_reading_too_large_for_memory_is_read_from_disk_just_the_same(
     world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch, in_memory: int
 ) -> None:
-    monkeypatch.setattr(feed_module, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(reading_module, "IN_MEMORY", in_memory)
     prices, customers = bindings.open({"Prices": 0, "Customers": 0})
     for number in range(120):
         world.create("price", nickname="née\n“ 1 2 ”" * 50, at=NOW + number)
@@ -311,27 +313,20 @@ async def rounds_of_news(bindings: Bindings, reader: Binding, number: int) -> se
     return made
 
 
-@pytest.mark.parametrize("beyond", [0, 1])
-async def test_a_binding_behind_more_readings_than_are_kept_reads_on_its_own(
-    bindings: Bindings, beyond: int
+async def test_a_binding_behind_more_than_is_kept_reads_on_its_own(
+    bindings: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader, behind = bindings.open({"Prices": 0, "Customers": 0})
-    made = await rounds_of_news(bindings, reader, MAX_KEPT + beyond)
+    monkeypatch.setattr(feed_module, "KEPT", timedelta(seconds=61 * 9))
+    reader, slow, slower = bindings.open({"Prices": 0, "Customers": 0, "Coupons": 0})
+    made = await rounds_of_news(bindings, reader, 10)
     bindings.server.journal.clear()
-    assert await behind.catch_up() == made
-    assert len(bindings.readings()) == beyond
-    assert behind.cursor == reader.cursor
-
-
-async def test_quiet_windows_take_no_room_among_those_that_are_kept(bindings: Bindings) -> None:
-    reader, behind = bindings.open({"Prices": 0, "Customers": 0})
-    made = await rounds_of_news(bindings, reader, 1)
-    for _ in range(2 * MAX_KEPT):
-        await bindings.pass_time(60)
-        await reader.catch_up()
-    bindings.server.journal.clear()
-    assert await behind.catch_up() == made
+    assert await slow.catch_up() == made
     assert bindings.readings() == []
+    await rounds_of_news(bindings, reader, 1)
+    bindings.server.journal.clear()
+    assert await slower.catch_up() == set()
+    assert len(bindings.readings()) == 1
+    assert slower.cursor == reader.cursor
 
 
 async def test_what_is_kept_of_all_accounts_is_bounded(
