@@ -20,7 +20,7 @@ import orjson
 from source_stripe_native.http import Json
 from source_stripe_native.listing import Source
 from source_stripe_native.reading import Progress, Reading
-from source_stripe_native.window import TARGET, Window, floor
+from source_stripe_native.window import OVERLAP_SECONDS, TARGET, Window, floor
 
 KEPT: Final = timedelta(hours=1)
 """How long readings are kept at most: a binding further behind reads on its own."""
@@ -35,14 +35,18 @@ TOGETHER: Final = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Events:
-    """What came after a binding's cursor: the events of `window`, in one or more readings."""
+    """What came after a binding's cursor: the events of `window`, in one or more readings. `all_new` where
+    the binding has come to the window's start in a capture that has ended. `more_types` are those of events
+    of before, which may be new to bindings that are still to go on from there."""
 
     window: Window
     readings: Sequence[Reading]
+    all_new: bool = False
+    more_types: frozenset[str] = frozenset()
 
     @property
     def types(self) -> frozenset[str]:
-        return frozenset().union(*(each.types for each in self.readings))
+        return self.more_types.union(*(each.types for each in self.readings))
 
     async def newest_first(self, types: Collection[str]) -> AsyncIterator[tuple[bool, Json]]:
         """The events of these types, and whether each is new to a binding that has come to the window's
@@ -55,37 +59,63 @@ class Events:
                 for line in lines:
                     kind, new_before, event = line.split(b" ", 2)
                     if kind in wanted or not wanted:
-                        yield int(new_before) > self.window.start, orjson.loads(event)
+                        yield self.all_new or int(new_before) > self.window.start, orjson.loads(event)
                 if not lines:
                     break
 
 
 @dataclass
 class _Account:
-    """What is known of an account's events: all of them from `since` on, kept where there are any."""
+    """What is known of an account's events: all of them since `begin`, or since what was dropped last, kept
+    where there are any."""
 
-    since: int
+    begin: int
     progress: Progress
+    joined: Collection[int]
+    """The cursors at which bindings have joined. Up to there each has read before, in a capture that has
+    ended, but not what has become visible since: whatever is seen of the overlap is new to it."""
+    dropped: int | None = None
     readings: list[Reading] = field(default_factory=list)
+    types: frozenset[str] = frozenset()
+    """Those of all events that were ever read."""
 
-    def after(self, start: int) -> list[Reading]:
-        return [each for each in self.readings if each.window.end > start]
+    def keep(self, reading: Reading) -> None:
+        self.readings.append(reading)
+        self.types |= reading.types
 
-    def events_after(self, start: int) -> Events:
-        """What came after `start`, as much of it as makes a checkpoint: all the readings that are left may be
-        too many for that."""
-        taken, events = list[Reading](), 0
-        for each in self.after(start):
-            events += each.events
-            if taken and events > AT_ONCE:
-                return Events(Window(start, each.window.start), taken)
-            taken.append(each)
-        return Events(Window(start, self.progress.until), taken)
+    def drop_oldest(self) -> Reading:
+        reading = self.readings.pop(0)
+        self.dropped = reading.window.end
+        return reading
+
+    def has_after(self, start: int) -> bool:
+        """Whether all that a binding at `start` needs is kept."""
+        if self.dropped is None:
+            return start >= self.begin
+        return start - (OVERLAP_SECONDS if start in self.joined else 0) >= self.dropped
 
     def can_be_joined(self, start: int) -> bool:
         """Whether a binding that has read on its own up to `start` may go on with what is kept. It may have
         seen newer versions than a reading of before knew of, unless nothing was to be expected any more."""
-        return all(start <= each.settled for each in self.after(start)[:1])
+        since = self.begin if self.dropped is None else self.dropped
+        return start >= since and all(start <= each.settled for each in self._after(start)[:1])
+
+    def events_after(self, start: int) -> Events:
+        """What came after `start`, as much of it as makes a checkpoint: all the readings that are left may be
+        too many for that."""
+        all_new = start in self.joined
+        taken, events, end = list[Reading](), 0, self.progress.until
+        for each in self._after(start - OVERLAP_SECONDS if all_new else start):
+            events += each.events
+            if taken and each.window.start > start and events > AT_ONCE:
+                end = each.window.start
+                break
+            taken.append(each)
+        is_joined = any(start <= each < end for each in self.joined)
+        return Events(Window(start, end), taken, all_new, self.types if is_joined else frozenset())
+
+    def _after(self, start: int) -> list[Reading]:
+        return [each for each in self.readings if each.window.end > start]
 
 
 class EventFeed:
@@ -98,7 +128,7 @@ class EventFeed:
         self._accounts: dict[str | None, _Account] = {}
         self._locks: dict[str | None, asyncio.Lock] = {}
         self._starts: dict[str | None, int] = {}
-        self._joined: dict[str | None, int] = {}
+        self._joined: dict[str | None, set[int]] = {}
         self._alone: dict[tuple[str | None, str], Progress] = {}
         """Of the bindings that read on their own, by account and stream."""
         self._kept: dict[Reading, _Account] = {}
@@ -108,7 +138,7 @@ class EventFeed:
     def join(self, account_id: str | None, cursor: datetime) -> None:
         """Says that a binding follows the account from `cursor` on, before anything of it is read."""
         start = floor(cursor)
-        self._joined[account_id] = max(start, self._joined.get(account_id, start))
+        self._joined.setdefault(account_id, set()).add(start)
         known = self._starts.get(account_id, start)
         if abs(known - start) <= TOGETHER.total_seconds():
             self._starts[account_id] = min(known, start)
@@ -119,7 +149,7 @@ class EventFeed:
         """Gives up what is before `until`: it cannot be read any more."""
         while (account := self._accounts.get(account_id)) and account.readings:
             self._drop_oldest(account)
-        self._accounts[account_id] = _Account(until, self._progress(until))
+        self._accounts[account_id] = self._account(account_id, until)
 
     def begin(self, account_id: str | None) -> int | None:
         """From where on the bindings have joined to follow the account, None where none has."""
@@ -137,13 +167,11 @@ class EventFeed:
 
     async def _read(self, source: Source, start: int) -> Events | None:
         account = self._accounts.get(source.account_id)
-        since = account.since if account else self._starts.get(source.account_id, start)
-        is_alone = self._is_alone(source, start) and account and not account.can_be_joined(start)
-        if start < since or is_alone:
-            return await self._read_alone(source, start, account.progress.until if account else since)
-        self._alone.pop((source.account_id, source.stream.NAME), None)
         if account is None:
-            account = _Account(since, self._progress(since, self._joined.get(source.account_id, start)))
+            account = self._account(source.account_id, self._starts.get(source.account_id, start))
+        if self._is_alone(source, start) and not account.can_be_joined(start):
+            return await self._read_alone(source, start, account.progress.until)
+        self._alone.pop((source.account_id, source.stream.NAME), None)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
         while account.progress.until <= start:
             read = await account.progress.read_on(source, self._types, self.window_size)
@@ -152,6 +180,8 @@ class EventFeed:
             self._accounts[source.account_id] = account
             if read.reading is not None:
                 self._keep(account, read.reading)
+        if not account.has_after(start):
+            return await self._read_alone(source, start, account.progress.until)
         return account.events_after(start)
 
     async def _read_alone(self, source: Source, start: int, at_most: int) -> Events | None:
@@ -170,11 +200,14 @@ class EventFeed:
         progress = self._alone.get((source.account_id, source.stream.NAME))
         return progress is not None and progress.until == start
 
-    def _progress(self, start: int, joined: int = 0) -> Progress:
-        return Progress(start, int(self.window_size.total_seconds()), joined)
+    def _account(self, account_id: str | None, begin: int) -> _Account:
+        return _Account(begin, self._progress(begin), self._joined.setdefault(account_id, set()))
+
+    def _progress(self, start: int) -> Progress:
+        return Progress(start, int(self.window_size.total_seconds()))
 
     def _keep(self, account: _Account, reading: Reading) -> None:
-        account.readings.append(reading)
+        account.keep(reading)
         self._kept[reading] = account
         self._bytes += reading.size
         # The binding that asked for it is still to get the newest one, however large it is.
@@ -185,7 +218,6 @@ class EventFeed:
             self._drop_oldest(self._kept[oldest])
 
     def _drop_oldest(self, account: _Account) -> None:
-        reading = account.readings.pop(0)
-        account.since = reading.window.end
+        reading = account.drop_oldest()
         del self._kept[reading]
         self._bytes -= reading.size

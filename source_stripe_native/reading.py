@@ -9,7 +9,7 @@ may be new, none is left out. What had been settled is not gone over again, so t
 event once.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -23,7 +23,7 @@ from source_stripe_native.listing import Source, range_params, read_page
 from source_stripe_native.models import EVENTS_PATH
 from source_stripe_native.window import (
     LAG,
-    OVERLAP,
+    OVERLAP_SECONDS,
     Window,
     is_too_much,
     next_span,
@@ -83,9 +83,6 @@ class Progress:
     until: int
     span: int
     """Seconds that are to be read at once."""
-    joined: int = 0
-    """The furthest cursor of a binding that has joined. Up to there others may have read before, in a capture
-    that has ended, but not what has become visible since: whatever is seen is new to it."""
     settled: int = field(init=False)
     """Before which nothing new can be found."""
     seen: Seen = field(default_factory=dict)
@@ -94,7 +91,7 @@ class Progress:
     """The newest parts of windows that held too much, the next one last."""
 
     def __post_init__(self) -> None:
-        self.settled = self.until - int(OVERLAP.total_seconds())
+        self.settled = self.until - OVERLAP_SECONDS
 
     async def read_on(
         self, source: Source, types: Collection[str] | None, longest: timedelta, at_most: int | None = None
@@ -117,7 +114,7 @@ class Progress:
 
     async def _read(self, source: Source, types: Collection[str], window: Window, settled: int) -> Stretch:
         """Reads `window`, or its newest part where all of it is too much at once."""
-        draft = _Draft(window, settled, self.seen, max(window.end, self.joined + 1))
+        draft = _Draft(window, settled, self.seen)
         whole = Window(max(0, min(window.start, self.settled)), window.end)
         params, token = [*range_params(whole), *type_params(types)], None
         while True:
@@ -127,9 +124,10 @@ class Progress:
             if (token := page.next) is None:
                 self.span = next_span(self.span, window.end - window.start, draft.events)
                 return draft.finish(window.start)
-            if is_too_much(window, draft.oldest, draft.events, settled):
-                self.span = span_for(window.end - draft.oldest, draft.events)
-                return draft.finish(draft.oldest + 1)
+            since, events = draft.oldest + 1, draft.events_before
+            if is_too_much(window, since, events, draft.events - events, settled):
+                self.span = span_for(window.end - since, events)
+                return draft.finish(since)
 
     def _take(self, stretch: Stretch) -> Stretch:
         self.until = stretch.window.end
@@ -142,30 +140,30 @@ class Progress:
 class _Draft:
     """A reading in the making, which takes events newest first. `known` are those seen before."""
 
-    def __init__(
-        self, window: Window, settled: int, known: Mapping[str, tuple[int, int]], new_before: int
-    ) -> None:
+    def __init__(self, window: Window, settled: int, known: Seen) -> None:
+        self._window, self._settled, self._known = window, settled, known
         self.oldest = window.end
-        """The second that the last event is of."""
-        self.events = 0
-        """Those in the window, of whatever type."""
-        self._window, self._settled, self._known, self._new_before = window, settled, known, new_before
-        self._spool: IO[bytes] = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - readers may still be at it
+        """The second of the last event."""
+        self.events = self.events_before = 0
+        """Those in the window, of whatever type: all, and those from before the second `oldest` came up."""
         self._kept = 0
         self._mark = 0, 0
-        """How many events are kept, and in how many bytes, of before the second `oldest`."""
+        """How many events were kept, in how many bytes, before it came up."""
         self._fresh: dict[str, int] = {}
         """By type, when the newest event was created that is new at the window's start."""
         self._seen: Seen = {}
+        # Not closed here: readers may be at it for as long as they like.
+        self._spool: IO[bytes] = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
 
     def add(self, event: Json, types: Collection[str]) -> None:
         kind, created = event["type"], event["created"]
         if created != self.oldest:
-            self.oldest, self._mark = created, (self._kept, self._spool.tell())
+            self.oldest, self.events_before = created, self.events
+            self._mark = self._kept, self._spool.tell()
         self.events += created >= self._window.start
         if types and kind not in types:
             return
-        _, before = self._known.get(event["id"], (created, self._new_before))
+        _, before = self._known.get(event["id"], (created, self._window.end))
         if created >= self._settled:
             self._seen[event["id"]] = created, before
         if before > self._window.start:

@@ -26,10 +26,12 @@ LAG: Final = timedelta(minutes=1)
 OVERLAP: Final = timedelta(minutes=10)
 """How late an event may become visible, beyond the lag, to be captured."""
 
+OVERLAP_SECONDS: Final = int(OVERLAP.total_seconds())
+
 TARGET: Final = 2_000
 """How many events a window is to hold. It may hold twice as many before it is cut."""
 
-GROWTH: Final = 4
+GROWTH: Final = 8
 """How much longer a window may be than the stretch whose density it was made for."""
 
 RETENTION: Final = timedelta(days=30)
@@ -73,14 +75,15 @@ def planned(due: Window, span: int, settled: int) -> Window:
     return due if end >= min(due.end, settled) else Window(due.start, end)
 
 
-def is_too_much(window: Window, oldest: int, events: int, settled: int) -> bool:
-    """Whether a window would hold too much to be read at once, whose newest `events`, down to those of the
-    second `oldest`, have been read. What is to come is taken to be as dense; of that which is not `settled`
-    nothing is taken to come. A second is never cut."""
-    if events < TARGET // GROWTH or not window.start < oldest < window.end - 1:
+def is_too_much(window: Window, since: int, events: int, begun: int, settled: int) -> bool:
+    """Whether a window holds too much to be read at once and is to be cut at the second `since`. From there
+    on its newest `events` have been read, at least TARGET, and so many of the second that was `begun` before
+    as will be read again, a quarter at most. What is to come is taken to be as dense; of that which is not
+    `settled` nothing is taken to come."""
+    if since <= window.start or events < TARGET or begun > events // 4:
         return False
-    left = max(0, min(oldest, settled) - window.start)
-    return events + events * left // (window.end - oldest) > 2 * TARGET
+    left = max(0, min(since, settled) - window.start)
+    return events + events * left // (window.end - since) > 2 * TARGET
 
 
 def span_for(seconds: int, events: int) -> int:

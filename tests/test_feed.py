@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native import feed as feed_module
 from source_stripe_native import http as http_module
+from source_stripe_native import listing as listing_module
 from source_stripe_native import reading as reading_module
 from source_stripe_native import resources
+from source_stripe_native import window as window_module
 from source_stripe_native.api import fetch_incremental
 from source_stripe_native.errors import StripeError
 from source_stripe_native.feed import TOGETHER, EventFeed
@@ -329,6 +331,17 @@ async def test_a_binding_behind_more_than_is_kept_reads_on_its_own(
     assert slower.cursor == reader.cursor
 
 
+async def test_quiet_windows_take_no_room_among_those_that_are_kept(bindings: Bindings) -> None:
+    reader, behind = bindings.open({"Prices": 0, "Customers": 0})
+    made = await rounds_of_news(bindings, reader, 1)
+    for _ in range(90):
+        await bindings.pass_time(60)
+        await reader.catch_up()
+    bindings.server.journal.clear()
+    assert await behind.catch_up() == made
+    assert bindings.readings() == []
+
+
 async def test_what_is_kept_of_all_accounts_is_bounded(
     world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -514,14 +527,28 @@ def change(world: World, rng: Random, late: int) -> None:
         world.delete(kind, rng.choice(listed), visible_after=late)
 
 
-@settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 2**32), steps=STEPS, small_windows=st.booleans())
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    steps=STEPS,
+    small_windows=st.booleans(),
+    at_once=st.sampled_from([2, 5, 2000]),
+)
 async def test_whatever_is_late_and_whenever_it_restarts_the_last_state_is_captured(
-    seed: int, steps: list[Step], small_windows: bool
+    seed: int, steps: list[Step], small_windows: bool, at_once: int
 ) -> None:
     world, rng = World(seed, now=NOW, unordered=True), Random(seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(listing_module, "PAGE_SIZE", min(at_once, 100))
+        patch.setattr(window_module, "TARGET", at_once)
+        patch.setattr(feed_module, "AT_ONCE", at_once)
+        patch.setattr(feed_module, "MAX_BYTES", at_once * 10_000)
+        await follow(world, rng, steps, timedelta(seconds=150) if small_windows else timedelta(days=1))
+
+
+async def follow(world: World, rng: Random, steps: list[Step], window_size: timedelta) -> None:
     async with StripeServer(world) as server, session(server) as http:
-        bindings = Bindings(server, http, timedelta(seconds=150) if small_windows else timedelta(days=1))
+        bindings = Bindings(server, http, window_size)
         opened = bindings.open(dict.fromkeys(KINDS, 0))
         for step in steps:
             for late in step.late:
