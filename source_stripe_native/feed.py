@@ -1,8 +1,7 @@
 """EventFeed: one reading of /v1/events per account and window, shared by every binding that follows the
 account.
 
-    |- overlap -|------ reading 1 ------|
-                |- overlap -|--- reading 2 ---|            now - lag
+    |------ reading 1 ------|--- reading 2 ---|            now - lag
 
 A binding asks for what came after its own cursor. The first to ask for more than has been read makes the
 reading, for the event types of all of them; the others get it from here. One whose cursor lies before what is

@@ -63,7 +63,7 @@ class Advanced(BaseModel):
     incremental_window_size: timedelta = Field(
         title="Max Incremental Window Size",
         description="The longest stretch of time that one incremental sweep reads, as an ISO 8601 duration "
-        "such as PT1H. A smaller window checkpoints more often while a capture catches up.",
+        "such as PT1H. Where much has happened, a sweep is shorter by itself.",
         default_factory=lambda: DEFAULT_WINDOW,
         gt=timedelta(),
     )

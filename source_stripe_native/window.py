@@ -7,13 +7,14 @@ Stripe's clock is whole seconds, so a window is a half-open range of them: the s
 the next one, no second is read twice and none is skipped. A cursor with a fraction of a second (as older
 states have it) is floored: its second is read in full.
 
-How long a sweep's window is depends on how much there is in it, so that a checkpoint is never far away:
+A window is as long as it takes to hold TARGET events, so that a checkpoint is never far away:
 
-    |- ~TARGET -|- ~TARGET -|-  ...  -|--------- as far as it may go: does it hold too much? --------|
+    |- span -|- span -|-  ...  -|- newest part of what held too much -|
 
-A list is read newest first and its old end last, so a window can't be cut short when it turns out to hold too
-much. What was read of it is then the newest part of it, kept for when its turn comes, and the rest is read
-in windows as long as that part suggests.
+How dense a stretch is shows only when it is read, newest first, and its old end, where the cursor is, comes
+last. What has been read of a window when it proves to hold too much is kept until its turn comes, and the
+rest is read in windows as long as that part suggests. Nothing has been read for nothing, and a quiet account
+costs no request more.
 """
 
 from dataclasses import dataclass

@@ -487,6 +487,38 @@ async def test_what_became_visible_while_no_connector_ran_is_new_to_the_binding_
     assert await ahead.catch_up() == {late}
 
 
+@pytest.mark.parametrize("kept", [1, 10**6])
+async def test_a_binding_that_was_ahead_gets_what_became_visible_before_it_even_if_that_is_not_kept(
+    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(feed_module, "MAX_BYTES", kept)
+    bindings.window_size = timedelta(minutes=2)
+    late = world.create("product", at=NOW - 300, visible_after=600)["id"]
+    world.create("price", at=NOW - 30)
+    await bindings.pass_time(2000)
+    behind, ahead = bindings.open({"Prices": 900, "Products": 0})
+    await behind.catch_up()
+    assert await ahead.catch_up() == {late}
+
+
+async def test_the_window_that_passes_where_a_binding_joined_tells_of_what_became_visible_before_it(
+    world: World, bindings: Bindings
+) -> None:
+    """To those who only hear the types of a window, as in the rounds over accounts."""
+    bindings.window_size = timedelta(minutes=2)
+    world.create("product", at=NOW - 200, visible_after=350)
+    await bindings.pass_time(200)
+    behind, _ = bindings.open({"Prices": 150, "Products": 0})
+    source = Source(bindings.http, LOG, behind.stream, PLATFORM, None)
+    told: list[tuple[Window, frozenset[str]]] = []
+    while events := await bindings.feed.read(source, behind.cursor):
+        told.append((events.window, events.types))
+        behind.cursor = events.window.end_at
+    (types,) = (types for window, types in told if window.start <= NOW < window.end)
+    assert types == {"product.created"}
+    assert told[-1][1] == set()
+
+
 @dataclass(frozen=True)
 class Step:
     """Changes, each at random and visible so late, then so many seconds, then what the bindings do: one

@@ -6,7 +6,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from source_stripe_native.window import LAG, RETENTION, Window, floor, is_past_retention, next_window
+from source_stripe_native.window import (
+    GROWTH,
+    LAG,
+    OVERLAP,
+    RETENTION,
+    TARGET,
+    Window,
+    floor,
+    is_past_retention,
+    is_too_much,
+    next_span,
+    next_window,
+    planned,
+    settled_at,
+    span_for,
+)
 
 NOON = datetime(2026, 5, 28, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -91,6 +106,80 @@ def test_windows_of_a_capture_tile_time(
     starts = [first, *(window.end for window in covered[:-1])]
     assert [window.start for window in covered] == starts[: len(covered)]
     assert all(window.end <= (now - lag).timestamp() for window in covered)
+
+
+@pytest.mark.parametrize(
+    ("due", "span", "settled", "end"),
+    [
+        pytest.param(Window(0, 5000), 1000, 9000, 1000, id="the span"),
+        pytest.param(Window(0, 5000), 6000, 9000, 5000, id="no more than is due"),
+        pytest.param(Window(0, 5000), 0, 9000, 1, id="a second at least"),
+        pytest.param(Window(0, 5000), 4500, 4400, 5000, id="all where the rest would not be settled"),
+        pytest.param(Window(0, 5000), 4300, 4400, 4300, id="the span where the rest begins settled"),
+        pytest.param(Window(4500, 5000), 10, 4400, 5000, id="all where nothing is settled"),
+    ],
+)
+def test_what_is_planned_of_what_is_due_is(due: Window, span: int, settled: int, end: int) -> None:
+    assert planned(due, span, settled) == Window(due.start, end)
+
+
+HOUR = Window(0, 3600)
+ALL = 10**9
+
+
+@pytest.mark.parametrize(
+    ("since", "events", "begun", "settled", "cut"),
+    [
+        pytest.param(1800, TARGET, 0, ALL, False, id="as much as a window may hold"),
+        pytest.param(1799, TARGET + 1, 0, ALL, False, id="hardly less dense than too dense"),
+        pytest.param(1900, TARGET, 0, ALL, True, id="denser"),
+        pytest.param(3599, TARGET - 1, 0, ALL, False, id="not before there is a window's worth"),
+        pytest.param(1, 2 * TARGET, 0, ALL, True, id="all but a second"),
+        pytest.param(0, 9 * TARGET, 0, ALL, False, id="not where it has been read"),
+        pytest.param(-5, 9 * TARGET, 0, ALL, False, id="nor in the overlap"),
+        pytest.param(1900, TARGET, TARGET // 4, ALL, True, id="with little to be read again"),
+        pytest.param(1900, TARGET, TARGET // 4 + 1, ALL, False, id="not with much to be read again"),
+        pytest.param(1900, TARGET, 0, 1500, False, id="what is not settled may be empty"),
+        pytest.param(1900, 2 * TARGET + 1, 0, -600, True, id="what is not settled is bounded too"),
+    ],
+)
+def test_a_window_is_cut_where_it_holds_too_much(
+    since: int, events: int, begun: int, settled: int, cut: bool
+) -> None:
+    assert is_too_much(HOUR, since, events, begun, settled) is cut
+
+
+lengths = st.integers(1, 10**6)
+numbers = st.integers(0, 10**6)
+
+
+@given(span=lengths, seconds=lengths, events=numbers)
+def test_a_span_follows_the_density_and_grows_by_no_more_than_a_factor(
+    span: int, seconds: int, events: int
+) -> None:
+    spans = span_for(seconds, events), next_span(span, seconds, events)
+    assert 1 <= spans[0] <= spans[1] <= max(span, GROWTH * seconds)
+    assert spans[0] * events <= max(TARGET * seconds, events), "at that density it holds no more"
+    if events > TARGET:
+        assert spans[1] == spans[0] <= seconds
+    else:
+        assert spans[1] >= span
+
+
+@given(window=st.tuples(lengths, lengths), since=lengths, events=numbers, begun=numbers, settled=numbers)
+def test_a_cut_is_within_its_window_and_makes_the_next_ones_shorter(
+    window: tuple[int, int], since: int, events: int, begun: int, settled: int
+) -> None:
+    whole = Window(window[0], sum(window))
+    if since < whole.end and is_too_much(whole, since, events, begun, settled):
+        assert whole.start < since
+        assert span_for(whole.end - since, events) <= whole.end - since < whole.end - whole.start
+
+
+@given(now=times, late=st.timedeltas(timedelta(), LAG + OVERLAP))
+def test_nothing_becomes_visible_before_what_is_settled(now: datetime, late: timedelta) -> None:
+    created = settled_at(now) - 1
+    assert created + 1 + late.total_seconds() <= now.timestamp()
 
 
 @given(times)
