@@ -97,7 +97,7 @@ class Progress:
         self, source: Source, types: Collection[str] | None, longest: timedelta, at_most: int | None = None
     ) -> Stretch | None:
         """The next stretch, of events of these types (all where empty, none where None) and no further than
-        `at_most`. None where nothing is due. When it fails, nothing has been read."""
+        `at_most`. None where nothing is due. A reading that fails is as if it had not begun."""
         while not (self.ahead and self.ahead[-1].window.start == self.until):
             now = source.http.now()
             due = next_window(datetime.fromtimestamp(self.until, tz=UTC), now, lag=LAG, span=longest)
