@@ -1,23 +1,20 @@
 """Connected accounts by the thousand: what listing, backfilling and following them takes, and whether changes
-arrive in time while the connector is killed again and again.
-
-`python -m bench.accounts` prints one line for each figure: what it is, what was measured, the target.
-"""
+arrive in time while the connector is killed again and again."""
 
 import asyncio
 import math
-import sys
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import getLogger
 from random import Random
 from typing import Final
 
-from bench.run import Json, Written, capture, lift_budget
+from bench.figures import Cost, Figures
+from bench.run import Json, Task, Written, capture
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.accounts import connected_account_ids
+from source_stripe_native.budget import Budget
 from source_stripe_native.http import StripeSession
 from source_stripe_native.models import STREAMS
 from source_stripe_native.window import LAG
@@ -27,22 +24,12 @@ ALL: Final = [each.NAME for each in AT_ONCE]
 PER_ACCOUNT: Final = [each.NAME for each in AT_ONCE if each.PER_ACCOUNT]
 PAGE: Final = 100
 DAY: Final = 86_400
+OPEN: Final = 1_000_000
+"""Requests a second that stand for no limit."""
+SIZES: Final = (100, 500, 1_000, 2_000)
+"""Accounts of the rounds that are measured; the targets are for the largest."""
 PRICES: Final = 6
 """Prices of an account that is backfilled."""
-
-
-@dataclass
-class Figures:
-    """What was measured. `missed` are those beyond their target."""
-
-    missed: list[str] = field(default_factory=list)
-
-    def add(self, what: str, value: float, target: float, unit: str = "") -> None:
-        """Prints a figure that may be as high as `target`."""
-        if value > target:
-            self.missed.append(what)
-        mark = "ok" if value <= target else "MISSED"
-        print(f"{what:<58} {value:>9,.4g} {unit:<4} target <= {target:,.6g} {mark}", flush=True)
 
 
 def platform(accounts: int, prices: int = 0) -> World:
@@ -59,21 +46,35 @@ def platform(accounts: int, prices: int = 0) -> World:
 async def listing(figures: Figures, accounts: int = 10_000) -> None:
     async with StripeServer(platform(accounts), latency=0.02) as server:
         world = server.world
-        async with StripeSession(world.key, base=server.url) as http:
+        async with StripeSession(world.key, base=server.url, budget=Budget(OPEN, OPEN)) as http:
             found = await connected_account_ids(http, getLogger(), world.platform)
         visits = list(server.journal)
     at_once = max(
         sum(one.started_at <= each.started_at < one.finished_at for one in visits) for each in visits
     )
-    name = f"list {accounts:,} accounts:"
-    figures.add(
-        f"{name} accounts missing or twice", accounts - len(set(found)) + len(found) - len(set(found)), 0
-    )
-    figures.add(f"{name} requests", len(visits), 1.3 * math.ceil(accounts / PAGE) + 100)
-    figures.add(f"{name} requests in flight", at_once, 10)
+    about = f"list {accounts:,} accounts"
+    figures.add(about, "accounts missing or twice", _wrong(found, world.accounts[1:]), 0)
+    figures.add(about, "requests", len(visits), 1.3 * math.ceil(accounts / PAGE) + 100)
+    figures.add(about, "requests in flight", at_once, 10)
 
 
-async def quiet_round(figures: Figures, accounts: int = 2_000) -> None:
+def _wrong(found: list[str], expected: list[str]) -> int:
+    """Ids that are missing, invented or there twice."""
+    return len(set(found) ^ set(expected)) + len(found) - len(set(found))
+
+
+async def quiet_rounds(figures: Figures) -> None:
+    """A round over accounts in which nothing happens. As a cursor that moved over nothing is written once a
+    minute, the rounds of all sizes go on at once."""
+    figures.costs += await asyncio.gather(*map(_quiet_round, SIZES))
+    last = figures.costs[-1]
+    about = f"a quiet round, {last.accounts:,} accounts x {len(ALL)} bindings"
+    figures.add(about, "event requests/account", last.requests_per_account, 1.1, "of the least")
+    figures.add(about, "checkpoints", last.checkpoints, 500)
+    figures.add(about, "peak memory", last.peak / 1e6, 400, "MB")
+
+
+async def _quiet_round(accounts: int) -> Cost:
     world = platform(accounts)
     since = datetime.now(tz=UTC) - timedelta(minutes=10)
     mark = (since + timedelta(minutes=5)).isoformat()
@@ -82,13 +83,10 @@ async def quiet_round(figures: Figures, accounts: int = 2_000) -> None:
         return all(each["cursor"] > mark for name in PER_ACCOUNT for each in written.of(name)["inc"].values())
 
     async with StripeServer(world) as server:
-        state = followed_since(world, since)
-        written = await capture(server, ALL, done, connected=True, state=state, at_most=120)
+        task = Task(ALL, connected=True, state=followed_since(world, since))
+        written = await capture(server, task, done, at_most=150)
         events = len(server.journal.visits("/v1/events", limit=str(PAGE)))
-    name = f"a quiet round, {accounts:,} accounts x {len(ALL)} bindings:"
-    figures.add(f"{name} event requests/account", events / len(world.accounts), 1.1)
-    figures.add(f"{name} checkpoints", written.checkpoints, 500)
-    figures.add(f"{name} peak memory", written.peak / 1e6, 400, "MB")
+    return Cost(accounts, events, written.cpu, written.peak, written.checkpoints)
 
 
 def followed_since(world: World, cursor: datetime) -> Json:
@@ -103,24 +101,21 @@ def followed_since(world: World, cursor: datetime) -> Json:
 
 async def backfill(figures: Figures, accounts: int = 5_000) -> None:
     world = platform(accounts, PRICES)
-    expected = {each["id"] for account in world.accounts for each in world.list_all("price", account)}
+    expected = [each["id"] for account in world.accounts for each in world.list_all("price", account)]
     found: list[str] = []
 
     def done(written: Written) -> bool:
         return len(found) >= len(expected) and not written.of("Prices").get("backfill")
 
     async with StripeServer(world) as server:
-        written = await capture(
-            server, ["Prices"], done, lambda _, each: found.append(each["id"]), connected=True, at_most=180
-        )
+        task = Task(["Prices"], connected=True)
+        written = await capture(server, task, done, lambda _, each: found.append(each["id"]), at_most=180)
         requests = len(server.journal)
     least = 2 * len(world.accounts) + math.ceil(accounts / PAGE)
-    name = f"backfill Prices of {accounts:,} accounts:"
-    figures.add(
-        f"{name} prices missing or twice", len(expected ^ set(found)) + len(found) - len(set(found)), 0
-    )
-    figures.add(f"{name} requests, of the least", requests / least, 1.1)
-    figures.add(f"{name} peak memory", written.peak / 1e6, 400, "MB")
+    about = f"backfill Prices of {accounts:,} accounts"
+    figures.add(about, "prices missing or twice", _wrong(found, expected), 0)
+    figures.add(about, "requests", requests / least, 1.1, "of the least")
+    figures.add(about, "peak memory", written.peak / 1e6, 400, "MB")
 
 
 # Changes while it runs
@@ -214,39 +209,26 @@ async def kills(figures: Figures, accounts: int = 300, number: int = 5) -> None:
     rng, state = Random(2), dict[str, object]()
     async with StripeServer(world) as server:
         changing = asyncio.create_task(changes.go_on(20, 60))
+
+        def done(_: Written) -> bool:
+            return changing.done() and max(changes.delays()) < math.inf and not changes.wrong()
+
         for session in range(number + 1):
             last = session == number
             if last:
                 await changing
             written = await capture(
                 server,
-                list(KINDS),
-                lambda _: changing.done() and max(changes.delays()) < math.inf and not changes.wrong(),
+                Task(list(KINDS), connected=True, state=state, interval=f"PT{INTERVAL}S"),
+                done,
                 changes.take,
-                connected=True,
-                state=state,
-                interval=f"PT{INTERVAL}S",
-                at_most=150 if last else rng.uniform(8, 20),
+                at_most=200,
+                killed_after=150 if last else rng.uniform(8, 20),
                 opened=changes.is_up,
             )
             state, changes.down_since = written.state, world.clock.time()
     delays = changes.delays()
-    name = f"{accounts} accounts changing, killed {number} times:"
-    figures.add(f"{name} changes lost of {len(delays)}", sum(each == math.inf for each in delays), 0)
-    figures.add(f"{name} objects not in their last state", changes.wrong(), 0)
-    figures.add(f"{name} longest delay", max(delays), 2 * INTERVAL, "s")
-
-
-async def main() -> None:
-    lift_budget()
-    figures = Figures()
-    benches: list[Callable[[Figures], Awaitable[None]]] = [listing, quiet_round, backfill, kills]
-    async with asyncio.timeout(360):
-        for each in benches:
-            await each(figures)
-    if figures.missed:
-        sys.exit(f"{len(figures.missed)} figures missed their target")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+    about = f"{accounts} accounts changing, killed {number} times"
+    figures.add(about, f"changes lost of {len(delays)}", sum(each == math.inf for each in delays), 0)
+    figures.add(about, "objects not in their last state", changes.wrong(), 0)
+    figures.add(about, "longest delay", max(delays), 2 * INTERVAL, "s")

@@ -1,10 +1,17 @@
-"""Runs a capture against a sandbox in this process and counts what it writes."""
+"""Runs a capture against a sandbox in this process and counts what it writes.
+
+The connector is a process of its own, in this one's process group: Ctrl-C or `timeout` end both. Flow's part
+is played here: documents count once a checkpoint follows them, state is merge-patched, and a capture is ended
+with SIGKILL. CPU and memory are counted as Linux does.
+"""
 
 import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,142 +20,200 @@ import json_merge_patch
 import orjson
 
 from sandbox.stripe import StripeServer
-from source_stripe_native import http
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parent.parent
 CAPTURED = b'{"captured":{"binding":'
 """How the line of a document begins, before its binding's index."""
-OPEN = 1_000_000
-"""Requests a second that stand for no limit."""
+LONGEST_LINE = 1 << 27
+"""Bytes."""
 
 
-def lift_budget() -> None:
-    """Takes Stripe's limits off this process: what is measured is the connector, not how long it waits."""
-    http.REQUESTS_LIVE = http.REQUESTS_TEST = OPEN  # type: ignore[misc]  # Final for everybody else
-    http.REQUESTS_PER_ENDPOINT = OPEN  # type: ignore[misc]  # likewise
+@dataclass(frozen=True)
+class Task:
+    """What to capture. `lifted` takes the request budget off the connector; else it has the one for
+    `requests_per_second`, or for its key where that is None."""
+
+    streams: Sequence[str]
+    connected: bool = False
+    state: Json = field(default_factory=dict)
+    interval: str = "PT5M"
+    lifted: bool = True
+    requests_per_second: int | None = None
+
+    def request(self, key: str) -> Json:
+        bindings = [
+            {
+                "resourceConfig": {"name": each, "interval": self.interval},
+                "resourcePath": [each],
+                "stateKey": each,
+                "collection": {"name": f"acmeCo/{each}", "key": ["/id"], "writeSchema": {}},
+            }
+            for each in self.streams
+        ]
+        config = {
+            "credentials": {"access_token": key},
+            "start_date": "2012-01-01T00:00:00Z",
+            "capture_connected_accounts": self.connected,
+            "advanced": {"max_requests_per_second": self.requests_per_second},
+        }
+        capture = {
+            "name": "acmeCo/bench",
+            "connectorType": "LOCAL",
+            "config": config,
+            "intervalSeconds": 300,
+            "bindings": bindings,
+        }
+        return {"open": {"capture": capture, "version": "bench", "range": {}, "state": self.state}}
 
 
 @dataclass
 class Written:
-    """What a capture wrote: documents by stream, checkpoints, state; and what it took: peak resident memory
-    in bytes, CPU seconds, and seconds from its start."""
+    """What a capture wrote: documents by stream, checkpoints, state. `progress` is each checkpoint's time, in
+    seconds from the start, and the documents until then; `first` is the first document's time. What it took:
+    peak resident memory in bytes, CPU seconds, of which `started` until the first checkpoint."""
 
+    state: Json
     documents: dict[str, int] = field(default_factory=dict)
     checkpoints: int = 0
-    state: Json = field(default_factory=dict)
+    progress: list[tuple[float, int]] = field(default_factory=list)
+    first: float = 0.0
     peak: int = 0
     cpu: float = 0.0
-    seconds: float = 0.0
-    first: float = 0.0
+    started: float = 0.0
 
     def of(self, stream: str) -> Json:
-        return dict(self.state["bindingStateV1"].get(stream, {}))
+        return dict(self.state.get("bindingStateV1", {}).get(stream, {}))
+
+    def has_backfilled(self, stream: str) -> bool:
+        return bool(self.documents.get(stream)) and not self.of(stream).get("backfill")
 
 
-def config(server: StripeServer, *, connected: bool) -> Json:
-    return {
-        "credentials": {"access_token": server.world.key},
-        "start_date": "2012-01-01T00:00:00Z",
-        "capture_connected_accounts": connected,
-    }
+Until = Callable[[Written], bool]
+Take = Callable[[str, Json], None]
+"""Is called with a stream and a document of it."""
 
 
 async def capture(
     server: StripeServer,
-    streams: list[str],
-    until: Callable[[Written], bool],
-    take: Callable[[str, Json], None] | None = None,
+    task: Task,
+    until: Until,
+    take: Take | None = None,
     *,
-    connected: bool = False,
-    state: Json | None = None,
-    interval: str = "PT5M",
-    at_most: float = 300.0,
+    at_most: float,
     opened: Callable[[], None] = lambda: None,
+    killed_after: float | None = None,
 ) -> Written:
-    """Runs the connector until `until` holds after a checkpoint, at most so many seconds, and kills it.
+    """Runs the connector until `until` holds after a checkpoint, or for `killed_after` seconds, and kills it.
 
-    `take` is called with the stream and the content of each document that a checkpoint follows, `opened` once
-    the capture has begun. Raises RuntimeError with the connector's last words where it ends by itself."""
-    started = time.monotonic()
+    `take` is called with each document that a checkpoint follows, `opened` once the capture has begun. Raises
+    TimeoutError after `at_most` seconds, and RuntimeError with the connector's last words where it ends by
+    itself."""
+    async with asyncio.timeout(at_most), _connector(server, task) as process:
+        reading = _Reading(process.pid, task.streams, Written(deepcopy(task.state)), take)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(killed_after):
+                async for line in lines(process):
+                    if line.startswith(b'{"opened"'):
+                        opened()
+                    elif reading.is_checkpoint(line) and until(reading.written):
+                        break
+                else:
+                    assert process.stderr is not None
+                    raise RuntimeError((await process.stderr.read()).decode()[-2000:])
+        reading.written.peak, reading.written.cpu = _peak(process.pid), _cpu(process.pid)
+    return reading.written
+
+
+@dataclass
+class _Reading:
+    """The connector's output, counted line by line."""
+
+    pid: int
+    streams: Sequence[str]
+    written: Written
+    take: Take | None
+    begun: float = field(default_factory=time.monotonic)
+    count: int = 0
+    pending: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def is_checkpoint(self, line: bytes) -> bool:
+        """Counts a line, and says whether everything before it is captured now."""
+        if line.startswith(CAPTURED):
+            self._document(line)
+        elif line.startswith(b'{"checkpoint"'):
+            self._checkpoint(orjson.loads(line)["checkpoint"]["state"]["updated"])
+            return True
+        return False
+
+    def _document(self, line: bytes) -> None:
+        written = self.written
+        written.first = written.first or time.monotonic() - self.begun
+        stream = self.streams[int(line[len(CAPTURED) : line.index(b",", len(CAPTURED))])]
+        written.documents[stream] = written.documents.get(stream, 0) + 1
+        self.count += 1
+        if self.take is not None:
+            self.pending.append((stream, line))
+
+    def _checkpoint(self, patch: Json) -> None:
+        written = self.written
+        written.started = written.started or _cpu(self.pid)
+        written.checkpoints += 1
+        written.progress.append((time.monotonic() - self.begun, self.count))
+        written.state = json_merge_patch.merge(written.state, patch)
+        if self.take is not None:
+            for stream, line in self.pending:
+                self.take(stream, orjson.loads(line)["captured"]["doc"])
+        self.pending.clear()
+
+
+@asynccontextmanager
+async def python(*arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process with pipes to all of its streams, killed at the end of the block if it still runs."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.connector"),
+        *(sys.executable, *arguments),
         cwd=ROOT,
-        env={**os.environ, "STRIPE_API_BASE": server.url, "LOG_LEVEL": "WARN"},
+        env={**os.environ, **environment},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        limit=1 << 27,
+        limit=LONGEST_LINE,
     )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdin.write(orjson.dumps(_request(server, streams, connected, state or {}, interval)) + b"\n")
-    written, pending = Written(state=state or {}), list[tuple[str, bytes]]()
     try:
-        async with asyncio.timeout(at_most):
-            while line := await process.stdout.readline():
-                if line.startswith(CAPTURED):
-                    written.first = written.first or time.monotonic() - started
-                    stream = streams[int(line[len(CAPTURED) : line.index(b",", len(CAPTURED))])]
-                    written.documents[stream] = written.documents.get(stream, 0) + 1
-                    if take is not None:
-                        pending.append((stream, line))
-                elif line.startswith(b'{"checkpoint"'):
-                    written.checkpoints += 1
-                    patch = orjson.loads(line)["checkpoint"]["state"]["updated"]
-                    written.state = json_merge_patch.merge(written.state, patch)
-                    if take is not None:
-                        for stream, each in pending:
-                            take(stream, orjson.loads(each)["captured"]["doc"])
-                    pending.clear()
-                    if until(written):
-                        break
-                elif line.startswith(b'{"opened"'):
-                    opened()
-            else:
-                raise RuntimeError((await process.stderr.read()).decode()[-2000:])
-    except TimeoutError:
-        pass
+        yield process
     finally:
-        written.seconds = time.monotonic() - started
         if process.returncode is None:
-            written.peak, written.cpu = _usage(process.pid)
-            process.kill()
+            with suppress(ProcessLookupError):
+                process.kill()
+        # What is unread would keep the pipe open, and with it the process' transport.
+        async for _ in lines(process):
+            pass
         await process.wait()
-    return written
 
 
-def _request(server: StripeServer, streams: list[str], connected: bool, state: Json, interval: str) -> Json:
-    bindings = [
-        {
-            "resourceConfig": {"name": each, "interval": interval},
-            "resourcePath": [each],
-            "stateKey": each,
-            "collection": {"name": f"acmeCo/{each}", "key": ["/id"], "writeSchema": {}},
-        }
-        for each in streams
-    ]
-    return {
-        "open": {
-            "capture": {
-                "name": "acmeCo/bench",
-                "connectorType": "LOCAL",
-                "config": config(server, connected=connected),
-                "intervalSeconds": 300,
-                "bindings": bindings,
-            },
-            "version": "bench",
-            "range": {},
-            "state": state,
-        }
-    }
+async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
+    """What a process writes on stdout, line by line, as Flow drains a connector."""
+    assert process.stdout is not None
+    async for line in process.stdout:
+        yield line
 
 
-def _usage(pid: int) -> tuple[int, float]:
-    """Peak resident memory in bytes and CPU seconds of a process, as Linux counts them."""
+@asynccontextmanager
+async def _connector(server: StripeServer, task: Task) -> AsyncIterator[asyncio.subprocess.Process]:
+    module = "bench.connector" if task.lifted else "source_stripe_native"
+    async with python("-m", module, STRIPE_API_BASE=server.url, LOG_LEVEL="WARN") as process:
+        assert process.stdin is not None
+        process.stdin.write(orjson.dumps(task.request(server.world.key)) + b"\n")
+        yield process
+
+
+def _peak(pid: int) -> int:
+    """Peak resident memory of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
-    peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    ticks = int(fields[11]) + int(fields[12])
-    return int(peak.split()[1]) * 1024, ticks / os.sysconf("SC_CLK_TCK")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def _cpu(pid: int) -> float:
+    """CPU seconds of a process until now, by the clock that Linux has for each (clock_getcpuclockid)."""
+    return time.clock_gettime(~pid << 3 | 2)

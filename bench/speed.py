@@ -1,59 +1,69 @@
-"""One account's backfill of 30,000 charges of 3 KB, as documents per CPU second of the process, against a
-bare loop that reads the same pages. Both without their start, which is measured apart.
+"""One account's backfill without limits or latency: documents per CPU second of the process against a bare
+loop that reads the same pages, its start, and its memory.
 
-`python -m bench.speed` prints the median of several pairs of runs, since a machine's speed drifts.
+Both write to a pipe that is drained here, both without their start. It is the median of pairs, since a
+machine's speed drifts.
 """
 
-import asyncio
-import sys
 from statistics import median
 from typing import Final
 
-from bench.run import capture
+from bench.figures import Curve, Figures
+from bench.run import Json, Task, Written, capture, lines, python
 from sandbox.stripe import StripeServer, World
 
 CHARGES: Final = 30_000
-PAIRS: Final = 5
-PADDING: Final = {f"note_{number}": "x" * 40 for number in range(24)}
+PADDING: Final = {f"note_{number:02}": "x" * 40 for number in range(38)}
 """Metadata that makes a charge 3 KB."""
+PAIRS: Final = 7
+MANY: Final = 200_000
+YEAR: Final = 365 * 86_400
+TASK: Final = Task(["Charges"])
 
 
-async def bare(url: str) -> float:
-    """CPU seconds of the bare loop over the list at `url`."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.bare", url, WORLD.key),
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, stderr = await process.communicate()
-    return float(stderr.split()[1])
+def charged(number: int, metadata: Json, *, livemode: bool = False) -> World:
+    """An account with so many charges of the last two years, more of them lately."""
+    world = World(seed=1, livemode=livemode)
+    now = world.clock.now()
+    for each in range(number):
+        age = 2 * YEAR * (1 - (each / number) ** 0.5)
+        world.create("charge", at=now - int(age) - 1, event=False, metadata=metadata)
+    return world
 
 
-async def main() -> None:
-    now = WORLD.clock.now()
-    for number in range(CHARGES):
-        WORLD.create("charge", at=now - 86_400 * 30 + number, event=False, metadata=PADDING)
-    rates: list[tuple[float, float]] = []
-    async with StripeServer(WORLD) as server:
-        charges = f"{server.url}/v1/charges"
+def done(written: Written) -> bool:
+    return written.has_backfilled("Charges")
+
+
+async def pairs(figures: Figures) -> None:
+    """Documents per CPU second, against the bare loop."""
+    ratios, loops, ours, starts = list[float](), list[float](), list[float](), list[float]()
+    async with StripeServer(charged(CHARGES, PADDING)) as server:
         for _ in range(PAIRS):
-            idle = await bare(f"{charges}?created[gt]={now}")
-            started = await capture(server, ["Charges"], lambda _: True)
-            loop = await bare(charges)
-            whole = await capture(
-                server,
-                ["Charges"],
-                lambda written: bool(written.documents) and not written.of("Charges").get("backfill"),
-            )
-            rates.append((CHARGES / (loop - idle), CHARGES / (whole.cpu - started.cpu)))
-    print(f"bare loop: {median(loop for loop, _ in rates):,.0f} documents per CPU second")
-    print(f"connector: {median(ours for _, ours in rates):,.0f} documents per CPU second")
-    print(f"ratio of each pair: {', '.join(f'{ours / loop:.2f}' for loop, ours in rates)}")
-    print(f"start: {started.cpu:.2f} CPU s, first document after {whole.first:.2f} s")
-    print(f"peak memory: {whole.peak / 1e6:.0f} MB")
+            loops.append(CHARGES / await _bare(server))
+            written = await capture(server, TASK, done, at_most=60)
+            ours.append(CHARGES / (written.cpu - written.started))
+            starts.append(written.started)
+            ratios.append(ours[-1] / loops[-1])
+    about = f"backfill of {CHARGES:,} charges of 3 KB"
+    pace = f"documents/CPU s: {median(ours):,.0f}, bare loop {median(loops):,.0f}"
+    figures.add(about, pace, median(ratios), 0.6, "of bare loop", at_least=True)
+    figures.add(about, "start", median(starts), 1, "CPU s")
 
 
-WORLD: Final = World(seed=1)
+async def _bare(server: StripeServer) -> float:
+    """CPU seconds of the bare loop over all charges."""
+    async with python("-m", "bench.bare", f"{server.url}/v1/charges", server.world.key) as process:
+        async for _ in lines(process):
+            pass
+        assert process.stderr is not None
+        started, whole = map(float, (await process.stderr.read()).split())
+    return whole - started
 
-if __name__ == "__main__":
-    asyncio.run(main())
+
+async def memory(figures: Figures) -> None:
+    """Peak memory over many documents, and how fast they come where nothing bounds them."""
+    async with StripeServer(charged(MANY, {})) as server:
+        written = await capture(server, TASK, done, at_most=120)
+    figures.add(f"backfill of {MANY:,} charges", "peak memory", written.peak / 1e6, 200, "MB")
+    figures.curves.append(Curve("no limits, no latency", written.progress))
