@@ -10,8 +10,9 @@ from rich.table import Table
 
 WIDTH: Final = 110
 """Columns of the table where no terminal says how many it has."""
-STEP: Final = 1.0
-"""Seconds over which a rate is taken."""
+STEP: Final = 0.5
+"""Seconds over which a rate is taken at least, and until there are GROWTH times the documents."""
+GROWTH: Final = 1.2
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Curve:
     progress: Sequence[tuple[float, int]]
 
     def rates(self) -> list[tuple[int, float]]:
-        """The documents captured so far, and how many a second came in the STEP before."""
+        """The documents captured so far, and how many a second came in the step before."""
         marks = [each for each in self.progress if each[1]][:1]
-        for each in self.progress:
-            if marks and each[0] - marks[-1][0] >= STEP:
-                marks.append(each)
-        return [(new, (new - old) / (now - then)) for (then, old), (now, new) in pairwise(marks) if new > old]
+        for now, new in self.progress:
+            if marks and now >= marks[-1][0] + STEP and new >= GROWTH * marks[-1][1]:
+                marks.append((now, new))
+        return [(new, (new - old) / (now - then)) for (then, old), (now, new) in pairwise(marks)]
 
 
 @dataclass(frozen=True)

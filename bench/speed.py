@@ -58,6 +58,7 @@ async def _bare(server: StripeServer) -> float:
             pass
         assert process.stderr is not None
         started, whole = map(float, (await process.stderr.read()).split())
+        await process.wait()
     return whole - started
 
 
