@@ -84,7 +84,7 @@ async def _quiet_round(accounts: int) -> Cost:
 
     async with StripeServer(world) as server:
         task = Task(ALL, connected=True, state=followed_since(world, since))
-        written = await capture(server, task, done, at_most=150)
+        written = await capture(server, task, done, at_most=200)
         events = len(server.journal.visits("/v1/events", limit=str(PAGE)))
     return Cost(accounts, events, written.cpu, written.peak, written.checkpoints)
 
