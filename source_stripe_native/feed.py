@@ -18,7 +18,7 @@ import orjson
 
 from source_stripe_native.http import Json
 from source_stripe_native.listing import Source
-from source_stripe_native.reading import Progress, Reading
+from source_stripe_native.reading import Reader, Reading
 from source_stripe_native.window import OVERLAP_SECONDS, TARGET, Window, floor
 
 KEPT: Final = timedelta(hours=1)
@@ -69,7 +69,7 @@ class _Account:
     where there are any."""
 
     begin: int
-    progress: Progress
+    reader: Reader
     joined: Collection[int]
     """The cursors at which bindings have joined. Up to there each has read before, in a capture that has
     ended, but not what has become visible since: whatever is seen of the overlap is new to it."""
@@ -103,7 +103,7 @@ class _Account:
         """What came after `start`, as much of it as makes a checkpoint: all the readings that are left may be
         too many for that."""
         all_new = start in self.joined
-        taken, events, end = list[Reading](), 0, self.progress.until
+        taken, events, end = list[Reading](), 0, self.reader.until
         for each in self._after(start - OVERLAP_SECONDS if all_new else start):
             events += each.events
             if taken and each.window.start > start and events > AT_ONCE:
@@ -128,7 +128,7 @@ class EventFeed:
         self._locks: dict[str | None, asyncio.Lock] = {}
         self._starts: dict[str | None, int] = {}
         self._joined: dict[str | None, set[int]] = {}
-        self._alone: dict[tuple[str | None, str], Progress] = {}
+        self._alone: dict[tuple[str | None, str], Reader] = {}
         """Of the bindings that read on their own, by account and stream."""
         self._kept: dict[Reading, _Account] = {}
         """The readings of all accounts, oldest first."""
@@ -157,7 +157,7 @@ class EventFeed:
     def start(self, account_id: str | None) -> int | None:
         """From where on the account is to be read next, None where no binding has joined."""
         account = self._accounts.get(account_id)
-        return account.progress.until if account else self._starts.get(account_id)
+        return account.reader.until if account else self._starts.get(account_id)
 
     async def read(self, source: Source, cursor: datetime) -> Events | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
@@ -169,25 +169,25 @@ class EventFeed:
         if account is None:
             account = self._account(source.account_id, self._starts.get(source.account_id, start))
         if self._is_alone(source, start) and not account.can_be_joined(start):
-            return await self._read_alone(source, start, account.progress.until)
+            return await self._read_alone(source, start, account.reader.until)
         self._alone.pop((source.account_id, source.stream.NAME), None)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
-        while account.progress.until <= start:
-            read = await account.progress.read_on(source, self._types, self.window_size)
+        while account.reader.until <= start:
+            read = await account.reader.read_on(source, self._types, self.window_size)
             if read is None:
                 return None
             self._accounts[source.account_id] = account
             if read.reading is not None:
                 self._keep(account, read.reading)
         if not account.has_after(start):
-            return await self._read_alone(source, start, account.progress.until)
+            return await self._read_alone(source, start, account.reader.until)
         return account.events_after(start)
 
     async def _read_alone(self, source: Source, start: int, at_most: int) -> Events | None:
         """What one binding lacks of what was read, so that it is at most as far as the others afterwards."""
         key = source.account_id, source.stream.NAME
         if not self._is_alone(source, start):
-            self._alone[key] = self._progress(start)
+            self._alone[key] = self._reader(start)
         types = frozenset((*source.stream.EVENT_TYPES, *source.stream.PARENT_EVENT_TYPES))
         read = await self._alone[key].read_on(source, types, self.window_size, at_most)
         if read is None:
@@ -196,14 +196,14 @@ class EventFeed:
 
     def _is_alone(self, source: Source, start: int) -> bool:
         """Whether the binding has read on its own up to `start`."""
-        progress = self._alone.get((source.account_id, source.stream.NAME))
-        return progress is not None and progress.until == start
+        reader = self._alone.get((source.account_id, source.stream.NAME))
+        return reader is not None and reader.until == start
 
     def _account(self, account_id: str | None, begin: int) -> _Account:
-        return _Account(begin, self._progress(begin), self._joined.setdefault(account_id, set()))
+        return _Account(begin, self._reader(begin), self._joined.setdefault(account_id, set()))
 
-    def _progress(self, start: int) -> Progress:
-        return Progress(start, int(self.window_size.total_seconds()))
+    def _reader(self, start: int) -> Reader:
+        return Reader(start, int(self.window_size.total_seconds()))
 
     def _keep(self, account: _Account, reading: Reading) -> None:
         account.keep(reading)

@@ -76,7 +76,7 @@ class Stretch:
 
 
 @dataclass
-class Progress:
+class Reader:
     """How far an account's events have been read, in Unix seconds, and what the readings to come have to
     know: of all bindings together, or of one that reads on its own."""
 
