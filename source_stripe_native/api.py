@@ -14,7 +14,7 @@ for what was created in it, and once a day the list of a longer past for what ch
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from logging import Logger
 from typing import Final, Protocol
@@ -30,10 +30,26 @@ from source_stripe_native.http import Json, Params, StripeSession
 from source_stripe_native.listing import Page, PageToken, Source, admits, range_params, read_page
 from source_stripe_native.models import DEFAULT_WINDOW, BaseStripeObject, Document, Prices
 from source_stripe_native.overtaken import Overtaken
-from source_stripe_native.window import LAG, Window, floor, is_past_retention, next_window
+from source_stripe_native.window import (
+    LAG,
+    TARGET,
+    Window,
+    floor,
+    is_past_retention,
+    next_span,
+    next_window,
+)
 
 DAY: Final = 24 * 60 * 60
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
+
+
+@dataclass
+class Pace:
+    """How many seconds of a list that no event tells of make a checkpoint; None while nothing is known of
+    it."""
+
+    seconds: int | None = None
 
 
 class Course(Protocol):
@@ -139,13 +155,15 @@ async def fetch_incremental(
     feed: EventFeed | None = None,
     not_before: int = 0,
     overtaken: Overtaken | None = None,
+    pace: Pace | None = None,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, asks for a new backfill
     instead.
 
     `feed` is shared by the bindings of a capture; without it the events are read for this one alone. Events
-    from before `not_before`, a backfill's cutoff in Unix seconds, are known by that backfill."""
+    from before `not_before`, a backfill's cutoff in Unix seconds, are known by that backfill. `pace` is kept
+    from window to window."""
     cursor = time_of(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
@@ -157,13 +175,15 @@ async def fetch_incremental(
         feed = EventFeed((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES), window_size=window_size)
     written: set[str] = set()
     try:
-        events = await feed.read(source, cursor) if cls.follows_events() else None
-        window = events.window if events else None
-        if not cls.follows_events():
-            window = next_window(cursor, http.now(), lag=LAG, span=window_size)
+        events, window, first = None, None, None
+        if cls.follows_events():
+            events = await feed.read(source, cursor)
+            window = events.window if events else None
+        elif window := next_window(cursor, http.now(), lag=LAG, span=window_size):
+            window, first = await _fitting(source, window, pace or Pace())
         if window is None:
             return
-        async for document in _read_window(source, window, events, not_before):
+        async for document in _read_window(source, window, events, first, not_before):
             # Events come newest first and lists are as new as can be: what was written once is not older.
             if document["id"] not in written:
                 written.add(document["id"])
@@ -179,15 +199,30 @@ async def fetch_incremental(
     yield window.end_at
 
 
+async def _fitting(source: Source, due: Window, pace: Pace) -> tuple[Window, Page]:
+    """As much of the window that is due, from its start, as makes a checkpoint by the density of the newest
+    page of its list, and that page."""
+    while True:
+        window = Window(due.start, min(due.end, due.start + (pace.seconds or due.end)))
+        first = await _read_listed(source, window, _params(source.stream), None)
+        whole, objects = window.end - window.start, len(first.objects)
+        if first.next is not None and first.next.created is not None and source.stream.PARENT is None:
+            objects = objects * whole // max(1, window.end - first.next.created)
+        pace.seconds = next_span(whole, whole, objects)
+        if objects <= 2 * TARGET or pace.seconds >= whole:
+            return window, first
+
+
 async def _read_window(
-    source: Source, window: Window, events: Events | None, not_before: int
+    source: Source, window: Window, events: Events | None, first: Page | None, not_before: int
 ) -> AsyncIterator[Document]:
+    """`first` is the first page of the window's list, where that has been read."""
     cls = source.stream
     if events is not None:
         async for document in read_changes(source, events, not_before):
             yield document
     if cls.POLLS:
-        async for found in _read_all_listed(source, window):
+        async for found in _read_all_listed(source, window, first):
             yield await make(source, found, "c")
     # Once a day, in the window in which a day (UTC) ends: which one that is follows from the cursor alone.
     if cls.RELIST and window.start // DAY != window.end // DAY:
@@ -203,15 +238,20 @@ def _may_have_changed(cls: type[BaseStripeObject], found: Json, window: Window) 
     return not isinstance(at, int) or window.start - 2 * DAY <= at < window.end + DAY
 
 
-async def _read_all_listed(source: Source, window: Window) -> AsyncIterator[Json]:
+async def _read_all_listed(source: Source, window: Window, first: Page | None = None) -> AsyncIterator[Json]:
     """Every object of the list that was created in `window`."""
-    params, token = list(source.stream.VARIANTS.get("", {}).items()), None
+    params = _params(source.stream)
+    listed = first or await _read_listed(source, window, params, None)
     while True:
-        listed = await _read_listed(source, window, params, token)
         async for found in _objects(source, window, params, listed):
             yield found
-        if (token := listed.next) is None:
+        if listed.next is None:
             return
+        listed = await _read_listed(source, window, params, listed.next)
+
+
+def _params(stream: type[BaseStripeObject]) -> Params:
+    return list(stream.VARIANTS.get("", {}).items())
 
 
 async def _read_listed(

@@ -26,7 +26,7 @@ from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.access import probe
 from source_stripe_native.accounts import Accounts, find_accounts, new_account_ids
-from source_stripe_native.api import Course, fetch_backfill, fetch_incremental
+from source_stripe_native.api import Course, Pace, fetch_backfill, fetch_incremental
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.feed import EventFeed
 from source_stripe_native.http import StripeSession
@@ -123,6 +123,7 @@ class _Stream:
             feed=self.following.feed,
             not_before=not_before,
             overtaken=self.following.overtaken,
+            pace=Pace(),
         )
 
     def fetch_page(

@@ -1,6 +1,7 @@
 """Streams whose new objects no event tells of, or not all: they are found in their lists, once a window, and
 what changes without a trace is found by a longer look once a day."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.kind import ABSENT
+from source_stripe_native import api, listing, window
 from tests.capture import Capture, Json, plain
 from tests.conftest import NOW
 
@@ -96,6 +98,37 @@ async def test_nothing_is_read_before_it_is_a_minute_old(
     new = world.create(kind, at=world.clock.now() - LAG, event=False)["id"]
     assert await catch_up(capture, world.clock.now()) == []
     assert told(await catch_up(capture, world.clock.now() + 1)) == {new: "c"}
+
+
+WHEN: Final = {"evenly": 1.0, "more and more": 0.3, "less and less": 3.0}
+"""Which power of the part of all objects is the part of the day in which they are created."""
+
+
+@pytest.mark.parametrize("when", WHEN)
+async def test_what_a_long_pause_has_left_in_a_list_is_caught_up_with_in_small_windows(
+    world: World, server: StripeServer, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(listing, "PAGE_SIZE", 10)
+    for module in (api, window):
+        monkeypatch.setattr(module, "TARGET", 40)
+    capture = Capture(server, ["Files"])
+    await backfill(capture)
+    for number in range(1_000):
+        at = NOW + 1 + int(DAY * (number / 1_000) ** WHEN[when])
+        world.create("file", at=at, event=False)
+    world.clock.advance(DAY + 120)
+    requests, sizes = len(server.journal), [0]
+
+    def done() -> bool:
+        sizes.append(len(capture.documents))
+        return capture.caught_up("Files")
+
+    await capture.session(done)
+    assert table(capture, "Files") == stored(world, "file")
+    # What a window holds is told by its newest page: where there is ever less it may be some times more.
+    assert max(now - then for then, now in itertools.pairwise(sizes)) <= 8 * 40
+    assert len(server.journal) - requests <= 1.2 * 1_000 / 10 + len(sizes)
+    assert len(sizes) < 60
 
 
 async def test_more_new_objects_than_a_page_holds_are_all_found(world: World, server: StripeServer) -> None:
