@@ -35,6 +35,9 @@ UNARY_PATIENCE: Final = timedelta(seconds=10)
 MAX_RETRY_AFTER: Final = 60.0
 """Seconds of `Retry-After` that are honoured; a server that asks for more is asked again sooner."""
 
+LATEST_COUNT: Final = 0.2
+"""What the last answer counts in the latency of its endpoint."""
+
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
 REQUESTS_PER_ENDPOINT: Final = 20
@@ -116,6 +119,7 @@ class StripeSession:
         self._patience = patience
         self._budget = budget or budget_for(key)
         self._server_time: tuple[datetime, float] | None = None
+        self._latencies: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
         patience = self._patience.total_seconds()
@@ -140,6 +144,10 @@ class StripeSession:
             return local
         server, read_at = self._server_time
         return min(local, server + timedelta(seconds=time.monotonic() - read_at))
+
+    def latency(self, path: str) -> float:
+        """Seconds that Stripe takes for an answer of this endpoint, of late; zero where it has given none."""
+        return self._latencies.get(endpoint_of(path), 0.0)
 
     async def get(
         self,
@@ -194,11 +202,15 @@ class StripeSession:
             headers["Stripe-Account"] = account_id
         if self.version is not None:
             headers["Stripe-Version"] = self.version
+        asked_at = time.monotonic()
         async with self._session.get(
             f"{self._base}{path}", params=params, headers=headers, allow_redirects=False
         ) as response:
             self._read_clock(response.headers.get("Date"))
             body = await response.read()
+            took = time.monotonic() - asked_at
+            before = self._latencies.get(endpoint, took)
+            self._latencies[endpoint] = before + LATEST_COUNT * (took - before)
             parsed = _parsed(body)
             if response.status != 200 or parsed is None:
                 refusal = self._refusal(response, body, parsed or {}, request)

@@ -45,7 +45,7 @@ from source_stripe_native.overtaken import Overtaken
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.progress import Part, Progress
 from source_stripe_native.rounds import AccountRounds
-from source_stripe_native.slices import AT_ONCE, SlicedBackfill
+from source_stripe_native.slices import SlicedBackfill, useful
 from source_stripe_native.state import (
     FROM_START,
     StatePatch,
@@ -185,6 +185,8 @@ class _Stream:
         )
 
     def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        # Of several the CDK would end the capture after each, where the next one by schedule is overdue.
+        is_whole = bool(binding.resourceConfig.schedule)
         backfill = SlicedBackfill(
             binding,
             binding_index,
@@ -192,8 +194,7 @@ class _Stream:
             self.fetch_slice,
             self._progress(task, 1, 0),
             floor(self.start_date),
-            # Of several the CDK would end the capture after each, where the next one by schedule is overdue.
-            1 if binding.resourceConfig.schedule else AT_ONCE,
+            lambda: 1 if is_whole else useful(self.http.latency(f"/v1/{self.row.SEARCH_NAME}")),
         )
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
 

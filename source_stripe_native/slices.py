@@ -33,6 +33,7 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.api import Course, time_of
+from source_stripe_native.http import MOST_PER_ENDPOINT
 from source_stripe_native.listing import Page, PageToken
 from source_stripe_native.progress import Progress
 from source_stripe_native.state import slice_start, slice_suffix
@@ -42,8 +43,9 @@ Binding = CaptureBinding[ResourceConfigWithSchedule]
 Backfill = ResourceState.Backfill
 
 AT_ONCE: Final = 16
-"""Slices that are read side by side at most: enough for an endpoint's whole budget while Stripe takes most of
-a second to answer."""
+"""Slices that are read side by side at most."""
+SPARE: Final = 3
+"""How many times as many are read as would do if each was always waiting for an answer."""
 DIVIDED: Final = 16
 """Pages that a slice has left at least, by what is known of its density, to be divided."""
 
@@ -78,6 +80,11 @@ class Slice:
         return newer
 
 
+def useful(latency: float) -> int:
+    """How many slices it takes to ask as often as Stripe allows, where an answer takes so many seconds."""
+    return max(1, min(AT_ONCE, int(SPARE * MOST_PER_ENDPOINT * latency)))
+
+
 def without_overlap(slices: Iterable[Slice]) -> None:
     """Cuts each slice where the next newer one begins."""
     for older, newer in itertools.pairwise(sorted(slices, key=lambda each: each.since)):
@@ -100,8 +107,8 @@ class Density:
 
 
 class SlicedBackfill:
-    """The slices of a binding's backfill, from the state of each. `start` is the start date, in Unix
-    seconds."""
+    """The slices of a binding's backfill, from the state of each. `start` is the start date, in Unix seconds;
+    `at_once` says how many slices may be read side by side."""
 
     def __init__(
         self,
@@ -111,7 +118,7 @@ class SlicedBackfill:
         fetch_slice: FetchSlice,
         progress: Progress,
         start: int,
-        at_once: int = AT_ONCE,
+        at_once: Callable[[], int],
     ) -> None:
         self._binding = binding
         self._binding_index = binding_index
@@ -164,7 +171,7 @@ class SlicedBackfill:
         if (
             this.pages > DIVIDED
             and this.seconds > 1
-            and len(self._slices) < self._at_once
+            and len(self._slices) < self._at_once()
             and not task.stopping.event.is_set()
         ):
             newer = this.divide()

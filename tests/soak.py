@@ -359,6 +359,7 @@ def hurried(case: Case) -> Iterator[pytest.MonkeyPatch]:
     with pytest.MonkeyPatch.context() as patch, stamina.set_testing(True, attempts=ATTEMPTS):
         patch.setattr(listing, "PAGE_SIZE", case.page_size)
         patch.setattr(slices, "DIVIDED", case.divided)
+        patch.setattr(http.StripeSession, "latency", lambda *_: 1.0)  # so that slices are of use
         for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST"):
             patch.setattr(http, name, 100_000)
         patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))

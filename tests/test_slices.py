@@ -14,7 +14,7 @@ from sandbox.stripe import StripeServer, World
 from source_stripe_native import http, listing, slices
 from source_stripe_native.listing import PageToken
 from source_stripe_native.models import STREAMS
-from source_stripe_native.slices import AT_ONCE, DIVIDED, Density, Slice, without_overlap
+from source_stripe_native.slices import AT_ONCE, DIVIDED, Density, Slice, useful, without_overlap
 from tests.capture import Capture, Json, plain
 from tests.conftest import NOW
 
@@ -23,7 +23,23 @@ START = NOW - 1500 * DAY
 FROM = {"start_date": "2022-04-19T00:00:00Z"}
 """A little before START."""
 
+
+@pytest.fixture(autouse=True)
+def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if Stripe were so slow that any number of slices is useful."""
+    monkeypatch.setattr(http.StripeSession, "latency", lambda *_: 1.0)
+
+
 # What is in a slice
+
+
+@pytest.mark.parametrize(
+    ("latency", "slices"), [(0, 1), (0.02, 1), (0.04, 3), (0.1, 7), (0.2, 15), (1, 16), (60, 16)]
+)
+def test_there_are_as_many_slices_as_it_takes_to_ask_as_often_as_stripe_allows(
+    latency: float, slices: int
+) -> None:
+    assert useful(latency) == slices
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.lists(st.integers(0, 10**6), max_size=30))
