@@ -45,7 +45,7 @@ preview: $(STAMP) ## capture a local Stripe's prices and print the documents
 soak: $(STAMP) ## put captures to the test with faults and kills, for SECONDS=600 (SEED=n repeats a run)
 	@$(IN_VENV) python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
-bench: $(STAMP) ## measure speed, use of the request budget, and many connected accounts, in about six minutes
+bench: $(STAMP) ## measure speed, use of the request budget, and many connected accounts, in about five minutes
 	@$(IN_VENV) python -m bench
 
 lock: ## write poetry.lock anew from pyproject.toml
