@@ -464,7 +464,7 @@ async def test_budget_is_told_of_refusals_for_too_many_requests_alone(
 
 async def test_latency_is_what_answers_take_of_late_without_the_wait_for_the_budget(world: World) -> None:
     world.create("price", event=False)
-    async with StripeServer(world, latency=0.05) as server, session(server, budget=Budget(2, 2)) as stripe:
+    async with StripeServer(world, latency=0.05) as server, session(server, budget=Budget(3, 3)) as stripe:
         assert stripe.latency(PATH) == 0
         await asyncio.gather(*(stripe.get(LOG, PATH) for _ in range(3)))
         assert 0.05 <= stripe.latency(PATH) < 0.3
