@@ -204,6 +204,20 @@ async def test_a_backfill_by_schedule_stays_whole(
     assert len(backfill.ids) == 400
 
 
+async def test_a_stream_that_could_be_divided_loses_no_deletion_to_its_schedule(
+    world: World, server: StripeServer
+) -> None:
+    gone, kept = (world.create("product", at=NOW - 1000, event=False)["id"] for _ in range(2))
+    capture = Capture(server, ["Products"], config=FROM, schedule="0 0 * * *")
+    await capture.session(lambda: capture.caught_up("Products"))
+    world.clock.advance(120)
+    world.delete("product", gone)
+    world.clock.advance(700)
+    capture.state["bindingStateV1"]["Products"]["last_initialized"] = "2020-01-01T00:00:00Z"
+    await capture.session(lambda: capture.caught_up("Products"))
+    assert capture.last("Products").keys() == {kept}
+
+
 async def test_connected_accounts_are_not_divided(
     world: World, server: StripeServer, small_pages: int
 ) -> None:
