@@ -37,7 +37,7 @@ fmt: $(STAMP) ## format the code, and mend what the linter can
 	@$(IN_VENV) ruff check --fix --quiet .
 
 test: $(STAMP) ## run the tests
-	@$(IN_VENV) pytest -n 2
+	@$(IN_VENV) pytest -n 3
 
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents
 	@$(IN_VENV) python -m sandbox stripe -- $(FLOWCTL) preview --source test-prices.flow.yaml --delay 1s --timeout 8s

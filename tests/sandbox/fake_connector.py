@@ -33,6 +33,7 @@ SPEC = {
     "documentationUrl": "https://example.com/docs",
     "resourcePathPointers": ["/name"],
 }
+PATIENCE = 10.0  # seconds
 KINDS = {"spec": "spec", "discover": "discovered", "validate": "validated", "apply": "applied"}
 
 
@@ -187,6 +188,16 @@ def alive(pid: int) -> bool:
         return False
     except FileNotFoundError:  # it ended just now, or this is no Linux
         return not os.path.exists("/proc/self")  # noqa: PTH110 - pathlib takes its time
+
+
+def gone(pids: list[int]) -> bool:
+    """Whether all these processes end in good time."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if not any(alive(pid) for pid in pids):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 if __name__ == "__main__":

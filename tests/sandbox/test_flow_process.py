@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import IO, Any
 
 import pytest
 
-from tests.sandbox.fake_connector import alive, catalog, written
-
-PATIENCE = 10.0  # seconds
+from tests.sandbox.fake_connector import PATIENCE, alive, catalog, gone, written
 
 
 @contextmanager
@@ -35,16 +32,6 @@ def previewing(
             yield process, [int(line) for line in pids.read_text().splitlines()]
         finally:
             process.kill()
-
-
-def gone(pids: list[int]) -> bool:
-    """Whether all these processes end in good time."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until:
-        if not any(alive(pid) for pid in pids):
-            return True
-        time.sleep(0.01)
-    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
