@@ -34,6 +34,8 @@ class Progress:
     _documents: int = 0
     _left: dict[str, float] = field(default_factory=dict)
     """What is left of those that are begun, as a share of one part."""
+    _expected: dict[str, float] = field(default_factory=dict)
+    """How many documents that may be, where their density tells."""
     _began: tuple[float, float] | None = None
     """When the first page was read, and what was left then."""
     _say_at: float = 0.0
@@ -44,9 +46,11 @@ class Progress:
             self._left[key] = left
         else:
             self._left.pop(key, None)
+            self._expected.pop(key, None)
 
-    def read(self, key: str, left: float, documents: int) -> None:
-        """A page was read, which made so many documents and leaves so much."""
+    def read(self, key: str, left: float, documents: int, expected: float = 0.0) -> None:
+        """A page was read, which made so many documents and leaves so much, of so many documents as far as
+        they can be expected."""
         now = self.clock()
         if self._began is None:
             self._began, self._say_at = (now, self.left), now + FIRST.total_seconds()
@@ -56,6 +60,7 @@ class Progress:
             else:
                 self.parts += 1  # an account that has connected since
         self._documents += documents
+        self._expected[key] = expected
         self.leave(key, left)
         is_done = not self._left and not self.untouched
         if not is_done and now < self._say_at:
@@ -80,7 +85,8 @@ class Progress:
             if self.is_dated or self.parts > 1:
                 told.insert(0, f"{max(0.0, 1 - self.left / self.parts):.0%} done")
                 if (done := began_with - self.left) > 0:
-                    told.append(f"about {span(seconds * self.left / done)} left")
+                    by_time, by_density = self.left / done, sum(self._expected.values()) / max(1, count)
+                    told.append(f"about {span(seconds * max(by_time, by_density))} left")
             message = f"Backfilling {self.stream}: {', '.join(told)}"
         # By this field Flow knows the status of a capture, as in the CDK's own lines.
         self.log.info(message, extra={"eventType": "connectorStatus", "stream": self.stream})
@@ -91,7 +97,7 @@ def span(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
+    return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
 
 
 @dataclass(frozen=True)

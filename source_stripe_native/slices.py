@@ -34,7 +34,7 @@ from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.api import Course, time_of
 from source_stripe_native.http import MOST_PER_ENDPOINT
-from source_stripe_native.listing import Page, PageToken
+from source_stripe_native.listing import PAGE_SIZE, Page, PageToken
 from source_stripe_native.progress import Progress
 from source_stripe_native.state import slice_start, slice_suffix
 from source_stripe_native.window import Window, floor
@@ -190,11 +190,13 @@ class SlicedBackfill:
         if page.next is None:
             del self._slices[suffix]
         elif page.next.created is not None:
-            last, this.until = max(0, this.until - page.next.created), page.next.created
+            # A gap before the page says nothing of what comes after it.
+            newest = page.objects[0].get("created", this.until)
+            last, this.until = max(0, newest - page.next.created), page.next.created
             self._density.pages += 1
             self._density.seconds += last
             this.pages = self._density.pages_in(this.seconds, last)
-        self._progress.read(suffix, self._share(suffix, at), documents)
+        self._progress.read(suffix, self._share(suffix, at), documents, this.pages * PAGE_SIZE)
 
     def _share(self, suffix: str, at: Backfill) -> float:
         """What is left of a slice, as a share of the whole time range."""

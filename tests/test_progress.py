@@ -103,6 +103,16 @@ def test_an_account_that_connects_later_is_one_more(caplog: pytest.LogCaptureFix
     ]
 
 
+def test_what_is_left_may_hold_more_than_its_share_of_the_time(caplog: pytest.LogCaptureFixture) -> None:
+    watched = Watched(caplog)
+    watched.progress.read("", 0.5, 100)
+    watched.clock.now = 10
+    watched.progress.read("", 0.1, 100, expected=1_000)
+    assert watched.lines == [
+        "Backfilling Charges: 90% done, 200 documents, 20 a second, about 50 seconds left"
+    ]
+
+
 def test_where_nothing_tells_how_much_is_left_nothing_is_said_of_it(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched(caplog, is_dated=False)
     watched.read(0, 1500)
@@ -112,7 +122,14 @@ def test_where_nothing_tells_how_much_is_left_nothing_is_said_of_it(caplog: pyte
 
 @pytest.mark.parametrize(
     ("seconds", "told"),
-    [(0.4, "0 seconds"), (119, "119 seconds"), (120, "2 minutes"), (7_300, "2 hours"), (400_000, "5 days")],
+    [
+        (0.4, "0 seconds"),
+        (1, "1 second"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (7_300, "2 hours"),
+        (400_000, "5 days"),
+    ],
 )
 def test_a_length_of_time_is_told_in_its_largest_unit(seconds: float, told: str) -> None:
     assert span(seconds) == told

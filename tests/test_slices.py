@@ -95,6 +95,7 @@ SPREADS: dict[str, Spread] = {
     "at night": lambda part, rng: NOW - 365 * DAY + int(365 * part) * DAY + rng.randrange(600),
     "in one second": lambda part, _: NOW - 50 * DAY,
     "this week": lambda part, _: NOW - 5 * DAY + 5 * DAY * part,
+    "long ago": lambda part, _: NOW - 700 * DAY + 5 * DAY * part,
 }
 
 
