@@ -118,7 +118,8 @@ async def _read_ranges(source: Source, window: Window) -> list[str]:
     try:
         while running:
             ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
+            # In the order in which they were asked for, so that the same answers lead to the same requests.
+            for task in [each for each in running if each in ended]:
                 part = running.pop(task)
                 page = task.result()
                 part.found += _ids(page)
