@@ -152,8 +152,7 @@ class _Draft:
         self._fresh: dict[str, int] = {}
         """By type, when the newest event was created that is new at the window's start."""
         self._seen: Seen = {}
-        # Not closed here: readers may be at it for as long as they like.
-        self._spool: IO[bytes] = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115
+        self._spool: IO[bytes] = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 - it is read later
 
     def add(self, event: Json, types: Collection[str]) -> None:
         kind, created = event["type"], event["created"]

@@ -53,7 +53,6 @@ from source_stripe_native.state import (
     initial_state,
     known_before,
     reconcile,
-    slice_start,
     with_cursors,
 )
 from source_stripe_native.window import RETENTION, floor
@@ -148,10 +147,8 @@ class _Stream:
         key = f"{account_id or ''}{suffix}"
         return self.fetch_page(account_id, self.start_date, self.row.VARIANTS[suffix], Part(key, progress))
 
-    def fetch_slice(self, suffix: str, course: Course) -> FetchPageFn[Any]:
-        since = slice_start(suffix)
-        start = self.start_date if since is None else max(self.start_date, datetime.fromtimestamp(since, UTC))
-        return self.fetch_page(None, start, self.row.VARIANTS[""], course)
+    def fetch_slice(self, since: int, course: Course) -> FetchPageFn[Any]:
+        return self.fetch_page(None, datetime.fromtimestamp(since, UTC), self.row.VARIANTS[""], course)
 
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]

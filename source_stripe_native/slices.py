@@ -6,9 +6,9 @@
         |--- _from_start <---|- _from_2024-05-01... <-|                divided in the middle
 
 A backfill begins as one slice. Before a page, a slice that has more than DIVIDED pages left gives away the
-newer half of them while fewer than AT_ONCE slices are read: the new slice goes on where the old one was, and
-the old one below the middle. Halves are of time, but what has more documents left is halved again, so that
-slices follow density, and a small account is not divided at all.
+newer half of them, while there are fewer slices than are useful at Stripe's latency: the new slice goes on
+where the old one was, and the old one below the middle. Halves are of time, but what has more documents left
+is halved again, so that slices follow density, and a small account is not divided at all.
 
 Each slice is a variant of the backfill with a state of its own (see state.py). The new one's is written
 before the old one moves on, from what was captured of that: a crash in between shows as two slices that
@@ -49,8 +49,8 @@ SPARE: Final = 3
 DIVIDED: Final = 16
 """Pages that a slice has left at least, by what is known of its density, to be divided."""
 
-FetchSlice = Callable[[str, Course], FetchPageFn[Any]]
-"""Makes the function that reads the slice with a suffix, and that asks and tells its course."""
+FetchSlice = Callable[[int, Course], FetchPageFn[Any]]
+"""Makes the function that reads the slice from a second on, and that asks and tells its course."""
 
 
 @dataclass
@@ -149,7 +149,8 @@ class SlicedBackfill:
     def _begin(self, suffix: str, at: Backfill, task: Task) -> None:
         self._progress.leave(suffix, self._share(suffix, at))
         course = _Course(self, suffix, at, task)
-        task.spawn_child(suffix, functools.partial(self._read, suffix, at, self._fetch_slice(suffix, course)))
+        fetch_page = self._fetch_slice(self._slices[suffix].since, course)
+        task.spawn_child(suffix, functools.partial(self._read, suffix, at, fetch_page))
 
     async def _read(self, suffix: str, at: Backfill, fetch_page: FetchPageFn[Any], task: Task) -> None:
         task.connector_status.inc_backfilling(self._binding_index)

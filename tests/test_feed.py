@@ -575,10 +575,15 @@ async def test_whatever_is_late_and_whenever_it_restarts_the_last_state_is_captu
         patch.setattr(window_module, "TARGET", at_once)
         patch.setattr(feed_module, "AT_ONCE", at_once)
         patch.setattr(feed_module, "MAX_BYTES", at_once * 10_000)
-        await follow(world, rng, steps, timedelta(seconds=150) if small_windows else timedelta(days=1))
+        window_size = timedelta(seconds=150) if small_windows else timedelta(days=1)
+        for captured, expected in await follow(world, rng, steps, window_size):
+            assert captured == expected
 
 
-async def follow(world: World, rng: Random, steps: list[Step], window_size: timedelta) -> None:
+async def follow(
+    world: World, rng: Random, steps: list[Step], window_size: timedelta
+) -> list[tuple[dict[str, Json], dict[str, Json]]]:
+    """Of each binding what was captured at the end, and what the world has."""
     async with StripeServer(world) as server, session(server) as http:
         bindings = Bindings(server, http, window_size)
         opened = bindings.open(dict.fromkeys(KINDS, 0))
@@ -595,9 +600,10 @@ async def follow(world: World, rng: Random, steps: list[Step], window_size: time
             await bindings.pass_time(LATEST + 1)
             for each in opened:
                 await each.catch_up()
-        for each in opened:
-            expected = {found["id"]: found for found in world.list_all(KINDS[each.stream.NAME])}
-            assert each.last() == expected
+        return [
+            (each.last(), {found["id"]: found for found in world.list_all(KINDS[each.stream.NAME])})
+            for each in opened
+        ]
 
 
 def restarted(bindings: Bindings, opened: list[Binding]) -> list[Binding]:

@@ -69,11 +69,11 @@ async def test_no_session_ends_by_itself_under_three_percent_of_each_failure(con
 async def test_every_objects_last_state_is_captured_by_processes_that_are_killed(
     connected: int | None,
 ) -> None:
-    sessions = (Session(1 << 30, chance=0.03, changes=20, pause=3),) * 3
+    sessions = (Session(1 << 30, chance=0.03, changes=20, pause=3),) * 4
     case = Case(7, tuple(ALL), sessions, connected=connected, objects=3, page_size=100, late=60, faults=0.004)
     tally = Tally()
     assert await run(case, tally, Process) == [], tally
-    assert tally.counts["kills"] == 4
+    assert tally.counts["kills"] == 5
 
 
 def begun(capture: Capture) -> bool:
