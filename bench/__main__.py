@@ -22,13 +22,13 @@ AT_MOST: Final = 600
 
 async def main(names: Sequence[str]) -> Figures:
     figures = Figures()
-    begun = time.monotonic()
+    start_time = time.monotonic()
     for name in names:
         for measure in PARTS[name]:
             about = f"{name}: {measure.__name__.replace('_', ' ')}"
-            print(f"{time.monotonic() - begun:4.0f} s  {about}", file=sys.stderr, flush=True)
+            print(f"{time.monotonic() - start_time:4.0f} s  {about}", file=sys.stderr, flush=True)
             try:
-                async with asyncio.timeout(AT_MOST - (time.monotonic() - begun)):
+                async with asyncio.timeout(AT_MOST - (time.monotonic() - start_time)):
                     await measure(figures)
             except (TimeoutError, RuntimeError) as error:
                 figures.broken[about] = str(error) or "took too long"

@@ -13,11 +13,11 @@ from typing import Final
 from bench.figures import Cost, Figures
 from bench.run import Json, Task, Written, capture
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.accounts import connected_account_ids
-from source_stripe_native.budget import Budget
-from source_stripe_native.http import StripeSession
 from source_stripe_native.models import STREAMS
-from source_stripe_native.window import LAG
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.account_directory import connected_account_ids
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.rate_limit import RateLimiter
 
 AT_ONCE: Final = [each for each in STREAMS if not each.GATED and not each.UNTIL_VERSION]
 ALL: Final = [each.NAME for each in AT_ONCE]
@@ -27,7 +27,7 @@ DAY: Final = 86_400
 OPEN: Final = 1_000_000
 """Requests a second that stand for no limit."""
 SIZES: Final = (100, 500, 1_000, 2_000)
-"""Accounts of the rounds that are measured; the targets are for the largest."""
+"""Numbers of accounts that are measured; the targets are for the largest."""
 PRICES: Final = 6
 """Prices of an account that is backfilled."""
 
@@ -46,7 +46,7 @@ def platform(accounts: int, prices: int = 0) -> World:
 async def listing(figures: Figures, accounts: int = 10_000) -> None:
     async with StripeServer(platform(accounts), latency=0.02) as server:
         world = server.world
-        async with StripeSession(world.key, base=server.url, budget=Budget(OPEN, OPEN)) as http:
+        async with StripeSession(world.key, base=server.url, rate_limiter=RateLimiter(OPEN, OPEN)) as http:
             found = await connected_account_ids(http, getLogger(), world.platform)
         visits = list(server.journal)
     at_once = max(
@@ -64,8 +64,8 @@ def _wrong(found: list[str], expected: list[str]) -> int:
 
 
 async def quiet_rounds(figures: Figures) -> None:
-    """A round over accounts in which nothing happens. As a cursor that moved over nothing is written once a
-    minute, the rounds of all sizes go on at once."""
+    """A round over accounts in which nothing happens. A cursor that moved without a document is written
+    once a minute, the rounds of all sizes go on at once."""
     figures.costs += await asyncio.gather(*map(_quiet_round, SIZES))
     last = figures.costs[-1]
     about = f"a quiet round, {last.accounts:,} accounts x {len(ALL)} bindings"
@@ -150,7 +150,7 @@ class Changes:
         late = self.rng.choice([0, 0, 5, 50])
         listed = self.world.list_all(kind, account)
         deed = self.rng.choices(("create", "update", "delete"), (3, 6, 1))[0] if listed else "create"
-        readable_at = self.world.clock.now() + LAG.total_seconds()
+        readable_at = self.world.clock.now() + DEFAULTS.lag.total_seconds()
         if deed == "create":
             made = self.world.create(kind, account, visible_after=late, metadata={"version": "0"})
             self.readable[made["id"]][0] = readable_at

@@ -1,4 +1,4 @@
-"""Whether a capture uses the request budget that it has, where every answer takes 100 ms and Stripe's limits
+"""Whether a capture uses the requests that it may make, where every answer takes 100 ms and Stripe's limits
 of a live account are enforced: 25 requests a second to an endpoint, 100 in all.
 
 Requests are counted from the local Stripe's journal, from the first backfill request to the last full second.
@@ -16,8 +16,9 @@ from bench.speed import CHARGES, PADDING, charged, done
 from sandbox.stripe import StripeServer, Visit, World
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.limits import RateLimit
-from source_stripe_native.http import MOST_PER_ENDPOINT, REQUESTS_LIVE, REQUESTS_PER_ENDPOINT
 from source_stripe_native.models import STREAMS
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
 
 LATENCY: Final = 0.1
 """Seconds."""
@@ -31,7 +32,7 @@ ALL: Final = [each.NAME for each in STREAMS if not each.UNTIL_VERSION]
 
 
 @dataclass(frozen=True)
-class Budget:
+class Limits:
     """What the user sets, and the requests a second in all and to one endpoint that follow from it."""
 
     name: str
@@ -43,9 +44,9 @@ class Budget:
         return Task(streams, lifted=False, requests_per_second=self.setting)
 
 
-BUDGETS: Final = (
-    Budget("default budget", None, REQUESTS_LIVE, REQUESTS_PER_ENDPOINT),
-    Budget("budget 100", 100, 100, MOST_PER_ENDPOINT),
+LIMITS: Final = (
+    Limits("default limits", None, int(DEFAULTS.requests_live), int(DEFAULTS.requests_per_endpoint)),
+    Limits("limit 100", 100, 100, MOST_PER_ENDPOINT),
 )
 
 
@@ -74,21 +75,21 @@ async def one_stream(figures: Figures) -> None:
     """A large stream's backfill, and how its documents come."""
     world = charged(CHARGES, PADDING, livemode=True)
     expected = {each["id"] for each in world.list_all("charge")}
-    for budget in BUDGETS:
-        await _one_stream(figures, world, expected, budget)
+    for limits in LIMITS:
+        await _one_stream(figures, world, expected, limits)
 
 
-async def _one_stream(figures: Figures, world: World, expected: set[str], budget: Budget) -> None:
+async def _one_stream(figures: Figures, world: World, expected: set[str], limits: Limits) -> None:
     backfill = Backfill()
     async with limited(world) as server:
-        task = budget.task(["Charges"])
+        task = limits.task(["Charges"])
         written = await capture(server, task, backfill.done, backfill.take, at_most=60)
         visits = list(server.journal)
     listed = [each for each in visits if each.path == "/v1/charges"]
-    about = f"{CHARGES:,} charges at 100 ms, {budget.name}"
+    about = f"{CHARGES:,} charges at 100 ms, {limits.name}"
     least = math.ceil(CHARGES / PAGE)
     figures.add(about, "charges missing", len(expected - backfill.ids), 0)
-    _busy(figures, about, visits, rate(listed, _began(listed)), budget.endpoint)
+    _busy(figures, about, visits, rate(listed, _began(listed)), limits.endpoint)
     figures.add(
         about,
         f"requests, slices: {len(backfill.slices)}",
@@ -96,20 +97,20 @@ async def _one_stream(figures: Figures, world: World, expected: set[str], budget
         1.05 + len(backfill.slices) / least,
         "of the least",
     )
-    figures.curves.append(Curve(f"100 ms, {budget.endpoint} requests/s allowed", written.progress))
+    figures.curves.append(Curve(f"100 ms, {limits.endpoint} requests/s allowed", written.progress))
 
 
 async def all_streams(figures: Figures) -> None:
     """A capture of everything, as long as there is plenty of everything."""
     world = populated()
-    for budget in BUDGETS:
+    for limits in LIMITS:
         async with limited(world) as server:
-            task = budget.task(ALL)
+            task = limits.task(ALL)
             written = await capture(server, task, lambda _: False, killed_after=WATCHED, at_most=60)
             visits = list(server.journal)
-        about = f"all {len(ALL)} streams at 100 ms, {budget.name}"
+        about = f"all {len(ALL)} streams at 100 ms, {limits.name}"
         figures.add(about, "from start to first document", written.first, 3, "s")
-        _busy(figures, about, visits, rate(visits, _began(visits)), budget.total)
+        _busy(figures, about, visits, rate(visits, _began(visits)), limits.total)
 
 
 def populated() -> World:
@@ -145,8 +146,6 @@ def _began(visits: Sequence[Visit]) -> float:
 
 
 def _busy(figures: Figures, about: str, visits: Sequence[Visit], seen: float, allowed: int) -> None:
-    figures.add(
-        about, f"requests/s: {seen:.1f} of {allowed}", seen / allowed, 0.9, "of budget", at_least=True
-    )
+    figures.add(about, f"requests/s: {seen:.1f} of {allowed}", seen / allowed, 0.9, "of limit", at_least=True)
     refused = sum(each.status == 429 for each in visits) / len(visits)
     figures.add(about, "requests answered 429", 100 * refused, 1, "%")

@@ -31,7 +31,7 @@ LONGEST_LINE = 1 << 27
 
 @dataclass(frozen=True)
 class Task:
-    """What to capture. `lifted` takes the request budget off the connector; else it has the one for
+    """What to capture. `lifted` lifts the connector's rate limits; else it has the one for
     `requests_per_second`, or for its key where that is None."""
 
     streams: Sequence[str]
@@ -106,34 +106,34 @@ async def capture(
 ) -> Written:
     """Runs the connector until `until` holds after a checkpoint, or for `killed_after` seconds, and kills it.
 
-    `take` is called with each document that a checkpoint follows, `opened` once the capture has begun. Raises
-    TimeoutError after `at_most` seconds, and RuntimeError with the connector's last words where it ends by
-    itself."""
+    `take` is called with each document that a checkpoint follows, `opened` once the capture has started.
+    Raises TimeoutError after `at_most` seconds, and RuntimeError with the connector's last words where it
+    ends by itself."""
     async with asyncio.timeout(at_most), _connector(server, task) as process:
-        reading = _Reading(process.pid, task.streams, Written(deepcopy(task.state)), take)
+        output = _Output(process.pid, task.streams, Written(deepcopy(task.state)), take)
         with suppress(TimeoutError):
             async with asyncio.timeout(killed_after):
                 async for line in lines(process):
                     if line.startswith(b'{"opened"'):
                         opened()
-                    elif reading.is_checkpoint(line) and until(reading.written):
+                    elif output.is_checkpoint(line) and until(output.written):
                         break
                 else:
                     assert process.stderr is not None
                     raise RuntimeError((await process.stderr.read()).decode()[-2000:])
-        reading.written.peak, reading.written.cpu = _peak(process.pid), _cpu(process.pid)
-    return reading.written
+        output.written.peak, output.written.cpu = _peak(process.pid), _cpu(process.pid)
+    return output.written
 
 
 @dataclass
-class _Reading:
+class _Output:
     """The connector's output, counted line by line."""
 
     pid: int
     streams: Sequence[str]
     written: Written
     take: Take | None
-    begun: float = field(default_factory=time.monotonic)
+    start_time: float = field(default_factory=time.monotonic)
     count: int = 0
     pending: list[tuple[str, bytes]] = field(default_factory=list)
 
@@ -148,7 +148,7 @@ class _Reading:
 
     def _document(self, line: bytes) -> None:
         written = self.written
-        written.first = written.first or time.monotonic() - self.begun
+        written.first = written.first or time.monotonic() - self.start_time
         stream = self.streams[int(line[len(CAPTURED) : line.index(b",", len(CAPTURED))])]
         written.documents[stream] = written.documents.get(stream, 0) + 1
         self.count += 1
@@ -159,7 +159,7 @@ class _Reading:
         written = self.written
         written.started = written.started or _cpu(self.pid)
         written.checkpoints += 1
-        written.progress.append((time.monotonic() - self.begun, self.count))
+        written.progress.append((time.monotonic() - self.start_time, self.count))
         written.state = json_merge_patch.merge(written.state, patch)
         if self.take is not None:
             for stream, line in self.pending:

@@ -1,7 +1,6 @@
 """The protocol's verbs, served on stdin and stdout."""
 
 import asyncio
-import gc
 import logging
 import os
 import sys
@@ -15,9 +14,9 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import ConnectorSpec, ValidationError
 from estuary_cdk.logger import FlowLogger, init_logger
 
+from source_stripe_native.config import EndpointConfig, ResourceConfig
 from source_stripe_native.errors import scrub
-from source_stripe_native.http import PATIENCE, UNARY_PATIENCE, StripeSession, api_base, budget_for
-from source_stripe_native.intake import (
+from source_stripe_native.requests import (
     ExaminedRequest,
     StripeRequest,
     read_requests,
@@ -25,18 +24,18 @@ from source_stripe_native.intake import (
     refuse_switch,
     stream_names,
 )
-from source_stripe_native.models import ConnectorState, EndpointConfig, ResourceConfig
-from source_stripe_native.priority_capture import MIN_INTERVAL
 from source_stripe_native.resources import all_resources
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
+from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.state import ConnectorState
+from source_stripe_native.stripe.client import StripeSession, api_base, rate_limiter_for
 
-NEW_OBJECTS: Final = 50_000
-"""Objects after which garbage is looked for: a page of documents is thousands of them, and none is garbage
-that counting references would not find."""
 DOCUMENTATION_URL: Final = "https://go.estuary.dev/source-stripe-native"
 
 
 class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorState]):
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings = DEFAULTS) -> None:
+        self._settings = settings
         self._while_open = AsyncExitStack()
 
     async def exit(self, _log: FlowLogger) -> None:
@@ -66,7 +65,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     async def discover(
         self, log: FlowLogger, discover: request.Discover[EndpointConfig]
     ) -> response.Discovered[ResourceConfig]:
-        async with _session(discover.config, UNARY_PATIENCE) as http:
+        async with self._session(discover.config, self._settings.unary_patience) as http:
             return common.discovered(await all_resources(log, http, discover.config))
 
     async def validate(
@@ -75,7 +74,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         refuse_switch(validate)
         refuse_future(validate.config)
         names = stream_names(validate.bindings)
-        async with _session(validate.config, UNARY_PATIENCE) as http:
+        async with self._session(validate.config, self._settings.unary_patience) as http:
             resources = await all_resources(log, http, validate.config, names)
         return common.validated(common.resolve_bindings(validate.bindings, resources))
 
@@ -92,7 +91,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
                 "start_date is not set: older objects are captured only once they change",
                 {"start_date": config.start_date.isoformat()},
             )
-        http = await self._while_open.enter_async_context(_session(config, PATIENCE))
+        http = await self._while_open.enter_async_context(self._session(config, self._settings.patience))
         states = {
             binding.resourceConfig.name: state
             for binding in open.capture.bindings
@@ -102,16 +101,16 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         resources = await all_resources(log, http, config, names, states)
         return common.open(open, common.resolve_bindings(open.capture.bindings, resources))
 
-
-def _session(config: EndpointConfig, patience: timedelta) -> StripeSession:
-    key = config.credentials.access_token
-    return StripeSession(
-        key,
-        base=api_base(os.environ),
-        version=config.advanced.api_version or None,
-        patience=patience,
-        budget=budget_for(key, config.advanced.max_requests_per_second),
-    )
+    def _session(self, config: EndpointConfig, patience: timedelta) -> StripeSession:
+        key = config.credentials.access_token
+        return StripeSession(
+            key,
+            base=api_base(os.environ),
+            version=config.advanced.api_version or None,
+            patience=patience,
+            rate_limiter=rate_limiter_for(key, config.advanced.max_requests_per_second, self._settings),
+            settings=self._settings,
+        )
 
 
 def one_line(record: logging.LogRecord) -> bool:
@@ -124,7 +123,7 @@ def one_line(record: logging.LogRecord) -> bool:
     return True
 
 
-def main() -> None:
+def main(settings: Settings = DEFAULTS) -> None:
     logging.addLevelName(5, "TRACE")  # which Flow has below debug
     try:
         log = init_logger()
@@ -133,10 +132,8 @@ def main() -> None:
         raise SystemExit(1) from None
     for handler in logging.getLogger().handlers:
         handler.addFilter(one_line)
-    gc.freeze()  # the code itself, which is most of what there is to look through, stays
-    gc.set_threshold(NEW_OBJECTS)
     try:
-        asyncio.run(Connector().serve(log, read_requests))
+        asyncio.run(Connector(settings).serve(log, read_requests))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 

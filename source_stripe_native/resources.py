@@ -1,22 +1,23 @@
 """From the catalogue's rows to the resources that the CDK discovers, validates and opens.
 
-One function makes a resource of any row. A capture of one account uses the CDK's `open_binding`, one of
-connected accounts the scheduler in priority_capture.py; both drive the same fetch functions, and the row's
-variants become subtasks in either.
+One function makes a resource of any row. A capture of one account uses the CDK's `open_binding`, a capture of
+connected accounts the scheduler. Both drive the same fetch functions, and a row's variants become subtasks in
+either.
 """
 
 import functools
-import inspect
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from logging import Logger
-from typing import Any, Final
+from typing import Any
 
 from estuary_cdk.capture.common import (
     FetchChangesFn,
     FetchPageFn,
+    LogCursor,
+    PageCursor,
     Resource,
     ResourceState,
     open_binding,
@@ -24,28 +25,18 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.access import probe
-from source_stripe_native.accounts import Accounts, find_accounts, new_account_ids
-from source_stripe_native.api import Course, Pace, fetch_backfill, fetch_incremental
+from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.backfill.page_loop import PageHooks
+from source_stripe_native.backfill.progress import Progress, ProgressHooks
+from source_stripe_native.backfill.slices import SlicedBackfill
+from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.feed import EventFeed
-from source_stripe_native.http import StripeSession
-from source_stripe_native.listing import Source
-from source_stripe_native.models import (
-    DEFAULT_INTERVAL,
-    DEFAULT_WINDOW,
-    STREAMS,
-    BaseStripeObject,
-    EndpointConfig,
-    Events,
-    Prices,
-    ResourceConfig,
-)
-from source_stripe_native.overtaken import Overtaken
-from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
-from source_stripe_native.progress import Part, Progress
-from source_stripe_native.rounds import AccountRounds
-from source_stripe_native.slices import SlicedBackfill, useful
+from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.events.list_feed import AdaptiveWindow
+from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
+from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.state import (
     FROM_START,
     StatePatch,
@@ -55,61 +46,50 @@ from source_stripe_native.state import (
     reconcile,
     with_cursors,
 )
+from source_stripe_native.streams import STREAMS
+from source_stripe_native.streams.core import Events
+from source_stripe_native.streams.products import Prices
+from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe.account_directory import CapturedAccounts, find_accounts, new_account_ids
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.permissions import probe
 from source_stripe_native.window import RETENTION, floor
 
 Binding = CaptureBinding[ResourceConfig]
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 
 PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
-FLUSH: Final = timedelta(minutes=1)
-"""How often cursors that moved over nothing are written, with connected accounts."""
-FETCH_PAGE: Final = inspect.Signature(
-    [inspect.Parameter(each, inspect.Parameter.POSITIONAL_ONLY) for each in ("log", "page", "cutoff")]
-)
-"""The signature of a function that fetches pages."""
 
 
 @dataclass(frozen=True)
-class Following:
-    """What the bindings of a capture share: one reading of events, the rounds over connected accounts, and
-    what changes have overtaken of their backfills."""
+class CaptureContext:
+    """What the bindings of a capture share: one reading of events, the poller of connected accounts, and the
+    ids of objects whose changes supersede a page of a backfill."""
 
     feed: EventFeed
-    rounds: AccountRounds | None = None
-    overtaken: Overtaken = field(default_factory=Overtaken)
+    poller: AccountPoller | None = None
+    superseded: SupersededIds = field(default_factory=SupersededIds)
 
 
 @dataclass(frozen=True)
 class _Stream:
-    """A row of the catalogue in one capture: what fetches it, and how its binding is opened."""
+    """A row of the catalogue in one capture: its fetch functions, and how its binding is opened."""
 
     row: type[BaseStripeObject]
     http: StripeSession
     start_date: datetime
-    accounts: Accounts
-    following: Following
-    begin_at: datetime
-    previous: ResourceState | None = None
+    accounts: CapturedAccounts
+    context: CaptureContext
+    initial: ResourceState
 
     @property
     def is_per_account(self) -> bool:
-        return self.accounts.connected_ids is not None and self.row.PER_ACCOUNT
-
-    @property
-    def account_ids(self) -> str | list[str]:
-        """The accounts of its state: an id where that is flat, a list where it is keyed by account."""
-        return self.accounts.all_ids if self.is_per_account else self.accounts.platform_id
+        return is_per_account(self.row, self.accounts)
 
     @property
     def suffixes(self) -> list[str]:
-        """Those of the state with which a capture begins."""
-        is_sliced = self.row.is_sliced() and self.accounts.connected_ids is None
-        return [FROM_START] if is_sliced else list(self.row.VARIANTS)
-
-    @property
-    def initial(self) -> ResourceState:
-        initial = initial_state(self.account_ids, self.suffixes, self.begin_at)
-        return with_cursors(initial, self.previous, self.http.now() - RETENTION)
+        return initial_suffixes(self.row, self.accounts)
 
     def fetch_changes(self, account_id: str | None, not_before: int) -> FetchChangesFn[Any]:
         return functools.partial(
@@ -118,46 +98,50 @@ class _Stream:
             self.accounts.platform_id,
             account_id,
             self.http,
-            window_size=self.following.feed.window_size,
-            feed=self.following.feed,
+            window_size=self.context.feed.window_size,
+            feed=self.context.feed,
             not_before=not_before,
-            overtaken=self.following.overtaken,
-            pace=Pace(),
+            superseded=self.context.superseded,
+            adaptive=AdaptiveWindow(),
         )
 
     def fetch_page(
-        self, account_id: str | None, start: datetime, parameters: Mapping[str, str], course: Course
+        self, account_id: str | None, start: datetime, parameters: Mapping[str, str], hooks: PageHooks
     ) -> FetchPageFn[Any]:
-        fetch = functools.partial(
-            fetch_backfill,
-            self.row,
-            start,
-            self.accounts.platform_id,
-            account_id,
-            self.http,
-            parameters=parameters,
-            overtaken=self.following.overtaken,
-            course=course,
-        )
-        # The CDK asks for it with every page, and to work it out takes as long as to write twenty documents.
-        fetch.__signature__ = FETCH_PAGE  # type: ignore[attr-defined]  # which functions may have
+        # A plain function, since the CDK asks for its signature with every page.
+        def fetch(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
+            return fetch_backfill(
+                self.row,
+                start,
+                self.accounts.platform_id,
+                account_id,
+                self.http,
+                log,
+                page,
+                cutoff,
+                parameters=parameters,
+                superseded=self.context.superseded,
+                hooks=hooks,
+            )
+
         return fetch
 
     def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
-        key = f"{account_id or ''}{suffix}"
-        return self.fetch_page(account_id, self.start_date, self.row.VARIANTS[suffix], Part(key, progress))
+        hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress)
+        return self.fetch_page(account_id, self.start_date, self.row.VARIANTS[suffix], hooks)
 
-    def fetch_slice(self, since: int, course: Course) -> FetchPageFn[Any]:
-        return self.fetch_page(None, datetime.fromtimestamp(since, UTC), self.row.VARIANTS[""], course)
+    def fetch_slice(self, since: int, hooks: PageHooks) -> FetchPageFn[Any]:
+        return self.fetch_page(None, datetime.fromtimestamp(since, UTC), self.row.VARIANTS[""], hooks)
 
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
     ) -> None:
-        await _reconcile_state(self.account_ids, binding, state, self.initial, task, self.suffixes)
+        ids = state_account_ids(self.row, self.accounts)
+        await _reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
             if at is not None and isinstance(at.cursor, datetime):
-                self.following.feed.join(account_id, at.cursor)
+                self.context.feed.subscribe(account_id, at.cursor)
         if self.is_per_account:
             self._open_accounts(binding, binding_index, state, task)
         else:
@@ -182,16 +166,15 @@ class _Stream:
         )
 
     def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
-        # Of several the CDK would end the capture after each, where the next one by schedule is overdue.
-        is_whole = bool(binding.resourceConfig.schedule)
         backfill = SlicedBackfill(
             binding,
             binding_index,
             state,
             self.fetch_slice,
             self._progress(task, 1, 0),
+            self.http,
+            self.row.list_path(),
             floor(self.start_date),
-            lambda: 1 if is_whole else useful(self.http.latency(f"/v1/{self.row.SEARCH_NAME}")),
         )
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
 
@@ -211,49 +194,72 @@ class _Stream:
             fetch_page_factory=lambda account_id, suffix: self.fetch_variant(account_id, suffix, progress),
             config=PriorityQueueConfig(
                 now=self.http.now,
-                flush=FLUSH,
-                hears=functools.partial(_hears, self.row),
-                rounds=self.following.rounds,
+                flush=self.http.settings.flush_interval,
+                is_relevant=functools.partial(_is_relevant, self.row),
+                poller=self.context.poller,
             ),
             backfill_subtask_suffixes=self.suffixes,
         )
 
-    def _progress(self, task: Task, parts: int, untouched: int) -> Progress:
-        return Progress(self.row.NAME, task.log, parts, untouched, is_dated=self.row.is_listed_by_time())
+    def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:
+        return Progress(
+            self.row.NAME,
+            task.log,
+            subtasks,
+            untouched,
+            is_dated=self.row.is_listed_by_time(),
+            settings=self.http.settings,
+        )
+
+
+def is_per_account(row: type[BaseStripeObject], accounts: CapturedAccounts) -> bool:
+    """Whether each account has a state of its own in the stream's binding."""
+    return accounts.connected_ids is not None and row.PER_ACCOUNT
+
+
+def state_account_ids(row: type[BaseStripeObject], accounts: CapturedAccounts) -> str | list[str]:
+    """The accounts of a binding's state: an id where the state is flat, a list where it is keyed by
+    account."""
+    return accounts.all_ids if is_per_account(row, accounts) else accounts.platform_id
+
+
+def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) -> list[str]:
+    """The suffixes of a new state."""
+    is_sliced = row.is_sliced() and accounts.connected_ids is None
+    return [FROM_START] if is_sliced else list(row.VARIANTS)
 
 
 def base_object(
     cls: type[BaseStripeObject],
     http: StripeSession,
     start_date: datetime,
-    accounts: Accounts,
-    following: Following,
-    begin_at: datetime | None = None,
+    accounts: CapturedAccounts,
+    context: CaptureContext,
+    cutoff: datetime | None = None,
     previous: ResourceState | None = None,
 ) -> StripeResource:
-    """The resource of one row of the catalogue. A new capture's backfill and changes meet at `begin_at`; one
-    that has a `previous` state goes on from its cursors when the CDK begins it anew by schedule."""
-    stream = _Stream(cls, http, start_date, accounts, following, begin_at or http.now(), previous)
+    """The resource of one row of the catalogue. A new capture's backfill and changes meet at `cutoff`. A
+    capture with a `previous` state keeps its cursors when the CDK starts it again by schedule."""
+    new = initial_state(
+        state_account_ids(cls, accounts), initial_suffixes(cls, accounts), cutoff or http.now()
+    )
+    initial = with_cursors(new, previous, http.now() - RETENTION)
+    stream = _Stream(cls, http, start_date, accounts, context, initial)
     return Resource(
         name=cls.NAME,
         key=cls.KEY,
         model=cls,
         open=stream.open,
-        initial_state=stream.initial,
+        initial_state=initial,
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
         disable=cls.DISABLED,
     )
 
 
-def _types(cls: type[BaseStripeObject]) -> frozenset[str]:
-    return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES))
-
-
-def _hears(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
-    """Whether an account in which events of `types` are new has anything for the stream. Where no event would
-    tell, it has to be looked for each time."""
-    return cls.POLLS or bool(types if cls.IS_EVENT else types & _types(cls))
+def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
+    """Whether new events of `types` may concern the stream. A polled list has to be read each time."""
+    return cls.POLLS or bool(types if cls.IS_EVENT else types & cls.all_event_types())
 
 
 async def _reconcile_state(
@@ -271,6 +277,9 @@ async def _reconcile_state(
     task.log.info("reconciling the state with the accounts", {"binding": binding.stateKey})
     await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
     apply(state, patch)
+
+
+# The four names for Prices below are for callers from outside: the connector itself uses `base_object`.
 
 
 def _create_prices_initial_state(account_ids: str | list[str]) -> ResourceState:
@@ -294,12 +303,12 @@ def prices_object(
     all_account_ids: list[str],
 ) -> StripeResource:
     """The Prices resource, of one account where no connected ones are given."""
-    accounts = Accounts(
+    accounts = CapturedAccounts(
         platform_account_id,
         [each for each in all_account_ids if each != platform_account_id] if connected_account_ids else None,
     )
-    feed = EventFeed(_types(Prices), window_size=DEFAULT_WINDOW)
-    return base_object(Prices, http, start_date, accounts, Following(feed))
+    feed = EventFeed(Prices.all_event_types(), window_size=DEFAULT_WINDOW, settings=http.settings)
+    return base_object(Prices, http, start_date, accounts, CaptureContext(feed))
 
 
 async def all_resources(
@@ -317,43 +326,46 @@ async def all_resources(
     """
     accounts = await find_accounts(http, log, connected=config.capture_connected_accounts)
     wanted = [each for each in STREAMS if names is None or each.NAME in names]
-    access = await probe(http, log, wanted)
-    for name, denial in access.denied.items():
+    permissions = await probe(http, log, wanted)
+    for name, denial in permissions.denied.items():
         if names is not None:
             raise ConnectorError(f"{name} cannot be captured: {denial.reason} Or disable the binding.")
         log.log(logging.WARNING if denial.by_key else logging.INFO, f"{name} is left out: {denial.reason}")
-    if access.denied and not access.readable:
-        reasons = "; ".join(denial.reason for denial in access.denied.values())
+    if permissions.denied and not permissions.readable:
+        reasons = "; ".join(denial.reason for denial in permissions.denied.values())
         raise ConnectorError(f"None of the streams can be read: {reasons}")
-    following = _following(log, http, config, accounts, access.readable)
-    begin_at = http.now()
+    context = _capture_context(log, http, config, accounts, permissions.readable)
+    cutoff, previous = http.now(), states or {}
     return [
-        base_object(
-            each, http, config.start_date, accounts, following, begin_at, (states or {}).get(each.NAME)
-        )
-        for each in access.readable
+        base_object(each, http, config.start_date, accounts, context, cutoff, previous.get(each.NAME))
+        for each in permissions.readable
     ]
 
 
-def _following(
+def _capture_context(
     log: Logger,
     http: StripeSession,
     config: EndpointConfig,
-    accounts: Accounts,
+    accounts: CapturedAccounts,
     streams: Sequence[type[BaseStripeObject]],
-) -> Following:
+) -> CaptureContext:
     types: frozenset[str] | None = None
     if any(each.follows_events() for each in streams):
-        all_of_them = any(each.IS_EVENT for each in streams)
-        types = frozenset() if all_of_them else frozenset[str]().union(*map(_types, streams))
-    feed = EventFeed(types, window_size=config.advanced.incremental_window_size)
+        follows_all = any(each.IS_EVENT for each in streams)
+        types = (
+            frozenset()
+            if follows_all
+            else frozenset[str]().union(*(each.all_event_types() for each in streams))
+        )
+    window_size, settings = config.advanced.incremental_window_size, http.settings
+    feed = EventFeed(types, window_size=window_size, settings=settings)
     if accounts.connected_ids is None:
-        return Following(feed)
-    known, looked_at = set(accounts.all_ids), floor(http.now())
+        return CaptureContext(feed)
+    known, last_look = set(accounts.all_ids), floor(http.now())
 
     async def find_new() -> list[str]:
-        nonlocal looked_at
-        since, looked_at = looked_at, floor(http.now())
+        nonlocal last_look
+        since, last_look = last_look, floor(http.now())
         found = await new_account_ids(http, log, accounts.platform_id, known, since)
         known.update(found)
         return found
@@ -362,7 +374,6 @@ def _following(
         acting = account_id if account_id != accounts.platform_id else None
         return Source(http, log, Events, account_id, acting, is_one_of_many=True)
 
-    return Following(
-        feed,
-        AccountRounds(feed, source_of, accounts.all_ids, find_new, sum(each.PER_ACCOUNT for each in streams)),
-    )
+    subscribers = sum(each.PER_ACCOUNT for each in streams)
+    poller = AccountPoller(feed, source_of, accounts.all_ids, find_new, subscribers, settings)
+    return CaptureContext(feed, poller)

@@ -1,4 +1,4 @@
-"""A binding's state: how it begins and how an older or other shape becomes the one that is wanted. Pure.
+"""A binding's state: its shapes, and how an older or other shape becomes the one that is wanted. Pure.
 
 The shape follows from the config and the stream, never from how many accounts there are today:
 
@@ -7,11 +7,11 @@ The shape follows from the config and the stream, never from how many accounts t
                                                    {suffix: {cutoff, ...}}       (several variants, or slices)
     connected accounts  {account_id: {cursor}}     {account_id + suffix: {cutoff, ...}}
 
-Both are read into one form, account by account, and written in the shape wanted. The difference is an RFC
-7396 merge patch, so that the change is one checkpoint: all of it or none.
+Both shapes are read into one form, account by account, and written in the shape wanted. The difference is an
+RFC 7396 merge patch, so that the change is one checkpoint: all of it or none.
 
-A slice is named after the oldest second in it, `_from_2024-05-01T00:00:00Z`, the oldest one `_from_start`,
-which is the start date. Its `next_page` tells how far it has come down to that.
+A slice is named after its oldest second, `_from_2024-05-01T00:00:00Z`. The oldest slice is `_from_start`: it
+starts at the start date. A slice's `next_page` says how far it has come down to its oldest second.
 """
 
 import re
@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from estuary_cdk.capture.common import ResourceState
+from estuary_cdk.capture.common import ConnectorState as GenericConnectorState
+from estuary_cdk.capture.common import LogCursor, ResourceState
 from estuary_cdk.utils import json_merge_patch
 from pydantic import BaseModel
 
@@ -28,11 +29,12 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.window import floor
 
 Json = dict[str, Any]
+ConnectorState = GenericConnectorState[ResourceState]
 Incremental = ResourceState.Incremental
 Backfill = ResourceState.Backfill
 
 _COMPOSITE: Final = re.compile(r"(acct_[^_]+)(.*)")
-"""A backfill's key with connected accounts: the account's id, and a suffix that is empty or begins with
+"""A backfill's key with connected accounts: the account's id, and a suffix that is empty or starts with
 "_"."""
 
 FROM_START: Final = "_from_start"
@@ -47,16 +49,26 @@ class StatePatch(BaseModel):
 
 
 def slice_suffix(since: int) -> str:
-    """The suffix of the slice that begins at `since`, in Unix seconds."""
+    """The suffix of the slice that starts at `since`, in Unix seconds."""
     return datetime.fromtimestamp(since, tz=UTC).strftime(_FROM)
 
 
 def slice_start(suffix: str) -> int | None:
-    """When the slice with this suffix begins, in Unix seconds; None for the oldest one. Raises ValueError
-    where it is no slice's."""
+    """When the slice with this suffix starts, in Unix seconds; None for the oldest slice. Raises ValueError
+    for any other suffix."""
     if suffix == FROM_START:
         return None
     return floor(datetime.strptime(suffix, _FROM).replace(tzinfo=UTC))
+
+
+def cursor_time(cursor: LogCursor) -> datetime:
+    """A cursor or cutoff of the state as a time, which all of Stripe's are. Raises ConnectorError for any
+    other."""
+    if isinstance(cursor, datetime):
+        return cursor
+    raise ConnectorError(
+        f"The state holds a cursor or cutoff that is not a time: {cursor!r}. Backfill the binding again."
+    )
 
 
 @dataclass
@@ -74,10 +86,10 @@ def initial_state(
     in a list of connected accounts. Backfill and changes meet at `cutoff` (now, if it is not given), a whole
     second as all of Stripe's times are."""
     cutoff = (cutoff or datetime.now(tz=UTC)).replace(microsecond=0)
-    return _write({each: fresh(suffixes, cutoff) for each in _ids(account_ids)}, account_ids)
+    return _write({each: new_account_state(suffixes, cutoff) for each in _ids(account_ids)}, account_ids)
 
 
-def fresh(suffixes: Sequence[str], cutoff: datetime) -> AccountState:
+def new_account_state(suffixes: Sequence[str], cutoff: datetime) -> AccountState:
     """An account's state before anything of it is captured."""
     return AccountState(
         Incremental(cursor=cutoff), {suffix: Backfill(cutoff=cutoff, next_page=None) for suffix in suffixes}
@@ -92,15 +104,15 @@ def reconcile(
 ) -> Json:
     """The merge patch that brings a binding's `state` into the shape wanted, empty where it is that already.
 
-    New accounts begin as in `initial`, accounts that are gone are dropped, and an account without a cursor
-    follows changes from where its backfill began. Of a list of accounts the first is the key's own: a state
+    New accounts start as in `initial`, accounts that are gone are dropped, and an account without a cursor
+    follows changes from its backfill's cutoff on. Of a list of accounts the first is the key's own: a state
     without account ids is its.
     """
     known, wanted = _read(state, account_ids, suffixes), _read(initial, account_ids, suffixes)
-    for account_id, begin in wanted.items():
+    for account_id, new in wanted.items():
         have = known.get(account_id)
         if have is None:
-            known[account_id] = begin
+            known[account_id] = new
         elif have.inc is None:
             have.inc = Incremental(cursor=_earliest_cutoff(have.backfill.values()))
     return merge_diff(_dump(state), _dump(_write(known, account_ids)))
@@ -143,18 +155,18 @@ def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str])
 
 
 def with_cursors(initial: ResourceState, previous: ResourceState | None, oldest: datetime) -> ResourceState:
-    """`initial` with the cursors of `previous` where they are not before `oldest`: a state to backfill anew
-    from, by schedule, without losing a deletion since."""
+    """`initial` with the cursors of `previous` where they are not before `oldest`: a state for another
+    backfill by schedule that misses no deletion in between."""
 
-    def cursor(account_id: str, begin: Incremental) -> Incremental:
+    def cursor(account_id: str, new: Incremental) -> Incremental:
         inc = previous.inc if previous else None
         have = inc.get(account_id) if isinstance(inc, dict) else inc
         if have is None or not isinstance(have.cursor, datetime) or have.cursor < oldest:
-            return begin
+            return new
         return Incremental(cursor=have.cursor)
 
     if isinstance(initial.inc, dict):
-        inc = {key: cursor(key, begin) for key, begin in initial.inc.items() if begin is not None}
+        inc = {key: cursor(key, new) for key, new in initial.inc.items() if new is not None}
         return ResourceState(inc=dict(inc), backfill=initial.backfill)
     assert initial.inc is not None, "every stream follows changes"
     return ResourceState(inc=cursor("", initial.inc), backfill=initial.backfill)
@@ -189,8 +201,8 @@ def _split(key: str, owner: str) -> tuple[str, str]:
 
 
 def _variants(own: dict[str, Backfill], suffixes: Sequence[str]) -> dict[str, Backfill]:
-    """An account's unfinished variants. Where it has one that the stream no longer has, what that one covered
-    is not known: all variants then begin again. A backfill that was begun whole goes on as it is."""
+    """An account's unfinished variants. Where the stream no longer has one of them, nobody knows what that
+    variant covered: all variants then start again. A backfill that is already running is not divided."""
     sliced = FROM_START in suffixes
     if all(suffix in suffixes or (sliced and (suffix == "" or _is_slice(suffix))) for suffix in own):
         return own
@@ -207,13 +219,7 @@ def _is_slice(suffix: str) -> bool:
 
 
 def _earliest_cutoff(backfills: Iterable[Backfill]) -> datetime:
-    cutoffs = [each.cutoff for each in backfills]
-    times = [each for each in cutoffs if isinstance(each, datetime)]
-    if len(times) != len(cutoffs):
-        raise ConnectorError(
-            f"The state holds a cutoff that is not a time: {cutoffs}. Backfill the binding again."
-        )
-    return min(times)
+    return min(cursor_time(each.cutoff) for each in backfills)
 
 
 def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) -> ResourceState:

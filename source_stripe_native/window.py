@@ -1,39 +1,28 @@
-"""Which stretch of /v1/events a sweep reads. Pure: a function of cursor, clock, lag and span.
+"""Half-open windows of whole seconds, and how long a window of /v1/events should be. Pure: functions of
+cursor, clock and settings.
 
     cursor          cursor + span              now - lag        now
-      |----- this sweep -----|---- later sweeps ----|  not yet    |
+      |---- this window -----|---- later windows ----|  not yet  |
 
-Stripe's clock is whole seconds, so a window is a half-open range of them: the second of its end belongs to
-the next one, no second is read twice and none is skipped. A cursor with a fraction of a second (as older
-states have it) is floored: its second is read in full.
+Stripe's clock is whole seconds. A window is a half-open range of them: the second of its end belongs to the
+next window, no second is read twice and no second is skipped. A cursor with a fraction of a second (older
+states have such cursors) is floored: its second is read in full.
 
-A window is as long as it takes to hold TARGET events, so that a checkpoint is never far away:
+A window is as long as it takes to hold `Settings.target` events, so that a checkpoint is never far away:
 
-    |- span -|- span -|-  ...  -|- newest part of what held too much -|
+    |- span -|- span -|-  ...  -|- newest part of a window that held too much -|
 
-How dense a stretch is shows only when it is read, newest first, and its old end, where the cursor is, comes
-last. What has been read of a window when it proves to hold too much is kept until its turn comes, and the
-rest is read in windows as long as that part suggests. Nothing has been read for nothing, and a quiet account
-costs no request more.
+The density of a window shows only while it is read, newest first, and its old end, where the cursor is, comes
+last. When a window proves to hold too much, what has been read of it is kept until its turn comes. The rest
+is read in windows of the length that this part suggests. No event is read for nothing, and a quiet account
+costs no additional request.
 """
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-LAG: Final = timedelta(minutes=1)
-"""How far behind Stripe's clock a window ends at least: events become visible late."""
-
-OVERLAP: Final = timedelta(minutes=10)
-"""How late an event may become visible, beyond the lag, to be captured."""
-
-OVERLAP_SECONDS: Final = int(OVERLAP.total_seconds())
-
-TARGET: Final = 2_000
-"""How many events a window is to hold. It may hold twice as many before it is cut."""
-
-GROWTH: Final = 8
-"""How much longer a window may be than the stretch whose density it was made for."""
+from source_stripe_native.settings import Settings
 
 RETENTION: Final = timedelta(days=30)
 """How long Stripe keeps events ("List all events")."""
@@ -41,14 +30,23 @@ RETENTION: Final = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Window:
-    """Events with `start <= created < end`, in Unix seconds."""
+    """What was created at `start <= created < end`, in Unix seconds."""
 
     start: int
     end: int
 
     @property
+    def seconds(self) -> int:
+        return self.end - self.start
+
+    @property
     def end_at(self) -> datetime:
         return datetime.fromtimestamp(self.end, tz=UTC)
+
+    def halves(self) -> "tuple[Window, Window]":
+        """The older and the newer half of a window of at least two seconds."""
+        middle = self.start + self.seconds // 2
+        return Window(self.start, middle), Window(middle, self.end)
 
 
 def floor(at: datetime) -> int:
@@ -57,45 +55,51 @@ def floor(at: datetime) -> int:
 
 
 def next_window(cursor: datetime, now: datetime, *, lag: timedelta, span: timedelta) -> Window | None:
-    """The window to read next, or None where nothing can be read yet. Its end is later than `cursor`, at most
-    `now - lag`, and at most `span` (one second at least) after its start."""
+    """The window to read next, None where nothing can be read yet. The window ends later than `cursor`, at
+    `now - lag` at the latest, and at most `span` (one second at least) after its start."""
     start = floor(cursor)
     end = min(floor(now - lag), start + max(1, int(span.total_seconds())))
     return Window(start, end) if end > start else None
 
 
-def settled_at(now: datetime) -> int:
-    """The second before which nothing can become visible any more."""
-    return floor(now - LAG - OVERLAP)
+def low_watermark(now: datetime, settings: Settings) -> int:
+    """The second before which no event can become visible any more, in Unix seconds."""
+    return floor(now - settings.lag - settings.overlap)
 
 
-def planned(due: Window, span: int, settled: int) -> Window:
-    """What is to be read at once of what is `due`: `span` seconds (one at least), or all of it where the rest
-    would not be `settled`. Such a rest is read again with whatever follows, with each of its parts too."""
+def planned(due: Window, span: int, low_watermark: int) -> Window:
+    """The part of the window `due` to read at once: `span` seconds (one at least), or all of `due` where the
+    rest would lie after the `low_watermark`. Such a rest is read again with each window that follows, so that
+    cutting it saves nothing."""
     end = due.start + max(1, span)
-    return due if end >= min(due.end, settled) else Window(due.start, end)
+    return due if end >= min(due.end, low_watermark) else Window(due.start, end)
 
 
-def is_too_much(window: Window, since: int, events: int, begun: int, settled: int) -> bool:
-    """Whether a window holds too much to be read at once and is to be cut at the second `since`. From there
-    on its newest `events` have been read, at least TARGET, and so many of the second that was `begun` before
-    as will be read again, a quarter at most. What is to come is taken to be as dense; of that which is not
-    `settled` nothing is taken to come."""
-    if since <= window.start or events < TARGET or begun > events // 4:
+def is_too_much(
+    window: Window, since: int, events: int, partial: int, low_watermark: int, settings: Settings
+) -> bool:
+    """Whether a window holds too much to be read at once and is to be cut at the second `since`.
+
+    The window's newest `events`, from `since` on, have been read. Of the second before `since` so far
+    `partial` events have been read, which a cut would read again: a quarter of `events` at most. The rest of
+    the window is taken to be as dense as that; after the `low_watermark` no further events are expected."""
+    if since <= window.start or events < settings.target or partial > events // 4:
         return False
-    left = max(0, min(since, settled) - window.start)
-    return events + events * left // (window.end - since) > 2 * TARGET
+    unread = max(0, min(since, low_watermark) - window.start)
+    return events + events * unread // (window.end - since) > 2 * settings.target
 
 
-def span_for(seconds: int, events: int) -> int:
-    """The length in seconds of a window to hold TARGET events, where `seconds` held so many."""
-    return max(1, min(seconds * GROWTH, seconds * TARGET // max(1, events)))
+def span_for(seconds: int, events: int, settings: Settings) -> int:
+    """The length in seconds of a window of `settings.target` events, where `seconds` held so many
+    `events`."""
+    return max(1, min(seconds * settings.growth, seconds * settings.target // max(1, events)))
 
 
-def next_span(span: int, seconds: int, events: int) -> int:
-    """`span` after a window that held so many `events` in `seconds`: it shrinks only where that was too
-    much."""
-    return span_for(seconds, events) if events > TARGET else max(span, span_for(seconds, events))
+def next_span(span: int, seconds: int, events: int, settings: Settings) -> int:
+    """The span after a window that held so many `events` in `seconds`. The span shrinks only where that was
+    too much."""
+    fitting = span_for(seconds, events, settings)
+    return fitting if events > settings.target else max(span, fitting)
 
 
 def is_past_retention(cursor: datetime, now: datetime) -> bool:

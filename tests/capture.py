@@ -10,7 +10,7 @@ import io
 import logging
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import json_merge_patch
@@ -20,9 +20,17 @@ from estuary_cdk.logger import FlowLogger
 
 from sandbox.stripe import StripeServer
 from source_stripe_native.__main__ import Connector
-from source_stripe_native.intake import StripeRequest
+from source_stripe_native.requests import StripeRequest
+from source_stripe_native.settings import Settings
 
 Json = dict[str, Any]
+UNLIMITED = Settings(
+    requests_live=100_000,
+    requests_test=100_000,
+    requests_per_endpoint=100_000,
+    flush_interval=timedelta(milliseconds=20),
+)
+"""The local Stripe has no rate limit to keep to, and a test should not wait for one."""
 NAME = "acmeCo/source-stripe-native"
 
 
@@ -54,6 +62,7 @@ class Capture:
     interval: str = "PT1S"
     schedule: str = ""
     config: Json = field(default_factory=dict)
+    settings: Settings = UNLIMITED
     state: Json = field(default_factory=dict)
     documents: list[tuple[str, Json]] = field(default_factory=list)
     checkpoints: int = 0
@@ -126,7 +135,7 @@ class Capture:
                 made += 1
                 self.checkpoints += 1
                 if until() or made == checkpoints:
-                    # This is the thread that writes: the loop hears of it a little later.
+                    # This is the thread that writes: the loop learns of it a little later.
                     killed = True
                     loop.call_soon_threadsafe(enough.set)
 
@@ -150,7 +159,7 @@ class Capture:
     async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
         # The CDK's lock on stdout belongs to one event loop, and each test has its own.
         _emit._emit_lock = asyncio.Lock()
-        connector = Connector()
+        connector = Connector(self.settings)
         connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)
         logging.setLoggerClass(FlowLogger)
         log = cast(FlowLogger, logging.getLogger("flow"))

@@ -21,8 +21,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -34,8 +34,10 @@ import stamina
 from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
 from sandbox.stripe.journal import Journal
 from sandbox.stripe.kinds import CHILDREN, KINDS
-from source_stripe_native import http, listing, resources, slices
-from tests.capture import Capture, Json
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.pages import PageToken
+from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.test_streams import ALL, HELD, TOLD, expected, without
 
@@ -61,11 +63,10 @@ PROCESS_EVERY: Final = 150
 """Every so many cases one is of real processes."""
 LARGEST: Final = 24
 PROGRAM: Final = """
-import datetime, source_stripe_native.http as http, source_stripe_native.resources as resources
-http.REQUESTS_PER_ENDPOINT = http.REQUESTS_TEST = 100_000
-resources.FLUSH = datetime.timedelta(milliseconds=100)
-from source_stripe_native.__main__ import main
-main()
+from datetime import timedelta
+from source_stripe_native.__main__ import Settings, main
+limits = {each: 100_000 for each in ("requests_live", "requests_test", "requests_per_endpoint")}
+main(Settings(flush_interval=timedelta(milliseconds=100), **limits))
 """
 """The connector as a process, without what it owes to Stripe's limits."""
 
@@ -98,7 +99,7 @@ class Case:
     late: int = 0
     faults: float = 0.0
     window: str = "P1D"
-    divided: float = slices.DIVIDED
+    divided: float = DEFAULTS.pages_to_divide
     """Pages beyond which a slice of a backfill is divided."""
 
 
@@ -147,9 +148,9 @@ class LateWorld(World):
 class Watch(Journal):
     """A journal that says of every request that it was made."""
 
-    def __init__(self, heard: Callable[[Visit], None]) -> None:
+    def __init__(self, on_visit: Callable[[Visit], None]) -> None:
         super().__init__()
-        self._heard = heard
+        self._heard = on_visit
         self.total = 0
 
     def add(self, visit: Visit) -> None:
@@ -168,7 +169,7 @@ class Process(Capture):
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", PROGRAM),
             cwd=ROOT,
-            env={**os.environ, http.API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "error"},
+            env={**os.environ, API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "error"},
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=1 << 27,
@@ -203,7 +204,7 @@ class Chaos:
         self.kinds = kinds_of(case.streams)
         self.cursors: list[tuple[str, str]] = []
         """The page cursors of the last checkpoint: the stream and the id of each."""
-        self.begun: dict[tuple[str, str], int] = {}
+        self.started: dict[tuple[str, str], int] = {}
         self.horizon = 0
         self.chance = 0.0
         self.loses_after: int | None = None
@@ -226,7 +227,7 @@ class Chaos:
         self.world.random_change(self.rng, self.kinds)
         self.tally.counts["changes"] += 1
 
-    def heard(self, _: Visit) -> None:
+    def on_visit(self, _: Visit) -> None:
         """Comes with every request: something changes, time goes by, a list's cursor goes away."""
         if self.loses_after is not None:
             self.loses_after -= 1
@@ -261,15 +262,15 @@ class Chaos:
             by_account = {self.world.platform: inc} if "cursor" in inc else inc
             for account, at in by_account.items():
                 cursor = int(datetime.fromisoformat(at["cursor"]).timestamp())
-                self.begun.setdefault((stream, account), cursor)
+                self.started.setdefault((stream, account), cursor)
             backfill = capture.binding_state(stream).get("backfill") or {}
             each = [backfill] if "cutoff" in backfill else [at for at in backfill.values() if at]
-            tokens = [listing.PageToken.parse(at["next_page"]) for at in each if at.get("next_page")]
+            tokens = [PageToken.parse(at["next_page"]) for at in each if at.get("next_page")]
             found += [(stream, token.after) for token in tokens if token.after]
         self.cursors = found
 
     async def tick(self) -> None:
-        """Time goes by in a long session, as rounds read an account only when there is time to read."""
+        """Time goes by in a long session, as an account is read only when there is time to read it."""
         while True:
             await asyncio.sleep(1)
             self.world.clock.advance(2)
@@ -354,15 +355,9 @@ def failures(chance: float) -> list[Fault]:
 
 
 @contextmanager
-def hurried(case: Case) -> Iterator[pytest.MonkeyPatch]:
-    """No time passes between a failure and the next attempt, and pages are small."""
+def hurried() -> Iterator[pytest.MonkeyPatch]:
+    """No time passes between a failure and the next attempt."""
     with pytest.MonkeyPatch.context() as patch, stamina.set_testing(True, attempts=ATTEMPTS):
-        patch.setattr(listing, "PAGE_SIZE", case.page_size)
-        patch.setattr(slices, "DIVIDED", case.divided)
-        patch.setattr(http.StripeSession, "latency", lambda *_: 1.0)  # so that slices are of use
-        for name in ("REQUESTS_PER_ENDPOINT", "REQUESTS_LIVE", "REQUESTS_TEST"):
-            patch.setattr(http, name, 100_000)
-        patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
         yield patch
 
 
@@ -375,17 +370,24 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
     for account in world.accounts:
         chaos.populate(account)
     world.late, world.running = case.late, True
-    with hurried(case) as patch:
+    with hurried() as patch:
         async with StripeServer(world) as server:
             server.faults = Faults(failures(case.faults), case.seed)
-            server.journal = watch = Watch(chaos.heard)
-            patch.setenv(http.API_BASE_VARIABLE, server.url)
+            server.journal = watch = Watch(chaos.on_visit)
+            patch.setenv(API_BASE_VARIABLE, server.url)
             capture = kind(
                 server,
                 streams=list(case.streams),
                 connected=case.connected is not None,
                 key=chaos.key,
                 config={"advanced": {"incremental_window_size": case.window}},
+                # Slices are of use at any latency.
+                settings=replace(
+                    UNLIMITED,
+                    page_size=case.page_size,
+                    pages_to_divide=case.divided,
+                    slice_surplus=10**9,
+                ),
             )
 
             def caught_up() -> bool:
@@ -455,7 +457,7 @@ def is_told(chaos: Chaos, stream: str, found: Json) -> bool:
         return True
     return any(
         event["data"]["object"]["id"] == found["id"]
-        and event["created"] >= chaos.begun.get((stream, account), 0)
+        and event["created"] >= chaos.started.get((stream, account), 0)
         for account in chaos.world.accounts
         for event in chaos.world.events(account)
     )
@@ -492,7 +494,7 @@ def draw(rng: Random, size: int) -> Case:
         late=rng.choice((0, 30, LATEST)),
         faults=rng.choice((0, 0.01, 0.03)),
         window=rng.choice(("P1D", "PT1H", "PT2M")),
-        divided=rng.choice((0.5, 2, slices.DIVIDED)),
+        divided=rng.choice((0.5, 2, DEFAULTS.pages_to_divide)),
     )
 
 

@@ -19,11 +19,11 @@ import orjson
 import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native import intake
+from source_stripe_native import requests
 from source_stripe_native.__main__ import Connector
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.http import API_BASE_VARIABLE
-from source_stripe_native.intake import StripeRequest
+from source_stripe_native.requests import StripeRequest
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 
@@ -31,16 +31,16 @@ ROOT = Path(__file__).parent.parent
 MODULE = ["-m", "source_stripe_native"]
 IMPATIENT = [
     "-c",
-    "import datetime, source_stripe_native.__main__ as it; "
-    "it.UNARY_PATIENCE = datetime.timedelta(seconds=0.5); it.main()",
+    "from datetime import timedelta; from source_stripe_native.__main__ import Settings, main; "
+    "main(Settings(unary_patience=timedelta(seconds=0.5)))",
 ]
 """The connector, but that discover and validate wait half a second for a Stripe that is not there."""
 HASTY = [
     "-c",
-    "import datetime, source_stripe_native.resources as it; it.FLUSH = datetime.timedelta(seconds=0.1); "
-    "from source_stripe_native.__main__ import main; main()",
+    "from datetime import timedelta; from source_stripe_native.__main__ import Settings, main; "
+    "main(Settings(flush_interval=timedelta(seconds=0.1)))",
 ]
-"""The connector, but that it writes cursors that moved over nothing ten times a second."""
+"""The connector, but that it writes cursors that moved without a document ten times a second."""
 
 SIDE_BY_SIDE = 4
 TIME_LIMIT = 30
@@ -56,7 +56,7 @@ class Bad:
     env: Mapping[str, str] = field(default_factory=dict)
     program: Sequence[str] = field(default_factory=lambda: MODULE)
     opened: bool = False
-    """Whether the capture had begun, so that there is more than the error."""
+    """Whether the capture had started, so that there is more than the error."""
 
 
 @asynccontextmanager
@@ -240,7 +240,7 @@ async def test_state_that_does_not_do(world: World, server: StripeServer) -> Non
             ),
             "a cutoff that is no time": Bad(
                 prices(backfill={"_active": {"cutoff": 7}}),
-                r"The state holds a cutoff .*: \[7\]. Backfill the binding again",
+                r"The state holds a cursor or cutoff .*: 7\. Backfill the binding again",
                 opened=True,
             ),
         },
@@ -268,9 +268,9 @@ async def refusal(monkeypatch: pytest.MonkeyPatch, line: bytes) -> str:
     async def stdin(cls: type[StripeRequest]) -> AsyncIterator[StripeRequest]:
         yield cls.model_validate_json(line)
 
-    monkeypatch.setattr(intake, "stdin_jsonl", stdin)
+    monkeypatch.setattr(requests, "stdin_jsonl", stdin)
     with pytest.raises(ConnectorError) as it:
-        await anext(intake.read_requests(Connector().request_class()))
+        await anext(requests.read_requests(Connector().request_class()))
     return str(it.value)
 
 

@@ -18,7 +18,6 @@ from estuary_cdk.capture.task import Task
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.api import fetch_backfill_prices, fetch_incremental
-from source_stripe_native.http import StripeSession
 from source_stripe_native.models import STREAMS, BaseStripeObjectWithEvents, EndpointConfig, Prices
 from source_stripe_native.priority_capture import (
     BackfillVariant,
@@ -39,6 +38,8 @@ from source_stripe_native.resources import (
     all_resources,
     prices_object,
 )
+from source_stripe_native.stripe.client import StripeSession
+from tests.capture import UNLIMITED
 from tests.cdk_task import STATE_KEY, Json, binding, merged, running_capture
 from tests.conftest import NOW
 
@@ -336,9 +337,9 @@ def test_the_initial_state_of_connected_accounts_has_composite_keys() -> None:
     assert set(state.inc) == set(ACCOUNTS)
     assert state.inc["acct_1"] is not None
     cutoff = state.inc["acct_1"].cursor
-    begun = ResourceState.Backfill(next_page=None, cutoff=cutoff)
+    unfinished = ResourceState.Backfill(next_page=None, cutoff=cutoff)
     assert state.backfill == {
-        f"{each}{half}": begun for each in ACCOUNTS for half in ("_active", "_inactive")
+        f"{each}{half}": unfinished for each in ACCOUNTS for half in ("_active", "_inactive")
     }
 
 
@@ -366,7 +367,7 @@ async def test_a_new_account_is_given_both_backfills_and_known_ones_go_on() -> N
 
 @pytest.fixture
 async def http(server: StripeServer) -> Any:
-    async with StripeSession(server.world.key, base=server.url) as session:
+    async with StripeSession(server.world.key, base=server.url, settings=UNLIMITED) as session:
         yield session
 
 

@@ -1,11 +1,11 @@
 """Windows that adapt to how much happens: catching up on any history reads every event about once, in
-readings of bounded size, and a quiet account costs no more for it. Pages and readings are a hundredth of
+windows of bounded size, and a quiet account costs no more for it. Pages and windows are a hundredth of
 their size here."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 from random import Random
@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native import feed, listing, window
-from source_stripe_native.feed import TOGETHER, EventFeed
+from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS
-from source_stripe_native.window import LAG
+from source_stripe_native.settings import DEFAULTS
+from tests.capture import UNLIMITED
 from tests.conftest import NOW
 from tests.test_feed import Binding, Bindings, bounds, session, types_of
 
@@ -28,16 +28,10 @@ PAGE: Final = 5
 TARGET: Final = 100
 AT_ONCE: Final = 2 * TARGET
 OVERLAP: Final = 600
-DUE: Final = int(LAG.total_seconds())
+DUE: Final = int(DEFAULTS.lag.total_seconds())
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _small() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing, "PAGE_SIZE", PAGE)
-        patch.setattr(window, "TARGET", TARGET)
-        patch.setattr(feed, "AT_ONCE", AT_ONCE)
-        yield
+SMALL: Final = replace(UNLIMITED, page_size=PAGE, target=TARGET)
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class History:
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    """Up to three days, quiet, dense and bursty in turn; the last stretch is the newest."""
+    """Up to three days, quiet, dense and bursty in turn; the last one is the newest."""
     rng = Random(draw(st.integers(0, 2**32)))
     stretches = draw(
         st.lists(
@@ -84,9 +78,9 @@ async def behind(
 ) -> AsyncIterator[tuple[Bindings, list[Binding], set[str]]]:
     """Bindings that are to catch up on a history of products, and the products' ids."""
     world = World(seed, now=NOW, unordered=True)
-    async with StripeServer(world) as server, session(server) as http:
+    async with StripeServer(world) as server, session(server, SMALL) as http:
         made = history.make(world)
-        bindings = Bindings(server, http, window_size)
+        bindings = Bindings(server, http, window_size, SMALL)
         opened = bindings.open(dict.fromkeys(names or ("Products",), history.length))
         await bindings.pass_time(0)
         yield bindings, opened, made
@@ -122,7 +116,7 @@ async def test_any_history_is_read_about_once_in_readings_of_bounded_size(
         # A window may hold some more where its first second or the one at a cut does, or its last page.
         assert max(captured, default=0) <= AT_ONCE + PAGE + 2 * history.most_in_a_second()
         least = ceil(len(made) / PAGE) + ceil(history.length / DAY)
-        # What is not settled at the end of a window is read again with the next.
+        # What lies after the low watermark at the end of a window is read again with the next.
         again = ceil(history.since(DUE + OVERLAP) / PAGE) if history.length > DAY else 0
         assert requests(bindings) <= 1.3 * least + 8 + again
 
@@ -154,7 +148,7 @@ async def test_an_account_that_was_busy_costs_one_request_a_round_once_it_is_qui
             await bindings.pass_time(pause)
             await products.catch_up()
             # The first goes back over what was dense.
-            assert len(bindings.readings()) == 1
+            assert len(bindings.event_queries()) == 1
             assert requests(bindings) == 1 or pause == 300
         assert requests(bindings) == 1
 
@@ -174,9 +168,9 @@ async def test_a_dense_history_is_checkpointed_soon_and_often_and_goes_on_there_
             captured |= {each["id"] for each in await products.sweep()}
             assert requests(bindings) <= (21 + TARGET + 2 * TARGET) / PAGE + 3
             bindings.feed = products.feed = EventFeed(
-                types_of([products.stream]), window_size=timedelta(days=1)
+                types_of([products.stream]), window_size=timedelta(days=1), settings=SMALL
             )
-            products.join()
+            products.subscribe()
             kills += 1
         assert captured == made
         assert kills <= 2 * len(made) / TARGET
@@ -185,14 +179,16 @@ async def test_a_dense_history_is_checkpointed_soon_and_often_and_goes_on_there_
 async def test_what_was_settled_when_it_was_read_is_not_read_again_but_after_a_restart() -> None:
     async with behind(steady(DAY, 1000)) as (bindings, (products,), _):
         await products.catch_up()
-        newest, *windows = [bounds(each) for each in bindings.readings()]
+        newest, *windows = [bounds(each) for each in bindings.event_queries()]
         assert newest == (-DAY - OVERLAP, -DUE)
-        assert windows[0][0] == -DAY - OVERLAP, "others may have read up to there when it was not settled"
+        assert windows[0][0] == -DAY - OVERLAP, (
+            "others may have read up to there when that lay after the low watermark"
+        )
         assert [start for start, _ in windows[1:]] == [end for _, end in windows[:-1]]
         bindings.server.journal.clear()
         await bindings.pass_time(300)
         await products.catch_up()
-        assert [bounds(each) for each in bindings.readings()] == [(-DUE - OVERLAP, 300 - DUE)]
+        assert [bounds(each) for each in bindings.event_queries()] == [(-DUE - OVERLAP, 300 - DUE)]
 
 
 async def test_a_second_is_read_whole_however_much_it_holds() -> None:
@@ -208,7 +204,7 @@ async def test_a_configured_window_is_the_longest() -> None:
     hour = timedelta(hours=1)
     async with behind(steady(DAY, 20), window_size=hour) as (bindings, (products,), made):
         assert await products.catch_up() == made
-        assert max(end - start for start, end in map(bounds, bindings.readings()[1:])) == 3600
+        assert max(end - start for start, end in map(bounds, bindings.event_queries()[1:])) == 3600
         assert requests(bindings) == 24
 
 
@@ -241,7 +237,9 @@ async def test_all_bindings_catch_up_together_on_one_reading_of_what_happened() 
         assert requests(bindings) <= 1.2 * len(made) / PAGE + 8
 
 
-async def test_a_binding_that_reads_on_its_own_does_so_window_by_window_and_then_joins_the_others() -> None:
+async def test_a_binding_that_reads_on_its_own_does_so_window_by_window_and_then_shares_with_the_others() -> (
+    None
+):
     history = steady(DAY, 1000)
     async with behind(history, "Products", "Coupons") as (bindings, _, made):
         alone, ahead = bindings.open({"Products": DAY, "Coupons": 2 * DUE})
@@ -253,16 +251,16 @@ async def test_a_binding_that_reads_on_its_own_does_so_window_by_window_and_then
         await bindings.pass_time(300)
         await ahead.catch_up()
         await alone.catch_up()
-        assert len(bindings.readings()) == 1
+        assert len(bindings.event_queries()) == 1
 
 
 async def test_one_that_has_read_on_its_own_is_not_given_older_versions_that_others_read_before(
     world: World, server: StripeServer
 ) -> None:
-    async with session(server) as http:
-        bindings = Bindings(server, http, timedelta(seconds=4100))
+    async with session(server, SMALL) as http:
+        bindings = Bindings(server, http, timedelta(seconds=4100), SMALL)
         ahead, alone = bindings.open({"Products": 0, "Coupons": 4000})
-        assert TOGETHER.total_seconds() < 4000
+        assert DEFAULTS.subscription_spread.total_seconds() < 4000
         id = world.create("coupon", at=NOW - 2000)["id"]
         world.update("coupon", id, name="older", at=NOW + 5, visible_after=200)
         world.update("coupon", id, name="newer", at=NOW + 10, visible_after=400)

@@ -1,14 +1,14 @@
 """What becomes of an object on its way to a document: whole, in one shape, and stamped with whose it is."""
 
 import logging
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.kinds import older
-from source_stripe_native import documents
-from tests.capture import Capture, Json, plain
+from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 
 DAY: Final = 86_400
@@ -131,13 +131,11 @@ async def test_a_list_without_an_end_in_sight_is_kept_up_to_a_bound_with_a_line(
     world: World,
     server: StripeServer,
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
     count: int,
     kept: int,
 ) -> None:
-    monkeypatch.setattr(documents, "MAX_NESTED", 150)
     create(world, "invoice", "lines", count, event=False)
-    capture = Capture(server, ["Invoices"])
+    capture = Capture(server, ["Invoices"], settings=replace(UNLIMITED, max_nested=150))
     await backfill(capture)
     (document,) = capture.last("Invoices").values()
     assert len(document["lines"]["data"]) == kept

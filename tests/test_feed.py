@@ -5,7 +5,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Final
@@ -15,23 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
-from source_stripe_native import feed as feed_module
-from source_stripe_native import http as http_module
-from source_stripe_native import listing as listing_module
-from source_stripe_native import reading as reading_module
-from source_stripe_native import resources
-from source_stripe_native import window as window_module
 from source_stripe_native.api import fetch_incremental
 from source_stripe_native.errors import StripeError
-from source_stripe_native.feed import TOGETHER, EventFeed
-from source_stripe_native.http import StripeSession
-from source_stripe_native.listing import Source
+from source_stripe_native.events.event_log import MAX_TYPES, type_params
+from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.models import Events as EventsStream
-from source_stripe_native.reading import MAX_TYPES, type_params
-from source_stripe_native.rounds import AccountRounds
+from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.pages import Source
 from source_stripe_native.window import Window
-from tests.capture import Capture, Json, plain
+from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import running_capture
 from tests.conftest import NOW
 
@@ -44,7 +39,7 @@ Stream = type[BaseStripeObject]
 
 
 def types_of(streams: Iterable[Stream]) -> set[str]:
-    return {each for row in streams for each in (*row.EVENT_TYPES, *row.PARENT_EVENT_TYPES)}
+    return {each for row in streams for each in row.all_event_types()}
 
 
 @dataclass
@@ -59,8 +54,8 @@ class Binding:
     account: str | None = None
     documents: list[Json] = field(default_factory=list)
 
-    def join(self) -> None:
-        self.feed.join(self.account or PLATFORM, self.cursor)
+    def subscribe(self) -> None:
+        self.feed.subscribe(self.account or PLATFORM, self.cursor)
 
     async def sweep(self, give_up_after: int | None = None) -> list[Json]:
         """One call of the fetch function. One that is given up after so many documents is as if it had never
@@ -103,19 +98,20 @@ class Bindings:
     server: StripeServer
     http: StripeSession
     window_size: timedelta = timedelta(days=1)
+    settings: Settings = UNLIMITED
     feed: EventFeed = field(init=False)
 
     def open(self, cursors: dict[str, int], account: str | None = None) -> list[Binding]:
         """Bindings by the stream's name, each at so many seconds before NOW."""
         rows = [ROWS[name] for name in cursors]
         types = frozenset[str]() if any(each.IS_EVENT for each in rows) else types_of(rows)
-        self.feed = EventFeed(types, window_size=self.window_size)
+        self.feed = EventFeed(types, window_size=self.window_size, settings=self.settings)
         opened = [
             Binding(row, self.feed, self.http, datetime.fromtimestamp(NOW - ago, tz=UTC), account)
             for row, ago in zip(rows, cursors.values(), strict=True)
         ]
         for each in opened:
-            each.join()
+            each.subscribe()
         return opened
 
     async def pass_time(self, seconds: float) -> None:
@@ -123,7 +119,7 @@ class Bindings:
         await self.http.get(LOG, "/v1/account")
         self.server.journal.clear()
 
-    def readings(self) -> list[dict[str, str]]:
+    def event_queries(self) -> list[dict[str, str]]:
         """The queries to /v1/events since the time last passed, first pages only."""
         return [
             dict(each.query)
@@ -133,8 +129,9 @@ class Bindings:
 
 
 @asynccontextmanager
-async def session(server: StripeServer) -> AsyncIterator[StripeSession]:
-    async with StripeSession(server.world.key, base=server.url, version=server.world.api_version) as http:
+async def session(server: StripeServer, settings: Settings = UNLIMITED) -> AsyncIterator[StripeSession]:
+    version = server.world.api_version
+    async with StripeSession(server.world.key, base=server.url, version=version, settings=settings) as http:
         yield http
 
 
@@ -145,7 +142,7 @@ async def bindings(server: StripeServer) -> AsyncIterator[Bindings]:
 
 
 def bounds(query: dict[str, str]) -> tuple[int, int]:
-    """A reading's bounds, in seconds after NOW."""
+    """A query's bounds, in seconds after NOW."""
     return int(query["created[gte]"]) - NOW, int(query["created[lt]"]) - NOW
 
 
@@ -159,7 +156,7 @@ async def test_bindings_share_one_reading_of_each_window(world: World, bindings:
         made = [world.create(kind)["id"] for kind in kinds]
         await bindings.pass_time(120)
         assert [await each.catch_up() for each in opened] == [{each} for each in made]
-        (query,) = bindings.readings()
+        (query,) = bindings.event_queries()
         assert set(query["types[]"].split(",")) == types_of(each.stream for each in opened)
         assert bounds(query) == (max(0, 120 * round - 60) - 600, 120 * round + 60)
 
@@ -172,7 +169,7 @@ async def test_bindings_that_ask_at_the_same_time_wait_for_one_reading(
     await bindings.pass_time(120)
     found = await asyncio.gather(*(each.sweep() for each in opened))
     assert [[each["id"] for each in documents] for documents in found] == [[], [new], [], []]
-    assert len(bindings.readings()) == 1
+    assert len(bindings.event_queries()) == 1
 
 
 async def test_accounts_are_read_each_for_itself(world: World, bindings: Bindings) -> None:
@@ -197,18 +194,18 @@ async def test_a_binding_gets_what_came_after_its_own_cursor_from_a_reading_that
     await bindings.pass_time(120)
     for each in (late, early):
         assert (await each.catch_up()) == ({old_price} if each is early else {old_customer})
-    assert [bounds(each) for each in bindings.readings()] == [(-1800 - 600, 60)]
+    assert [bounds(each) for each in bindings.event_queries()] == [(-1800 - 600, 60)]
     new_price, new_customer = world.create("price")["id"], world.create("customer")["id"]
     await bindings.pass_time(120)
     assert (await late.catch_up(), await early.catch_up()) == ({new_customer}, {new_price})
-    assert [bounds(each) for each in bindings.readings()] == [(60 - 600, 180)]
+    assert [bounds(each) for each in bindings.event_queries()] == [(60 - 600, 180)]
 
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_a_binding_far_behind_reads_on_its_own_until_it_is_as_far_as_the_others(
     world: World, bindings: Bindings, first: int
 ) -> None:
-    ago = int(TOGETHER.total_seconds()) + 1
+    ago = int(DEFAULTS.subscription_spread.total_seconds()) + 1
     opened = bindings.open({"Prices": 0, "Customers": ago, "Coupons": 0})
     behind = opened[1]
     while_away = world.create("customer", at=NOW - ago + 5)["id"]
@@ -217,15 +214,15 @@ async def test_a_binding_far_behind_reads_on_its_own_until_it_is_as_far_as_the_o
     for each in opened[first:] + opened[:first]:
         expected = {new[each.stream.NAME]} if each.stream.NAME in new else set()
         assert await each.catch_up() == expected | ({while_away} if each is behind else set())
-    alone = [each for each in bindings.readings() if bounds(each)[0] == -ago - 600]
-    together = [each for each in bindings.readings() if each not in alone]
+    alone = [each for each in bindings.event_queries() if bounds(each)[0] == -ago - 600]
+    together = [each for each in bindings.event_queries() if each not in alone]
     assert [set(each["types[]"].split(",")) for each in alone] == [types_of([behind.stream])]
     assert [bounds(each)[1] for each in alone] == [0 if first else 60], "no further than the others"
     assert [bounds(each) for each in together] == [(-600, 60)]
     await bindings.pass_time(120)
     for each in opened:
         await each.catch_up()
-    assert len(bindings.readings()) == 1, "it has joined the others"
+    assert len(bindings.event_queries()) == 1, "it shares with the others"
 
 
 async def test_a_binding_that_is_slow_to_take_what_was_read_holds_nobody_up(
@@ -241,7 +238,7 @@ async def test_a_binding_that_is_slow_to_take_what_was_read_holds_nobody_up(
             new = world.create("customer")["id"]
             await bindings.pass_time(120)
             assert await fast.catch_up() == {new}
-            assert len(bindings.readings()) == 1
+            assert len(bindings.event_queries()) == 1
         taken += [each async for each in fetch]
     cursor = taken.pop()
     assert cursor == datetime.fromtimestamp(NOW + 60, tz=UTC)
@@ -254,16 +251,15 @@ async def test_a_binding_ahead_of_what_was_read_displaces_nobody(world: World, b
     price, customer = world.create("price")["id"], world.create("customer")["id"]
     await bindings.pass_time(120)
     assert await ahead.catch_up() == {customer}
-    read = len(bindings.readings())
+    read = len(bindings.event_queries())
     assert await behind.catch_up() == {price}
-    assert len(bindings.readings()) == read
+    assert len(bindings.event_queries()) == read
 
 
 async def test_two_consumers_interleaved_on_one_reading_each_get_all_of_it_in_order(
-    world: World, server: StripeServer, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
+    world: World, server: StripeServer, bindings: Bindings
 ) -> None:
-    monkeypatch.setattr(reading_module, "LINES", 7)
-    monkeypatch.setattr(reading_module, "IN_MEMORY", 10_000)
+    bindings.settings = replace(UNLIMITED, batch_lines=7, batch_memory=10_000)
     (prices,) = bindings.open({"Prices": 0})
     for number in range(120):
         world.create("price", at=NOW + number // 4)
@@ -283,9 +279,9 @@ async def test_two_consumers_interleaved_on_one_reading_each_get_all_of_it_in_or
 
 @pytest.mark.parametrize("in_memory", [1, 10**9])
 async def test_a_reading_too_large_for_memory_is_read_from_disk_just_the_same(
-    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch, in_memory: int
+    world: World, bindings: Bindings, in_memory: int
 ) -> None:
-    monkeypatch.setattr(reading_module, "IN_MEMORY", in_memory)
+    bindings.settings = replace(UNLIMITED, batch_memory=in_memory)
     prices, customers = bindings.open({"Prices": 0, "Customers": 0})
     for number in range(120):
         world.create("price", nickname="née\n“ 1 2 ”" * 50, at=NOW + number)
@@ -294,18 +290,18 @@ async def test_a_reading_too_large_for_memory_is_read_from_disk_just_the_same(
     source = Source(bindings.http, LOG, prices.stream, PLATFORM, None)
     events = await bindings.feed.read(source, prices.cursor)
     assert events is not None
-    (reading,) = events.readings
-    assert vars(reading.spool)["_rolled"] == (in_memory == 1)
+    (batch,) = events.batches
+    assert vars(batch.spool)["_rolled"] == (in_memory == 1)
     for binding, kind in ((prices, "price"), (customers, "customer")):
         await binding.catch_up()
         assert binding.last() == {each["id"]: each for each in world.list_all(kind)}
-    assert len(bindings.readings()) == 1 + (0 if in_memory else 1)
+    assert len(bindings.event_queries()) == 1 + (0 if in_memory else 1)
 
 
 # What is kept
 
 
-async def rounds_of_news(bindings: Bindings, reader: Binding, number: int) -> set[str]:
+async def publish_news(bindings: Bindings, reader: Binding, number: int) -> set[str]:
     made = set()
     for _ in range(number):
         made.add(bindings.server.world.create("customer")["id"])
@@ -315,43 +311,39 @@ async def rounds_of_news(bindings: Bindings, reader: Binding, number: int) -> se
     return made
 
 
-async def test_a_binding_behind_more_than_is_kept_reads_on_its_own(
-    bindings: Bindings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed_module, "KEPT", timedelta(seconds=61 * 9))
+async def test_a_binding_behind_more_than_is_kept_reads_on_its_own(bindings: Bindings) -> None:
+    bindings.settings = replace(UNLIMITED, batch_retention=timedelta(seconds=61 * 9))
     reader, slow, slower = bindings.open({"Prices": 0, "Customers": 0, "Coupons": 0})
-    made = await rounds_of_news(bindings, reader, 10)
+    made = await publish_news(bindings, reader, 10)
     bindings.server.journal.clear()
     assert await slow.catch_up() == made
-    assert bindings.readings() == []
-    await rounds_of_news(bindings, reader, 1)
+    assert bindings.event_queries() == []
+    await publish_news(bindings, reader, 1)
     bindings.server.journal.clear()
     assert await slower.catch_up() == set()
-    assert len(bindings.readings()) == 1
+    assert len(bindings.event_queries()) == 1
     assert slower.cursor == reader.cursor
 
 
 async def test_quiet_windows_take_no_room_among_those_that_are_kept(bindings: Bindings) -> None:
     reader, behind = bindings.open({"Prices": 0, "Customers": 0})
-    made = await rounds_of_news(bindings, reader, 1)
+    made = await publish_news(bindings, reader, 1)
     for _ in range(90):
         await bindings.pass_time(60)
         await reader.catch_up()
     bindings.server.journal.clear()
     assert await behind.catch_up() == made
-    assert bindings.readings() == []
+    assert bindings.event_queries() == []
 
 
-async def test_what_is_kept_of_all_accounts_is_bounded(
-    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_is_kept_of_all_accounts_is_bounded(world: World, bindings: Bindings) -> None:
     accounts = [world.connect()["id"] for _ in range(6)]
+    bindings.settings = replace(UNLIMITED, batch_bytes=10_000)
     bindings.open({"Prices": 0})
     customers = ROWS["Prices"]
     cursor = datetime.fromtimestamp(NOW, tz=UTC)
     readers = [Binding(customers, bindings.feed, bindings.http, cursor, each) for each in accounts]
     new = [world.create("price", each, nickname="x" * 1000)["id"] for each in accounts]
-    monkeypatch.setattr(feed_module, "MAX_BYTES", 10_000)
     await bindings.pass_time(120)
     first = [await each.catch_up() for each in readers]
     second = [Binding(customers, bindings.feed, bindings.http, cursor, each) for each in accounts]
@@ -363,10 +355,10 @@ async def test_what_is_kept_of_all_accounts_is_bounded(
 
 
 async def test_a_reading_larger_than_all_that_is_kept_still_reaches_who_asked_for_it(
-    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch
+    world: World, bindings: Bindings
 ) -> None:
+    bindings.settings = replace(UNLIMITED, batch_bytes=1000)
     prices, customers = bindings.open({"Prices": 0, "Customers": 0})
-    monkeypatch.setattr(feed_module, "MAX_BYTES", 1000)
     made = {world.create("price", at=NOW + number)["id"] for number in range(20)}
     customer = world.create("customer")["id"]
     await bindings.pass_time(120)
@@ -387,7 +379,7 @@ async def test_a_reading_that_fails_in_the_middle_is_as_if_it_had_not_begun(
 ) -> None:
     prices, customers = bindings.open({"Prices": 0, "Customers": 0})
     for _ in range(rounds_before):
-        await rounds_of_news(bindings, prices, 2)
+        await publish_news(bindings, prices, 2)
         await customers.catch_up()
     made = {world.create("price", at=world.clock.now() + number)["id"] for number in range(150)}
     customer = world.create("customer")["id"]
@@ -397,7 +389,7 @@ async def test_a_reading_that_fails_in_the_middle_is_as_if_it_had_not_begun(
         await prices.sweep()
     assert await prices.catch_up() >= made
     assert await customers.catch_up() == {customer}
-    assert len(bindings.readings()) == 2
+    assert len(bindings.event_queries()) == 2
 
 
 async def test_a_reading_that_was_cancelled_in_the_middle_loses_nothing(
@@ -489,9 +481,9 @@ async def test_what_became_visible_while_no_connector_ran_is_new_to_the_binding_
 
 @pytest.mark.parametrize("kept", [1, 10**6])
 async def test_a_binding_that_was_ahead_gets_what_became_visible_before_it_even_if_that_is_not_kept(
-    world: World, bindings: Bindings, monkeypatch: pytest.MonkeyPatch, kept: int
+    world: World, bindings: Bindings, kept: int
 ) -> None:
-    monkeypatch.setattr(feed_module, "MAX_BYTES", kept)
+    bindings.settings = replace(UNLIMITED, batch_bytes=kept)
     bindings.window_size = timedelta(minutes=2)
     late = world.create("product", at=NOW - 300, visible_after=600)["id"]
     world.create("price", at=NOW - 30)
@@ -504,7 +496,7 @@ async def test_a_binding_that_was_ahead_gets_what_became_visible_before_it_even_
 async def test_the_window_that_passes_where_a_binding_joined_tells_of_what_became_visible_before_it(
     world: World, bindings: Bindings
 ) -> None:
-    """To those who only hear the types of a window, as in the rounds over accounts."""
+    """To subscribers that learn only the types of a window, as from the account poller."""
     bindings.window_size = timedelta(minutes=2)
     world.create("product", at=NOW - 200, visible_after=350)
     await bindings.pass_time(200)
@@ -570,22 +562,18 @@ async def test_whatever_is_late_and_whenever_it_restarts_the_last_state_is_captu
     seed: int, steps: list[Step], small_windows: bool, at_once: int
 ) -> None:
     world, rng = World(seed, now=NOW, unordered=True), Random(seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing_module, "PAGE_SIZE", min(at_once, 100))
-        patch.setattr(window_module, "TARGET", at_once)
-        patch.setattr(feed_module, "AT_ONCE", at_once)
-        patch.setattr(feed_module, "MAX_BYTES", at_once * 10_000)
-        window_size = timedelta(seconds=150) if small_windows else timedelta(days=1)
-        for captured, expected in await follow(world, rng, steps, window_size):
-            assert captured == expected
+    settings = replace(UNLIMITED, page_size=min(at_once, 100), target=at_once, batch_bytes=at_once * 10_000)
+    window_size = timedelta(seconds=150) if small_windows else timedelta(days=1)
+    for captured, expected in await follow(world, rng, steps, window_size, settings):
+        assert captured == expected
 
 
 async def follow(
-    world: World, rng: Random, steps: list[Step], window_size: timedelta
+    world: World, rng: Random, steps: list[Step], window_size: timedelta, settings: Settings
 ) -> list[tuple[dict[str, Json], dict[str, Json]]]:
     """Of each binding what was captured at the end, and what the world has."""
-    async with StripeServer(world) as server, session(server) as http:
-        bindings = Bindings(server, http, window_size)
+    async with StripeServer(world) as server, session(server, settings) as http:
+        bindings = Bindings(server, http, window_size, settings)
         opened = bindings.open(dict.fromkeys(KINDS, 0))
         for step in steps:
             for late in step.late:
@@ -608,10 +596,12 @@ async def follow(
 
 def restarted(bindings: Bindings, opened: list[Binding]) -> list[Binding]:
     again = bindings.open(dict.fromkeys(KINDS, 0))
-    bindings.feed = EventFeed(types_of(each.stream for each in again), window_size=bindings.window_size)
+    bindings.feed = EventFeed(
+        types_of(each.stream for each in again), window_size=bindings.window_size, settings=bindings.settings
+    )
     for each, before in zip(again, opened, strict=True):
         each.feed, each.cursor, each.documents = bindings.feed, before.cursor, before.documents
-        each.join()
+        each.subscribe()
     return again
 
 
@@ -638,7 +628,7 @@ async def test_the_types_of_all_bindings_are_asked_for(bindings: Bindings) -> No
     opened = bindings.open(dict.fromkeys(rows_of(MAX_TYPES), 0))
     await bindings.pass_time(120)
     await opened[0].catch_up()
-    (query,) = bindings.readings()
+    (query,) = bindings.event_queries()
     assert set(query["types[]"].split(",")) == types_of(each.stream for each in opened)
 
 
@@ -655,7 +645,7 @@ async def test_of_more_types_all_events_are_read_and_only_those_kept_that_somebo
     assert events.types == {"product.created"}
     kept = [event async for _, event in events.newest_first(())]
     assert [each["data"]["object"]["id"] for each in kept] == [new]
-    (query,) = bindings.readings()
+    (query,) = bindings.event_queries()
     assert "types[]" not in query
 
 
@@ -667,7 +657,7 @@ async def test_the_events_stream_shares_a_reading_of_all_events(world: World, bi
         await bindings.pass_time(100)
         await events.catch_up()
         await prices.catch_up()
-        (query,) = bindings.readings()
+        (query,) = bindings.event_queries()
         assert "types[]" not in query
     assert events.last() == {each["id"]: each for each in world.events() if each["created"] < NOW + 340}
     assert price in prices.last()
@@ -742,11 +732,8 @@ async def test_a_capture_has_the_last_state_of_what_is_told_late_wherever_it_is_
 ) -> None:
     world, rng = World(seed, now=NOW, unordered=True), Random(seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(http_module, "REQUESTS_PER_ENDPOINT", 100_000)
-        patch.setattr(http_module, "REQUESTS_TEST", 100_000)
-        patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
         async with StripeServer(world) as server:
-            patch.setenv(http_module.API_BASE_VARIABLE, server.url)
+            patch.setenv(API_BASE_VARIABLE, server.url)
             capture = Capture(server, list(KINDS), connected=connected)
 
             def caught_up() -> bool:
@@ -766,18 +753,18 @@ async def test_a_capture_has_the_last_state_of_what_is_told_late_wherever_it_is_
         assert {key: plain(each) for key, each in capture.last(stream).items()} == expected
 
 
-class Told:
-    """A follower that only hears."""
+class Listening:
+    """A subscriber that only listens."""
 
     def __init__(self) -> None:
         self.windows: list[Window] = []
         self.once = asyncio.Event()
 
-    def offer(self, account_id: str, window: Window, types: frozenset[str]) -> None:
+    def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         self.windows.append(window)
         self.once.set()
 
-    def adopt(self, account_ids: Sequence[str]) -> None:
+    def add_accounts(self, account_ids: Sequence[str]) -> None:
         raise AssertionError("no account is new here")
 
 
@@ -787,19 +774,19 @@ async def test_rounds_tell_from_where_bindings_joined_even_if_one_of_them_has_re
 ) -> None:
     http = bindings.http
     source = Source(http, logging.getLogger("test"), EventsStream, PLATFORM, None, True)
-    begin = datetime.fromtimestamp(NOW - 600, tz=UTC)
+    start = datetime.fromtimestamp(NOW - 600, tz=UTC)
     feed = EventFeed((), window_size=timedelta(days=1))
-    feed.join(PLATFORM, begin)
+    feed.subscribe(PLATFORM, start)
     await http.get(logging.getLogger("test"), "/v1/account")
     if ahead:
-        assert await feed.read(source, begin) is not None
+        assert await feed.read(source, start) is not None
 
     async def none_new() -> list[str]:
         return []
 
-    told = Told()
+    told = Listening()
     async with running_capture() as capture:
-        AccountRounds(feed, lambda _: source, [PLATFORM], none_new, 1).follow(
+        AccountPoller(feed, lambda _: source, [PLATFORM], none_new, 1).subscribe(
             told, timedelta(minutes=5), capture.task
         )
         async with asyncio.timeout(10):

@@ -13,25 +13,25 @@ from estuary_cdk.capture.common import LogCursor, PageCursor
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.routes import Api, Request, Response
-from source_stripe_native import http as stripe_http
-from source_stripe_native.accounts import own_account_id
 from source_stripe_native.api import fetch_incremental
-from source_stripe_native.budget import Budget
 from source_stripe_native.errors import StripeError
-from source_stripe_native.http import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.models import STREAMS, EndpointConfig, ValueListItems
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
+from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state import initial_state
-from tests.capture import Capture, Json, plain
+from source_stripe_native.stripe.account_directory import own_account_id
+from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.rate_limit import RateLimiter
+from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import binding, on_virtual_time, run_on_virtual_time, running_capture
 from tests.conftest import NOW
-from tests.test_budget import times_of
+from tests.test_rate_limit import times_of
 from tests.test_streams import HELD
 
 DAY: Final = 86_400
 LAG: Final = 60
 LOG: Final = logging.getLogger("mistakes")
-LIMITS: Final = (stripe_http.REQUESTS_TEST, stripe_http.REQUESTS_PER_ENDPOINT)
+LIMITS: Final = (DEFAULTS.requests_test, DEFAULTS.requests_per_endpoint)
 """As they are where no fixture lifts them."""
 CONTROLLED: Final = {"type": "application"}
 
@@ -136,7 +136,7 @@ async def test_a_connected_account_reads_its_own_persons_and_nobody_elses(
 
 @pytest.fixture
 async def http(server: StripeServer) -> AsyncIterator[StripeSession]:
-    async with StripeSession(server.world.key, base=server.url) as session:
+    async with StripeSession(server.world.key, base=server.url, settings=UNLIMITED) as session:
         await own_account_id(session, LOG)
         yield session
 
@@ -447,7 +447,7 @@ async def test_many_bindings_cost_one_reading_of_events(
 
 
 def test_requests_start_at_full_speed_and_keep_to_the_limit() -> None:
-    (times,) = run_on_virtual_time(times_of(Budget(*LIMITS), (0, ["/v1/charges"] * 60)))
+    (times,) = run_on_virtual_time(times_of(RateLimiter(*LIMITS), (0, ["/v1/charges"] * 60)))
     assert times[4] < 0.3, "the first ones need not wait"
     assert times[-1] < 60 / 15
     assert all(later - earlier >= 1 for earlier, later in zip(times, times[25:], strict=False))

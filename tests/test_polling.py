@@ -2,6 +2,7 @@
 what changes without a trace is found by a longer look once a day."""
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -9,8 +10,7 @@ import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.kind import ABSENT
-from source_stripe_native import api, listing, window
-from tests.capture import Capture, Json, plain
+from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 
 DAY: Final = 86_400
@@ -106,12 +106,9 @@ WHEN: Final = {"evenly": 1.0, "more and more": 0.3, "less and less": 3.0}
 
 @pytest.mark.parametrize("when", WHEN)
 async def test_what_a_long_pause_has_left_in_a_list_is_caught_up_with_in_small_windows(
-    world: World, server: StripeServer, monkeypatch: pytest.MonkeyPatch, when: str
+    world: World, server: StripeServer, when: str
 ) -> None:
-    monkeypatch.setattr(listing, "PAGE_SIZE", 10)
-    for module in (api, window):
-        monkeypatch.setattr(module, "TARGET", 40)
-    capture = Capture(server, ["Files"])
+    capture = Capture(server, ["Files"], settings=replace(UNLIMITED, page_size=10, target=40))
     await backfill(capture)
     for number in range(1_000):
         at = NOW + 1 + int(DAY * (number / 1_000) ** WHEN[when])

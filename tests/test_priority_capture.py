@@ -204,9 +204,9 @@ def test_an_account_is_not_taken_before_it_is_ready() -> None:
     queue = AccountQueue(max_wait=0)
     queue.push("later", WorkItemPriority.BACKFILL, 10)
     assert queue.first(9.9) is None
-    assert queue.next_ready_at() == 10
+    assert queue.next_ready_time() == 10
     assert queue.first(10) == "later"
-    assert queue.next_ready_at() is None
+    assert queue.next_ready_time() is None
 
 
 @given(
@@ -313,7 +313,7 @@ async def test_the_account_whose_backfill_just_ended_is_read_again_one_interval_
     assert [round(at) for at in source.swept("acct_1")] == [0, INTERVAL]
 
 
-# The budget of subtasks
+# The limit of subtasks
 
 
 async def test_every_account_is_served_within_the_budget_of_subtasks() -> None:
@@ -788,7 +788,7 @@ def test_no_account_starves_and_no_page_is_lost_or_read_twice(case: Case) -> Non
     last_read(state, **case.ages)
     flow, captured = dump(state), [f"{key} {page}" for key in done for page in range(0)]
     for killed_after in (case.killed_after, 1):
-        begun = unfinished(flow)
+        at_start = unfinished(flow)
         source, checkpoints = run_on_virtual_time(
             session(case, ResourceState.model_validate({"backfill": {}, **flow}))
         )
@@ -797,12 +797,12 @@ def test_no_account_starves_and_no_page_is_lost_or_read_twice(case: Case) -> Non
         horizon = 2 * case.patience
         for account_id in case.ages:
             assert max(gaps([0, *source.swept(account_id), horizon])) <= case.patience
-        for key, first in begun.items():
+        for key, first in at_start.items():
             reads = [(at, page) for at, each, page in source.reads if each == key]
             assert [page for _, page in reads] == list(range(first, first + len(reads)))
             end = [] if first + len(reads) == case.pages[key] else [horizon]
             assert max(gaps([0, *(at for at, _ in reads), *end]), default=0) <= case.patience
-        assert {key for _, key, _ in source.reads} <= begun.keys()
+        assert {key for _, key, _ in source.reads} <= at_start.keys()
 
         for checkpoint in checkpoints[: int(killed_after * len(checkpoints))]:
             flow = merged(flow, [checkpoint])

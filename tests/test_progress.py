@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.listing import Page, PageToken
-from source_stripe_native.progress import EVERY, FIRST, Part, Progress, span
+from source_stripe_native.backfill.progress import Progress, ProgressHooks, duration
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.pages import Page, PageToken
 from source_stripe_native.window import Window
 from tests.capture import Capture
 from tests.conftest import NOW
@@ -29,20 +30,22 @@ class Watched:
     """The progress of Charges and its lines."""
 
     caplog: pytest.LogCaptureFixture
-    parts: int = 1
+    subtasks: int = 1
     untouched: int = 1
     is_dated: bool = True
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         self.caplog.set_level(logging.INFO)
-        self.progress = Progress("Charges", LOG, self.parts, self.untouched, self.is_dated, self.clock)
+        self.progress = Progress(
+            "Charges", LOG, self.subtasks, self.untouched, self.is_dated, clock=self.clock
+        )
 
     def read(self, at: float, created: int | None, key: str = "", documents: int = 100) -> None:
         """A page at `at` seconds, after which the list goes on at `created`; None at its end."""
         self.clock.now = at
         goes_on = PageToken("ch_1", created) if created is not None else None
-        Part(key, self.progress).read(Page([], goes_on), WHOLE, documents)
+        ProgressHooks(key, self.progress).after_page(Page([], goes_on), WHOLE, documents)
 
     @property
     def lines(self) -> list[str]:
@@ -67,8 +70,8 @@ def test_there_is_a_line_once_a_minute_at_most_and_one_at_the_end(caplog: pytest
         watched.read(second, 1999 - second)
         times += [second] * (len(watched.lines) - len(times))
     watched.read(301, None)
-    first = FIRST.total_seconds()
-    assert times == [first + EVERY.total_seconds() * number for number in range(5)]
+    first = DEFAULTS.first_progress.total_seconds()
+    assert times == [first + DEFAULTS.progress_interval.total_seconds() * number for number in range(5)]
     assert watched.lines[-1] == "Backfilled Charges: 30,200 documents, 100 a second"
 
 
@@ -84,7 +87,7 @@ def test_a_line_is_a_status_of_the_capture(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_of_many_accounts_the_share_counts_them_all(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Watched(caplog, parts=10, untouched=8)
+    watched = Watched(caplog, subtasks=10, untouched=8)
     watched.read(0, None, "acct_1")
     watched.read(5, 1499, "acct_2")
     watched.read(10, None, "acct_3")
@@ -94,7 +97,7 @@ def test_of_many_accounts_the_share_counts_them_all(caplog: pytest.LogCaptureFix
 
 
 def test_an_account_that_connects_later_is_one_more(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Watched(caplog, parts=1, untouched=1)
+    watched = Watched(caplog, subtasks=1, untouched=1)
     watched.read(0, None, "acct_1")
     watched.read(80, 1499, "acct_2")
     assert watched.lines == [
@@ -105,9 +108,9 @@ def test_an_account_that_connects_later_is_one_more(caplog: pytest.LogCaptureFix
 
 def test_what_is_left_may_hold_more_than_its_share_of_the_time(caplog: pytest.LogCaptureFixture) -> None:
     watched = Watched(caplog)
-    watched.progress.read("", 0.5, 100)
+    watched.progress.add_page("", 0.5, 100)
     watched.clock.now = 10
-    watched.progress.read("", 0.1, 100, expected=1_000)
+    watched.progress.add_page("", 0.1, 100, expected=1_000)
     assert watched.lines == [
         "Backfilling Charges: 90% done, 200 documents, 20 a second, about 50 seconds left"
     ]
@@ -132,7 +135,7 @@ def test_where_nothing_tells_how_much_is_left_nothing_is_said_of_it(caplog: pyte
     ],
 )
 def test_a_length_of_time_is_told_in_its_largest_unit(seconds: float, told: str) -> None:
-    assert span(seconds) == told
+    assert duration(seconds) == told
 
 
 @pytest.mark.parametrize("connected", [False, True])

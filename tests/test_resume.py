@@ -3,8 +3,7 @@
 What no checkpoint covers when a session is killed is dropped, as Flow drops it.
 """
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
@@ -12,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native import http, listing, resources
-from tests.capture import Capture, Json, plain
+from source_stripe_native.settings import Settings
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 
 
@@ -61,11 +61,8 @@ async def test_the_captured_prices_equal_the_worlds_wherever_the_connector_is_ki
             event=False,
         )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing, "PAGE_SIZE", page_size)
-        patch.setattr(http, "REQUESTS_PER_ENDPOINT", 100_000)
-        patch.setattr(http, "REQUESTS_TEST", 100_000)
-        patch.setattr(resources, "FLUSH", timedelta(milliseconds=20))
-        capture = await live(world, rng, sessions, connected is not None, settle, patch)
+        settings = replace(UNLIMITED, page_size=page_size)
+        capture = await live(world, rng, sessions, connected is not None, settle, patch, settings)
     accounts = world.accounts if connected is not None else [world.platform]
     expected = {each["id"]: each for account in accounts for each in world.list_all("price", account)}
     assert {key: plain(each) for key, each in capture.last().items()} == expected
@@ -80,10 +77,11 @@ async def live(
     connected: bool,
     settle: bool,
     patch: pytest.MonkeyPatch,
+    settings: Settings,
 ) -> Capture:
     async with StripeServer(world) as server:
-        patch.setenv(http.API_BASE_VARIABLE, server.url)
-        capture = Capture(server, connected=connected)
+        patch.setenv(API_BASE_VARIABLE, server.url)
+        capture = Capture(server, connected=connected, settings=settings)
         for each in sessions:
             await capture.session(capture.caught_up, checkpoints=each.checkpoints)
             for _ in range(each.changes):

@@ -16,7 +16,7 @@ import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
-from source_stripe_native.http import API_BASE_VARIABLE
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.soak import ROOT, failures
@@ -29,7 +29,7 @@ PARTS = (SECRET, SECRET[:12], SECRET[-12:])
 """What must not be seen: Stripe itself shows but the last four characters of a key."""
 PROGRAM = """
 import datetime
-import source_stripe_native.__main__ as it, source_stripe_native.http as http
+import source_stripe_native.__main__ as it, source_stripe_native.stripe.client as http
 import source_stripe_native.resources as resources
 http.REQUESTS_PER_ENDPOINT = http.REQUESTS_TEST = 100_000
 resources.FLUSH = datetime.timedelta(milliseconds=100)
@@ -45,7 +45,7 @@ ECHOES = (
 )
 
 End = Callable[[asyncio.subprocess.Process], None] | None
-"""What to do to a process that has begun to capture."""
+"""What to do to a process that captures already."""
 
 
 def seen(what: str, text: str | bytes) -> list[str]:
@@ -101,7 +101,7 @@ async def test_the_key_is_seen_nowhere_however_a_process_ends(tmp_path: Path) ->
     for kind in ("customer", "price", "charge", "card", "invoice"):
         for _ in range(120):
             world.create(kind, event=False)
-    moved = Fault(status=302, headers={"Location": f"http://127.0.0.1:9/?key={KEY}"}, message=KEY)
+    redirected = Fault(status=302, headers={"Location": f"http://127.0.0.1:9/?key={KEY}"}, message=KEY)
     broken = Fault(path="/v1/customers", status=500, message=f"Bearer {KEY}", headers=FINAL)
     faults = [*ECHOES, *failures(0.002)]
     async with AsyncExitStack() as running:
@@ -109,7 +109,9 @@ async def test_the_key_is_seen_nowhere_however_a_process_ends(tmp_path: Path) ->
         async def stripe(*rules: Fault) -> StripeServer:
             return await running.enter_async_context(StripeServer(world, faults=rules))
 
-        failing, lasting, good, moving = [await stripe(*rules) for rules in (faults, faults, (), (moved,))]
+        failing, lasting, good, moving = [
+            await stripe(*rules) for rules in (faults, faults, (), (redirected,))
+        ]
         capture = Capture(good, streams=ALL, key=KEY)
         opened, wrong = open_request(capture), open_request(Capture(good, key=f"sk_live_{SECRET}"))
         discover = {"discover": {"connectorType": "LOCAL", "config": capture.endpoint_config}}

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 import pytest
@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native import http, listing, slices
-from source_stripe_native.listing import PageToken
+from source_stripe_native.backfill.slices import Density, Slice, useful_slices, without_overlap
 from source_stripe_native.models import STREAMS
-from source_stripe_native.slices import AT_ONCE, DIVIDED, Density, Slice, useful, without_overlap
-from tests.capture import Capture, Json, plain
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.pages import PageToken
+from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 
 DAY = 86_400
@@ -24,10 +25,10 @@ FROM = {"start_date": "2022-04-19T00:00:00Z"}
 """A little before START."""
 
 
-@pytest.fixture(autouse=True)
-def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if Stripe were so slow that any number of slices is useful."""
-    monkeypatch.setattr(http.StripeSession, "latency", lambda *_: 1.0)
+SMALL_PAGES = 5
+SLICED = replace(UNLIMITED, slice_surplus=10**9)
+"""As if Stripe were so slow that any number of slices is useful."""
+SMALL = replace(SLICED, page_size=SMALL_PAGES)
 
 
 # What is in a slice
@@ -39,7 +40,7 @@ def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_there_are_as_many_slices_as_it_takes_to_ask_as_often_as_stripe_allows(
     latency: float, slices: int
 ) -> None:
-    assert useful(latency) == slices
+    assert useful_slices(latency, DEFAULTS) == slices
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.lists(st.integers(0, 10**6), max_size=30))
@@ -49,13 +50,13 @@ def test_however_often_slices_are_divided_each_second_is_in_one_of_them(
     parts = [Slice(since, since + length)]
     for number in divided:
         this = parts[number % len(parts)]
-        if this.seconds > 1:
+        if this.window.seconds > 1:
             parts.append(this.divide())
     parts.sort(key=lambda each: each.since)
     assert parts[0].since == since
     assert parts[-1].until == since + length
     assert all(older.until + 1 == newer.since for older, newer in itertools.pairwise(parts))
-    assert all(each.seconds >= 1 for each in parts)
+    assert all(each.window.seconds >= 1 for each in parts)
 
 
 def test_the_newer_half_goes_on_where_the_slice_was_and_the_older_one_below_the_middle() -> None:
@@ -67,7 +68,7 @@ def test_the_newer_half_goes_on_where_the_slice_was_and_the_older_one_below_the_
     assert newer.pages == older.pages == 0, "nothing is known of either before a page of it is read"
 
 
-def test_slices_that_overlap_are_cut_where_the_newer_one_begins() -> None:
+def test_slices_that_overlap_are_cut_where_the_newer_one_starts() -> None:
     token = PageToken("ch_1", 99)
     found = [Slice(50, 80), Slice(0, 99, token), Slice(90, 99, token)]
     without_overlap(found)
@@ -115,7 +116,7 @@ class Backfill:
 
     @classmethod
     async def run(cls, server: StripeServer, stream: str = "Charges", **options: object) -> "Backfill":
-        capture = Capture(server, [stream], config=FROM, **options)  # type: ignore[arg-type]  # as they are named
+        capture = Capture(server, [stream], config=FROM, **{"settings": SLICED, **options})  # type: ignore[arg-type]  # as they are named
         this = cls(capture, stream, set())
         await capture.session(this.is_done)
         return this
@@ -130,77 +131,63 @@ class Backfill:
         return [each["id"] for _, each in self.capture.documents]
 
 
-@pytest.fixture
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(listing, "PAGE_SIZE", 5)
-    return 5
-
-
 @pytest.mark.parametrize("spread", SPREADS)
 async def test_a_large_stream_is_read_in_slices_within_its_requests(
-    world: World, server: StripeServer, small_pages: int, spread: str
+    world: World, server: StripeServer, spread: str
 ) -> None:
     fill(world, 800, spread)
-    backfill = await Backfill.run(server)
+    backfill = await Backfill.run(server, settings=SMALL)
     assert sorted(backfill.ids) == sorted(each["id"] for each in world.list_all("charge")), (
         "each of them once"
     )
     assert len(backfill.suffixes) > 1
-    visits = server.journal.visits("/v1/charges", limit=str(small_pages))
-    assert len(visits) <= 1.05 * math.ceil(800 / small_pages) + len(backfill.suffixes)
+    visits = server.journal.visits("/v1/charges", limit=str(SMALL_PAGES))
+    assert len(visits) <= 1.05 * math.ceil(800 / SMALL_PAGES) + len(backfill.suffixes)
 
 
-async def test_slices_are_read_side_by_side(
-    world: World, small_pages: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slices_are_read_side_by_side(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(world, 800)
     async with StripeServer(world, latency=0.02) as server:
-        monkeypatch.setenv(http.API_BASE_VARIABLE, server.url)
-        await Backfill.run(server)
-        visits = server.journal.visits("/v1/charges", limit=str(small_pages))
+        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+        await Backfill.run(server, settings=SMALL)
+        visits = server.journal.visits("/v1/charges", limit=str(SMALL_PAGES))
     at_once = [sum(one.started_at <= each.started_at < one.finished_at for one in visits) for each in visits]
-    assert 4 <= max(at_once) <= AT_ONCE
+    assert 4 <= max(at_once) <= DEFAULTS.max_slices
 
 
 @pytest.mark.parametrize("spread", ["evenly", "less and less"])
-async def test_a_small_account_is_not_divided(
-    world: World, server: StripeServer, small_pages: int, spread: str
-) -> None:
-    number = (DIVIDED // 2) * small_pages
+async def test_a_small_account_is_not_divided(world: World, server: StripeServer, spread: str) -> None:
+    number = int(DEFAULTS.pages_to_divide // 2) * SMALL_PAGES
     fill(world, number, spread)
-    backfill = await Backfill.run(server)
+    backfill = await Backfill.run(server, settings=SMALL)
     assert backfill.suffixes == {"_from_start"}
-    assert len(server.journal.visits("/v1/charges", limit=str(small_pages))) == math.ceil(
-        number / small_pages
+    assert len(server.journal.visits("/v1/charges", limit=str(SMALL_PAGES))) == math.ceil(
+        number / SMALL_PAGES
     )
 
 
-async def test_slices_are_named_by_the_second_in_which_they_begin(
-    world: World, server: StripeServer, small_pages: int
-) -> None:
+async def test_slices_are_named_by_the_second_in_which_they_start(world: World, server: StripeServer) -> None:
     fill(world, 400)
-    backfill = await Backfill.run(server, schedule="")
+    backfill = await Backfill.run(server, settings=SMALL, schedule="")
     years = {suffix.removeprefix("_from_")[:4] for suffix in backfill.suffixes - {"_from_start"}}
     assert years <= {"2022", "2023", "2024", "2025", "2026"}
     assert len(years) > 1
 
 
 async def test_a_list_is_divided_by_what_it_calls_the_time_of_creation(
-    world: World, server: StripeServer, small_pages: int
+    world: World, server: StripeServer
 ) -> None:
     customer = world.create("customer", at=START, event=False)["id"]
     for each in range(300):
         world.create("invoiceitem", at=START + each * 4 * DAY, customer=customer, event=False)
-    backfill = await Backfill.run(server, "InvoiceItems")
+    backfill = await Backfill.run(server, "InvoiceItems", settings=SMALL)
     assert len(backfill.suffixes) > 1
     assert sorted(backfill.ids) == sorted(each["id"] for each in world.list_all("invoiceitem"))
 
 
-async def test_a_backfill_by_schedule_stays_whole(
-    world: World, server: StripeServer, small_pages: int
-) -> None:
+async def test_a_backfill_by_schedule_stays_whole(world: World, server: StripeServer) -> None:
     fill(world, 400)
-    backfill = await Backfill.run(server, schedule="0 0 1 1 *")
+    backfill = await Backfill.run(server, settings=SMALL, schedule="0 0 1 1 *")
     assert backfill.suffixes == {"_from_start"}
     assert len(backfill.ids) == 400
 
@@ -219,12 +206,10 @@ async def test_a_stream_that_could_be_divided_loses_no_deletion_to_its_schedule(
     assert capture.last("Products").keys() == {kept}
 
 
-async def test_connected_accounts_are_not_divided(
-    world: World, server: StripeServer, small_pages: int
-) -> None:
+async def test_connected_accounts_are_not_divided(world: World, server: StripeServer) -> None:
     account = world.connect()["id"]
     fill(world, 400)
-    backfill = await Backfill.run(server, connected=True)
+    backfill = await Backfill.run(server, settings=SMALL, connected=True)
     assert backfill.suffixes == {world.platform, account}
 
 
@@ -238,13 +223,13 @@ def test_what_can_be_divided_is_listed_by_creation_time_and_not_by_schedule() ->
 
 
 async def test_a_backfill_that_an_older_state_began_whole_ends_whole(
-    world: World, server: StripeServer, small_pages: int
+    world: World, server: StripeServer
 ) -> None:
     fill(world, 400)
     charges = sorted(world.list_all("charge"), key=lambda each: int(each["created"]), reverse=True)
     newest_first = [each["id"] for each in charges]
     at = {"cutoff": "2026-05-28T20:00:00Z", "next_page": newest_first[99]}
-    capture = Capture(server, ["Charges"], config=FROM)
+    capture = Capture(server, ["Charges"], config=FROM, settings=SMALL)
     capture.state = {"bindingStateV1": {"Charges": {"inc": {"cursor": at["cutoff"]}, "backfill": at}}}
     keys: set[str] = set()
 
@@ -259,12 +244,12 @@ async def test_a_backfill_that_an_older_state_began_whole_ends_whole(
 
 
 async def test_a_slice_that_was_given_away_is_not_read_again_by_the_one_that_gave_it(
-    world: World, server: StripeServer, small_pages: int
+    world: World, server: StripeServer
 ) -> None:
     fill(world, 60)
     top = {"cutoff": "2026-05-28T20:26:40Z"}
     backfill = {"_from_start": top, "_from_2024-01-01T00:00:00Z": top}
-    capture = Capture(server, ["Charges"], config=FROM)
+    capture = Capture(server, ["Charges"], config=FROM, settings=SMALL)
     capture.state = {"bindingStateV1": {"Charges": {"inc": {"cursor": top["cutoff"]}, "backfill": backfill}}}
     await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
     assert len(capture.documents) == len(capture.last("Charges")) == 60
@@ -285,13 +270,10 @@ async def test_wherever_it_is_killed_every_slice_goes_on(
     world, rng = World(seed, now=NOW, unordered=True), Random(seed)
     fill(world, number, spread)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listing, "PAGE_SIZE", page_size)
-        patch.setattr(slices, "DIVIDED", divided)
-        patch.setattr(http, "REQUESTS_PER_ENDPOINT", 100_000)
-        patch.setattr(http, "REQUESTS_TEST", 100_000)
+        settings = replace(SLICED, page_size=page_size, pages_to_divide=divided)
         async with StripeServer(world) as server:
-            patch.setenv(http.API_BASE_VARIABLE, server.url)
-            capture = Capture(server, ["Charges"], config=FROM)
+            patch.setenv(API_BASE_VARIABLE, server.url)
+            capture = Capture(server, ["Charges"], config=FROM, settings=settings)
             for checkpoints in kills:
                 await capture.session(lambda: capture.caught_up("Charges"), checkpoints=checkpoints)
                 for _ in range(rng.randrange(3)):

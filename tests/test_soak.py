@@ -1,12 +1,14 @@
 """Whatever fails, and wherever the connector is killed, the last state of every object is captured."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import Fault, StripeServer, Visit, World
-from source_stripe_native import listing, slices
-from tests.capture import Capture
+from source_stripe_native.settings import DEFAULTS
+from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.soak import LATEST, SETTLE, Case, Process, Session, Tally, Watch, run
 from tests.test_streams import ALL
@@ -37,7 +39,7 @@ def cases(first: tuple[str, ...] = ()) -> st.SearchStrategy[Case]:
         late=st.sampled_from([0, 30, 600]),
         faults=st.sampled_from([0.0, 0.01, 0.03]),
         window=st.sampled_from(["P1D", "PT1H", "PT2M"]),
-        divided=st.sampled_from([0.5, 2, slices.DIVIDED]),
+        divided=st.sampled_from([0.5, 2, DEFAULTS.pages_to_divide]),
     )
 
 
@@ -76,7 +78,7 @@ async def test_every_objects_last_state_is_captured_by_processes_that_are_killed
     assert tally.counts["kills"] == 5
 
 
-def begun(capture: Capture) -> bool:
+def started(capture: Capture) -> bool:
     return all(
         (state := capture.binding_state(each)) and not state.get("backfill") for each in capture.streams
     )
@@ -94,7 +96,7 @@ async def test_a_deletion_in_the_second_of_the_creation_is_the_last_word_for_the
     world: World, server: StripeServer
 ) -> None:
     capture = Capture(server, streams=["InvoiceLineItems"])
-    await capture.session(lambda: begun(capture))
+    await capture.session(lambda: started(capture))
     for _ in range(10):  # the events of one second come in any order
         invoice = world.create("invoice", lines=3)
         world.delete("invoice", invoice["id"], visible_after=300)
@@ -110,7 +112,7 @@ async def test_a_fee_shows_no_older_version_of_its_refunds_than_their_own_events
     fees = [world.create("application_fee", event=False)["id"] for _ in range(10)]
     refunds = [world.create("fee_refund", fee=each, event=False)["id"] for each in fees]
     capture = Capture(server, streams=["ApplicationFeesRefunds"])
-    await capture.session(lambda: begun(capture))
+    await capture.session(lambda: started(capture))
     for fee, refund in zip(fees, refunds, strict=True):
         world.create("fee_refund", fee=fee)
         world.update("fee_refund", refund, metadata={"edit": "1"})
@@ -120,9 +122,8 @@ async def test_a_fee_shows_no_older_version_of_its_refunds_than_their_own_events
 
 
 async def test_an_event_that_shows_up_after_the_backfill_has_listed_events_is_captured(
-    world: World, server: StripeServer, monkeypatch: pytest.MonkeyPatch
+    world: World, server: StripeServer
 ) -> None:
-    monkeypatch.setattr(listing, "PAGE_SIZE", 1)
     for _ in range(3):
         world.create("price", at=NOW - 100)
     world.create("price", at=NOW - 10, visible_after=60)
@@ -130,12 +131,12 @@ async def test_an_event_that_shows_up_after_the_backfill_has_listed_events_is_ca
     pauses = [40, 40, 40, 0, 0, 0, 900]
     """Seconds that pass with each page: first of the backfill, then until the event is out of any overlap."""
 
-    def heard(visit: Visit) -> None:
+    def on_visit(visit: Visit) -> None:
         if visit.path == "/v1/events" and pauses:
             world.clock.advance(pauses.pop(0))
 
-    server.journal = Watch(heard)
-    capture = Capture(server, streams=["Events"])
+    server.journal = Watch(on_visit)
+    capture = Capture(server, streams=["Events"], settings=replace(UNLIMITED, page_size=1))
     await capture.session(lambda: not pauses and capture.caught_up("Events"))
     await catch_up(capture, 1000)
     assert capture.last("Events").keys() == {each["id"] for each in world.events()}
@@ -148,17 +149,18 @@ async def test_a_page_that_takes_long_is_not_written_over_what_has_changed_meanw
     for number in range(30):  # more than the transfers show: they are listed, one transfer after the other
         world.create("transfer_reversal", transfer=transfers[number % 2 * 2], event=False)
     world.clock.advance(10)
-    # The first slow answer tells the follower how late it is, the second holds the page up until it has read.
+    # The first slow answer shows the incremental task how late it is. The second holds the page up until that
+    # task has read.
     server.faults.set(Fault(path="/v1/transfers/*/reversals", latency=1.3, times=2))
 
-    def heard(visit: Visit) -> None:
+    def on_visit(visit: Visit) -> None:
         if visit.path == "/v1/transfers":
             world.update("transfer", transfers[1], metadata={"edit": "1"})
             world.clock.advance(90)
 
-    server.journal = Watch(heard)
+    server.journal = Watch(on_visit)
     capture = Capture(server, streams=["Transfers"])
-    await capture.session(lambda: begun(capture))
+    await capture.session(lambda: started(capture))
     assert len(capture.documents) >= 3
     assert capture.last("Transfers")[transfers[1]]["metadata"] == {"edit": "1"}
 
@@ -169,12 +171,12 @@ async def test_a_scheduled_backfill_of_connected_accounts_loses_no_deletion(
     account = world.connect()["id"]
     gone, _ = (world.create("person", account, event=False)["id"] for _ in range(2))
     capture = Capture(server, streams=["Persons"], connected=True, schedule="0 0 * * *")
-    await capture.session(lambda: begun(capture))
+    await capture.session(lambda: started(capture))
     await catch_up(capture)
     world.delete("person", gone, account)
     world.clock.advance(LATEST + SETTLE)
     capture.state["bindingStateV1"]["Persons"]["last_initialized"] = "2020-01-01T00:00:00Z"
-    await capture.session(lambda: begun(capture), checkpoints=20)
+    await capture.session(lambda: started(capture), checkpoints=20)
     await catch_up(capture, 1000)
     assert gone not in capture.last("Persons")
     assert len(capture.last("Persons")) == 1
@@ -189,14 +191,14 @@ async def test_a_parent_that_is_deleted_while_its_children_are_read_ends_their_l
             world.create("card", customer=customer, event=False)
     visits: list[Visit] = []
 
-    def heard(visit: Visit) -> None:
+    def on_visit(visit: Visit) -> None:
         if visit.path == f"/v1/customers/{gone}/cards":
             visits.append(visit)
             if len(visits) == 1:
                 world.delete("customer", gone)
 
-    server.journal = Watch(heard)
+    server.journal = Watch(on_visit)
     capture = Capture(server, streams=["Cards"])
-    await capture.session(lambda: begun(capture))
+    await capture.session(lambda: started(capture))
     assert sum(each["customer"] == kept for each in capture.last("Cards").values()) == 150
     assert len(visits) == 3, "its first page, its second page, which is gone, and its first page again"

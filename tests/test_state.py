@@ -93,11 +93,11 @@ def test_initial_state_has_the_shape_of_config_and_stream(ids: Ids, suffixes: li
 
 def test_initial_state_begins_now_in_whole_seconds() -> None:
     before = datetime.now(tz=UTC).replace(microsecond=0)
-    begun = initial_state(A)
-    assert isinstance(begun.inc, ResourceState.Incremental)
-    assert isinstance(begun.inc.cursor, datetime)
-    assert before <= begun.inc.cursor <= datetime.now(tz=UTC)
-    assert begun.inc.cursor.microsecond == 0
+    new = initial_state(A)
+    assert isinstance(new.inc, ResourceState.Incremental)
+    assert isinstance(new.inc.cursor, datetime)
+    assert before <= new.inc.cursor <= datetime.now(tz=UTC)
+    assert new.inc.cursor.microsecond == 0
 
 
 STATES: list[tuple[str, Json, Ids, list[str], Json]] = [
@@ -188,7 +188,7 @@ STATES: list[tuple[str, Json, Ids, list[str], Json]] = [
         {"inc": inc(), "backfill": half("ch_1")},
     ),
     (
-        "variants that a stream newly has begin with what the one before had not finished",
+        "variants that a stream newly has start with what the one before had not finished",
         {"inc": inc(LATER), "backfill": half("price_1")},
         A,
         PRICES,
@@ -209,7 +209,7 @@ STATES: list[tuple[str, Json, Ids, list[str], Json]] = [
         {"inc": inc(LATER), "backfill": {SLICE: half("ch_2"), "_from_start": half("ch_1")}},
     ),
     (
-        "and so does a backfill that was begun whole",
+        "and a backfill that is already running is not divided",
         {"inc": inc(MICROS), "backfill": half("ch_1", MICROS)},
         A,
         SLICED,
@@ -223,7 +223,7 @@ STATES: list[tuple[str, Json, Ids, list[str], Json]] = [
         {"inc": inc(LATER), "backfill": {"_from_start": half()}},
     ),
     (
-        "slices of a stream that is not divided any more begin again as a whole",
+        "slices of a stream that is not divided any more start again as a whole",
         {"inc": inc(LATER), "backfill": {SLICE: half("ch_2")}},
         A,
         [""],
@@ -274,7 +274,7 @@ def test_state_is_reconciled(state: Json, ids: Ids, suffixes: list[str], wanted:
 
 def test_cutoff_that_is_not_a_time_is_one_error_that_says_what_to_do() -> None:
     state = parsed({"backfill": {"cutoff": 7}})
-    with pytest.raises(ConnectorError, match=r"cutoff that is not a time: \[7\]\. Backfill the binding"):
+    with pytest.raises(ConnectorError, match=r"cutoff that is not a time: 7\. Backfill the binding"):
         reconcile(state, initial_state(A), A)
 
 
@@ -331,12 +331,12 @@ def test_reconciling_any_state_keeps_cursors_and_unfinished_backfills_of_the_acc
             assert unfinished == dict.fromkeys(suffixes, FRESH)
             continue
         old_cursor, old = before[account]
-        begun = [each["cutoff"] for each in old.values()]
-        assert cursor == (old_cursor or min(begun, key=datetime.fromisoformat))
+        cutoffs = [each["cutoff"] for each in old.values()]
+        assert cursor == (old_cursor or min(cutoffs, key=datetime.fromisoformat))
         if set(old) <= set(suffixes):
             assert unfinished == old
         else:
-            cutoff = min(begun, key=datetime.fromisoformat)
+            cutoff = min(cutoffs, key=datetime.fromisoformat)
             assert unfinished == dict.fromkeys(suffixes, half(cutoff=cutoff))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.http import StripeSession
+from source_stripe_native.stripe.client import StripeSession
 from tests.capture import NAME, Capture, Json
 
 STREAMS = ["Prices", "Products", "Charges"]

@@ -6,23 +6,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.window import (
-    GROWTH,
-    LAG,
-    OVERLAP,
     RETENTION,
-    TARGET,
     Window,
     floor,
     is_past_retention,
     is_too_much,
+    low_watermark,
     next_span,
     next_window,
     planned,
-    settled_at,
     span_for,
 )
 
+TARGET = DEFAULTS.target
 NOON = datetime(2026, 5, 28, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -43,7 +41,7 @@ def ago(**units: float) -> datetime:
             ago(hours=1), timedelta(minutes=5), ago(hours=1), ago(minutes=55), id="no more than the span"
         ),
         pytest.param(ago(seconds=61), DAY, ago(seconds=61), ago(seconds=60), id="a single second"),
-        pytest.param(ago(seconds=60), DAY, None, None, id="not the second that a minute ago began"),
+        pytest.param(ago(seconds=60), DAY, None, None, id="not the second that started a minute ago"),
         pytest.param(ago(seconds=-5), DAY, None, None, id="not where the cursor is ahead of the clock"),
         pytest.param(
             ago(seconds=61.5), DAY, ago(seconds=62), ago(seconds=60), id="the cursor's second in full"
@@ -67,7 +65,7 @@ def ago(**units: float) -> datetime:
 def test_window_reads(
     cursor: datetime, span: timedelta, start: datetime | None, end: datetime | None
 ) -> None:
-    window = next_window(cursor, NOON, lag=LAG, span=span)
+    window = next_window(cursor, NOON, lag=timedelta(minutes=1), span=span)
     expected = Window(floor(start), floor(end)) if start and end else None
     assert window == expected
 
@@ -109,18 +107,24 @@ def test_windows_of_a_capture_tile_time(
 
 
 @pytest.mark.parametrize(
-    ("due", "span", "settled", "end"),
+    ("due", "span", "low", "end"),
     [
         pytest.param(Window(0, 5000), 1000, 9000, 1000, id="the span"),
         pytest.param(Window(0, 5000), 6000, 9000, 5000, id="no more than is due"),
         pytest.param(Window(0, 5000), 0, 9000, 1, id="a second at least"),
-        pytest.param(Window(0, 5000), 4500, 4400, 5000, id="all where the rest would not be settled"),
-        pytest.param(Window(0, 5000), 4300, 4400, 4300, id="the span where the rest begins settled"),
-        pytest.param(Window(4500, 5000), 10, 4400, 5000, id="all where nothing is settled"),
+        pytest.param(
+            Window(0, 5000), 4500, 4400, 5000, id="all where the rest would lie after the low watermark"
+        ),
+        pytest.param(
+            Window(0, 5000), 4300, 4400, 4300, id="the span where the rest starts before the low watermark"
+        ),
+        pytest.param(
+            Window(4500, 5000), 10, 4400, 5000, id="all where everything lies after the low watermark"
+        ),
     ],
 )
-def test_what_is_planned_of_what_is_due_is(due: Window, span: int, settled: int, end: int) -> None:
-    assert planned(due, span, settled) == Window(due.start, end)
+def test_what_is_planned_of_what_is_due_is(due: Window, span: int, low: int, end: int) -> None:
+    assert planned(due, span, low) == Window(due.start, end)
 
 
 HOUR = Window(0, 3600)
@@ -128,7 +132,7 @@ ALL = 10**9
 
 
 @pytest.mark.parametrize(
-    ("since", "events", "begun", "settled", "cut"),
+    ("since", "events", "partial", "low", "cut"),
     [
         pytest.param(1800, TARGET, 0, ALL, False, id="as much as a window may hold"),
         pytest.param(1799, TARGET + 1, 0, ALL, False, id="hardly less dense than too dense"),
@@ -139,14 +143,16 @@ ALL = 10**9
         pytest.param(-5, 9 * TARGET, 0, ALL, False, id="nor in the overlap"),
         pytest.param(1900, TARGET, TARGET // 4, ALL, True, id="with little to be read again"),
         pytest.param(1900, TARGET, TARGET // 4 + 1, ALL, False, id="not with much to be read again"),
-        pytest.param(1900, TARGET, 0, 1500, False, id="what is not settled may be empty"),
-        pytest.param(1900, 2 * TARGET + 1, 0, -600, True, id="what is not settled is bounded too"),
+        pytest.param(1900, TARGET, 0, 1500, False, id="what lies after the low watermark may be empty"),
+        pytest.param(
+            1900, 2 * TARGET + 1, 0, -600, True, id="what lies after the low watermark is bounded too"
+        ),
     ],
 )
 def test_a_window_is_cut_where_it_holds_too_much(
-    since: int, events: int, begun: int, settled: int, cut: bool
+    since: int, events: int, partial: int, low: int, cut: bool
 ) -> None:
-    assert is_too_much(HOUR, since, events, begun, settled) is cut
+    assert is_too_much(HOUR, since, events, partial, low, DEFAULTS) is cut
 
 
 lengths = st.integers(1, 10**6)
@@ -157,8 +163,8 @@ numbers = st.integers(0, 10**6)
 def test_a_span_follows_the_density_and_grows_by_no_more_than_a_factor(
     span: int, seconds: int, events: int
 ) -> None:
-    spans = span_for(seconds, events), next_span(span, seconds, events)
-    assert 1 <= spans[0] <= spans[1] <= max(span, GROWTH * seconds)
+    spans = span_for(seconds, events, DEFAULTS), next_span(span, seconds, events, DEFAULTS)
+    assert 1 <= spans[0] <= spans[1] <= max(span, DEFAULTS.growth * seconds)
     assert spans[0] * events <= max(TARGET * seconds, events), "at that density it holds no more"
     if events > TARGET:
         assert spans[1] == spans[0] <= seconds
@@ -166,19 +172,19 @@ def test_a_span_follows_the_density_and_grows_by_no_more_than_a_factor(
         assert spans[1] >= span
 
 
-@given(window=st.tuples(lengths, lengths), since=lengths, events=numbers, begun=numbers, settled=numbers)
+@given(window=st.tuples(lengths, lengths), since=lengths, events=numbers, partial=numbers, low=numbers)
 def test_a_cut_is_within_its_window_and_makes_the_next_ones_shorter(
-    window: tuple[int, int], since: int, events: int, begun: int, settled: int
+    window: tuple[int, int], since: int, events: int, partial: int, low: int
 ) -> None:
     whole = Window(window[0], sum(window))
-    if since < whole.end and is_too_much(whole, since, events, begun, settled):
+    if since < whole.end and is_too_much(whole, since, events, partial, low, DEFAULTS):
         assert whole.start < since
-        assert span_for(whole.end - since, events) <= whole.end - since < whole.end - whole.start
+        assert span_for(whole.end - since, events, DEFAULTS) <= whole.end - since < whole.end - whole.start
 
 
-@given(now=times, late=st.timedeltas(timedelta(), LAG + OVERLAP))
-def test_nothing_becomes_visible_before_what_is_settled(now: datetime, late: timedelta) -> None:
-    created = settled_at(now) - 1
+@given(now=times, late=st.timedeltas(timedelta(), DEFAULTS.lag + DEFAULTS.overlap))
+def test_nothing_becomes_visible_before_the_low_watermark(now: datetime, late: timedelta) -> None:
+    created = low_watermark(now, DEFAULTS) - 1
     assert created + 1 + late.total_seconds() <= now.timestamp()
 
 

@@ -1,0 +1,1 @@
+"""How a backfill is read: the loop over pages, slices, progress, superseded ids."""

@@ -1,0 +1,228 @@
+"""Slices: a single account's backfill, divided by creation time and read in several places at once.
+
+    start_date                                               cutoff
+        |---------------- _from_start <------------------------|       newest first
+        |---------------- _from_start <---------------|                after a page
+        |--- _from_start <---|- _from_2024-05-01... <-|                divided in the middle
+
+A backfill starts as one slice. Before a page, a slice with more than `Settings.pages_to_divide` pages left
+gives away the newer half of them, while there are fewer slices than saturate the request limit at Stripe's
+latency: the new slice goes on where the old one was, and the old slice goes on below the middle. Halves are
+of time, but a half with more documents left is halved again: slices follow density, and a small account is
+not divided at all.
+
+Each slice is a variant of the backfill with a state of its own (see state.py). The new slice's state is
+written before the old slice moves on, from what was captured of the old one. After a crash in between, the
+two slices overlap; the old one is cut when the states are read again.
+"""
+
+import asyncio
+import functools
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from estuary_cdk.capture.common import FetchPageFn, ResourceState
+from estuary_cdk.capture.task import Task
+
+from source_stripe_native.backfill.page_loop import (
+    Binding,
+    Outcome,
+    PageHooks,
+    keep_schedule,
+    run_page_loop,
+)
+from source_stripe_native.backfill.progress import Progress
+from source_stripe_native.settings import Settings
+from source_stripe_native.state import ConnectorState, cursor_time, slice_start, slice_suffix
+from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
+from source_stripe_native.stripe.pages import Page, PageToken
+from source_stripe_native.window import Window, floor
+
+Backfill = ResourceState.Backfill
+
+FetchSlice = Callable[[int, PageHooks], FetchPageFn[Any]]
+"""Makes the function that reads the slice from a second on, and that calls its page hooks."""
+
+
+@dataclass
+class Slice:
+    """What is left of a slice: the objects created from `since` to `until`, both included, in Unix
+    seconds."""
+
+    since: int
+    until: int
+    token: PageToken | None = None
+    """Where the rest starts in the list; None at the list's top."""
+    pages: float = 0.0
+    """The estimated number of pages; 0 while unknown."""
+
+    @property
+    def window(self) -> Window:
+        return Window(self.since, max(self.since, self.until) + 1)
+
+    def cut(self, middle: int) -> None:
+        """Leaves what is older than `middle`."""
+        self.until = middle - 1
+        self.token, self.pages = PageToken(None, self.until), 0.0
+
+    def divide(self) -> "Slice":
+        """Keeps the older half and returns the newer one."""
+        _, half = self.window.halves()
+        newer = Slice(half.start, self.until, self.token)
+        self.cut(newer.since)
+        return newer
+
+
+def useful_slices(latency: float, settings: Settings) -> int:
+    """Number of slices that saturate the request limit at this latency, in seconds."""
+    return max(1, min(settings.max_slices, int(settings.slice_surplus * MOST_PER_ENDPOINT * latency)))
+
+
+def without_overlap(slices: Iterable[Slice]) -> None:
+    """Cuts each slice where the next newer one starts."""
+    for older, newer in itertools.pairwise(sorted(slices, key=lambda each: each.since)):
+        if older.until >= newer.since:
+            older.cut(newer.since)
+
+
+@dataclass
+class Density:
+    """Pages read, and the seconds of creation time that they cover."""
+
+    pages: int = 0
+    seconds: int = 0
+
+    def pages_in(self, seconds: int, last: int) -> float:
+        """The estimated number of pages in so many seconds, where the last page covered `last` seconds: by
+        the lower of the whole density and that page's. Dividing for nothing costs a request, dividing a page
+        later costs nothing."""
+        return seconds * min(self.pages / max(1, self.seconds), 1 / max(1, last))
+
+
+class SlicedBackfill:
+    """The slices of a binding's backfill, from the state of each. `path` is the list's and `start` the start
+    date, in Unix seconds."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        binding_index: int,
+        resource_state: ResourceState,
+        fetch_slice: FetchSlice,
+        progress: Progress,
+        http: StripeSession,
+        path: str,
+        start: int,
+    ) -> None:
+        self._binding = binding
+        self._binding_index = binding_index
+        self._resource_state = resource_state
+        self._fetch_slice = fetch_slice
+        self._progress = progress
+        self._http = http
+        self._path = path
+        self._start = start
+        self._slices: dict[str, Slice] = {}
+        self._density = Density()
+        self._checkpoint_lock = asyncio.Lock()
+
+    async def run(self, task: Task) -> None:
+        states = self._resource_state.backfill
+        assert isinstance(states, dict), "slices have a state each"
+        unfinished = {suffix: at for suffix, at in states.items() if at is not None}
+        self._slices = {suffix: self._slice(suffix, at) for suffix, at in unfinished.items()}
+        without_overlap(self._slices.values())
+        for suffix, at in unfinished.items():
+            self._start_slice(suffix, at, task)
+
+    def _slice(self, suffix: str, at: Backfill) -> Slice:
+        token = PageToken.parse(str(at.next_page)) if at.next_page else None
+        created = token.created if token else None
+        until = floor(cursor_time(at.cutoff)) if created is None else created
+        return Slice(max(self._start, slice_start(suffix) or 0), until, token)
+
+    def _start_slice(self, suffix: str, at: Backfill, task: Task) -> None:
+        self._progress.set_left(suffix, self._share(suffix, at))
+        hooks = SliceHooks(self, suffix, at, task)
+        fetch_page = self._fetch_slice(self._slices[suffix].since, hooks)
+        task.spawn_child(suffix, functools.partial(self._read, suffix, at, fetch_page))
+
+    async def _read(self, suffix: str, at: Backfill, fetch_page: FetchPageFn[Any], task: Task) -> None:
+        task.connector_status.inc_backfilling(self._binding_index)
+        state = self._resource_state
+        outcome = await run_page_loop(
+            self._binding,
+            self._binding_index,
+            fetch_page,
+            at,
+            suffix,
+            state.last_initialized,
+            state.is_connector_initiated,
+            task,
+        )
+        task.connector_status.dec_backfilling(self._binding_index)
+        if outcome is Outcome.COMPLETED and not self._slices:
+            keep_schedule(self._binding, state.last_initialized, self._http.now(), task)
+
+    def _at_once(self) -> int:
+        # A binding with a schedule stays whole, as the README promises.
+        if self._binding.resourceConfig.schedule:
+            return 1
+        return useful_slices(self._http.latency(self._path), self._http.settings)
+
+    async def before_page(self, suffix: str, at: Backfill, task: Task) -> PageToken | None:
+        """Divides a slice that should give away a part of itself. Returns where the slice is read next."""
+        this = self._slices[suffix]
+        if (
+            this.pages > self._http.settings.pages_to_divide
+            and this.window.seconds > 1
+            and len(self._slices) < self._at_once()
+            and not task.stopping.event.is_set()
+        ):
+            newer = this.divide()
+            name, state = slice_suffix(newer.since), Backfill(cutoff=at.cutoff, next_page=str(newer.token))
+            self._slices[name] = newer
+            patch = {self._binding.stateKey: ResourceState(backfill={name: state})}
+            async with self._checkpoint_lock:  # a task may write one checkpoint at a time
+                await task.checkpoint(ConnectorState(bindingStateV1=patch))
+            self._start_slice(name, state, task)
+        return this.token
+
+    def after_page(self, suffix: str, at: Backfill, page: Page, documents: int) -> None:
+        """A page of a slice was read."""
+        this = self._slices[suffix]
+        this.token = page.next
+        if page.next is None:
+            del self._slices[suffix]
+        elif page.next.created is not None:
+            # A gap before the page says nothing about what comes after it.
+            newest = page.objects[0].get("created", this.until)
+            last, this.until = max(0, newest - page.next.created), page.next.created
+            self._density.pages += 1
+            self._density.seconds += last
+            this.pages = self._density.pages_in(this.window.seconds, last)
+        expected = this.pages * self._http.settings.page_size
+        self._progress.add_page(suffix, self._share(suffix, at), documents, expected)
+
+    def _share(self, suffix: str, at: Backfill) -> float:
+        """What is left of a slice, as a share of the whole time range."""
+        left = self._slices[suffix].window.seconds if suffix in self._slices else 0
+        return left / max(1, floor(cursor_time(at.cutoff)) + 1 - self._start)
+
+
+@dataclass(frozen=True)
+class SliceHooks:
+    """The page hooks of one slice."""
+
+    backfill: SlicedBackfill
+    suffix: str
+    state: Backfill
+    task: Task
+
+    async def before_page(self, _: PageToken | None) -> PageToken | None:
+        return await self.backfill.before_page(self.suffix, self.state, self.task)
+
+    def after_page(self, page: Page, _: Window, documents: int) -> None:
+        self.backfill.after_page(self.suffix, self.state, page, documents)

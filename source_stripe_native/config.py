@@ -1,0 +1,74 @@
+"""The endpoint config and the resource config: what a user sets, with the descriptions that the user
+reads."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from estuary_cdk.capture.common import ResourceConfigWithSchedule
+from estuary_cdk.flow import AccessToken
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+DEFAULT_HISTORY: Final = timedelta(days=30)
+DEFAULT_INTERVAL: Final = timedelta(minutes=5)
+DEFAULT_WINDOW: Final = timedelta(days=1)
+
+ResourceConfig = ResourceConfigWithSchedule
+
+
+def default_start_date() -> datetime:
+    """Thirty days ago: the start date of a capture whose config names none."""
+    return datetime.now(tz=UTC) - DEFAULT_HISTORY
+
+
+class Advanced(BaseModel):
+    api_version: str | None = Field(
+        title="API Version",
+        description="The Stripe API version of every request, such as 2024-06-20. Left blank, it is the "
+        "account's own default version. Streams that need a newer version are left out.",
+        default=None,
+        json_schema_extra={"nonsensitive": True},
+    )
+    incremental_window_size: timedelta = Field(
+        title="Max Incremental Window Size",
+        description="The longest stretch of time that one incremental sweep reads, as an ISO 8601 duration "
+        "such as PT1H. Where much has happened, a sweep is shorter by itself.",
+        default_factory=lambda: DEFAULT_WINDOW,
+        gt=timedelta(),
+    )
+    max_requests_per_second: float | None = Field(
+        title="Max Requests Per Second",
+        description="How many requests a second the capture may make in all, and at most 25 to each of "
+        "Stripe's endpoints. Stripe counts your own requests into the same limits. Left blank, it is 80 with "
+        "a live key and 20 with a test key, and at most 20 to each endpoint.",
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        json_schema_extra={"nonsensitive": True},
+    )
+
+
+class EndpointConfig(BaseModel):
+    # An error about the config must not repeat the key that is in it.
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    credentials: AccessToken = Field(title="API Key")
+    start_date: AwareDatetime = Field(
+        title="Start Date",
+        description="Objects created before this UTC time (YYYY-MM-DDTHH:MM:SSZ) are not backfilled; they "
+        "are captured once they change. Left blank, it is 30 days before the capture starts, so older "
+        "objects are missing until they change: set an early date to capture all of the account's history.",
+        default_factory=default_start_date,
+        json_schema_extra={"format": "date-time"},
+    )
+    capture_connected_accounts: bool = Field(
+        title="Capture Connected Accounts",
+        description="Whether to capture the accounts connected to a Connect platform too.",
+        default=False,
+        json_schema_extra={"nonsensitive": True},
+    )
+    advanced: Advanced = Field(
+        title="Advanced Config",
+        description="Advanced settings for the connector.",
+        default_factory=Advanced,
+        json_schema_extra={"advanced": True},
+    )

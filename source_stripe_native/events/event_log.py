@@ -1,0 +1,190 @@
+"""The event log: one account's /v1/events, read window by window into event batches.
+
+    read before  |- overlap -|----- window -----|  not yet  |- newest part of a window that held too much -|
+
+Events may become visible late. A reading therefore goes back before its window, to the low watermark of the
+reading before, and takes in the events that it sees there for the first time. Events that were seen before
+are read along, since only together do they tell which version of an object is the newest: of all that is
+newer than an event that may be new, nothing is left out. What lies before the low watermark is not read
+again, so that catching up reads every event once.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from tempfile import SpooledTemporaryFile
+from typing import IO, Final
+
+import orjson
+
+from source_stripe_native.settings import Settings
+from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
+from source_stripe_native.window import (
+    Window,
+    is_too_much,
+    low_watermark,
+    next_span,
+    next_window,
+    planned,
+    span_for,
+)
+
+MAX_TYPES: Final = 20
+"""The most types that one request may name. Beyond that all events are read."""
+
+Seen = dict[str, tuple[int, int]]
+"""Events by id: when each was created, and the end of the window in which it was first seen. To a binding
+with an earlier cursor the event is new."""
+
+
+@dataclass(frozen=True, eq=False)
+class EventBatch:
+    """The events of `window` and of the overlap before it, newest first: so many `events` in `size` bytes.
+    `types` are those of the events that are new to a binding at the window's start. `low_watermark` is that
+    of the time of reading, in Unix seconds."""
+
+    window: Window
+    types: frozenset[str]
+    low_watermark: int
+    events: int
+    size: int
+    spool: IO[bytes]
+
+    def lines(self, offset: int, count: int) -> tuple[list[bytes], int]:
+        """`count` lines from the byte `offset` on, and the offset after them."""
+        self.spool.seek(offset)
+        lines = list(islice(self.spool, count))
+        return lines, offset + sum(map(len, lines))
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """What was read of `window`: no batch where no event is new."""
+
+    window: Window
+    low_watermark: int
+    batch: EventBatch | None = None
+    seen: Seen = field(default_factory=dict)
+
+
+@dataclass
+class LogReader:
+    """How far an account's events have been read, in Unix seconds, and what the next readings need to know:
+    for all bindings together, or for one that reads on its own."""
+
+    high_watermark: int
+    """Before which all events that were visible have been read."""
+    span: int
+    """Seconds to read at once."""
+    settings: Settings
+    low_watermark: int = field(init=False)
+    """Before which no new event can be found."""
+    seen: Seen = field(default_factory=dict)
+    """The events since the low watermark."""
+    ahead: list[WindowResult] = field(default_factory=list)
+    """The newest parts of windows that held too much, the next one last."""
+
+    def __post_init__(self) -> None:
+        self.low_watermark = self.high_watermark - self.settings.overlap_seconds
+
+    async def read_next(
+        self, source: Source, types: Collection[str] | None, longest: timedelta, at_most: int | None = None
+    ) -> WindowResult | None:
+        """The next window, of events of `types` (all events where empty, none where None), ending at
+        `at_most` at the latest. None where no window is due. A reading that fails changes nothing."""
+        while not (self.ahead and self.ahead[-1].window.start == self.high_watermark):
+            now = source.http.now()
+            cursor = datetime.fromtimestamp(self.high_watermark, tz=UTC)
+            due = next_window(cursor, now, lag=self.settings.lag, span=longest)
+            if due is None:
+                return None
+            ends = [due.end, *(each.window.start for each in self.ahead[-1:])]
+            due = Window(due.start, min(ends if at_most is None else [*ends, at_most]))
+            low = low_watermark(now, self.settings)
+            if types is None:
+                self.ahead.append(WindowResult(due, low))
+            else:
+                self.ahead.append(await self._read(source, types, planned(due, self.span, low), low))
+        return self._advance(self.ahead.pop())
+
+    async def _read(self, source: Source, types: Collection[str], window: Window, low: int) -> WindowResult:
+        """Reads `window`, or its newest part where the window holds too much at once."""
+        settings = self.settings
+        builder = BatchBuilder(window, low, self.seen, settings)
+        whole = Window(max(0, min(window.start, self.low_watermark)), window.end)
+        async for page in read_pages(source, EVENTS_PATH, [*range_params(whole), *type_params(types)]):
+            for event in page.objects:
+                builder.add(event, types)
+            if page.next is None:
+                break
+            since, events = builder.oldest + 1, builder.events_before
+            if is_too_much(window, since, events, builder.events - events, low, settings):
+                self.span = span_for(window.end - since, events, settings)
+                return builder.finish(since)
+        self.span = next_span(self.span, window.seconds, builder.events, settings)
+        return builder.finish(window.start)
+
+    def _advance(self, result: WindowResult) -> WindowResult:
+        self.high_watermark = result.window.end
+        self.low_watermark = max(self.low_watermark, min(result.low_watermark, self.high_watermark))
+        known = {**self.seen, **result.seen}
+        self.seen = {key: at for key, at in known.items() if at[0] >= self.low_watermark}
+        return result
+
+
+class BatchBuilder:
+    """Builds a batch from events that come newest first. `known` are the events seen before."""
+
+    def __init__(self, window: Window, low_watermark: int, known: Seen, settings: Settings) -> None:
+        self._window, self._low_watermark, self._known = window, low_watermark, known
+        self.oldest = window.end
+        """The second of the last event."""
+        self.events = self.events_before = 0
+        """The number of events in the window, of whatever type: all, and those newer than the second
+        `oldest`."""
+        self._kept = 0
+        self._mark = 0, 0
+        """How many events were kept, in how many bytes, before the second `oldest`."""
+        self._newest_new: dict[str, int] = {}
+        """By type, when the newest event was created that is new at the window's start."""
+        self._seen: Seen = {}
+        self._spool: IO[bytes] = SpooledTemporaryFile(max_size=settings.batch_memory)  # noqa: SIM115 - it is read later
+
+    def add(self, event: Json, types: Collection[str]) -> None:
+        kind, created = event["type"], event["created"]
+        if created != self.oldest:
+            self.oldest, self.events_before = created, self.events
+            self._mark = self._kept, self._spool.tell()
+        self.events += created >= self._window.start
+        if types and kind not in types:
+            return
+        _, new_before = self._known.get(event["id"], (created, self._window.end))
+        if created >= self._low_watermark:
+            self._seen[event["id"]] = created, new_before
+        if new_before > self._window.start:
+            self._newest_new.setdefault(kind, created)
+        self._spool.write(b"%s %d %s\n" % (kind.encode(), new_before, orjson.dumps(event)))
+        self._kept += 1
+
+    def finish(self, start: int) -> WindowResult:
+        """The whole window where `start` is its start. Else the part before which the second `oldest` came
+        up, since some events of that second may be missing."""
+        window = Window(start, self._window.end)
+        seen, types = self._seen, frozenset(self._newest_new)
+        if start > self._window.start:
+            self._kept, size = self._mark
+            self._spool.seek(size)
+            self._spool.truncate()
+            seen = {key: at for key, at in seen.items() if at[0] >= start}
+            types = frozenset(kind for kind, created in self._newest_new.items() if created >= start)
+        if not types:
+            return WindowResult(window, self._low_watermark, seen=seen)
+        size = self._spool.tell()
+        batch = EventBatch(window, types, self._low_watermark, self._kept, size, self._spool)
+        return WindowResult(window, self._low_watermark, batch, seen)
+
+
+def type_params(types: Collection[str]) -> Params:
+    return [("types[]", each) for each in sorted(types)] if len(types) <= MAX_TYPES else []

@@ -1,0 +1,227 @@
+"""EventFeed: one reading of /v1/events per account and window, shared by all bindings of the account.
+
+    |------ batch 1 ------|---- batch 2 ----|            now - lag
+
+A binding asks for the events after its own cursor. The first binding to ask for more than has been read makes
+the reading, for the event types of all bindings; the others get the result from here. A binding whose cursor
+lies before the kept batches reads on its own: nobody waits for it, and it waits for nobody.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import orjson
+
+from source_stripe_native.events.event_log import EventBatch, LogReader
+from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.stripe.client import Json
+from source_stripe_native.stripe.pages import Source
+from source_stripe_native.window import Window, floor
+
+
+@dataclass(frozen=True)
+class WindowEvents:
+    """What came after a binding's cursor: the events of `window`, in one or more batches.
+
+    `restored` says that the binding's cursor comes from an earlier process, so that every event of the
+    overlap may be new to it. `earlier_types` are types of earlier events, which may be new to other bindings
+    whose restored cursors lie in the window."""
+
+    window: Window
+    batches: Sequence[EventBatch]
+    restored: bool = False
+    earlier_types: frozenset[str] = frozenset()
+    lines_at_once: int = DEFAULTS.batch_lines
+
+    @property
+    def types(self) -> frozenset[str]:
+        return self.earlier_types.union(*(each.types for each in self.batches))
+
+    async def newest_first(self, types: Collection[str]) -> AsyncIterator[tuple[bool, Json]]:
+        """The events of `types` (all where empty), each with whether it is new to a binding whose cursor is
+        the window's start. The others are older events of the overlap."""
+        wanted = {each.encode() for each in types}
+        for batch in reversed(self.batches):
+            offset = 0
+            while True:
+                lines, offset = batch.lines(offset, self.lines_at_once)
+                for line in lines:
+                    kind, new_before, event = line.split(b" ", 2)
+                    if kind in wanted or not wanted:
+                        yield self.restored or int(new_before) > self.window.start, orjson.loads(event)
+                if not lines:
+                    break
+
+
+@dataclass
+class _Account:
+    """An account's kept events: all since `kept_since`, or since the last batch that was dropped."""
+
+    kept_since: int
+    reader: LogReader
+    restored: Collection[int]
+    """The cursors from earlier processes. Up to its cursor such a binding has read before, but not what has
+    become visible since: every event of the overlap is new to it."""
+    dropped: int | None = None
+    batches: list[EventBatch] = field(default_factory=list)
+    types: frozenset[str] = frozenset()
+    """The types of all events that were ever read."""
+
+    def keep(self, batch: EventBatch) -> None:
+        self.batches.append(batch)
+        self.types |= batch.types
+
+    def drop_oldest(self) -> EventBatch:
+        batch = self.batches.pop(0)
+        self.dropped = batch.window.end
+        return batch
+
+    def has_after(self, start: int) -> bool:
+        """Whether everything that a binding at `start` needs is kept."""
+        if self.dropped is None:
+            return start >= self.kept_since
+        overlap = self.reader.settings.overlap_seconds if start in self.restored else 0
+        return start - overlap >= self.dropped
+
+    def can_be_shared(self, start: int) -> bool:
+        """Whether a binding that has read on its own up to `start` may go on with the kept batches. The
+        binding may have seen newer versions than an earlier batch has, unless the batch lies after the low
+        watermark of its reading."""
+        since = self.kept_since if self.dropped is None else self.dropped
+        return start >= since and all(start <= each.low_watermark for each in self._after(start)[:1])
+
+    def events_after(self, start: int) -> WindowEvents:
+        """The events after `start`, as many of them as make a checkpoint: all remaining batches may be too
+        many."""
+        settings, restored = self.reader.settings, start in self.restored
+        taken, events, end = list[EventBatch](), 0, self.reader.high_watermark
+        for each in self._after(start - settings.overlap_seconds if restored else start):
+            events += each.events
+            if taken and each.window.start > start and events > 2 * settings.target:
+                end = each.window.start
+                break
+            taken.append(each)
+        others = any(start <= each < end for each in self.restored)
+        earlier = self.types if others else frozenset[str]()
+        return WindowEvents(Window(start, end), taken, restored, earlier, settings.batch_lines)
+
+    def _after(self, start: int) -> list[EventBatch]:
+        return [each for each in self.batches if each.window.end > start]
+
+
+class EventFeed:
+    """`types` are those that any open binding follows; empty where a binding follows all events, None where
+    no binding follows events at all."""
+
+    def __init__(
+        self, types: Collection[str] | None, *, window_size: timedelta, settings: Settings = DEFAULTS
+    ) -> None:
+        self._types = None if types is None else frozenset(types)
+        self._settings = settings
+        self.window_size = window_size
+        self._accounts: dict[str | None, _Account] = {}
+        self._locks: dict[str | None, asyncio.Lock] = {}
+        self._first_cursors: dict[str | None, int] = {}
+        self._restored: dict[str | None, set[int]] = {}
+        self._own_readers: dict[tuple[str | None, str], LogReader] = {}
+        """Of the bindings that read on their own, by account and stream."""
+        self._kept: dict[EventBatch, _Account] = {}
+        """The batches of all accounts, oldest first."""
+        self._bytes = 0
+
+    def subscribe(self, account_id: str | None, cursor: datetime) -> None:
+        """Subscribes a binding at `cursor`. Must be called before the account's first reading."""
+        start = floor(cursor)
+        self._restored.setdefault(account_id, set()).add(start)
+        known = self._first_cursors.get(account_id, start)
+        if abs(known - start) <= self._settings.subscription_spread.total_seconds():
+            self._first_cursors[account_id] = min(known, start)
+        else:
+            self._first_cursors[account_id] = max(known, start)
+
+    def skip(self, account_id: str | None, to: int) -> None:
+        """Gives up the events before `to`, which Stripe no longer keeps."""
+        while (account := self._accounts.get(account_id)) and account.batches:
+            self._drop_oldest(account)
+        self._accounts[account_id] = self._account(account_id, to)
+
+    def first_cursor(self, account_id: str | None) -> int | None:
+        """The cursor from which the account is first read, None where nobody has subscribed."""
+        return self._first_cursors.get(account_id)
+
+    def high_watermark(self, account_id: str | None) -> int | None:
+        """The second from which the account is read next, None where nobody has subscribed."""
+        account = self._accounts.get(account_id)
+        return account.reader.high_watermark if account else self._first_cursors.get(account_id)
+
+    async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
+        """The events of the source's account after `cursor`, None where none can be read yet."""
+        async with self._locks.setdefault(source.account_id, asyncio.Lock()):
+            return await self._read(source, floor(cursor))
+
+    async def _read(self, source: Source, start: int) -> WindowEvents | None:
+        account = self._accounts.get(source.account_id)
+        if account is None:
+            account = self._account(source.account_id, self._first_cursors.get(source.account_id, start))
+        if self._reads_alone(source, start) and not account.can_be_shared(start):
+            return await self._read_alone(source, start, account.reader.high_watermark)
+        self._own_readers.pop((source.account_id, source.stream.NAME), None)
+        # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
+        while account.reader.high_watermark <= start:
+            result = await account.reader.read_next(source, self._types, self.window_size)
+            if result is None:
+                return None
+            self._accounts[source.account_id] = account
+            if result.batch is not None:
+                self._keep(account, result.batch)
+        if not account.has_after(start):
+            return await self._read_alone(source, start, account.reader.high_watermark)
+        return account.events_after(start)
+
+    async def _read_alone(self, source: Source, start: int, at_most: int) -> WindowEvents | None:
+        """What one binding lacks of what was read, so that it is as far as the others at most afterwards."""
+        key = source.account_id, source.stream.NAME
+        if not self._reads_alone(source, start):
+            self._own_readers[key] = self._reader(start)
+        types = source.stream.all_event_types()
+        result = await self._own_readers[key].read_next(source, types, self.window_size, at_most)
+        if result is None:
+            return None
+        return WindowEvents(
+            result.window,
+            [] if result.batch is None else [result.batch],
+            lines_at_once=self._settings.batch_lines,
+        )
+
+    def _reads_alone(self, source: Source, start: int) -> bool:
+        """Whether the binding has read on its own up to `start`."""
+        reader = self._own_readers.get((source.account_id, source.stream.NAME))
+        return reader is not None and reader.high_watermark == start
+
+    def _account(self, account_id: str | None, since: int) -> _Account:
+        return _Account(since, self._reader(since), self._restored.setdefault(account_id, set()))
+
+    def _reader(self, start: int) -> LogReader:
+        return LogReader(start, int(self.window_size.total_seconds()), self._settings)
+
+    def _keep(self, account: _Account, batch: EventBatch) -> None:
+        account.keep(batch)
+        self._kept[batch] = account
+        self._bytes += batch.size
+        # The binding that asked for it has yet to get the newest batch, however large it is.
+        while len(self._kept) > 1:
+            oldest = next(iter(self._kept))
+            age = batch.low_watermark - oldest.low_watermark
+            if (
+                self._bytes <= self._settings.batch_bytes
+                and age <= self._settings.batch_retention.total_seconds()
+            ):
+                return
+            self._drop_oldest(self._kept[oldest])
+
+    def _drop_oldest(self, account: _Account) -> None:
+        batch = account.drop_oldest()
+        del self._kept[batch]
+        self._bytes -= batch.size

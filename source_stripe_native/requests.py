@@ -1,0 +1,153 @@
+"""Incoming requests, examined before they are used.
+
+Rule: a request, config or state that is not valid is refused in one line that says what to do. The line never
+repeats the input, which may contain the key.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pydantic
+from estuary_cdk import stdin_jsonl
+from estuary_cdk.capture import Request, request
+from estuary_cdk.flow import CaptureBinding
+from pydantic_core import ErrorDetails
+
+from source_stripe_native.config import Advanced, EndpointConfig, ResourceConfig
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.state import ConnectorState
+from source_stripe_native.streams import STREAMS
+from source_stripe_native.stripe.client import Json
+
+SWITCH: Final = "capture_connected_accounts"
+
+VERBS: Final = ("spec", "discover", "validate", "apply", "open", "acknowledge")
+
+FORMS: Final = {
+    "credentials": "an object with the API key as its access_token",
+    "access_token": "the API key (sk_... or rk_...)",
+    "start_date": "a UTC time such as 2020-01-01T00:00:00Z",
+    "capture_connected_accounts": "true or false",
+    "config": "an object",
+    "advanced": "an object",
+    "api_version": "a version such as 2024-06-20, or blank",
+    "incremental_window_size": "an ISO 8601 duration above zero such as PT1H",
+    "max_requests_per_second": "a number above zero such as 50, or left out",
+    "interval": "an ISO 8601 duration such as PT5M",
+    "schedule": "a cron expression in UTC such as '0 6 * * *', or blank",
+}
+"""What a field of a config has to be, for the error about one that is not."""
+
+
+StripeRequest = Request[EndpointConfig, ResourceConfig, ConnectorState]
+
+
+class ExaminedRequest(StripeRequest):
+    """A request that was looked at before it is read, for what its own types would let pass or stumble at.
+    Raises ConnectorError."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _examine(cls, request: Any) -> Any:
+        if isinstance(request, dict) and sum(request.get(verb) is not None for verb in VERBS) != 1:
+            raise ConnectorError(
+                f"A request must have exactly one verb of Flow's capture protocol: {', '.join(VERBS)}."
+            )
+        match request:
+            case {"validate": {"config": dict(config)}}:
+                _refuse_unknown(config)
+            case {
+                "open": {"capture": {"bindings": list(bindings)}, "state": {"bindingStateV1": dict(states)}}
+            }:
+                # What a binding left behind before its last backfill may be in a shape of long ago.
+                current = {str(each.get("stateKey")) for each in bindings if isinstance(each, dict)}
+                for key in states.keys() - current:
+                    del states[key]
+        return request
+
+
+def stream_names(
+    bindings: Sequence[CaptureBinding[ResourceConfig] | request.ValidateBinding[ResourceConfig]],
+) -> set[str]:
+    """The streams of `bindings`. Raises ConnectorError where there is none of such a name."""
+    names = {each.resourceConfig.name for each in bindings}
+    if unknown := sorted(names - {each.NAME for each in STREAMS}):
+        raise ConnectorError(
+            f"There is no stream named {', '.join(unknown)}: discover again, or disable the binding."
+        )
+    return names
+
+
+def _refuse_unknown(config: Json) -> None:
+    """A field that is misspelled would silently have its default."""
+    advanced = config.get("advanced")
+    unknown = [each for each in config if each not in EndpointConfig.model_fields]
+    if isinstance(advanced, dict):
+        unknown += [f"advanced.{each}" for each in advanced if each not in Advanced.model_fields]
+    if unknown:
+        raise ConnectorError(
+            f"The endpoint config has no {', '.join(unknown)}: correct the spelling, or leave it out."
+        )
+
+
+def refuse_future(config: EndpointConfig) -> None:
+    if config.start_date > datetime.now(tz=UTC):
+        raise ConnectorError(
+            f"start_date {config.start_date.isoformat()} is in the future, so that nothing would be "
+            "backfilled: set a time that has passed."
+        )
+
+
+def refuse_switch(validate: request.Validate[EndpointConfig, ResourceConfig]) -> None:
+    """A binding's state has another shape with connected accounts than without, and its collection other
+    accounts: each binding that existed before must then be backfilled again."""
+    last = validate.lastCapture
+    if last is None:
+        return
+    switched_on = pydantic.TypeAdapter(bool).validate_python(last.config.config.get(SWITCH) or False)
+    if switched_on == validate.config.capture_connected_accounts:
+        return
+    before = {tuple(each.resourceConfig.path()): each.backfill for each in last.bindings}
+    kept = [
+        each.resourceConfig.name
+        for each in validate.bindings
+        if (counter := before.get(tuple(each.resourceConfig.path()))) is not None and each.backfill <= counter
+    ]
+    if kept:
+        raise ConnectorError(
+            f"{SWITCH} was changed, which needs every binding to be backfilled again: request a backfill of "
+            f"{', '.join(kept)} in the same publication, or change it back."
+        )
+
+
+async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:
+    """The requests on stdin. Raises ConnectorError, without the input in it, for one that is not valid."""
+    try:
+        async for each in stdin_jsonl(cls):
+            yield each
+    except pydantic.ValidationError as error:
+        raise ConnectorError(_explain(error)) from None
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    """One line: the part of the request that is wrong, what is wrong with it, and what to do."""
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    if within := [each["loc"] for each in problems if "state" in each["loc"]]:
+        places = {".".join(map(str, loc[loc.index("state") + 1 :][:3])) or "its top" for loc in within}
+        return (
+            f"The capture's state cannot be read at {', '.join(sorted(places))}: request a backfill of that "
+            "binding, or create the capture anew where none is named."
+        )
+    for part, what in (("resourceConfig", "A binding's resource config"), ("config", "The endpoint config")):
+        if wrong := [_problem(part, each) for each in problems if part in each["loc"]]:
+            return f"{what} is not valid: {'; '.join(wrong)}. Correct it and publish again."
+    return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}."
+
+
+def _problem(part: str, problem: ErrorDetails) -> str:
+    loc = problem["loc"][problem["loc"].index(part) + 1 :]
+    path, name = ".".join(map(str, loc)) or part, str(loc[-1]) if loc else part
+    if problem["type"] == "extra_forbidden":
+        return f"it has no {path}"
+    return f"{path} must be {FORMS[name]}" if name in FORMS else f"{path}: {problem['msg']}"

@@ -1,0 +1,1 @@
+"""How many connected accounts share the work: poller, queue, scheduler, subtasks."""

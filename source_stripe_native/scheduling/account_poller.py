@@ -1,0 +1,151 @@
+"""The account poller: reads each connected account's events once per interval and notifies every binding.
+
+A quiet account costs one request per interval, and a comparison of cursors for each binding. While the rate limit
+does not suffice, accounts are ordered by last activity: the longest idle go last, by `Settings.quiet_wait` at
+most, and an account is back at the full cadence with its first event. New accounts are looked for every hour.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+from estuary_cdk.capture.task import Task
+
+from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Subscriber
+from source_stripe_native.scheduling.subtasks import wait_any
+from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.stripe.pages import Source
+from source_stripe_native.window import Window, floor, is_past_retention
+
+
+class AccountPoller:
+    """The account poller of one capture. `source_of` makes the source of an account's events; `find_new`
+    returns the ids of accounts that have connected since its last call."""
+
+    def __init__(
+        self,
+        feed: EventFeed,
+        source_of: Callable[[str], Source],
+        account_ids: Sequence[str],
+        find_new: Callable[[], Awaitable[list[str]]],
+        subscribers: int,
+        settings: Settings = DEFAULTS,
+    ) -> None:
+        self._feed = feed
+        self._source_of = source_of
+        self._account_ids = list(account_ids)
+        self._find_new = find_new
+        self._expected = subscribers
+        self._settings = settings
+        self._subscribers: list[Subscriber] = []
+        self._interval = math.inf
+        self._queue = AccountQueue(settings.quiet_wait.total_seconds())
+        self._last_active: dict[str, float] = {}
+        self._published: dict[str, int] = {}
+        """The end of the last window of each account that the subscribers were notified of."""
+        self._wake = asyncio.Event()
+
+    def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
+        """The poller runs in the task of the last subscriber to come, at the shortest interval of all."""
+        self._subscribers.append(subscriber)
+        self._interval = min(self._interval, max(interval, MIN_INTERVAL).total_seconds())
+        if len(self._subscribers) == self._expected:
+            task.spawn_child("accounts", self.run)
+
+    def high_watermark(self, account_id: str) -> int | None:
+        return self._feed.high_watermark(account_id)
+
+    async def run(self, task: Task) -> None:
+        now = asyncio.get_running_loop().time()
+        for account_id in self._account_ids:
+            self._push(account_id, now)
+        for number in range(self._settings.account_readers):
+            task.spawn_child(f"reader.{number}", self._read_accounts)
+        task.spawn_child("new", self._look_for_new)
+        while not task.stopping.event.is_set():
+            await wait_any(task.stopping.event, at_most=self._settings.lag_status_interval.total_seconds())
+            lag = self._queue.longest_wait(asyncio.get_running_loop().time())
+            if lag > self._interval:
+                task.connector_status.log.event.status(
+                    f"Reading {len(self._account_ids)} accounts, up to {lag / 60:.0f} minutes behind"
+                )
+
+    async def _read_accounts(self, task: Task) -> None:
+        """Reads one account after another, each when its turn has come."""
+        clock, stopping = asyncio.get_running_loop().time, task.stopping.event
+        while not stopping.is_set():
+            if self._queue.first(clock()) is None:
+                next_time = self._queue.next_ready_time()
+                self._wake.clear()
+                await wait_any(
+                    stopping, self._wake, at_most=None if next_time is None else max(0.0, next_time - clock())
+                )
+                continue
+            account_id = self._queue.pop()
+            start_time = clock()
+            await self._read(account_id, stopping)
+            self._push(account_id, start_time + self._interval)
+
+    async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
+        """Reads the new events of an account and notifies the subscribers, window after window. Events that
+        come up while the account is read wait for the account's next turn, however long this one takes."""
+        source = self._source_of(account_id)
+        horizon = floor(source.http.now() - self._settings.lag)
+        while (published := await self._read_window(account_id, source)) is not None:
+            # A little that another's reading has left can wait as well.
+            if stopping.is_set() or horizon - published <= self._interval / 2:
+                return
+
+    async def _read_window(self, account_id: str, source: Source) -> int | None:
+        """Returns the end of the window that was published, None where there was nothing to read."""
+        now = source.http.now()
+        start = self._published.get(account_id, self._feed.first_cursor(account_id))
+        cursor = now if start is None else datetime.fromtimestamp(start, tz=UTC)
+        if is_past_retention(cursor, now):
+            # Nobody can be notified of what is gone: each binding that is that far behind starts the account
+            # from nothing.
+            horizon = floor(now - self._settings.lag)
+            self._feed.skip(account_id, horizon)
+            self._publish(account_id, Window(horizon - 1, horizon), frozenset())
+            return horizon
+        events = await self._feed.read(source, cursor)
+        if events is None:
+            return None
+        if events.types:
+            self._last_active[account_id] = asyncio.get_running_loop().time()
+        self._publish(account_id, events.window, events.types)
+        return events.window.end
+
+    def _publish(self, account_id: str, window: Window, types: frozenset[str]) -> None:
+        self._published[account_id] = window.end
+        for subscriber in self._subscribers:
+            subscriber.notify(account_id, window, types)
+
+    def _push(self, account_id: str, ready_time: float) -> None:
+        """An account waits for others as long as it has been quiet."""
+        now = asyncio.get_running_loop().time()
+        bound = self._settings.quiet_wait.total_seconds()
+        quiet = now - self._last_active.get(account_id, now - bound)
+        self._queue.push(account_id, WorkItemPriority.INCREMENTAL, ready_time, grace=min(quiet, bound))
+        self._wake.set()
+
+    async def _look_for_new(self, task: Task) -> None:
+        while not task.stopping.event.is_set():
+            at_most = self._settings.new_accounts_interval.total_seconds()
+            await wait_any(task.stopping.event, at_most=at_most)
+            if task.stopping.event.is_set():
+                return
+            if found := await self._find_new():
+                task.log.info("new accounts have connected", {"accounts": len(found)})
+                self._account_ids += found
+                for account_id in found:
+                    # No state says from where on a new account is followed: from before its backfill starts.
+                    self._feed.subscribe(account_id, self._source_of(account_id).http.now())
+                for subscriber in self._subscribers:
+                    subscriber.add_accounts(found)
+                now = asyncio.get_running_loop().time()
+                for account_id in found:
+                    self._push(account_id, now)

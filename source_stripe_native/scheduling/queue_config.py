@@ -1,0 +1,59 @@
+"""Limits of the scheduler, and what the scheduler and the account poller expect of each other."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+from estuary_cdk.capture.task import Task
+
+from source_stripe_native.window import Window
+
+Clock = Callable[[], datetime]
+
+MIN_INTERVAL: Final = timedelta(seconds=1)
+"""An interval of zero must not keep the processor busy: Stripe's clock has whole seconds."""
+
+
+class Subscriber(Protocol):
+    """One binding's scheduler, as the account poller sees it."""
+
+    def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
+        """All events of `window` have been read, and the new events among them are of these types."""
+
+    def add_accounts(self, account_ids: Sequence[str]) -> None:
+        """There are new accounts, of which nothing is captured yet."""
+
+
+class Poller(Protocol):
+    """The account poller, as a binding's scheduler sees it."""
+
+    def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
+        """From now on `subscriber` is notified of each account once per `interval`, as far as there is
+        time."""
+
+    def high_watermark(self, account_id: str) -> int | None:
+        """Before which the account's events have been read, in Unix seconds."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(tz=UTC)
+
+
+@dataclass(frozen=True)
+class PriorityQueueConfig:
+    """Limits of one binding's scheduler. `now` is the clock of cursors and cutoffs."""
+
+    max_subtasks: int = 64
+    """Subtasks that run at once, incremental ones and variants together."""
+    time_slice: timedelta = timedelta(minutes=1)
+    """How long a work item runs before it yields to others that wait."""
+    max_wait: timedelta = timedelta(minutes=10)
+    """How long backfilling accounts go before an account that only has changes to follow."""
+    flush: timedelta = timedelta(minutes=1)
+    """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
+    is_relevant: Callable[[frozenset[str]], bool] = bool
+    """Whether new events of these types concern the binding."""
+    poller: Poller | None = None
+    """Tells of events and of new accounts. Without a poller each account is read once per interval."""
+    now: Clock = _utc_now

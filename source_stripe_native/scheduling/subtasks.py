@@ -1,0 +1,202 @@
+"""Subtasks: how a work item's backfill variants and its incremental subtask are run.
+
+Rule: state in memory follows the checkpoints, never the other way round. A variant ends completed or yielded.
+Only a completed variant is cleared; a variant that was cancelled, or that stopped with the capture, is picked
+up again at its last checkpoint.
+"""
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from estuary_cdk.capture.common import ResourceState, Triggers
+from estuary_cdk.capture.task import Task
+
+from source_stripe_native.backfill.page_loop import Binding, Outcome, capture, keep_schedule, run_page_loop
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Clock, PriorityQueueConfig
+from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
+from source_stripe_native.state import ConnectorState, new_account_state
+
+
+async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None:
+    """Returns when any of `events` is set, at the latest after `at_most` seconds."""
+    waiters = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiters, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
+
+
+class SubtaskExecutor:
+    """Runs a work item's subtasks and keeps the state in memory in step with the checkpoints."""
+
+    def __init__(
+        self,
+        binding: Binding,
+        binding_index: int,
+        resource_state: ResourceState,
+        suffixes: Sequence[str],
+        config: PriorityQueueConfig,
+    ) -> None:
+        self.binding = binding
+        self.binding_index = binding_index
+        self.resource_state = resource_state
+        self.suffixes = suffixes
+        self.config = config
+        self.freed = asyncio.Event()
+        """Set when a subtask has ended, so that another one may start."""
+        if resource_state.backfill is None:
+            resource_state.backfill = {}
+        assert isinstance(resource_state.backfill, dict), "connected accounts have a backfill each"
+        self._backfills = resource_state.backfill
+
+    async def execute_work_item(self, work_item: WorkItem, task: Task) -> None:
+        subtasks = [
+            task.spawn_child(
+                f"backfill.{variant.state_key(work_item.account_id)}",
+                functools.partial(self._execute_backfill_variant, work_item, variant),
+            )
+            for variant in work_item.backfill_variants
+        ]
+        subtasks.append(
+            task.spawn_child(
+                f"incremental.{work_item.account_id}",
+                functools.partial(self._execute_incremental_subtask, work_item),
+            )
+        )
+        await asyncio.gather(*subtasks)
+        if work_item.backfill_requested:
+            # From nothing, with a new cursor, once its subtasks have ended.
+            await self.start_account(work_item.account_id, task)
+
+    async def _execute_backfill_variant(
+        self, work_item: WorkItem, variant: BackfillVariant, task: Task
+    ) -> None:
+        outcome = await _binding_backfill_task_with_variant(
+            self.binding,
+            self.binding_index,
+            variant,
+            work_item.account_id,
+            self.resource_state.last_initialized,
+            self.resource_state.is_connector_initiated,
+            task,
+            work_item,
+        )
+        if outcome is Outcome.YIELDED:
+            return
+        self._backfills[variant.state_key(work_item.account_id)] = None
+        work_item.backfill_variants.remove(variant)
+        self.freed.set()
+        task.connector_status.dec_backfilling(self.binding_index)
+        if self.binding_index not in task.connector_status.binding_backfill_counts:
+            keep_schedule(self.binding, self.resource_state.last_initialized, self.config.now(), task)
+        if not work_item.has_backfill_work():
+            # Only the backfill kept the item: its incremental subtask need not sleep through the interval.
+            work_item.cancellation_event.set()
+
+    async def _execute_incremental_subtask(self, work_item: WorkItem, task: Task) -> None:
+        await _binding_incremental_task_of_account(
+            self.binding, self.binding_index, work_item, task, self.config.now
+        )
+
+    async def start_account(self, account_id: str, task: Task) -> None:
+        """Starts the account's capture from nothing: a backfill, and changes from now on."""
+        initial = new_account_state(self.suffixes, self.config.now().replace(microsecond=0))
+        backfill = {f"{account_id}{suffix}": at for suffix, at in initial.backfill.items()}
+        state = ResourceState(inc={account_id: initial.inc}, backfill=backfill)
+        await task.checkpoint(ConnectorState(bindingStateV1={self.binding.stateKey: state}))
+        assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
+        self.resource_state.inc[account_id] = initial.inc
+        for key, at in backfill.items():
+            if self._backfills.get(key) is None:
+                task.connector_status.inc_backfilling(self.binding_index)
+            self._backfills[key] = at
+
+
+async def _binding_backfill_task_with_variant(
+    binding: Binding,
+    binding_index: int,
+    variant: BackfillVariant,
+    account_id: str,
+    last_initialized: datetime | None,
+    is_connector_initiated: bool,
+    task: Task,
+    work_item: WorkItem,
+) -> Outcome:
+    """Backfills one variant page by page under its composite state key, until it is complete or the capture
+    stops or the work item is cancelled."""
+    return await run_page_loop(
+        binding,
+        binding_index,
+        variant.fetch_fn,
+        variant.state,
+        variant.state_key(account_id),
+        last_initialized,
+        is_connector_initiated,
+        task,
+        work_item.cancellation_event.is_set,
+    )
+
+
+async def _binding_incremental_task_of_account(
+    binding: Binding, binding_index: int, work_item: WorkItem, task: Task, now: Clock
+) -> None:
+    """Follows one account's changes, as the CDK's own incremental loop does, until it has caught up; and on,
+    once per interval, while the account's backfill goes on beside it."""
+    interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
+    cancelled, stopping = work_item.cancellation_event, task.stopping.event
+    while not stopping.is_set():
+        checkpoints = await _sweep(binding, binding_index, work_item, task)
+        if work_item.backfill_requested:
+            work_item.caught_up_time = None
+            cancelled.set()
+            return
+        cursor = work_item.incremental_state.cursor
+        behind = checkpoints > 0 and (not isinstance(cursor, datetime) or now() - cursor > interval)
+        work_item.caught_up_time = None if behind else asyncio.get_running_loop().time()
+        if not behind:
+            if not work_item.has_backfill_work():
+                return
+            await wait_any(cancelled, stopping, at_most=interval.total_seconds())
+        if cancelled.is_set():
+            return
+
+
+async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task: Task) -> int:
+    """Calls the fetch function once and returns the number of checkpoints made."""
+    state, checkpoints, pending = work_item.incremental_state, 0, False
+    progress = ConnectorState(
+        bindingStateV1={binding.stateKey: ResourceState(inc={work_item.account_id: state})}
+    )
+    async for item in work_item.incremental_fetch_fn(task.log, state.cursor):
+        if capture(item, binding_index, task):
+            pending = True
+        elif item is Triggers.BACKFILL:
+            task.reset()
+            work_item.backfill_requested = True
+            return checkpoints
+        else:
+            state.cursor = _later(item, state.cursor)
+            checkpoints += 1
+            # A cursor that moved without a document can wait: it is written with those of other accounts.
+            work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
+            if not work_item.cursor_dirty:
+                await task.checkpoint(progress)
+            pending = False
+    if pending:
+        raise RuntimeError("a fetch of changes yielded documents without a cursor after them")
+    return checkpoints
+
+
+def _later(cursor: Any, previous: Any) -> datetime:
+    """`cursor`, once it is seen to move forward in time."""
+    if not (isinstance(cursor, datetime) and isinstance(previous, datetime)):
+        raise RuntimeError(f"a fetch of changes yielded the cursor {cursor!r} after {previous!r}: no times")
+    if cursor <= previous:
+        raise RuntimeError(
+            f"a fetch of changes yielded the cursor {cursor!r}, which is not later than {previous!r}"
+        )
+    return cursor

@@ -1,0 +1,124 @@
+"""Work items: what an account's turn consists of, made from the binding's state when the turn has come."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from estuary_cdk.capture.common import FetchChangesFn, FetchPageFn, RecurringFetchPageFn, ResourceState
+
+from source_stripe_native.protocols import (
+    FetchChangesFnFactory,
+    FetchPageFnFactory,
+    FetchPageFnFactoryWithSuffix,
+)
+from source_stripe_native.scheduling.account_queue import WorkItemPriority
+
+
+@dataclass
+class BackfillVariant:
+    """One part of an account's backfill, such as its active prices: how it is fetched and how far it is."""
+
+    suffix: str
+    fetch_fn: FetchPageFn[Any] | RecurringFetchPageFn[Any]
+    state: ResourceState.Backfill
+
+    def state_key(self, account_id: str) -> str:
+        return f"{account_id}{self.suffix}"
+
+
+@dataclass
+class WorkItem:
+    """One account's turn. Setting `cancellation_event` asks its subtasks to yield at their next
+    checkpoint."""
+
+    account_id: str
+    priority: WorkItemPriority
+    incremental_fetch_fn: FetchChangesFn[Any]
+    incremental_state: ResourceState.Incremental
+    backfill_variants: list[BackfillVariant] = field(default_factory=list)
+    cancellation_event: asyncio.Event = field(default_factory=asyncio.Event)
+    caught_up_time: float | None = None
+    """When the incremental subtask last had nothing more to read, in seconds of the loop's clock; None while
+    it has."""
+    cursor_dirty: bool = False
+    """Whether the cursor moved without a document, which is still to be checkpointed."""
+    backfill_requested: bool = False
+    """Whether the incremental subtask found that only a new backfill can tell what changed."""
+
+    def has_backfill_work(self) -> bool:
+        return len(self.backfill_variants) > 0
+
+    @property
+    def cost(self) -> int:
+        """Its subtasks that still run."""
+        return 1 + len(self.backfill_variants)
+
+
+class PriorityCalculator:
+    """What an account's turn would be, by its state: its priority, and its cost in subtasks."""
+
+    def __init__(
+        self, resource_state: ResourceState, backfill_subtask_suffixes: Sequence[str] | None = None
+    ) -> None:
+        self.resource_state = resource_state
+        self.backfill_subtask_suffixes = list(backfill_subtask_suffixes or [""])
+
+    def unfinished(self, account_id: str) -> dict[str, ResourceState.Backfill]:
+        """The account's unfinished variants, by suffix."""
+        backfill = self.resource_state.backfill
+        if not isinstance(backfill, dict):
+            return {}
+        return {
+            suffix: at
+            for suffix in self.backfill_subtask_suffixes
+            if isinstance(at := backfill.get(f"{account_id}{suffix}"), ResourceState.Backfill)
+        }
+
+    def get_account_priority(self, account_id: str) -> WorkItemPriority:
+        return WorkItemPriority.BACKFILL if self.unfinished(account_id) else WorkItemPriority.INCREMENTAL
+
+    def count_subtasks(self, account_id: str) -> int:
+        return 1 + len(self.unfinished(account_id))
+
+
+class WorkItemManager:
+    """Makes an account's work item from the state, when its turn has come."""
+
+    def __init__(
+        self,
+        resource_state: ResourceState,
+        fetch_changes_factory: FetchChangesFnFactory,
+        fetch_page_factory: FetchPageFnFactory | FetchPageFnFactoryWithSuffix,
+        backfill_subtask_suffixes: Sequence[str] | None = None,
+    ) -> None:
+        self.resource_state = resource_state
+        self.fetch_changes_factory = fetch_changes_factory
+        self.calculator = PriorityCalculator(resource_state, backfill_subtask_suffixes)
+        if backfill_subtask_suffixes is None:
+            plain = cast(FetchPageFnFactory, fetch_page_factory)
+            self.fetch_page_factory: FetchPageFnFactoryWithSuffix = lambda account_id, suffix: (
+                plain(account_id) if suffix == "" else None
+            )
+        else:
+            self.fetch_page_factory = cast(FetchPageFnFactoryWithSuffix, fetch_page_factory)
+
+    def create_work_item(self, account_id: str) -> WorkItem:
+        incremental = self.resource_state.inc
+        assert isinstance(incremental, dict), "connected accounts have a cursor each"
+        state = incremental[account_id]
+        assert state is not None, f"{account_id} has no cursor: reconcile the state first"
+        return WorkItem(
+            account_id=account_id,
+            priority=self.calculator.get_account_priority(account_id),
+            incremental_fetch_fn=self.fetch_changes_factory(account_id),
+            incremental_state=state,
+            backfill_variants=self._get_backfill_work(account_id),
+        )
+
+    def _get_backfill_work(self, account_id: str) -> list[BackfillVariant]:
+        return [
+            BackfillVariant(suffix, fetch_fn, state)
+            for suffix, state in self.calculator.unfinished(account_id).items()
+            if (fetch_fn := self.fetch_page_factory(account_id, suffix)) is not None
+        ]

@@ -1,0 +1,113 @@
+"""Every number that shapes how the connector behaves, in one frozen object that is passed along.
+
+Rule: a module reads a number from the `Settings` that it is given, never from a constant of its own, so that
+a test runs a capture with other numbers and patches nothing. Facts about Stripe (how long Stripe keeps
+events, how many objects a page holds at most) are constants beside the code that relies on them.
+
+Units are in the types: `timedelta` for times, and for plain numbers the unit in the description.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    # Requests
+
+    requests_live: float = 80
+    """Requests a second in all with a live key. Stripe allows 100; the rest is the user's own."""
+    requests_test: float = 20
+    """Requests a second in all with a test key. Stripe allows 25."""
+    requests_per_endpoint: float = 20
+    """Requests a second to one endpoint, unless the config sets the total. Stripe allows 25."""
+    utilisation: float = 0.96
+    """The part of a rate limit that is used."""
+    max_lateness: float = 0.02
+    """Seconds that a request may be late without delaying the requests after it. Of what `utilisation` leaves
+    of a second this takes one half; the other half is for what the network delays unevenly."""
+    reduction: float = 0.8
+    """What a 429 leaves of a limit's rate."""
+    reduction_interval: float = 1.0
+    """Seconds after a reduction in which further 429s are still about the rate before it."""
+    recovery: float = 1.03
+    """The factor by which a reduced rate grows each second, until it is back at its ceiling."""
+    min_rate: float = 1.0
+    """Requests a second that no 429 takes away."""
+    background_share: int = 10
+    """One of this many requests is a background request while others wait, so that backfills go on slowly."""
+    max_in_flight: int = 100
+    """Requests that wait for their answer at most: more would queue where no priority counts."""
+    patience: timedelta = timedelta(minutes=5)
+    """How long a capture retries one request."""
+    unary_patience: timedelta = timedelta(seconds=10)
+    """The same where a person waits for the answer: discover and validate."""
+    page_size: int = 100
+    """Objects on a page of a list."""
+
+    # Objects inside objects
+
+    concurrent_parents: int = 10
+    """Parents of a page whose children are requested at once. They are captured in the page's order."""
+    max_nested: int = 10_000
+    """Objects of one list inside a document that are read at most."""
+
+    # Changes
+
+    lag: timedelta = timedelta(minutes=1)
+    """How far behind Stripe's clock a window ends at least: events become visible late."""
+    overlap: timedelta = timedelta(minutes=10)
+    """How late an event may become visible, beyond the lag, to be captured."""
+    target: int = 2_000
+    """Events that a window is to hold. It may hold twice as many before it is cut."""
+    growth: int = 8
+    """How many times longer a window may be than the one whose density it was made for."""
+    batch_memory: int = 1_000_000
+    """Bytes of an event batch that are kept in memory. A larger batch is kept on disk."""
+    batch_lines: int = 100
+    """Events of a batch that are parsed at once."""
+    batch_retention: timedelta = timedelta(hours=1)
+    """How long event batches are kept at most. A binding further behind reads on its own."""
+    batch_bytes: int = 100_000_000
+    """The size of all event batches that are kept, of all accounts together. Beyond it the oldest are
+    dropped, even where a binding has not read them yet; only the newest is kept whatever its size."""
+    subscription_spread: timedelta = timedelta(hours=1)
+    """How far apart the cursors of subscribers may be that are read together from the earliest on."""
+
+    # Backfills
+
+    max_slices: int = 16
+    """Slices of one stream that are read side by side at most."""
+    slice_surplus: int = 3
+    """How many times as many slices are read as would do if each was always waiting for an answer."""
+    pages_to_divide: float = 16
+    """A slice with more pages left than this may be divided."""
+    first_progress: timedelta = timedelta(seconds=10)
+    """When a backfill's first status line is written, counted from its first page."""
+    progress_interval: timedelta = timedelta(minutes=1)
+    """How often a backfill's status line is written from then on, at most."""
+
+    # Connected accounts
+
+    account_readers: int = 16
+    """Accounts whose events are read at once."""
+    quiet_wait: timedelta = timedelta(minutes=30)
+    """How much later than its turn an account without recent events is read at most."""
+    new_accounts_interval: timedelta = timedelta(hours=1)
+    """How often the capture looks for new accounts."""
+    lag_status_interval: timedelta = timedelta(minutes=1)
+    """How often a status line says how far the account poller is behind, while it is."""
+    flush_interval: timedelta = timedelta(minutes=1)
+    """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
+    account_ranges: int = 10
+    """Ranges of creation time by which connected accounts are listed at once."""
+    directory_log_interval: timedelta = timedelta(seconds=30)
+    """How often a log line tells of a long listing of accounts."""
+
+    @property
+    def overlap_seconds(self) -> int:
+        return int(self.overlap.total_seconds())
+
+
+DEFAULTS: Final = Settings()

@@ -1,0 +1,140 @@
+"""Invoices, credit notes and subscriptions."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from source_stripe_native.errors import NOT_LEGACY_METERED, PARENT_GONE
+from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, ops
+
+
+class CreditNotes(BaseStripeObjectWithEvents):
+    NAME = "CreditNotes"
+    SEARCH_NAME = "credit_notes"
+    PERMISSION = "Credit notes"
+    EVENT_TYPES = ops("credit_note.created", "credit_note.updated credit_note.voided")
+    NESTED = ("lines",)
+
+
+class CreditNotesLines(BaseStripeObject):
+    NAME = "CreditNotesLines"
+    SEARCH_NAME = "credit_notes/{parent}/lines"
+    PERMISSION = "Credit notes"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    PARENT = CreditNotes
+    PARENT_FIELD = "credit_note"
+    PARENT_EVENT_TYPES = tuple(CreditNotes.EVENT_TYPES)
+    EMBEDDED = "lines"
+    BORN_WITH_PARENT = True
+
+
+class InvoiceItems(BaseStripeObjectWithEvents):
+    NAME = "InvoiceItems"
+    SEARCH_NAME = "invoiceitems"
+    PERMISSION = "Invoices"
+    CREATED = "date"
+    EVENT_TYPES = ops("invoiceitem.created", "invoiceitem.updated invoiceitem.deleted")
+
+
+class Invoices(BaseStripeObjectWithEvents):
+    NAME = "Invoices"
+    SEARCH_NAME = "invoices"
+    PERMISSION = "Invoices"
+    EVENT_TYPES = ops(
+        "invoice.created",
+        "invoice.updated invoice.finalized invoice.marked_uncollectible invoice.voided invoice.sent "
+        "invoice.finalization_failed invoice.overdue invoice.overpaid invoice.paid invoice.payment_succeeded "
+        "invoice.payment_failed invoice.payment_action_required invoice.payment_attempt_required "
+        "invoice.will_be_due",
+        "invoice.deleted",
+    )
+    NESTED = ("lines", "payments")
+
+
+class InvoiceLineItems(BaseStripeObject):
+    NAME = "InvoiceLineItems"
+    SEARCH_NAME = "invoices/{parent}/lines"
+    PERMISSION = "Invoices"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    PARENT = Invoices
+    PARENT_EVENT_TYPES = (
+        "invoice.created",
+        "invoice.updated",
+        "invoice.finalized",
+        "invoice.paid",
+        "invoice.voided",
+        "invoice.deleted",
+    )
+    EMBEDDED = "lines"
+    BORN_WITH_PARENT = True
+
+
+class Subscriptions(BaseStripeObjectWithEvents):
+    NAME = "Subscriptions"
+    SEARCH_NAME = "subscriptions"
+    PERMISSION = "Subscriptions"
+    SINCE_VERSION = "2016-07-06"
+    # The bare list hides canceled subscriptions.
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"status": "all"}}
+    # A canceled subscription still exists: the event named "deleted" is its last update.
+    EVENT_TYPES = ops(
+        "customer.subscription.created",
+        "customer.subscription.updated customer.subscription.paused customer.subscription.resumed "
+        "customer.subscription.pending_update_applied customer.subscription.pending_update_expired "
+        "customer.subscription.trial_will_end customer.subscription.deleted",
+    )
+    NESTED = ("items",)
+
+
+class Values(BaseModel, extra="allow"):
+    id: str
+
+
+class Items(BaseModel, extra="allow"):
+    data: list[Values]
+
+
+class SubscriptionItems(BaseStripeObjectWithEvents):
+    # Whole subscriptions, by what the reference catalogue calls their items: its users key on that.
+    NAME = "SubscriptionItems"
+    SEARCH_NAME = Subscriptions.SEARCH_NAME
+    PERMISSION = Subscriptions.PERMISSION
+    SINCE_VERSION = Subscriptions.SINCE_VERSION
+    VARIANTS = Subscriptions.VARIANTS
+    EVENT_TYPES = Subscriptions.EVENT_TYPES
+    NESTED = Subscriptions.NESTED
+
+    items: Items
+
+
+class SubscriptionSchedule(BaseStripeObjectWithEvents):
+    model_config = ConfigDict(title="SubscriptionsSchedule")
+
+    NAME = "SubscriptionSchedule"
+    SEARCH_NAME = "subscription_schedules"
+    PERMISSION = "Subscriptions"
+    EVENT_TYPES = ops(
+        "subscription_schedule.created",
+        "subscription_schedule.updated subscription_schedule.released subscription_schedule.aborted "
+        "subscription_schedule.canceled subscription_schedule.completed subscription_schedule.expiring",
+    )
+
+
+class UsageRecords(BaseStripeObject):
+    NAME = "UsageRecords"
+    SEARCH_NAME = "subscription_items/{parent}/usage_record_summaries"
+    KEY: ClassVar[list[str]] = ["/subscription_item"]
+    PERMISSION = "Usage records"
+    UNTIL_VERSION = "2025-03-31"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    PARENT = SubscriptionItems
+    PARENT_ITEMS = "items"
+    PARENT_EVENT_TYPES = tuple(Subscriptions.EVENT_TYPES)
+    NEWEST_LAST = True
+    TOLERATED = (PARENT_GONE, NOT_LEGACY_METERED)
+
+    subscription_item: str

@@ -1,0 +1,89 @@
+"""Connect: accounts and what belongs to them."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from source_stripe_native.errors import NO_PLATFORM_CONTROLS, PARENT_GONE
+from source_stripe_native.streams.row import DAILY, BaseStripeObject, BaseStripeObjectWithEvents, ops
+
+
+class Accounts(BaseStripeObject):
+    NAME = "Accounts"
+    SEARCH_NAME = "accounts"
+    # Creation, deletion and rejection have no event.
+    SCHEDULE = DAILY
+    PERMISSION = "Connect: Accounts"
+    PER_ACCOUNT = False
+    UNDATED = True
+    UNLISTED = "account"
+    EVENT_TYPES = ops(u="account.updated")
+    POLLS = True
+    NESTED = ("external_accounts",)
+
+    created: int = Field(default_factory=int)
+
+
+class Persons(BaseStripeObject):
+    NAME = "Persons"
+    SEARCH_NAME = "accounts/{parent}/persons"
+    SCHEDULE = DAILY
+    PERMISSION = "Connect: Persons"
+    LISTS_BY_CREATED = False
+    RETRIEVE = "accounts/{account}/persons/{id}"
+    EVENT_TYPES = ops("person.created", "person.updated", "person.deleted")
+    PARENT = Accounts
+    PARENT_BARS: ClassVar[Mapping[str, str]] = {
+        "controller.type": "account",
+        "controller.requirement_collection": "stripe",
+    }
+    TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
+
+
+class _ExternalAccounts(BaseStripeObject):
+    SEARCH_NAME = "accounts/{parent}/external_accounts"
+    SCHEDULE = DAILY
+    PERMISSION = "Connect: External accounts"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    RETRIEVE = "accounts/{account}/external_accounts/{id}"
+    EVENT_TYPES = ops(
+        "account.external_account.created",
+        "account.external_account.updated",
+        "account.external_account.deleted",
+    )
+    PARENT = Accounts
+    TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
+
+
+class ExternalAccountCards(_ExternalAccounts):
+    NAME = "ExternalAccountCards"
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"object": "card"}}
+    EVENT_OBJECT = "card"
+
+
+class ExternalBankAccount(_ExternalAccounts):
+    NAME = "ExternalBankAccount"
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"object": "bank_account"}}
+    EVENT_OBJECT = "bank_account"
+
+
+class ApplicationFees(BaseStripeObjectWithEvents):
+    NAME = "ApplicationFees"
+    SEARCH_NAME = "application_fees"
+    PERMISSION = "Application fees"
+    EVENT_TYPES = ops("application_fee.created", "application_fee.refunded")
+    NESTED = ("refunds",)
+
+
+class ApplicationFeesRefunds(BaseStripeObject):
+    NAME = "ApplicationFeesRefunds"
+    SEARCH_NAME = "application_fees/{parent}/refunds"
+    PERMISSION = "Application fees"
+    LISTS_BY_CREATED = False
+    RETRIEVE = "application_fees/{fee}/refunds/{id}"
+    EVENT_TYPES = ops(u="application_fee.refund.updated")
+    PARENT = ApplicationFees
+    PARENT_EVENT_TYPES = ("application_fee.refunded",)
+    EMBEDDED = "refunds"

@@ -1,0 +1,64 @@
+"""Customers and what belongs to them."""
+
+from pydantic import ConfigDict
+
+from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, ops
+
+
+class Customers(BaseStripeObjectWithEvents):
+    NAME = "Customers"
+    SEARCH_NAME = "customers"
+    PERMISSION = "Customers"
+    # A deleted customer can still be retrieved, as a stub.
+    EVENT_TYPES = ops("customer.created", "customer.updated customer.deleted")
+    NESTED = ("sources", "subscriptions", "tax_ids")
+
+
+class _Sources(BaseStripeObject):
+    PERMISSION = "PaymentMethods"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    EVENT_TYPES = ops(
+        "customer.source.created",
+        "customer.source.updated customer.source.expiring",
+        "customer.source.deleted",
+    )
+    PARENT = Customers
+
+
+class BankAccounts(_Sources):
+    model_config = ConfigDict(title="Bank_Accounts")
+
+    NAME = "BankAccounts"
+    SEARCH_NAME = "customers/{parent}/bank_accounts"
+    RETRIEVE = "customers/{customer}/bank_accounts/{id}"
+    EVENT_OBJECT = "bank_account"
+
+
+class Cards(_Sources):
+    NAME = "Cards"
+    SEARCH_NAME = "customers/{parent}/cards"
+    RETRIEVE = "customers/{customer}/cards/{id}"
+    EVENT_OBJECT = "card"
+
+
+class CustomerBalanceTransaction(BaseStripeObject):
+    NAME = "CustomerBalanceTransaction"
+    SEARCH_NAME = "customers/{parent}/balance_transactions"
+    PERMISSION = "Customers"
+    PARENT = Customers
+    PARENT_EVENT_TYPES = ("customer.created", "customer.updated")
+
+
+class PaymentMethods(BaseStripeObject):
+    NAME = "PaymentMethods"
+    SEARCH_NAME = "customers/{parent}/payment_methods"
+    PERMISSION = "PaymentMethods"
+    LISTS_BY_CREATED = False
+    RETRIEVE = "payment_methods/{id}"
+    # A detached payment method goes on to exist, without a customer.
+    EVENT_TYPES = ops(
+        u="payment_method.attached payment_method.automatically_updated payment_method.updated "
+        "payment_method.detached"
+    )
+    PARENT = Customers

@@ -1,0 +1,144 @@
+"""Payments, payouts and the balance."""
+
+from datetime import timedelta
+
+from pydantic import ConfigDict
+
+from source_stripe_native.errors import OLD_SESSION_WITHOUT_LINES, PARENT_GONE
+from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, ops
+
+
+class BalanceTransactions(BaseStripeObjectWithEvents):
+    NAME = "BalanceTransactions"
+    SEARCH_NAME = "balance_transactions"
+    PERMISSION = "Balance transactions"
+    POLLS = True
+    # From pending to available at `available_on`, without an event.
+    RELIST = timedelta(days=30)
+    RELIST_BY = "available_on"
+
+
+class Charges(BaseStripeObjectWithEvents):
+    NAME = "Charges"
+    SEARCH_NAME = "charges"
+    PERMISSION = "Charges"
+    EVENT_TYPES = ops(
+        u="charge.pending charge.succeeded charge.captured charge.updated charge.failed charge.refunded "
+        "charge.expired"
+    )
+    NESTED = ("refunds",)
+
+
+class CheckoutSessions(BaseStripeObjectWithEvents):
+    NAME = "CheckoutSessions"
+    SEARCH_NAME = "checkout/sessions"
+    PERMISSION = "Checkout Sessions"
+    EVENT_TYPES = ops(
+        u="checkout.session.completed checkout.session.expired checkout.session.async_payment_succeeded "
+        "checkout.session.async_payment_failed"
+    )
+    # No event tells that a session was opened.
+    POLLS = True
+    NESTED = ("line_items",)
+
+
+class CheckoutSessionsLine(BaseStripeObject):
+    NAME = "CheckoutSessionsLine"
+    SEARCH_NAME = "checkout/sessions/{parent}/line_items"
+    PERMISSION = "Checkout Sessions"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    PARENT = CheckoutSessions
+    PARENT_FIELD = "checkout_session"
+    PARENT_EVENT_TYPES = tuple(CheckoutSessions.EVENT_TYPES)
+    POLLS = True
+    EMBEDDED = "line_items"
+    BORN_WITH_PARENT = True
+    TOLERATED = (PARENT_GONE, OLD_SESSION_WITHOUT_LINES)
+
+
+class Disputes(BaseStripeObjectWithEvents):
+    NAME = "Disputes"
+    SEARCH_NAME = "disputes"
+    PERMISSION = "Disputes"
+    EVENT_TYPES = ops(
+        "charge.dispute.created",
+        "charge.dispute.updated charge.dispute.closed charge.dispute.funds_reinstated "
+        "charge.dispute.funds_withdrawn",
+    )
+
+
+class PaymentIntents(BaseStripeObjectWithEvents):
+    model_config = ConfigDict(title="PaymentIntent")
+
+    NAME = "PaymentIntents"
+    SEARCH_NAME = "payment_intents"
+    PERMISSION = "PaymentIntents"
+    EVENT_TYPES = ops(
+        "payment_intent.created",
+        "payment_intent.updated payment_intent.canceled payment_intent.amount_capturable_updated "
+        "payment_intent.partially_funded payment_intent.payment_failed payment_intent.processing "
+        "payment_intent.requires_action payment_intent.succeeded",
+    )
+    NESTED = ("amount_details.line_items",)
+
+
+class Payouts(BaseStripeObjectWithEvents):
+    NAME = "Payouts"
+    SEARCH_NAME = "payouts"
+    PERMISSION = "Payouts"
+    EVENT_TYPES = ops(
+        "payout.created",
+        "payout.canceled payout.failed payout.paid payout.reconciliation_completed payout.updated",
+    )
+
+
+class Refunds(BaseStripeObjectWithEvents):
+    NAME = "Refunds"
+    SEARCH_NAME = "refunds"
+    PERMISSION = "Charges"
+    EVENT_TYPES = ops("refund.created", "charge.refund.updated refund.updated refund.failed")
+
+
+class SetupIntents(BaseStripeObjectWithEvents):
+    NAME = "SetupIntents"
+    SEARCH_NAME = "setup_intents"
+    PERMISSION = "SetupIntents"
+    EVENT_TYPES = ops(
+        "setup_intent.created",
+        "setup_intent.canceled setup_intent.succeeded setup_intent.setup_failed setup_intent.requires_action",
+    )
+
+
+class SetupAttempts(BaseStripeObject):
+    NAME = "SetupAttempts"
+    SEARCH_NAME = "setup_attempts"
+    PERMISSION = "SetupIntents"
+    PARENT = SetupIntents
+    PARENT_PARAM = "setup_intent"
+    PARENT_EVENT_TYPES = tuple(SetupIntents.EVENT_TYPES)
+
+
+class TopUps(BaseStripeObjectWithEvents):
+    NAME = "TopUps"
+    SEARCH_NAME = "topups"
+    PERMISSION = "Top-ups"
+    EVENT_TYPES = ops("topup.created", "topup.canceled topup.failed topup.reversed topup.succeeded")
+
+
+class Transfers(BaseStripeObjectWithEvents):
+    NAME = "Transfers"
+    SEARCH_NAME = "transfers"
+    PERMISSION = "Transfers"
+    EVENT_TYPES = ops("transfer.created", "transfer.reversed transfer.updated")
+    NESTED = ("reversals",)
+
+
+class TransferReversals(BaseStripeObject):
+    NAME = "TransferReversals"
+    SEARCH_NAME = "transfers/{parent}/reversals"
+    PERMISSION = "Transfers"
+    LISTS_BY_CREATED = False
+    PARENT = Transfers
+    PARENT_EVENT_TYPES = ("transfer.reversed",)
+    EMBEDDED = "reversals"

@@ -1,0 +1,153 @@
+"""What a row of the catalogue can say.
+
+A row is a document class. Its class values say where the objects are listed, how a backfill is divided into
+variants, which events change an object, and which quirks of Stripe's API are to be heeded. Its fields give
+the collection's schema. No instance is made per document: documents pass through as Stripe sent them, plus
+`_meta` and `account_id`.
+"""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, ClassVar, Final, Literal
+
+from estuary_cdk.capture.common import BaseDocument
+from pydantic import Field
+
+from source_stripe_native.errors import PARENT_GONE, KnownError
+
+DAILY: Final = "0 0 * * *"
+
+Op = Literal["c", "u", "d"]
+Document = dict[str, Any]
+"""An object as Stripe sent it, plus `_meta` (`{"op": ...}`) and `account_id`."""
+
+
+def ops(c: str = "", u: str = "", d: str = "") -> dict[str, Op]:
+    """Event types by the operation that they stand for, each a list of names divided by blanks."""
+    by_op: tuple[tuple[Op, str], ...] = (("c", c), ("u", u), ("d", d))
+    return {each: op for op, names in by_op for each in names.split()}
+
+
+class BaseStripeObject(BaseDocument, extra="allow"):
+    """A stream's document, and as class values the stream's row in the catalogue."""
+
+    NAME: ClassVar[str]
+    """The resource's name in Flow."""
+    SEARCH_NAME: ClassVar[str]
+    """Where the objects are listed: the path below /v1/, with `{parent}` for the id of a parent."""
+    KEY: ClassVar[list[str]] = ["/id"]
+    SCHEDULE: ClassVar[str] = ""
+    """When to backfill again, for what changes without a trace: a cron expression in UTC."""
+    DISABLED: ClassVar[bool] = False
+    """Whether discover proposes the binding as disabled."""
+
+    PERMISSION: ClassVar[str]
+    """What Stripe's dashboard calls the read permission that a restricted key needs for it."""
+    GATED: ClassVar[bool] = False
+    """Whether the account needs a product that not every account has, so that any key is probed."""
+    SINCE_VERSION: ClassVar[str] = ""
+    """The first API version that has it, as a date."""
+    UNTIL_VERSION: ClassVar[str] = ""
+    """The first API version that no longer has it, as a date."""
+    PER_ACCOUNT: ClassVar[bool] = True
+    """Whether each connected account has objects of its own; if not, only the platform is read."""
+
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {}}
+    """The backfill's variants: the suffix of the state key, and the query parameters that select the part."""
+    CREATED: ClassVar[str] = "created"
+    """The field with the creation time; the document has it as `created` too."""
+    LISTS_BY_CREATED: ClassVar[bool] = True
+    """Whether the list takes `created[...]`."""
+    UNDATED: ClassVar[bool] = False
+    """Whether some objects do not tell when they were created: a backfill then reads the whole list."""
+    LIST_ENDS: ClassVar[tuple[KnownError, ...]] = ()
+    """Permanent errors that mean that the list goes on no further."""
+    RETRIEVE: ClassVar[str] = "{SEARCH_NAME}/{id}"
+    """Where one object is read: a path below /v1/ with the object's own fields in it."""
+    UNLISTED: ClassVar[str] = ""
+    """Where the one object is read that the list leaves out: a path below /v1/."""
+    NESTED: ClassVar[tuple[str, ...]] = ()
+    """Lists inside the document that Stripe cuts, as paths with dots: they are completed."""
+
+    EVENT_TYPES: ClassVar[dict[str, Op]] = {}
+    """The event types whose `data.object` is the stream's document, each with the operation it stands for."""
+    EVENT_OBJECT: ClassVar[str] = ""
+    """The `object` that such an event's document must be, where the types are shared with other streams."""
+    IS_EVENT: ClassVar[bool] = False
+    """Whether the documents are the events themselves."""
+    POLLS: ClassVar[bool] = False
+    """Whether new objects are found in the list, since no event tells of them."""
+    RELIST: ClassVar[timedelta] = timedelta()
+    """How far back the list is read again once a day, for changes that no event tells of."""
+    RELIST_BY: ClassVar[str] = ""
+    """The field with the time at which such a change happens, where the object tells it: the others are
+    left."""
+
+    PARENT: ClassVar["type[BaseStripeObject] | None"] = None
+    """The stream whose objects these are children of."""
+    PARENT_ITEMS: ClassVar[str] = ""
+    """The list inside the parent's document whose elements are the parents, where they are not the
+    document."""
+    PARENT_PARAM: ClassVar[str] = ""
+    """The query parameter that names the parent, where the path does not."""
+    PARENT_FIELD: ClassVar[str] = ""
+    """The field added to a document that does not name its parent itself."""
+    PARENT_BARS: ClassVar[Mapping[str, str]] = {}
+    """Fields of a parent, as paths with dots, and the value with which its children cannot be read."""
+    PARENT_EVENT_TYPES: ClassVar[tuple[str, ...]] = ()
+    """The event types that carry a parent whose children may have changed: they are listed again."""
+    EMBEDDED: ClassVar[str] = ""
+    """The list inside the parent's document that shows its children, all of them unless it is cut."""
+    BORN_WITH_PARENT: ClassVar[bool] = False
+    """Whether a child is never younger than its parent, so that parents from before the start date have none
+    to capture. Otherwise parents of any age are read, and their children sifted by their own creation
+    time."""
+    NEWEST_LAST: ClassVar[bool] = False
+    """Whether the children of a parent share a key, so that the newest must be the last one written."""
+    TOLERATED: ClassVar[tuple[KnownError, ...]] = (PARENT_GONE,)
+    """Permanent errors that mean that a parent has no children to read."""
+
+    id: str
+    object: str
+    account_id: str | None = Field(
+        default_factory=lambda: None,
+        description="The account ID associated with the resource.",
+    )
+
+    @classmethod
+    def is_listed_by_time(cls) -> bool:
+        """Whether a backfill goes back in time from page to page."""
+        if cls.PARENT is not None:
+            return cls.BORN_WITH_PARENT and cls.PARENT.is_listed_by_time()
+        return cls.LISTS_BY_CREATED and not cls.UNDATED
+
+    @classmethod
+    def is_sliced(cls) -> bool:
+        """Whether the backfill of a single account is divided by creation time. A stream that is backfilled
+        again by schedule stays whole: the CDK keeps the cursors of such a stream alone."""
+        return (
+            cls.PARENT is None and cls.is_listed_by_time() and not cls.SCHEDULE and list(cls.VARIANTS) == [""]
+        )
+
+    @classmethod
+    def all_event_types(cls) -> frozenset[str]:
+        """The event types that tell of changes, of the objects themselves or of their parents."""
+        return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES))
+
+    @classmethod
+    def follows_events(cls) -> bool:
+        return cls.IS_EVENT or bool(cls.all_event_types())
+
+    @classmethod
+    def list_params(cls) -> list[tuple[str, str]]:
+        """The query parameters of the whole list; none where only its variants have parameters."""
+        return list(cls.VARIANTS.get("", {}).items())
+
+    @classmethod
+    def list_path(cls, parent: str = "") -> str:
+        """Where the objects are listed, with the id of their `parent` where the path names it."""
+        return f"/v1/{cls.SEARCH_NAME.format(parent=parent)}"
+
+
+class BaseStripeObjectWithEvents(BaseStripeObject):
+    created: int

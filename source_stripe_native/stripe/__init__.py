@@ -1,0 +1,1 @@
+"""How we talk to Stripe: requests, rate limits, pages, documents, children, permissions, accounts."""

@@ -1,0 +1,149 @@
+"""Children: the objects that are listed under a parent, each parent's in a list of its own.
+
+Parents are listed page by page, and a checkpoint of a child stream stands for a page of parents. A parent
+that shows all of its children in its own document costs no request.
+
+Rule: only the first page of a child list may find the parent gone or barred. On a later page the same answer
+is an error, since a list that is half read must not look complete; unless the first page, asked for again,
+says so too: then the parent was deleted in between.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from source_stripe_native.errors import PARENT_GONE, StripeError
+from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.documents import complete_list, get_path
+from source_stripe_native.stripe.pages import (
+    Page,
+    PageToken,
+    Source,
+    is_in_window,
+    range_params,
+    read_list,
+    read_page,
+    read_pages,
+)
+from source_stripe_native.window import Window
+
+
+@dataclass(frozen=True)
+class ChildList:
+    """A list of children of which the first page is read: the children of the object `parent_id`."""
+
+    parent_id: str
+    path: str
+    params: Params
+    first: Page
+
+
+async def read_parents(source: Source, window: Window, token: PageToken | None) -> Page:
+    """A page of the parents that can have children of `window`."""
+    stream, parent = source.stream, source.stream.PARENT
+    assert parent is not None
+    if source.is_one_of_many and not parent.PER_ACCOUNT:
+        # Each account is the only parent in its own task.
+        return Page([await source.get(f"/v1/{parent.UNLISTED}")], None)
+    since = window.start if stream.BORN_WITH_PARENT else 0
+    bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
+    return await read_list(source, parent, parent.list_params(), bounds, token, unlisted=True)
+
+
+async def read_children_of(
+    source: Source, parents: list[Json], window: Window, params: Params
+) -> AsyncIterator[Json]:
+    """The children of each of `parents` that were created in `window`, or have no creation time."""
+    at_once = source.settings.concurrent_parents
+    for first in range(0, len(parents), at_once):
+        some = parents[first : first + at_once]
+        opened = await asyncio.gather(*(open_child_lists(source, each, window, params) for each in some))
+        for lists in opened:
+            for each in lists or ():
+                async for child in read_children(source, each, window):
+                    yield child
+
+
+async def open_child_lists(
+    source: Source, parent: Json, window: Window, params: Params, *, shown: bool = True
+) -> list[ChildList] | None:
+    """The lists of one parent's children, or None where Stripe no longer has the parent. `shown` says that
+    the children which the parent shows are as they are now."""
+    stream = source.stream
+    if any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items()):
+        return []
+    embedded = shown_children(source, parent)
+    if shown and embedded is not None and embedded.get("has_more") is False:
+        return [ChildList(str(parent["id"]), "", (), Page(embedded["data"], None))]
+    if stream.LISTS_BY_CREATED:
+        params = [*params, *range_params(window)]
+    lists: list[ChildList] = []
+    gone = False
+    for parent_id in await _parent_ids(source, parent):
+        path = stream.list_path(parent_id)
+        named = [*params, (stream.PARENT_PARAM, parent_id)] if stream.PARENT_PARAM else params
+        try:
+            lists.append(ChildList(parent_id, path, named, await read_page(source, path, named, None)))
+        except StripeError as error:
+            if not any(known.matches(error) for known in stream.TOLERATED):
+                raise
+            gone = gone or PARENT_GONE.matches(error)
+            source.log.debug("no children to read", {"path": path, "error": str(error)})
+    return None if gone and not lists else lists
+
+
+async def read_children(source: Source, children: ChildList, window: Window) -> AsyncIterator[Json]:
+    """The children in a list that were created in `window`, each naming its parent."""
+    pages = _pages(source, children)
+    if source.stream.NEWEST_LAST:
+        everything = [child async for page in pages for child in page]
+        pages = _once(everything[::-1])
+    async for page in pages:
+        for child in page:
+            if is_in_window(source.stream, child, window):
+                if source.stream.PARENT_FIELD:
+                    child.setdefault(source.stream.PARENT_FIELD, children.parent_id)
+                yield child
+
+
+def shown_children(source: Source, parent: Json) -> Json | None:
+    """The list of children inside the parent, None where there is none."""
+    embedded = get_path(parent, source.stream.EMBEDDED) if source.stream.EMBEDDED else None
+    return embedded if isinstance(embedded, dict) else None
+
+
+async def _parent_ids(source: Source, parent: Json) -> list[str]:
+    """The ids under which children are listed: the parent's own, or those of the items inside it."""
+    if not source.stream.PARENT_ITEMS:
+        return [str(parent["id"])]
+    items = get_path(parent, source.stream.PARENT_ITEMS)
+    if not isinstance(items, dict):
+        return []
+    if items.get("has_more") is True:
+        await complete_list(source, items)
+    return [str(each["id"]) for each in items["data"]]
+
+
+async def _pages(source: Source, children: ChildList) -> AsyncIterator[list[Json]]:
+    try:
+        async for page in read_pages(source, children.path, children.params, children.first):
+            yield page.objects
+    except StripeError as error:
+        if not PARENT_GONE.matches(error) or await _is_listed(source, children):
+            raise
+        source.log.info("a parent was deleted while its children were read", {"path": children.path})
+
+
+async def _is_listed(source: Source, children: ChildList) -> bool:
+    """Whether Stripe still lists children of the parent."""
+    try:
+        await read_page(source, children.path, children.params, None)
+    except StripeError as error:
+        if PARENT_GONE.matches(error):
+            return False
+        raise
+    return True
+
+
+async def _once(objects: list[Json]) -> AsyncIterator[list[Json]]:
+    yield objects

@@ -1,0 +1,38 @@
+"""A stream's listing: its own list, or for children the list of their parents and each parent's children.
+
+A page of a listing is a page of the list that Stripe pages: of objects, or of parents. Backfills and polled
+lists read listings, and both checkpoint page by page.
+"""
+
+from collections.abc import AsyncIterator
+
+from source_stripe_native.stripe.children import read_children_of, read_parents
+from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window, read_list
+from source_stripe_native.window import Window
+
+
+async def read_listed(
+    source: Source, window: Window, params: Params, token: PageToken | None, *, whole: bool = False
+) -> Page:
+    """A page of what the stream's documents are made of: its objects, or the parents of its objects. `whole`
+    reads the list without bounds."""
+    stream = source.stream
+    if stream.PARENT is not None:
+        return await read_parents(source, window, token)
+    bounds = window if stream.LISTS_BY_CREATED and not whole else None
+    return await read_list(source, stream, params, bounds, token, unlisted=whole)
+
+
+async def listed_objects(
+    source: Source, window: Window, params: Params, listed: Page, *, sift: bool = False
+) -> AsyncIterator[Json]:
+    """The stream's objects that a page of `read_listed` stands for. `sift` leaves out those that were not
+    created in `window`."""
+    if source.stream.PARENT is not None:
+        async for child in read_children_of(source, listed.objects, window, params):
+            yield child
+        return
+    for found in listed.objects:
+        if not sift or is_in_window(source.stream, found, window):
+            yield found

@@ -1,0 +1,223 @@
+"""The one pager: Stripe's lists, page by page.
+
+Rule: lists are newest first and paged by `starting_after`, the id of the last object seen ("Pagination"). A
+page token is what a checkpoint keeps between two pages: that id, or, where the object has a creation time,
+JSON of both. The time is needed when the object itself is deleted in between: the list then goes on from that
+second, all of it again rather than any of it skipped. A token may also be a time alone, to start further
+down.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from logging import Logger
+from typing import Any, Final
+
+import orjson
+from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
+
+from source_stripe_native.errors import PAGE_CURSOR_GONE, PERMISSION_MISSING, ConnectorError, StripeError
+from source_stripe_native.settings import Settings
+from source_stripe_native.streams.core import Events
+from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe.client import Json, Params, StripeSession
+from source_stripe_native.window import Window
+
+EVENTS_PATH: Final = Events.list_path()
+SHOWN: Final = 3
+"""Mistakes of a list that the error about them names."""
+
+
+def missing_permission(permission: str, error: StripeError) -> str:
+    """What to do about a `permission`, as Stripe's dashboard calls it, that the key lacks."""
+    return (
+        f"the API key lacks the read permission '{permission}': grant it in Stripe's dashboard (Developers > "
+        f"API keys > edit key), or use a secret key. (Stripe: {error.stripe_message})"
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """One stream of one account, as read over one session.
+
+    `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
+    key's own. `is_one_of_many` says that each account is read by a task of its own. `background` requests
+    have the lowest priority.
+    """
+
+    http: StripeSession
+    log: Logger
+    stream: type[BaseStripeObject]
+    account_id: str | None
+    connected_account_id: str | None
+    is_one_of_many: bool = False
+    background: bool = False
+
+    @property
+    def settings(self) -> Settings:
+        return self.http.settings
+
+    async def get(self, path: str, params: Params = ()) -> Json:
+        try:
+            return await self.http.get(
+                self.log,
+                path,
+                params,
+                account_id=self.connected_account_id,
+                background=self.background,
+            )
+        except StripeError as error:
+            if PERMISSION_MISSING.matches(error):
+                raise ConnectorError(
+                    f"{self.stream.NAME}: {missing_permission(self._permission(path), error)}"
+                ) from None
+            raise error.named(self.stream.NAME) from None
+
+    def _permission(self, path: str) -> str:
+        """The permission to read `path`: the stream's own, except for events and for the stream's parents."""
+        for each in (Events, self.stream.PARENT):
+            if each is not None and path in (f"/v1/{each.SEARCH_NAME}", f"/v1/{each.UNLISTED}"):
+                return each.PERMISSION
+        return self.stream.PERMISSION
+
+
+class ListEnvelope(BaseModel):
+    """A page of any Stripe list. Unknown fields are welcome: Stripe adds some without notice."""
+
+    # Told to be dicts, not read as such: the documents are what makes a page, and are not to be copied.
+    data: list[InstanceOf[dict[str, Any]]]
+    has_more: StrictBool
+
+
+@dataclass(frozen=True)
+class PageToken:
+    """Where a list goes on: after the object `after`, which was created at `created` (Unix seconds, None
+    where unknown). Without an object: with what was created in that second or before."""
+
+    after: str | None
+    created: int | None = None
+
+    @classmethod
+    def after_object(cls, last: Json, field: str = "created") -> "PageToken":
+        """`field` has the object's creation time."""
+        created = last.get(field)
+        return cls(last["id"], created if isinstance(created, int) else None)
+
+    @classmethod
+    def parse(cls, text: str) -> "PageToken":
+        """Reads both forms. Any other text is an id as it is: users choose some ids, and an id may start with
+        a brace."""
+        if text.startswith("{"):
+            with contextlib.suppress(orjson.JSONDecodeError):
+                match orjson.loads(text):
+                    case {"after": str(after), "created": int() | None as created}:
+                        return cls(after, created)
+                    case {"after": None, "created": int(created)}:
+                        return cls(None, created)
+        return cls(text)
+
+    def __str__(self) -> str:
+        if self.after is not None and self.created is None and not self.after.startswith("{"):
+            return self.after
+        return orjson.dumps({"after": self.after, "created": self.created}).decode()
+
+
+@dataclass(frozen=True)
+class Page:
+    """Objects newest first, and the token of the next page, None on the last page."""
+
+    objects: list[Json]
+    next: PageToken | None
+
+
+def range_params(window: Window) -> list[tuple[str, str]]:
+    """The query parameters for what was created in `window`."""
+    return [("created[gte]", str(window.start)), ("created[lt]", str(window.end))]
+
+
+def is_in_window(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:
+    """Whether the object was created in `window`; True where the object has no creation time."""
+    created = found.get(stream.CREATED)
+    return not isinstance(created, int) or window.start <= created < window.end
+
+
+async def read_pages(
+    source: Source, path: str, params: Iterable[tuple[str, str]], first: Page | None = None
+) -> AsyncIterator[Page]:
+    """Every page of the list at `path`, to its end; `first` is the first page where that has been read."""
+    params = list(params)
+    page = first or await read_page(source, path, params, None)
+    yield page
+    while page.next is not None:
+        page = await read_page(source, path, params, page.next)
+        yield page
+
+
+async def read_list(
+    source: Source,
+    stream: type[BaseStripeObject],
+    params: Params,
+    bounds: Window | None,
+    token: PageToken | None,
+    *,
+    unlisted: bool,
+) -> Page:
+    """A page of a stream's own list, of what was created within `bounds` where they are given. `unlisted`
+    says that the one object which the list leaves out comes first."""
+    page = await read_page(
+        source, stream.list_path(), [*params, *(range_params(bounds) if bounds else ())], token
+    )
+    if unlisted and stream.UNLISTED and token is None:
+        return Page([await source.get(f"/v1/{stream.UNLISTED}"), *page.objects], page.next)
+    return page
+
+
+async def read_page(
+    source: Source, path: str, params: Iterable[tuple[str, str]], token: PageToken | None
+) -> Page:
+    """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
+    list."""
+    params = [*params, ("limit", str(source.settings.page_size))]
+    if token is None:
+        return _page(source, path, await source.get(path, params))
+    if token.after is None:
+        return _page(source, path, await source.get(path, _from_second(params, token.created)))
+    try:
+        body = await source.get(path, [*params, ("starting_after", token.after)])
+    except StripeError as error:
+        if not PAGE_CURSOR_GONE.matches(error):
+            raise
+    else:
+        return _page(source, path, body, token)
+    source.log.warning(
+        "the object that this list was to go on after is gone: going on from the second it was created in, "
+        "or from the top of the list where that is not known",
+        {"path": path, "after": token.after, "created": token.created},
+    )
+    return _page(source, path, await source.get(path, _from_second(params, token.created)))
+
+
+def _from_second(params: Params, created: int | None) -> Params:
+    """`params` for what was created at `created` or before, where the list takes a range."""
+    if created is None or not any(name.startswith("created[") for name, _ in params):
+        return params
+    return [*(pair for pair in params if pair[0] != "created[lt]"), ("created[lt]", str(created + 1))]
+
+
+def _page(source: Source, path: str, body: Json, token: PageToken | None = None) -> Page:
+    answer = f"{source.stream.NAME}: Stripe's answer to GET {path} for account {source.account_id}"
+    advice = "Start the capture again, and report this line if that does not help."
+    try:
+        envelope = ListEnvelope.model_validate(body)
+    except ValidationError as error:
+        wrong = ", ".join(
+            ".".join(map(str, each["loc"])) for each in error.errors(include_input=False)[:SHOWN]
+        )
+        raise ConnectorError(f"{answer} is not a list, as {wrong} is missing or wrong. {advice}") from None
+    if not envelope.has_more:
+        return Page(envelope.data, None)
+    last_id = envelope.data[-1].get("id") if envelope.data else None
+    if not isinstance(last_id, str) or (token is not None and token.after == last_id):
+        raise ConnectorError(f"{answer} has more, but no new id at its end to go on after. {advice}")
+    field = source.stream.CREATED if path == source.stream.list_path() else "created"
+    return Page(envelope.data, PageToken.after_object(envelope.data[-1], field))

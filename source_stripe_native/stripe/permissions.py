@@ -1,0 +1,82 @@
+"""Which streams can be read: with this key, with the account's products, in the API version in force.
+
+Rule: this is known before anything is captured. All probes are sent at once, one request each. A secret key
+may read everything that the account has; only a restricted key is probed stream by stream. A missing
+permission is named as Stripe's dashboard calls it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from logging import Logger
+
+from source_stripe_native.errors import NOT_SET_UP, PERMISSION_MISSING, ConnectorError, StripeError
+from source_stripe_native.streams.core import Events
+from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.pages import missing_permission
+
+NO_PARENT = "invalid_id"
+"""A parent that is never there: what Stripe says of it tells whether its children could be read."""
+ABOUT_PARENT = (400, 403, 404)
+"""Statuses with which Stripe may refuse such a parent. Any other status leaves the question open."""
+
+
+@dataclass(frozen=True)
+class Denial:
+    """Why a stream cannot be read, and whether another key could."""
+
+    reason: str
+    by_key: bool = False
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """`readable` streams, in the order asked for, and those that are `denied`, by name."""
+
+    readable: list[type[BaseStripeObject]]
+    denied: dict[str, Denial]
+
+
+async def probe(http: StripeSession, log: Logger, streams: Iterable[type[BaseStripeObject]]) -> Permissions:
+    """Raises ConnectorError where the key may not read events, without which no stream could follow changes,
+    and StripeError for whatever else is wrong with a request."""
+    streams = list(streams)
+    parents = [each.PARENT for each in streams if each.PARENT is not None]
+    probed: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
+    found = await asyncio.gather(*(_denial(http, log, each) for each in probed))
+    denials = dict(zip(probed, found, strict=True))
+    if (events := denials[Events]) is not None:
+        raise ConnectorError(f"Changes cannot be captured: {events.reason}")
+    denied = {
+        each.NAME: denial
+        for each in streams
+        # Children are found through their parents.
+        if (denial := denials[each] or (denials[each.PARENT] if each.PARENT else None)) is not None
+    }
+    return Permissions([each for each in streams if each.NAME not in denied], denied)
+
+
+async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObject]) -> Denial | None:
+    """Why the stream cannot be read, None where it can."""
+    version = http.version or ""
+    if version and not stream.SINCE_VERSION <= version[:10] < (stream.UNTIL_VERSION or "9"):
+        bounds = [f"from {stream.SINCE_VERSION} on"] if stream.SINCE_VERSION else []
+        bounds += [f"before {stream.UNTIL_VERSION}"] if stream.UNTIL_VERSION else []
+        wanted = " and ".join(bounds)
+        return Denial(f"API version {version} does not have it: set advanced.api_version to one {wanted}.")
+    if not (http.is_restricted or stream.GATED):
+        return None
+    params = [*next(iter(stream.VARIANTS.values())).items(), ("limit", "1")]
+    if stream.PARENT_PARAM:
+        params.append((stream.PARENT_PARAM, NO_PARENT))
+    try:
+        await http.get(log, stream.list_path(NO_PARENT), params)
+    except StripeError as error:
+        if PERMISSION_MISSING.matches(error):
+            return Denial(missing_permission(stream.PERMISSION, error), by_key=True)
+        if stream.GATED and NOT_SET_UP.matches(error):
+            return Denial(f"the account does not have the product. (Stripe: {error.stripe_message})")
+        if stream.PARENT is None or error.status not in ABOUT_PARENT:
+            raise
+    return None

@@ -1,0 +1,533 @@
+"""The way to Stripe: where the key may go, what is tried again and for how long, how fast, and what time it
+is. No test waits between attempts: the waits are recorded."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+from aiohttp import web
+
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native.errors import ConnectorError, StripeError
+from source_stripe_native.stripe import client
+from source_stripe_native.stripe.client import StripeSession, api_base
+from source_stripe_native.stripe.rate_limit import RateLimiter
+from tests.capture import UNLIMITED
+from tests.conftest import NOW
+
+LOG = logging.getLogger("test")
+PATH = "/v1/prices"
+
+# For a test without a loop, looptime asks for the current one, which Python would make and nobody close.
+asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds waited between attempts, of which only a hundredth passes."""
+    made: list[float] = []
+    sleep = asyncio.sleep
+
+    async def shortened(delay: float, result: object = None) -> object:
+        if delay != 0:
+            made.append(delay)
+        return await sleep(delay / 100, result)
+
+    monkeypatch.setattr(asyncio, "sleep", shortened)
+    return made
+
+
+def session(
+    server: StripeServer | str, key: str = "sk_test_sandbox_0000000000000000", **options: Any
+) -> StripeSession:
+    base = server if isinstance(server, str) else server.url
+    return StripeSession(key, base=base, settings=UNLIMITED, **options)
+
+
+@asynccontextmanager
+async def serving(answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
+    """The address of a server that answers what the local Stripe never would."""
+    runner = web.ServerRunner(web.Server(answer), shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+# Where the key may go
+
+
+@pytest.mark.parametrize(
+    ("address", "base"),
+    [
+        ("", "https://api.stripe.com"),
+        ("  ", "https://api.stripe.com"),
+        ("https://api.stripe.com", "https://api.stripe.com"),
+        ("https://api.stripe.com/", "https://api.stripe.com"),
+        (" https://api.stripe.com\n", "https://api.stripe.com"),
+        ("HTTPS://API.STRIPE.COM", "HTTPS://API.STRIPE.COM"),
+        ("https://stripe.example.com:8443", "https://stripe.example.com:8443"),
+        ("https://10.0.0.7", "https://10.0.0.7"),
+        ("http://127.0.0.1:12111", "http://127.0.0.1:12111"),
+        ("http://127.8.8.8", "http://127.8.8.8"),
+        ("http://localhost:65535/", "http://localhost:65535"),
+        ("http://LocalHost", "http://LocalHost"),
+        ("http://[::1]:12111", "http://[::1]:12111"),
+    ],
+)
+def test_base_address_is_https_or_this_machine(address: str, base: str) -> None:
+    assert api_base({client.API_BASE_VARIABLE: address, "HOME": "/"}) == base
+
+
+def test_base_address_is_stripes_own_where_none_is_set() -> None:
+    assert api_base({}) == "https://api.stripe.com"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://api.stripe.com",
+        "http://10.0.0.7",
+        "http://0.0.0.0:80",
+        "http://192.168.0.1",
+        "http://localhost.example.com",
+        "http://127.0.0.1.example.com",
+        "http://127.1",
+        "http://[::2]",
+        "http://127.0.0.1@example.com",
+        "https://user:hunter2@example.com",
+        "https://hunter2@example.com",
+        "https://api.stripe.com/v1",
+        "https://api.stripe.com?x=1",
+        "https://api.stripe.com#x",
+        "https://api.stripe.com:70000",
+        "https://api.stripe.com:https",
+        "https://api.stripe.com:-1",
+        "https://",
+        "https://:443",
+        "https:///v1",
+        "https://exa mple.com",
+        "https://exam\nple.com",
+        "https://[::1",
+        "ftp://127.0.0.1",
+        "file:///etc/passwd",
+        "api.stripe.com",
+        "localhost:12111",
+        "yes",
+    ],
+)
+def test_any_other_base_address_is_refused_in_a_line_that_says_what_to_set(address: str) -> None:
+    with pytest.raises(
+        ConnectorError, match="STRIPE_API_BASE must be https://HOST, or http://HOST for this"
+    ) as it:
+        api_base({client.API_BASE_VARIABLE: address})
+    assert "hunter2" not in str(it.value)
+    assert len(it.value.errors) == 1
+    assert "\n" not in str(it.value)
+
+
+@pytest.mark.parametrize(
+    "key", ["", " ", "sk_test_1234 ", "sk_test_1234\n", "sk_test_12\r\nX: y", "sk_test_ü"]
+)
+def test_key_that_cannot_be_sent_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(ConnectorError, match=r"credentials\.access_token is empty or has") as it:
+        StripeSession(key, base="http://127.0.0.1")
+    assert "1234" not in str(it.value)
+
+
+@pytest.mark.parametrize("version", ["", "2024-06-20 ", "2024-06-20\r\nX: y"])
+def test_version_that_cannot_be_sent_is_refused(version: str) -> None:
+    with pytest.raises(ConnectorError, match=r"advanced\.api_version is empty or has"):
+        StripeSession("sk_test_1234", base="http://127.0.0.1", version=version)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect_is_an_error_and_takes_the_key_nowhere(status: int, waits: list[float]) -> None:
+    visits = []
+
+    async def elsewhere(request: web.BaseRequest) -> web.Response:
+        visits.append(request.path)
+        return web.json_response({})
+
+    async with serving(elsewhere) as other:
+
+        async def redirect(_: web.BaseRequest) -> web.Response:
+            return web.Response(status=status, headers={"Location": f"{other}{PATH}"})
+
+        async with serving(redirect) as base, session(base) as stripe:
+            with pytest.raises(StripeError, match="Redirects are not followed") as it:
+                await stripe.get(LOG, PATH)
+    assert it.value.status == status
+    assert visits == []
+    assert waits == []
+
+
+# What is sent
+
+
+async def test_requests_act_as_the_account_named_under_the_version_pinned(server: StripeServer) -> None:
+    account = server.world.connect()["id"]
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+        assert stripe.account_version == server.world.api_version
+        stripe.version = "2020-08-27"
+        await stripe.get(LOG, PATH, account_id=account)
+        assert stripe.account_version == server.world.api_version, "what is pinned is not the account's own"
+    assert [(each.account, each.version) for each in server.journal] == [
+        (PLATFORM, ""),
+        (account, "2020-08-27"),
+    ]
+
+
+@pytest.mark.parametrize("value", ["a b", "a+b", "a&b=c", "50%25", "a/b?c#d", "ключ", "{odd", '"'])
+async def test_parameters_arrive_as_they_are(value: str) -> None:
+    async def echo(request: web.BaseRequest) -> web.Response:
+        return web.json_response(dict(parse_qsl(request.rel_url.raw_query_string)))
+
+    params = [("starting_after", value), ("created[gte]", "7")]
+    async with serving(echo) as base, session(base) as stripe:
+        assert await stripe.get(LOG, PATH, params) == dict(params)
+
+
+# What is tried again
+
+PASSING = {
+    "rate limit": Fault(status=429, code="rate_limit", message="Request rate limit exceeded."),
+    "lock timeout": Fault(status=429, code="lock_timeout", message="This object cannot be accessed"),
+    "conflict": Fault(status=409),
+    "internal error": Fault(status=500),
+    "bad gateway": Fault(status=502),
+    "unavailable": Fault(status=503),
+    "no answer": Fault(reset=True),
+    "half a body": Fault(truncate=True),
+    "told to": Fault(status=400, headers={"Stripe-Should-Retry": "true"}),
+}
+
+
+def twice(fault: Fault) -> Fault:
+    return Fault(**{**vars(fault), "times": 2})
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+async def test_failure_that_may_pass_is_tried_again_with_backoff(
+    server: StripeServer, waits: list[float], caplog: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    price = server.world.create("price")
+    server.faults.add(twice(fault))
+    async with session(server) as stripe:
+        found = await stripe.get(LOG, PATH)
+    assert found["data"] == [price]
+    assert len(server.journal) == 3
+    assert [0.5 * 2**number <= wait <= 0.5 * 2**number + 1 for number, wait in enumerate(waits)] == [True] * 2
+    warned = [each.args for each in caplog.records]
+    assert [(each["request"], each["attempt"]) for each in warned if isinstance(each, dict)] == [
+        (f"GET {PATH}", number + 1) for number in range(2)
+    ]
+
+
+PERMANENT = {
+    "bad request": Fault(status=400),
+    "card declined": Fault(status=402),
+    "forbidden": Fault(status=403),
+    "not found": Fault(status=404),
+    "teapot": Fault(status=418),
+    "not modified": Fault(status=304),
+    "told not to after a 500": Fault(status=500, headers={"Stripe-Should-Retry": "false"}),
+    "told not to after a 429": Fault(status=429, headers={"Stripe-Should-Retry": "false"}),
+    "told not to after a 409": Fault(status=409, headers={"Stripe-Should-Retry": "false"}),
+    "told neither": Fault(status=404, headers={"Stripe-Should-Retry": "perhaps"}),
+}
+
+
+@pytest.mark.parametrize("fault", PERMANENT.values(), ids=PERMANENT)
+async def test_failure_that_will_not_pass_is_raised_at_once(
+    server: StripeServer, waits: list[float], fault: Fault
+) -> None:
+    server.faults.add(fault)
+    async with session(server) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH)
+    assert it.value.status == fault.status
+    assert len(server.journal) == 1
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>Sign in to the airport's network</html>", b"[]", b'"text"', b'{"object": "list", "da'],
+)
+async def test_body_that_is_no_json_object_is_asked_for_again(waits: list[float], body: bytes) -> None:
+    asked = 0
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(body=body if asked < 3 else b'{"id": "acct_1"}')
+
+    async with serving(answer) as base, session(base) as stripe:
+        assert await stripe.get(LOG, "/v1/account") == {"id": "acct_1"}
+    assert len(waits) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "an empty body"),
+        (b"<h1>\nBad gateway</h1>", "<h1> Bad gateway</h1>"),
+        (b'{"error": "no object"}', '{"error": "no object"}'),
+        (b'{"error": {"message": null, "code": 7}}', '{"error": {"message": null, "code": 7}}'),
+        (b"\xff\xfe", "��"),
+        (b'["sk_live_0123456789"]', '["sk_live_..."]'),
+    ],
+)
+async def test_error_that_is_not_as_stripe_writes_them_is_shown_as_it_came(body: bytes, message: str) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(status=404, body=body)
+
+    async with serving(answer) as base, session(base) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH)
+    assert it.value.stripe_message == message
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [
+        ("7", 7.0),
+        ("60", 60.0),
+        ("86400", client.MAX_RETRY_AFTER),
+        ("0", None),
+        ("-5", None),
+        ("nan", None),
+        ("soon", None),
+        ("Fri, 31 Dec 2027 23:59:59 GMT", None),
+    ],
+)
+async def test_retry_after_is_honoured_within_bounds(
+    server: StripeServer, waits: list[float], header: str, wait: float | None
+) -> None:
+    server.faults.add(Fault(status=429, headers={"Retry-After": header}, times=1))
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+    (waited,) = waits
+    assert waited == wait if wait else 0.5 <= waited <= 1.5
+
+
+async def test_retry_after_does_not_outlast_the_patience(server: StripeServer, waits: list[float]) -> None:
+    server.faults.add(Fault(status=429, headers={"Retry-After": "60"}, times=1))
+    async with session(server, patience=timedelta(seconds=10)) as stripe:
+        await stripe.get(LOG, PATH)
+    assert waits == [10.0]
+
+
+async def test_backoff_grows_to_half_a_minute(server: StripeServer, waits: list[float]) -> None:
+    server.faults.add(Fault(status=500, times=9))
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+    floors = [min(30.0, 0.5 * 2**number) for number in range(9)]
+    assert all(low <= wait <= min(30.0, low + 1) for low, wait in zip(floors, waits, strict=True))
+
+
+# For how long
+
+# Far longer than an answer takes on a busy machine.
+IMPATIENT = timedelta(seconds=1)
+
+
+async def test_refusals_without_end_are_one_error_that_names_them(
+    server: StripeServer, waits: list[float]
+) -> None:
+    account = server.world.connect()["id"]
+    server.faults.add(Fault(status=503, message="Try later"))
+    began = time.monotonic()
+    async with session(server, patience=IMPATIENT) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH, account_id=account)
+    assert IMPATIENT.total_seconds() <= time.monotonic() - began < 10
+    assert str(it.value) == (
+        "Stripe fails to answer: see its status page. The capture goes on where it was once it starts again. "
+        f"Stripe answered 503 to GET {PATH} for account {account}: Try later (request {it.value.request_id})"
+    )
+    assert it.value.request_id == f"req_{len(server.journal):014}"
+    assert len(server.journal) > 1
+    assert waits
+
+
+async def test_broken_connections_without_end_are_one_error_that_names_them(
+    server: StripeServer, waits: list[float]
+) -> None:
+    account = server.world.connect()["id"]
+    server.faults.add(Fault(reset=True))
+    async with session(server, patience=IMPATIENT) as stripe:
+        with pytest.raises(ConnectorError) as it:
+            await stripe.get(LOG, PATH, account_id=account)
+    assert str(it.value).startswith(f"Stripe could not be reached at {server.url} for 1 seconds: check the")
+    assert f"GET {PATH} for account {account} failed: Server disconnected" in str(it.value)
+    assert len(server.journal) > 1
+
+
+async def test_nobody_at_the_address_is_said_in_the_systems_words(waits: list[float]) -> None:
+    async with serving(lambda _: asyncio.sleep(0, web.Response())) as base:
+        pass
+    async with session(base, patience=IMPATIENT) as stripe:
+        with pytest.raises(ConnectorError, match=rf"could not be reached at {base} .* Connect call failed"):
+            await stripe.get(LOG, PATH)
+
+
+async def test_server_that_never_answers_does_not_outlast_the_patience() -> None:
+    async def never(_: web.BaseRequest) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    began = time.monotonic()
+    async with serving(never) as base, session(base, patience=IMPATIENT) as stripe:
+        with pytest.raises(ConnectorError, match=f"GET {PATH} failed: TimeoutError"):
+            await stripe.get(LOG, PATH)
+    assert time.monotonic() - began < 10
+
+
+class RecordingLimiter(RateLimiter):
+    """A rate limiter that records its calls, and lets the first request wait for so long."""
+
+    def __init__(self, first_waits: timedelta = timedelta()) -> None:
+        super().__init__(1000, 1000)
+        self.first_waits = first_waits.total_seconds()
+        self.asked: list[tuple[str, bool]] = []
+        self.answered = 0
+        self.reasons: list[tuple[str, str | None]] = []
+
+    async def acquire(self, endpoint: str, *, background: bool = False) -> None:
+        self.asked.append((endpoint, background))
+        if len(self.asked) == 1:
+            await asyncio.to_thread(time.sleep, self.first_waits)
+        await super().acquire(endpoint, background=background)
+
+    def release(self) -> None:
+        self.answered += 1
+        super().release()
+
+    def refused(self, endpoint: str, reason: str | None) -> None:
+        self.reasons.append((endpoint, reason))
+
+
+async def test_every_attempt_passes_the_rate_limiter_and_the_wait_for_it_costs_no_patience(
+    server: StripeServer, waits: list[float]
+) -> None:
+    server.faults.add(Fault(status=500, times=2))
+    limiter = RecordingLimiter(first_waits=2 * IMPATIENT)
+    async with session(server, patience=IMPATIENT, rate_limiter=limiter) as stripe:
+        await stripe.get(LOG, PATH)
+        with pytest.raises(StripeError):
+            await stripe.get(LOG, "/v1/prices/none", background=True)
+    assert limiter.asked == [(PATH, False)] * 3 + [("/v1/prices/{}", True)]
+    assert limiter.answered == 4
+
+
+@pytest.mark.parametrize("again", [Fault(reset=True, times=1), Fault(truncate=True, times=1)])
+async def test_what_is_asked_again_after_a_cut_connection_passes_the_rate_limiter(
+    server: StripeServer, waits: list[float], again: Fault
+) -> None:
+    limiter = RecordingLimiter()
+    async with session(server, rate_limiter=limiter) as stripe:
+        await stripe.get(LOG, PATH)
+        server.faults.add(again)
+        await stripe.get(LOG, PATH)
+    assert len(limiter.asked) == len(server.journal) == 3
+    assert len(waits) == 1, "and not at once"
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (Fault(status=429, code="rate_limit", headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"}), 1),
+        (Fault(status=429, code="rate_limit"), 1),
+        (Fault(status=429, code="lock_timeout"), 0),
+        (Fault(status=500, headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"}), 0),
+    ],
+)
+async def test_the_rate_limiter_learns_of_refusals_for_too_many_requests_alone(
+    server: StripeServer, waits: list[float], fault: Fault, told: int
+) -> None:
+    server.faults.add(twice(fault))
+    limiter = RecordingLimiter()
+    async with session(server, rate_limiter=limiter) as stripe:
+        await stripe.get(LOG, PATH)
+    assert limiter.reasons == [(PATH, fault.headers.get("Stripe-Rate-Limited-Reason"))] * 2 * told
+    assert len(waits) == 2, "a request that was refused waits in any case"
+
+
+async def test_latency_is_what_answers_take_of_late_without_the_wait_for_the_rate_limiter(
+    world: World,
+) -> None:
+    world.create("price", event=False)
+    async with (
+        StripeServer(world, latency=0.05) as server,
+        session(server, rate_limiter=RateLimiter(3, 3)) as stripe,
+    ):
+        assert stripe.latency(PATH) == 0
+        await asyncio.gather(*(stripe.get(LOG, PATH) for _ in range(3)))
+        assert 0.05 <= stripe.latency(PATH) < 0.3
+        assert stripe.latency("/v1/charges") == 0
+        server.latency = 0.2
+        for _ in range(3):
+            await stripe.get(LOG, PATH)
+        assert stripe.latency(PATH) > 0.1
+
+
+# What time it is
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, tz=UTC)
+
+
+async def test_now_is_never_later_than_stripes_clock(server: StripeServer) -> None:
+    """The machine's clock is ahead of the world's."""
+    assert time.time() > NOW
+    async with session(server) as stripe:
+        assert stripe.now() > at(NOW), "nothing is known of Stripe's clock yet"
+        began = time.monotonic()
+        await stripe.get(LOG, PATH)
+        first = stripe.now()
+        assert at(NOW) <= first <= at(NOW + time.monotonic() - began)
+        await asyncio.sleep(0.01)
+        assert timedelta(seconds=0.01) <= stripe.now() - first <= timedelta(seconds=time.monotonic() - began)
+
+
+async def test_now_is_never_later_than_the_machines_clock() -> None:
+    async with StripeServer(World(now=2_000_000_000)) as server, session(server) as stripe:
+        await stripe.get(LOG, PATH)
+        assert stripe.now() <= datetime.now(tz=UTC) < at(2_000_000_000)
+
+
+async def test_clock_is_read_from_refusals_too(server: StripeServer) -> None:
+    server.faults.add(Fault(status=404))
+    async with session(server) as stripe:
+        with pytest.raises(StripeError):
+            await stripe.get(LOG, PATH)
+        assert stripe.now() < at(NOW + 60)
+
+
+@pytest.mark.parametrize(
+    "date", ["yesterday", "", "Thu, 28 May 2026 20:26:40 -0000", "Thu, 99 May 2026 20:26:40 GMT"]
+)
+async def test_date_that_is_none_leaves_the_clock_alone(server: StripeServer, date: str) -> None:
+    async with session(server) as stripe:
+        server.faults.set(Fault(headers={"Date": date}))
+        await stripe.get(LOG, PATH)
+        assert datetime.now(tz=UTC) - stripe.now() < timedelta(seconds=1)
+
+
+async def test_time_zone_of_a_date_is_heeded(server: StripeServer) -> None:
+    server.faults.set(Fault(headers={"Date": "Thu, 28 May 2026 22:26:40 +0200"}))
+    async with session(server) as stripe:
+        await stripe.get(LOG, PATH)
+        assert at(NOW) <= stripe.now() < at(NOW + 60)

@@ -1,0 +1,302 @@
+"""Which streams a key can read, in which version and with which products: found out at discover, at validate
+and at open, and told in the words of Stripe's dashboard."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import pytest
+from aiohttp import web
+
+from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe.kinds import KINDS
+from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.models import (
+    STREAMS,
+    BalanceTransactions,
+    BaseStripeObject,
+    Cards,
+    Charges,
+    CreditNotesLines,
+    Events,
+    PaymentMethods,
+    Subscriptions,
+)
+from source_stripe_native.stripe.account_directory import own_account_id
+from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from tests.capture import UNLIMITED, Capture
+from tests.conftest import NOW
+from tests.test_streams import HELD
+
+LOG: Final = logging.getLogger("test")
+OLD: Final = "2024-06-20"
+
+NEEDED: Final = {each.NAME: KINDS[HELD[each.NAME].kind].readable_with for each in STREAMS}
+"""The permission that each stream's own objects take, in the sandbox's words."""
+ALL: Final = frozenset(NEEDED.values())
+UNCONDITIONAL: Final = frozenset({"event", "account"})
+"""Without these nothing is captured: changes, and the account itself."""
+
+
+@pytest.fixture
+def world() -> World:
+    return World(now=NOW, api_version=OLD)
+
+
+@pytest.fixture
+async def http(server: StripeServer) -> AsyncIterator[StripeSession]:
+    """A session under a restricted key that may read everything, for now."""
+    async with StripeSession(server.world.restrict(ALL), base=server.url, settings=UNLIMITED) as session:
+        await own_account_id(session, LOG)
+        yield session
+
+
+def batched(values: list[str], size: int) -> list[list[str]]:
+    return [values[first : first + size] for first in range(0, len(values), size)]
+
+
+def readable_with(permissions: frozenset[str]) -> set[str]:
+    """The streams that a key with `permissions` can read: their own objects and their parents both count."""
+    return {
+        each.NAME
+        for each in STREAMS
+        if {NEEDED[each.NAME], NEEDED[each.PARENT.NAME if each.PARENT else each.NAME]} <= permissions
+    }
+
+
+async def discovered(capture: Capture) -> set[str]:
+    return {each["recommendedName"] for each in await capture.discover()}
+
+
+async def refusal(capture: Capture, caplog: pytest.LogCaptureFixture, verb: str) -> str:
+    """The one error line with which the connector exits."""
+    with pytest.raises(SystemExit):
+        await getattr(capture, verb)()
+    (line,) = [each.message for each in caplog.records if each.levelno == logging.ERROR]
+    assert "\n" not in line
+    return line
+
+
+# What the key may read
+
+
+@pytest.mark.parametrize("missing", batched(sorted(ALL - UNCONDITIONAL), 4))
+async def test_a_missing_permission_leaves_out_just_its_streams_and_is_named(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, missing: list[str]
+) -> None:
+    readable = readable_with(ALL - set(missing))
+    capture = Capture(server, key=world.restrict(ALL - set(missing)))
+    assert await discovered(capture) == readable
+    lines = {each.message.partition(" ")[0]: each.message for each in caplog.records}
+    for stream in STREAMS:
+        if stream.NAME in readable:
+            assert stream.NAME not in lines
+            continue
+        lacking = stream if NEEDED[stream.NAME] in missing or stream.PARENT is None else stream.PARENT
+        assert f"lacks the read permission '{lacking.PERMISSION}'" in lines[stream.NAME]
+        assert f"rak_{NEEDED[lacking.NAME]}_read" in lines[stream.NAME], "as Stripe itself says"
+
+
+async def test_a_permission_is_named_as_one_thing_by_all_of_its_streams() -> None:
+    for permission in ALL:
+        names = {each.PERMISSION for each in STREAMS if NEEDED[each.NAME] == permission}
+        assert len(names) == 1, permission
+
+
+async def test_a_key_that_may_not_read_events_is_refused(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, key=world.restrict(ALL - {"event"}))
+    line = await refusal(capture, caplog, "discover")
+    assert "Changes cannot be captured" in line
+    assert "'Events'" in line
+
+
+@pytest.mark.parametrize("verb", ["validate", "session"])
+@pytest.mark.parametrize(("lost", "named"), [("source", "'PaymentMethods'"), ("customer", "'Customers'")])
+async def test_a_stream_that_the_key_cannot_read_is_refused_before_anything_is_captured(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, verb: str, lost: str, named: str
+) -> None:
+    world.create("card", event=False)
+    capture = Capture(server, ["Prices", "Cards"], key=world.restrict(ALL - {lost}))
+    line = await refusal(capture, caplog, verb)
+    assert "Cards cannot be captured" in line
+    assert named in line
+    assert "disable the binding" in line
+    assert capture.documents == []
+
+
+async def test_only_the_streams_that_are_bound_need_their_permissions(
+    world: World, server: StripeServer
+) -> None:
+    world.create("price", event=False)
+    capture = Capture(server, key=world.restrict({"account", "event", "price"}))
+    await capture.validate()
+    await capture.session(lambda: not capture.binding_state().get("backfill"))
+    assert capture.last()
+
+
+async def test_a_key_without_any_stream_is_refused(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, ["Prices"], key=world.restrict({"account", "event"}))
+    assert "'Prices'" in await refusal(capture, caplog, "validate")
+
+
+# What it costs to find out
+
+
+async def test_a_secret_key_is_not_probed_stream_by_stream(world: World, server: StripeServer) -> None:
+    assert len(await discovered(Capture(server))) == 48
+    assert len(server.journal) <= 5
+
+
+class PatientServer(StripeServer):
+    """Answers no probe before there is one for each stream."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self.probes = asyncio.Barrier(len(STREAMS))
+
+    async def _serve(self, http: web.BaseRequest) -> web.StreamResponse:
+        if http.path != "/v1/account":
+            await self.probes.wait()
+        return await super()._serve(http)
+
+
+async def test_all_probes_are_under_way_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with PatientServer(world) as server:
+        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+        try:
+            async with asyncio.timeout(5):
+                assert len(await discovered(Capture(server, key=world.restrict(ALL)))) == 48
+        finally:
+            await server.probes.abort()
+
+
+async def test_a_probe_that_is_not_answered_is_no_permission(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.faults.set(Fault(path="/v1/customers/*/cards", status=402, message="Another day"))
+    line = await refusal(Capture(server, key=world.restrict(ALL)), caplog, "discover")
+    assert "Another day" in line
+
+
+# Versions and products
+
+
+@pytest.mark.parametrize(
+    ("version", "missing"),
+    [
+        ("2016-06-15", {"Subscriptions", "SubscriptionItems", "UsageRecords"}),
+        ("2016-07-06", set()),
+        ("2025-02-24.acacia", set()),
+        ("2025-03-31.basil", {"UsageRecords"}),
+    ],
+)
+@pytest.mark.parametrize("pinned", [False, True])
+async def test_streams_that_an_api_version_does_not_have_are_left_out_with_a_line(
+    server: StripeServer, caplog: pytest.LogCaptureFixture, version: str, missing: set[str], pinned: bool
+) -> None:
+    capture = Capture(server)
+    if pinned:
+        capture.config["advanced"] = {"api_version": version}
+    else:
+        server.world.api_version = version
+    assert {each.NAME for each in STREAMS} - await discovered(capture) == missing
+    for stream in missing:
+        (line,) = [
+            each.message for each in caplog.records if each.message.startswith(f"{stream} is left out")
+        ]
+        assert f"API version {version} does not have it" in line
+        assert "set advanced.api_version" in line
+
+
+async def test_a_bound_stream_that_the_version_does_not_have_is_refused(
+    server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, ["UsageRecords"], config={"advanced": {"api_version": "2025-03-31.basil"}})
+    line = await refusal(capture, caplog, "validate")
+    assert "UsageRecords cannot be captured" in line
+    assert "before 2025-03-31" in line
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+async def test_issuing_is_left_out_where_the_account_does_not_have_it(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, restricted: bool
+) -> None:
+    world.unavailable.add("issuing")
+    capture = Capture(server, key=world.restrict(ALL) if restricted else None)
+    issuing = {"Authorizations", "CardHolders", "Transactions"}
+    assert {each.NAME for each in STREAMS} - await discovered(capture) == issuing
+    lines = [each for each in caplog.records if "is left out" in each.message]
+    assert len(lines) == 3
+    for line in lines:
+        assert "not set up to use Issuing" in line.message
+        assert line.levelno == logging.INFO, "nobody has to do anything"
+
+
+# What is lost while a capture runs
+
+
+def backfill(stream: type[BaseStripeObject], http: StripeSession) -> Any:
+    start, cutoff = datetime(2020, 1, 1, tzinfo=UTC), datetime.fromtimestamp(NOW, tz=UTC)
+    return fetch_backfill(stream, start, "acct_1SandboxPlatform", None, http, LOG, None, cutoff)
+
+
+def changes(stream: type[BaseStripeObject], http: StripeSession) -> Any:
+    cursor = datetime.fromtimestamp(NOW - 3600, tz=UTC)
+    return fetch_incremental(stream, "acct_1SandboxPlatform", None, http, LOG, cursor)
+
+
+@pytest.mark.parametrize(
+    ("fetch", "stream", "lost", "named"),
+    [
+        (backfill, Charges, "charge", Charges.PERMISSION),
+        (backfill, Cards, "source", Cards.PERMISSION),
+        (backfill, Cards, "customer", "Customers"),
+        (backfill, PaymentMethods, "customer", "Customers"),
+        (changes, Charges, "event", Events.PERMISSION),
+        (changes, Cards, "event", Events.PERMISSION),
+        (changes, Charges, "charge", Charges.PERMISSION),
+        (changes, BalanceTransactions, "balance_transaction", BalanceTransactions.PERMISSION),
+        (changes, CreditNotesLines, "credit_note", CreditNotesLines.PERMISSION),
+        (backfill, Subscriptions, "subscription", Subscriptions.PERMISSION),
+    ],
+)
+async def test_a_permission_lost_while_capturing_fails_with_stream_and_permission(
+    world: World, http: StripeSession, fetch: Any, stream: type[BaseStripeObject], lost: str, named: str
+) -> None:
+    world.create(HELD[stream.NAME].kind, at=NOW - 600)
+    world.create("credit_note", at=NOW - 600, lines=20)
+    # A notice in another version, so that the object itself is asked for.
+    world.create("charge", at=NOW - 600, api_version="2022-11-15")
+    assert [each async for each in fetch(stream, http)]
+    world.keys.add(http._key, ALL - {lost})
+    with pytest.raises(ConnectorError) as caught:
+        _ = [each async for each in fetch(stream, http)]
+    assert str(caught.value).startswith(f"{stream.NAME}: the API key lacks the read permission '{named}'")
+    assert f"rak_{lost}_read" in str(caught.value)
+
+
+async def test_a_permission_lost_between_two_pages_ends_the_capture(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    for hours in range(150):  # too few for slices
+        world.create("charge", at=NOW - 3600 * hours, event=False)
+    key = world.restrict(ALL)
+    capture = Capture(server, ["Charges"], key=key)
+
+    def lose() -> bool:
+        if capture.documents:
+            world.keys.add(key, ALL - {"charge"})
+        return False
+
+    with pytest.raises(SystemExit):
+        await capture.session(lose)
+    assert any("Charges: the API key lacks the read permission" in each.message for each in caplog.records)
+    assert len(capture.last("Charges")) == 100
+    assert capture.binding_state("Charges")["backfill"]

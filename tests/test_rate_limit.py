@@ -1,0 +1,425 @@
+"""The rate limits: how evenly requests leave, who goes first, what a refusal changes, and what counts as
+one endpoint. Time is virtual, but for the one test that asks a local Stripe with its limits enforced."""
+
+import asyncio
+import json
+import logging
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.stripe import StripeServer, World
+from sandbox.stripe.limits import RateLimit
+from sandbox.stripe.routes import endpoint as stripes_shape
+from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.models import STREAMS, BaseStripeObject, Prices
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.client import StripeSession, rate_limiter_for
+from source_stripe_native.stripe.rate_limit import (
+    Limit,
+    RateLimiter,
+    endpoint_of,
+)
+from tests.cdk_task import run_on_virtual_time
+from tests.conftest import NOW
+
+LOG: Final = logging.getLogger("test")
+KEY: Final = "sk_test_sandbox_0000000000000000"
+SPEC: Final = Path(__file__).parents[2] / "shared/stripe/spec3.json"
+REDUCTION: Final = DEFAULTS.reduction
+RECOVERY: Final = DEFAULTS.recovery
+IN_FLIGHT: Final = DEFAULTS.max_in_flight
+MANY: Final = [f"/v1/{number}" for number in range(10)]
+
+Crowd = tuple[float, Sequence[str]]
+
+
+async def times_of(
+    limiter: RateLimiter, *crowds: Crowd, background: Sequence[Crowd] = ()
+) -> list[list[float]]:
+    """When the rate limiter admits requests, each answered at once: for each crowd, which comes at a given
+    second with its endpoints, in the order in which it came."""
+
+    async def request(start: float, endpoint: str, is_background: bool) -> float:
+        await asyncio.sleep(start)
+        await limiter.acquire(endpoint, background=is_background)
+        limiter.release()
+        return asyncio.get_running_loop().time()
+
+    tasks = [
+        [asyncio.ensure_future(request(start, each, crowd in background)) for each in endpoints]
+        for crowd in (*crowds, *background)
+        for start, endpoints in (crowd,)
+    ]
+    return [[await each for each in crowd] for crowd in tasks]
+
+
+def busiest_second(times: Sequence[float]) -> int:
+    return max(sum(1 for each in times if start <= each < start + 1) for start in times)
+
+
+# How fast
+
+
+@pytest.mark.parametrize(
+    ("key", "total", "rate", "per_endpoint"),
+    [
+        ("sk_live_1", None, 80, 20),
+        ("rk_live_1", None, 80, 20),
+        ("sk_test_1", None, 20, 20),
+        ("", None, 20, 20),
+        ("sk_live_1", 100, 100, 25),
+        ("sk_test_1", 10, 10, 10),
+        ("sk_live_1", 0.5, 0.5, 0.5),
+    ],
+)
+def test_no_second_has_more_requests_than_the_rate_and_almost_as_many(
+    key: str, total: float | None, rate: float, per_endpoint: float
+) -> None:
+    (all_,) = run_on_virtual_time(times_of(rate_limiter_for(key, total), (0, MANY * max(1, int(rate)))))
+    (one,) = run_on_virtual_time(
+        times_of(rate_limiter_for(key, total), (0, MANY[:1] * 10 * max(1, int(rate))))
+    )
+    for times, allowed in ((all_, rate), (one, per_endpoint)):
+        assert busiest_second(times) <= max(1, allowed)
+        assert (len(times) - 1) / times[-1] >= 0.95 * allowed
+
+
+@pytest.mark.parametrize("rate", [20, 25, 80, 100])
+def test_late_wake_ups_cost_no_speed_and_crowd_no_second(rate: int) -> None:
+    async def main() -> list[float]:
+        loop, chance = asyncio.get_running_loop(), random.Random(rate)
+        call_at = loop.call_at
+
+        def late(when: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+            return call_at(when + chance.uniform(0, 0.015), callback, *args)
+
+        loop.call_at = late  # type: ignore[method-assign, assignment]  # for this one loop
+        (times,) = await times_of(RateLimiter(rate, rate), (0, MANY * rate))
+        return times
+
+    times = run_on_virtual_time(main())
+    assert busiest_second(times) <= rate
+    assert (len(times) - 1) / times[-1] >= 0.95 * rate
+
+
+def test_timer_that_fires_a_hair_early_is_not_set_anew() -> None:
+    timers = 0
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        call_at = loop.call_at
+
+        def early(when: float, callback: Any, *args: Any) -> asyncio.TimerHandle:
+            nonlocal timers
+            timers += 1
+            return call_at(when - 1e-6 if timers < 100 else when, callback, *args)
+
+        loop.call_at = early  # type: ignore[method-assign, assignment]  # for this one loop
+        await times_of(RateLimiter(10, 10), (0, MANY * 2))
+
+    run_on_virtual_time(main())
+    assert timers <= 60, "one for each request that comes, one for each that goes, one for each answer"
+
+
+@given(
+    rate=st.integers(1, 200),
+    pauses=st.lists(st.floats(0, 2, allow_nan=False) | st.just(0.0) | st.floats(0, 0.02), max_size=300),
+)
+def test_no_second_has_more_than_the_rate_whenever_requests_come(rate: int, pauses: list[float]) -> None:
+    limit, now = Limit(rate), 0.0
+    times = []
+    for pause in pauses:
+        now = max(now + pause, limit.opens_time)
+        limit.take(now)
+        times.append(now)
+    assert not times or busiest_second(times) <= rate
+
+
+# Who goes first
+
+
+def test_crowd_at_one_endpoint_holds_up_no_other() -> None:
+    crowd, other = run_on_virtual_time(
+        times_of(RateLimiter(80, 20), (0, ["/v1/prices"] * 400), (1, ["/v1/events"] * 5))
+    )
+    assert other[0] < 1.05
+    assert other[-1] < 1.3, "at the endpoint's own pace"
+    assert crowd[-1] > 19
+
+
+def test_among_equals_the_first_to_come_is_the_first_to_go() -> None:
+    (times,) = run_on_virtual_time(times_of(RateLimiter(20, 20), (0, MANY * 5)))
+    assert times == sorted(times)
+
+
+@pytest.mark.parametrize("path", ["/v1/prices", "/v1/events"])
+def test_poll_waits_for_no_backfill_however_large(path: str) -> None:
+    polls, backfill = run_on_virtual_time(
+        times_of(RateLimiter(20, 20), (5, [path] * 3), background=[(0, ["/v1/prices", *MANY] * 60)])
+    )
+    assert polls[-1] < 5.4
+    assert backfill[-1] > 30
+
+
+def test_backfill_goes_on_while_polls_take_all_they_can() -> None:
+    polls, backfill = run_on_virtual_time(
+        times_of(RateLimiter(20, 20), (0, MANY * 60), background=[(0, MANY * 2)])
+    )
+    assert [sum(1 for each in backfill if each <= end) for end in (5, 10)] == [
+        pytest.approx(end * 20 / DEFAULTS.background_share, abs=2) for end in (5, 10)
+    ]
+    assert polls[-1] < 34, "which costs the polls little"
+
+
+def test_what_takes_long_to_be_answered_is_bounded_and_does_not_delay_a_poll() -> None:
+    async def main() -> tuple[int, int]:
+        limiter = RateLimiter(1000, 1000)
+        waiting = [asyncio.ensure_future(limiter.acquire("/v1/a", background=True)) for _ in range(300)]
+        await asyncio.sleep(10)
+        gone = sum(each.done() for each in waiting)
+        poll = asyncio.ensure_future(limiter.acquire("/v1/events"))
+        await asyncio.sleep(0.01)
+        assert not poll.done()
+        limiter.release()
+        await asyncio.sleep(0.01)
+        assert poll.done(), "the first place that is free is the poll's"
+        for each in waiting:
+            each.cancel()
+        return gone, sum(each.done() for each in waiting)
+
+    assert run_on_virtual_time(main()) == (IN_FLIGHT, IN_FLIGHT)
+
+
+def test_who_no_longer_waits_takes_no_place() -> None:
+    async def main() -> float:
+        limiter = RateLimiter(1, 1)
+        await limiter.acquire("/v1/a")
+        gone = [asyncio.ensure_future(limiter.acquire("/v1/a")) for _ in range(50)]
+        await asyncio.sleep(0.1)
+        for each in gone:
+            each.cancel()
+        await limiter.acquire("/v1/a")
+        return asyncio.get_running_loop().time()
+
+    assert run_on_virtual_time(main()) < 1.1
+
+
+def test_who_is_stopped_just_as_it_may_go_gives_its_place_back() -> None:
+    async def main() -> None:
+        limiter = RateLimiter(1e6, 1e6)
+        for _ in range(IN_FLIGHT):
+            await limiter.acquire("/v1/a")
+        stopped = asyncio.ensure_future(limiter.acquire("/v1/a"))
+        await asyncio.sleep(0.01)
+        limiter.release()
+        stopped.cancel()
+        await asyncio.wait([stopped])
+        assert stopped.cancelled()
+        async with asyncio.timeout(1):
+            await limiter.acquire("/v1/a")
+
+    run_on_virtual_time(main())
+
+
+class Recording(RateLimiter):
+    def __init__(self) -> None:
+        super().__init__(1e5, 1e5)
+        self.asked: set[tuple[str, bool]] = set()
+
+    async def acquire(self, endpoint: str, *, background: bool = False) -> None:
+        self.asked.add((endpoint, background))
+        await super().acquire(endpoint, background=background)
+
+
+async def test_backfills_are_in_the_background_and_nothing_else_is(server: StripeServer) -> None:
+    server.world.create("price")
+    limiter, at = Recording(), datetime.fromtimestamp(NOW, tz=UTC)
+    async with StripeSession(KEY, base=server.url, rate_limiter=limiter) as stripe:
+        start = at - timedelta(days=1)
+        assert [each async for each in fetch_backfill(Prices, start, None, None, stripe, LOG, None, at)]
+        assert [each async for each in fetch_incremental(Prices, None, None, stripe, LOG, start)]
+    assert limiter.asked == {("/v1/prices", True), ("/v1/events", False)}
+
+
+# What a refusal changes
+
+
+def test_refusals_of_one_second_cut_the_rate_once_and_it_rises_again() -> None:
+    limit = Limit(100)
+    for now in (10.0, 10.1, 10.9):
+        limit.reduce(now)
+    assert limit.rate(10) == pytest.approx(100 * REDUCTION)
+    assert limit.rate(12) == pytest.approx(100 * REDUCTION * RECOVERY**2)
+    assert limit.rate(20) == 100
+    limit.reduce(12)
+    assert limit.rate(12) == pytest.approx(100 * REDUCTION * RECOVERY**2 * REDUCTION)
+
+
+@pytest.mark.parametrize(("ceiling", "slowest"), [(100.0, DEFAULTS.min_rate), (0.2, 0.2)])
+def test_rate_is_never_cut_to_nothing(ceiling: float, slowest: float) -> None:
+    limit = Limit(ceiling)
+    for second in range(100):
+        limit.reduce(second)
+        assert limit.rate(second) >= slowest
+    assert limit.rate(1000) == ceiling
+
+
+@pytest.mark.parametrize(
+    ("reason", "total", "endpoint"),
+    [
+        ("global-rate", REDUCTION, 1),
+        ("global-concurrency", REDUCTION, 1),
+        (None, REDUCTION, 1),
+        ("endpoint-rate", 1, REDUCTION),
+        ("endpoint-concurrency", 1, REDUCTION),
+        ("resource-specific", 1, 1),
+        ("what is to come", 1, 1),
+    ],
+)
+def test_refusal_slows_what_it_names(reason: str | None, total: float, endpoint: float) -> None:
+    """Measured over two seconds, in which a limit regains a little."""
+
+    async def rate(paths: list[str]) -> float:
+        limiter = RateLimiter(40, 20)
+        limiter.refused("/v1/0", reason)
+        (times,) = await times_of(limiter, (0, paths))
+        return sum(1 for each in times if each < 2) / 2
+
+    assert run_on_virtual_time(rate(MANY * 10)) == pytest.approx(40 * total, rel=0.1)
+    assert run_on_virtual_time(rate(["/v1/0"] * 60)) == pytest.approx(20 * endpoint, rel=0.1)
+    assert run_on_virtual_time(rate(["/v1/1"] * 60)) == pytest.approx(20, rel=0.1)
+
+
+async def saturate(
+    limiter: RateLimiter, limits: RateLimit, seconds: float, theirs: float = 0, seed: int = 0
+) -> tuple[float, float]:
+    """Requests a second that Stripe answers, and the part that it refuses, where always some wait to go, and
+    others of the account make `theirs` a second. Requests arrive after 40 to 55 ms, answers after 50 more."""
+    loop, chance = asyncio.get_running_loop(), random.Random(seed)
+    answers: list[str | None] = []
+
+    async def ask() -> None:
+        for number in range(100_000):
+            endpoint = MANY[number % len(MANY)]
+            await limiter.acquire(endpoint)
+            await asyncio.sleep(chance.uniform(0.04, 0.055))
+            answers.append(limits.refuse("", endpoint, loop.time()))
+            await asyncio.sleep(0.05)
+            if answers[-1] is not None:
+                limiter.refused(endpoint, answers[-1])
+            limiter.release()
+
+    async def others() -> None:
+        for number in range(100_000):
+            await asyncio.sleep(1 / theirs)
+            limits.refuse("", f"/v1/other/{number % 10}", loop.time())
+
+    tasks = [asyncio.ensure_future(ask()) for _ in range(40)]
+    if theirs:
+        tasks.append(asyncio.ensure_future(others()))
+    await asyncio.wait(tasks, timeout=seconds)
+    for each in tasks:
+        each.cancel()
+    refused = sum(1 for each in answers if each is not None)
+    return (len(answers) - refused) / seconds, refused / len(answers)
+
+
+@pytest.mark.parametrize(
+    ("key", "total", "rate"), [("sk_live_", None, 80), ("sk_live_", 100, 100), ("sk_test_", None, 20)]
+)
+def test_most_of_the_limit_is_used_and_hardly_a_request_refused(
+    key: str, total: float | None, rate: int
+) -> None:
+    limits = RateLimit(total=25 if key == "sk_test_" else 100)
+    answered, refused = run_on_virtual_time(saturate(rate_limiter_for(key, total), limits, 30))
+    assert answered >= 0.9 * rate
+    assert refused < 0.01
+
+
+@pytest.mark.parametrize("theirs", [50, 80])
+def test_what_others_leave_of_the_accounts_limit_is_found_and_kept_to(theirs: int) -> None:
+    left = 100 - theirs
+    answered, refused = run_on_virtual_time(saturate(RateLimiter(80, 20), RateLimit(), 120, theirs))
+    assert answered >= 0.75 * left
+    assert refused < 0.05
+
+
+async def test_local_stripe_with_its_limits_answers_most_of_what_the_limits_allow(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    paths = [f"/v1/{each}" for each in ("charges", "customers", "prices", "products", "events", "refunds")]
+    seconds = 2.0
+
+    async def measure(limiter: RateLimiter, limits: RateLimit) -> tuple[float, float]:
+        async with (
+            StripeServer(World(now=NOW), latency=0.1, limits=limits) as server,
+            StripeSession(KEY, base=server.url, rate_limiter=limiter) as stripe,
+        ):
+
+            async def ask(path: str) -> None:
+                for _ in range(100):
+                    await stripe.get(LOG, path)
+
+            tasks = [asyncio.ensure_future(ask(path)) for path in paths * 4]
+            await asyncio.wait(tasks, timeout=seconds)
+            visits = list(server.journal)
+            for each in tasks:
+                each.cancel()
+            await asyncio.wait(tasks)
+        refused = sum(1 for each in visits if each.status == 429)
+        return (len(visits) - refused) / (seconds - server.latency), refused / len(visits)
+
+    live, test = await asyncio.gather(
+        measure(rate_limiter_for("sk_live_"), RateLimit()),
+        measure(rate_limiter_for("sk_test_"), RateLimit(total=25)),
+    )
+    # Less than on virtual time, as a busy machine holds up the client and the server.
+    for (answered, refused), rate in ((live, 80), (test, 20)):
+        assert answered >= 0.7 * rate
+        assert refused < 0.03
+
+
+# What one endpoint is
+
+IDS: Final = ["cus_1Q2w3E", "summer", "charges", "25off", "search", "lines", "%2Fa%20b", "issuing"]
+
+
+def templates(stream: type[BaseStripeObject]) -> list[str]:
+    """Every path of a row with its ids in braces."""
+    one = stream.RETRIEVE.replace("{SEARCH_NAME}", stream.SEARCH_NAME)
+    nested = [f"{one}/{each.rpartition('.')[2]}" for each in stream.NESTED]
+    return [each for each in (stream.SEARCH_NAME, one, stream.UNLISTED, *nested) if each]
+
+
+def filled(template: str, value: Callable[[int], str]) -> str:
+    parts = template.split("/")
+    return "/v1/" + "/".join(value(at) if each.startswith("{") else each for at, each in enumerate(parts))
+
+
+@pytest.mark.parametrize("template", sorted({each for stream in STREAMS for each in templates(stream)}))
+def test_endpoint_of_a_streams_path_has_no_id_and_all_else(template: str) -> None:
+    shape = filled(template, lambda _: "{}")
+    for each in IDS:
+        assert endpoint_of(filled(template, lambda _, each=each: each)) == shape  # type: ignore[misc]  # bound
+    assert endpoint_of(shape) == endpoint_of(f"/v1/{template}") == shape
+
+
+def test_endpoints_are_those_that_the_local_stripe_limits() -> None:
+    for stream in STREAMS:
+        path = filled(stream.SEARCH_NAME, lambda _: "cus_1Q2w3E")
+        assert stripes_shape("GET", path) == f"GET {endpoint_of(path)}"
+
+
+@pytest.mark.skipif(not SPEC.exists(), reason="Stripe's OpenAPI document is not at hand")
+def test_no_path_that_stripe_has_leaves_an_id_in_its_endpoint() -> None:
+    table = json.loads(SPEC.read_bytes())["paths"]
+    paths = [path.removeprefix("/v1/") for path, methods in table.items() if "get" in methods]
+    assert len(paths) > 200
+    assert [each for each in paths if "an_id" in endpoint_of(filled(each, lambda _: "an_id"))] == []
