@@ -1,0 +1,189 @@
+"""Extract what tests compare with from Stripe's OpenAPI document and the reference connector's answers.
+
+python tools/extract_facts.py path/to/spec3.json path/to/reference/discover.json path/to/reference/spec.json
+
+The script writes tests/facts/stripe.json and tests/facts/reference.json. A clone lacks the documents, so its
+tests read these files. Rules: only facts are kept, such as names, types, parameters and flags. Text is not
+kept. A digest stands for each description of the reference, so that a test can tell whether ours is the same.
+All is sorted, and each field of a large schema has its own line, so that a diff shows what is new at Stripe.
+"""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+FACTS: Final = Path(__file__).parents[1] / "tests" / "facts"
+STRIPE: Final = FACTS / "stripe.json"
+REFERENCE: Final = FACTS / "reference.json"
+
+WIDTH: Final = 300
+LEVELS: Final = 4
+"""A value of the upper levels that is longer than WIDTH has a line for each member."""
+
+KEPT: Final = {
+    "$ref",
+    "additionalProperties",
+    "anyOf",
+    "enum",
+    "items",
+    "maxLength",
+    "nullable",
+    "pattern",
+    "properties",
+    "required",
+    "type",
+    "x-expandableFields",
+    "x-resourceId",
+}
+"""The keywords that validate an object, name it, or name the fields that can be expanded."""
+
+DROPPED: Final = {"description", "format", "title", "x-expansionResources", "x-stripeBypassValidation"}
+
+
+@cache
+def read(file: Path) -> Any:
+    """Return the facts in a file. All callers get the same object, so they must not change it."""
+    return json.loads(file.read_bytes())
+
+
+def text(facts: Any, levels: int = LEVELS, margin: str = "\n") -> str:
+    """Return the JSON of facts, sorted, with no more lines than a diff needs."""
+    short = json.dumps(facts, separators=(",", ":"), sort_keys=True)
+    if len(short) <= WIDTH or not levels or not isinstance(facts, dict | list):
+        return short
+    inner = f"{margin} "
+    if isinstance(facts, list):
+        members = [text(each, levels - 1, inner) for each in facts]
+    else:
+        members = [f"{json.dumps(name)}:{text(facts[name], levels - 1, inner)}" for name in sorted(facts)]
+    return short[0] + inner + f",{inner}".join(members) + margin + short[-1]
+
+
+# Stripe
+
+
+def stripe_facts(spec: Any) -> dict[str, Any]:
+    """Return the event types, every path, and the schemas of all that GET and DELETE answer with."""
+    paths = {
+        path: {method: operation(method, each) for method, each in methods.items()}
+        for path, methods in spec["paths"].items()
+    }
+    answers = [each[method] for each in paths.values() for method in each.keys() & {"get", "delete"}]
+    wanted = {name for each in answers for name in each.get("lists", []) + each.get("returns", [])}
+    return {
+        "event_types": event_types(spec),
+        "paths": paths,
+        "schemas": reached(wanted, spec["components"]["schemas"]),
+        "version": spec["info"]["version"],
+    }
+
+
+def event_types(spec: Any) -> list[str]:
+    """Return the types that a webhook endpoint can be made for."""
+    form = spec["paths"]["/v1/webhook_endpoints"]["post"]["requestBody"]["content"]
+    fields = form["application/x-www-form-urlencoded"]["schema"]["properties"]
+    return sorted(set(fields["enabled_events"]["items"]["enum"]) - {"*"})
+
+
+def operation(method: str, described: Any) -> dict[str, Any]:
+    """Return the schemas that a method lists or returns, and the query parameters of a GET."""
+    (answer,) = described["responses"]["200"]["content"].values()
+    fields = answer["schema"].get("properties", {})
+    if {"data", "has_more"} <= fields.keys():
+        facts: dict[str, Any] = {"lists": references(fields["data"])}
+    else:
+        facts = {"returns": references(answer["schema"])}
+    if method == "get":
+        query = [each for each in described["parameters"] if each["in"] == "query"]
+        facts["query"] = {each["name"]: parameter(each) for each in query}
+    return facts
+
+
+def parameter(described: Any) -> dict[str, Any]:
+    """Return whether a parameter is required, and the values that it can have where Stripe names them."""
+    required = {"required": True} if described["required"] else {}
+    enum = described["schema"].get("enum")
+    return required | ({"enum": sorted(enum)} if enum else {})
+
+
+def reached(names: Iterable[str], schemas: Any) -> dict[str, Any]:
+    """Return the named schemas and all that they refer to, reduced."""
+    wanted, found = set(names), dict[str, Any]()
+    while wanted:
+        name = wanted.pop()
+        found[name] = reduced(schemas[name])
+        wanted |= set(references(found[name])) - found.keys()
+    return found
+
+
+def reduced(schema: Any) -> Any:
+    """Return a schema without text. An unknown keyword raises, so that no constraint gets lost unseen."""
+    if isinstance(schema, bool):  # additionalProperties
+        return schema
+    if unknown := schema.keys() - KEPT - DROPPED:
+        raise ValueError(f"neither kept nor dropped: {sorted(unknown)}")
+    changed: dict[str, Callable[[Any], Any]] = {
+        "additionalProperties": reduced,
+        "anyOf": lambda each: [reduced(one) for one in each],
+        "enum": sorted,
+        "items": reduced,
+        "properties": lambda each: {name: reduced(one) for name, one in each.items()},
+        "required": sorted,
+        "x-expandableFields": sorted,
+    }
+    kept = {name: changed.get(name, lambda each: each)(schema[name]) for name in schema.keys() & KEPT}
+    if kept.get("x-expandableFields") == []:
+        del kept["x-expandableFields"]
+    return kept
+
+
+def references(value: Any) -> list[str]:
+    """Return the names of the schemas that are referred to anywhere inside a value."""
+    found = set[str]()
+    if isinstance(value, dict):
+        if isinstance(reference := value.get("$ref"), str):
+            found.add(reference.removeprefix("#/components/schemas/"))
+        value = list(value.values())
+    if isinstance(value, list):
+        found.update(*map(references, value))
+    return sorted(found)
+
+
+# The reference connector
+
+
+def reference_facts(discovered: Any, spec: Any) -> dict[str, Any]:
+    """Return the only answer to spec, and those to discover by the stream's name."""
+    [answer] = spec
+    return {
+        "spec": without_text(answer),
+        "streams": {each["recommendedName"]: without_text(each) for each in discovered},
+    }
+
+
+def without_text(answer: Any) -> Any:
+    """Return an answer with a digest in place of each description."""
+    if isinstance(answer, list):
+        return [without_text(each) for each in answer]
+    if not isinstance(answer, dict):
+        return answer
+    return {
+        name: digest(each) if name == "description" and isinstance(each, str) else without_text(each)
+        for name, each in answer.items()
+    }
+
+
+def digest(description: str) -> str:
+    return hashlib.sha256(description.encode()).hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        raise SystemExit((__doc__ or "").splitlines()[2])
+    stripe, *reference = (json.loads(Path(each).read_bytes()) for each in sys.argv[1:])
+    STRIPE.write_text(text(stripe_facts(stripe)) + "\n")
+    REFERENCE.write_text(text(reference_facts(*reference)) + "\n")
