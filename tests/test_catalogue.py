@@ -1,12 +1,10 @@
-"""The catalogue against what it must agree with: the reference catalogue, Stripe's OpenAPI document, the list
-of event types kept beside this file, and the sandbox's own table of resources."""
+"""The catalogue against what it must agree with: the facts about the reference catalogue and about Stripe's
+OpenAPI document that are kept in tests/facts, and the sandbox's own table of resources."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
-from pathlib import Path
 from string import Formatter
 from typing import Any, Final
 
@@ -20,16 +18,12 @@ from source_stripe_native.models import STREAMS, Accounts, BaseStripeObject, Usa
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_streams import HELD
-from tools.refresh_event_types import EVENT_TYPES, event_types
-
-SHARED: Final = Path(__file__).parents[2] / "shared"
-SPEC: Final = SHARED / "stripe/spec3.json"
-REFERENCE: Final = SHARED / "reference/discover.json"
+from tools.extract_facts import REFERENCE, STRIPE, read
 
 BEFORE_BASIL: Final = "2025-02-24.acacia"
 """The last API version with usage records."""
 
-TYPES: Final = EVENT_TYPES.read_text().split()
+TYPES: Final[list[str]] = read(STRIPE)["event_types"]
 
 NOT_IN_THE_SPEC: Final = {
     "invoiceitem.updated": "older API versions sent it when an item was edited",
@@ -94,7 +88,6 @@ CHILDREN: Final = [each for each in STREAMS if each.PARENT]
 # Against the reference catalogue
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference answers are not beside the project")
 async def test_streams_are_discovered_as_in_the_reference_catalogue(
     world: World, server: StripeServer
 ) -> None:
@@ -102,7 +95,7 @@ async def test_streams_are_discovered_as_in_the_reference_catalogue(
     world.unavailable.add("issuing")
     capture = Capture(server, config={"advanced": {"api_version": BEFORE_BASIL}})
     ours = {each["recommendedName"]: undescribed(each) for each in await capture.discover()}
-    theirs = {each["recommendedName"]: undescribed(each) for each in json.loads(REFERENCE.read_bytes())}
+    theirs = undescribed(read(REFERENCE)["streams"])
     assert len(theirs) == 45
     assert ours == theirs
 
@@ -122,11 +115,6 @@ def undescribed(found: Any) -> Any:
 
 
 # Event types
-
-
-@pytest.mark.skipif(not SPEC.exists(), reason="Stripe's OpenAPI document is not at hand")
-def test_the_event_types_kept_here_are_the_specs() -> None:
-    assert event_types(spec()) == TYPES, "run tools/refresh_event_types.py, then mend the catalogue"
 
 
 @pytest.mark.parametrize("stream", rows())
@@ -285,14 +273,13 @@ def test_the_sandbox_has_the_list_with_every_parameter(stream: type[BaseStripeOb
     assert {each.param for each in found.filters if each.required} <= asked
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason="Stripe's OpenAPI document is not at hand")
 @pytest.mark.parametrize("stream", rows([each for each in STREAMS if each is not UsageRecords]))
 def test_stripe_has_the_list_with_every_parameter(stream: type[BaseStripeObject]) -> None:
     """Usage records are in no document of today: their endpoint was removed."""
     path, asked = listed(stream)
-    known = [each for each in shapes()[path]["get"]["parameters"] if each["in"] == "query"]
-    assert_parameters(stream, asked, {each["name"] for each in known})
-    assert {each["name"] for each in known if each["required"]} <= asked
+    known = shapes()[path]["get"]["query"]
+    assert_parameters(stream, asked, set(known))
+    assert {name for name, each in known.items() if "required" in each} <= asked
 
 
 def assert_parameters(stream: type[BaseStripeObject], asked: set[str], known: set[str]) -> None:
@@ -312,15 +299,13 @@ def test_an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObj
     assert found[0].item
     assert "R" in found[0].ops
     assert kind_of(stream) in found[0].kinds
-    if SPEC.exists():
-        shape = re.sub(r"{\w+}", "{}", f"/v1/{stream.RETRIEVE.replace('{SEARCH_NAME}', stream.SEARCH_NAME)}")
-        assert "get" in shapes()[shape]
+    shape = re.sub(r"{\w+}", "{}", f"/v1/{stream.RETRIEVE.replace('{SEARCH_NAME}', stream.SEARCH_NAME)}")
+    assert "get" in shapes()[shape]
 
 
 def test_the_account_that_the_list_leaves_out_has_an_endpoint() -> None:
     assert Accounts.UNLISTED == "account"
-    if SPEC.exists():
-        assert "get" in shapes()["/v1/account"]
+    assert "get" in shapes()["/v1/account"]
 
 
 # Lists inside documents
@@ -331,10 +316,9 @@ def test_every_list_that_stripe_cuts_is_completed(stream: type[BaseStripeObject]
     assert set(stream.NESTED) == CUT_LISTS.get(stream.NAME, set())
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason="Stripe's OpenAPI document is not at hand")
 @pytest.mark.parametrize("stream", rows([each for each in STREAMS if each is not UsageRecords]))
 def test_the_lists_inside_a_document_are_those_of_the_spec(stream: type[BaseStripeObject]) -> None:
-    schemas = spec()["components"]["schemas"]
+    schemas = read(STRIPE)["schemas"]
     found = set(lists_in(schemas, schemas[kind_of(stream).object_name]))
     assert found == CUT_LISTS.get(stream.NAME, set())
 
@@ -359,11 +343,6 @@ def lists_in(schemas: Any, schema: Any, path: str = "", seen: frozenset[str] = f
 
 
 @cache
-def spec() -> Any:
-    return json.loads(SPEC.read_bytes())
-
-
-@cache
 def shapes() -> dict[str, Any]:
     """The spec's paths by their shape, ids as `{}`."""
-    return {re.sub(r"{\w+}", "{}", path): methods for path, methods in spec()["paths"].items()}
+    return {re.sub(r"{\w+}", "{}", path): methods for path, methods in read(STRIPE)["paths"].items()}

@@ -2,12 +2,10 @@
 one endpoint. Time is virtual, but for the one test that asks a local Stripe with its limits enforced."""
 
 import asyncio
-import json
 import logging
 import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -28,10 +26,10 @@ from source_stripe_native.stripe.rate_limit import (
 )
 from tests.cdk_task import run_on_virtual_time
 from tests.conftest import NOW
+from tools.extract_facts import STRIPE, read
 
 LOG: Final = logging.getLogger("test")
 KEY: Final = "sk_test_sandbox_0000000000000000"
-SPEC: Final = Path(__file__).parents[2] / "shared/stripe/spec3.json"
 REDUCTION: Final = DEFAULTS.reduction
 RECOVERY: Final = DEFAULTS.recovery
 IN_FLIGHT: Final = DEFAULTS.max_in_flight
@@ -417,9 +415,8 @@ def test_endpoints_are_those_that_the_local_stripe_limits() -> None:
         assert stripes_shape("GET", path) == f"GET {endpoint_of(path)}"
 
 
-@pytest.mark.skipif(not SPEC.exists(), reason="Stripe's OpenAPI document is not at hand")
 def test_no_path_that_stripe_has_leaves_an_id_in_its_endpoint() -> None:
-    table = json.loads(SPEC.read_bytes())["paths"]
+    table = read(STRIPE)["paths"]
     paths = [path.removeprefix("/v1/") for path, methods in table.items() if "get" in methods]
     assert len(paths) > 200
     assert [each for each in paths if "an_id" in endpoint_of(filled(each, lambda _: "an_id"))] == []
