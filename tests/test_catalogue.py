@@ -100,6 +100,12 @@ async def test_streams_are_discovered_as_in_the_reference_catalogue(
     assert ours == theirs
 
 
+async def test_the_config_is_that_of_the_reference_connector_and_one_field_more(server: StripeServer) -> None:
+    ours = undescribed(await Capture(server).ask("spec", {"connectorType": "LOCAL"}))
+    assert ours["configSchema"]["$defs"]["Advanced"]["properties"].pop("max_requests_per_second")
+    assert ours == undescribed(read(REFERENCE)["spec"])
+
+
 def undescribed(found: Any) -> Any:
     """Without descriptions, which are each connector's own words, and without flags that are not set."""
     if isinstance(found, list):
@@ -277,9 +283,13 @@ def test_the_sandbox_has_the_list_with_every_parameter(stream: type[BaseStripeOb
 def test_stripe_has_the_list_with_every_parameter(stream: type[BaseStripeObject]) -> None:
     """Usage records are in no document of today: their endpoint was removed."""
     path, asked = listed(stream)
-    known = shapes()[path]["get"]["query"]
+    found = shapes()[path]["get"]
+    known = found["query"]
+    assert kind_of(stream).object_name in found["lists"]
     assert_parameters(stream, asked, set(known))
     assert {name for name, each in known.items() if "required" in each} <= asked
+    for name, value in (each for params in stream.VARIANTS.values() for each in params.items()):
+        assert value in known[name].get("enum", [value]), name
 
 
 def assert_parameters(stream: type[BaseStripeObject], asked: set[str], known: set[str]) -> None:
@@ -305,7 +315,7 @@ def test_an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObj
 
 def test_the_account_that_the_list_leaves_out_has_an_endpoint() -> None:
     assert Accounts.UNLISTED == "account"
-    assert "get" in shapes()["/v1/account"]
+    assert shapes()["/v1/account"]["get"]["returns"] == ["account"]
 
 
 # Lists inside documents
