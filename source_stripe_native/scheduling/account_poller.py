@@ -1,8 +1,9 @@
 """The account poller: reads each connected account's events once per interval and notifies every binding.
 
-A quiet account costs one request per interval, and a comparison of cursors for each binding. While the rate limit
-does not suffice, accounts are ordered by last activity: the longest idle go last, by `Settings.quiet_wait` at
-most, and an account is back at the full cadence with its first event. New accounts are looked for every hour.
+A quiet account costs one request per interval, and a comparison of cursors for each binding. While the rate
+limit does not suffice, accounts are ordered by last activity: the longest idle go last, by
+`Settings.quiet_wait` at most, and an account is back at the full cadence with its first event. New accounts
+are looked for every hour.
 """
 
 import asyncio
