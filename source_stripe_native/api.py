@@ -26,9 +26,9 @@ from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
-from source_stripe_native.events.changes import read_changes
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import AdaptiveWindow, fitting_window, read_polled
+from source_stripe_native.events.resolutions import read_changes
 from source_stripe_native.state import cursor_time
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document

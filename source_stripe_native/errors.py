@@ -75,6 +75,10 @@ class StripeError(ConnectorError):
         where = f" (request {self.request_id})" if self.request_id else ""
         return f"{advice} Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
 
+    def explain(self, message: str) -> None:
+        """Says what is wrong, and what to do about it, where the caller knows more than the table."""
+        self.errors = [scrub(message)]
+
     def named(self, stream: str) -> "StripeError":
         """The same error with the stream's name in front, for the log of a capture of many streams."""
         self.errors = [scrub(f"{stream}: {self.errors[0]}")]
@@ -204,3 +208,20 @@ EVENTS_AGED_OUT = KnownError(
 
 NOT_SET_UP = KnownError(frozenset({400}), message="Your account is not set up to use ")
 """The account has not got the product."""
+
+KEY_ERRORS: Final = (KEY_EXPIRED, KEY_REFUSED, KEY_NOT_SECRET, PERMISSION_MISSING, VERSION_UNKNOWN)
+"""Refusals that concern the key or the config, whatever is asked for."""
+
+REFUSALS: Final = frozenset({400, 402, 403, 404, 405, 410, 422})
+"""Statuses with which Stripe refuses a request for good."""
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether Stripe refuses what was asked for, for good: neither the key nor Stripe's health is the reason,
+    and asking again does not help."""
+    return (
+        isinstance(error, StripeError)
+        and error.status in REFUSALS
+        and not error.should_retry
+        and not any(known.matches(error) for known in KEY_ERRORS)
+    )

@@ -36,6 +36,7 @@ from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import AdaptiveWindow
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
+from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.state import (
     FROM_START,
@@ -69,6 +70,7 @@ class CaptureContext:
 
     feed: EventFeed
     poller: AccountPoller | None = None
+    refusals: Refusals | None = None
     superseded: SupersededIds = field(default_factory=SupersededIds)
 
 
@@ -182,6 +184,7 @@ class _Stream:
         accounts = self.accounts.all_ids
         unfinished = len(state.backfill) if isinstance(state.backfill, dict) else 0
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
+        refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
         open_binding_with_priority_queue(
             binding,
             binding_index,
@@ -197,6 +200,8 @@ class _Stream:
                 flush=self.http.settings.flush_interval,
                 is_relevant=functools.partial(_is_relevant, self.row),
                 poller=self.context.poller,
+                is_own_refusal=refusals.is_own,
+                refused_interval=self.http.settings.refused_interval,
             ),
             backfill_subtask_suffixes=self.suffixes,
         )
@@ -375,5 +380,8 @@ def _capture_context(
         return Source(http, log, Events, account_id, acting, is_one_of_many=True)
 
     subscribers = sum(each.PER_ACCOUNT for each in streams)
-    poller = AccountPoller(feed, source_of, accounts.all_ids, find_new, subscribers, settings)
-    return CaptureContext(feed, poller)
+    refusals = Refusals(http, log, accounts.platform_id)
+    poller = AccountPoller(
+        feed, source_of, accounts.all_ids, find_new, subscribers, settings, refusals.is_own
+    )
+    return CaptureContext(feed, poller, refusals)

@@ -55,6 +55,9 @@ class Settings:
 
     # Changes
 
+    rereads_at_once: int = 50
+    """Changed objects of one window that are read again at once."""
+
     lag: timedelta = timedelta(minutes=1)
     """How far behind Stripe's clock a window ends at least: events become visible late."""
     overlap: timedelta = timedelta(minutes=10)
@@ -94,6 +97,8 @@ class Settings:
     """Accounts whose events are read at once."""
     quiet_wait: timedelta = timedelta(minutes=30)
     """How much later than its turn an account without recent events is read at most."""
+    refused_interval: timedelta = timedelta(hours=1)
+    """When an account that Stripe refused is tried again."""
     new_accounts_interval: timedelta = timedelta(hours=1)
     """How often the capture looks for new accounts."""
     lag_status_interval: timedelta = timedelta(minutes=1)

@@ -621,11 +621,14 @@ async def test_a_restart_after_quiet_polls_repeats_no_documents(world: World, se
     assert len(counted) == 3
 
 
-async def test_an_account_that_cannot_be_read_ends_the_capture_with_its_name(
+async def test_a_failure_of_stripe_in_one_account_ends_the_capture_with_its_name(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts = [world.connect()["id"] for _ in range(3)]
-    server.faults.set(Fault("/v1/events", account=accounts[1], status=400, message="Out of the ordinary"))
+    final = {"Stripe-Should-Retry": "false"}
+    server.faults.set(
+        Fault("/v1/events", account=accounts[1], status=500, message="Out of the ordinary", headers=final)
+    )
     capture = Capture(
         server,
         ["Customers"],

@@ -322,7 +322,10 @@ async def test_what_fails_in_one_account_fails_the_capture_and_names_it(
 ) -> None:
     accounts = [world.connect()["id"] for _ in range(3)]
     capture = Capture(server, ["Charges"], connected=True)
-    server.faults.set(Fault(path, account=accounts[1], status=400, message="Out of the ordinary"))
+    final = {"Stripe-Should-Retry": "false"}
+    server.faults.set(
+        Fault(path, account=accounts[1], status=500, message="Out of the ordinary", headers=final)
+    )
     world.clock.advance(120)
     capture.state = {
         "bindingStateV1": {

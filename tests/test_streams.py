@@ -25,9 +25,8 @@ class Held:
     """What a stream holds: the world's `kind`, and the field that the connector adds to it with its parent's
     id. `scope` is "own" for objects of each account that is captured, "platform" for those that only the
     platform has, "connected" for those that belong to connected accounts. `kept` says that the last version
-    stays when Stripe lists the object no longer: its deletion is an update in the reference catalogue, or
-    makes no event. `quiet` are fields that change without an event of the object: they are as of its last
-    one."""
+    stays when Stripe lists the object no longer, since its deletion has no event. `quiet` are fields that
+    change without an event of the object: they are as of its last one."""
 
     kind: str
     scope: str = "own"
@@ -43,7 +42,7 @@ HELD = {
     "ExternalBankAccount": Held("external_bank_account", "connected"),
     "ApplicationFees": Held("application_fee", quiet=("refunds",)),
     "ApplicationFeesRefunds": Held("fee_refund"),
-    "Customers": Held("customer", kept=True),
+    "Customers": Held("customer"),
     "BankAccounts": Held("bank_account"),
     "Cards": Held("card"),
     "CustomerBalanceTransaction": Held("customer_balance_transaction", kept=True),
@@ -66,7 +65,7 @@ HELD = {
     "Coupons": Held("coupon"),
     "CreditNotes": Held("credit_note"),
     "CreditNotesLines": Held("credit_note_line_item", parent_field="credit_note"),
-    "InvoiceItems": Held("invoiceitem", kept=True),
+    "InvoiceItems": Held("invoiceitem"),
     "Invoices": Held("invoice"),
     "InvoiceLineItems": Held("line_item"),
     "Plans": Held("plan"),

@@ -293,6 +293,21 @@ class World:
         data = older.rendered(kind, self.get(kind, id, home), change.api_version)
         self._make_event(type, id if kind == "account" else home, {"object": data}, change)
 
+    def announce(
+        self,
+        type: str,
+        data: Json,
+        /,
+        account: str | None = None,
+        *,
+        visible_after: float = 0,
+        api_version: str | None = None,
+        at: int | None = None,
+    ) -> None:
+        """Make an event of any type that carries `data`, which need not be an object of the world."""
+        change = self._change(True, visible_after, api_version, at)
+        self._make_event(type, account or self.platform, {"object": data}, change)
+
     def random_change(self, rng: Random, kinds: Collection[str] | None = None) -> str:
         """Make one valid change somewhere, chosen by `rng`, and say what was changed. Updates and deletions
         are only such that Stripe tells by an event, so that a reader can know of them. Raises ValueError if

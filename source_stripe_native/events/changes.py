@@ -1,120 +1,131 @@
-"""Changes: from one account's events of one window to documents, the newest version of each object.
+"""Changes: what the events of one window report about each object of a stream, newest change first.
 
-Events are read newest first: the first version seen of an object is its newest, and the older ones are
-skipped. Within one second Stripe gives events no order. Where the versions of that second differ, or where
-one of them is a deletion among others, the object itself is read again. The same holds where an event was
-rendered in another API version than the pinned one, since a document has one shape.
+Events are read newest first: the first events seen of an object are its newest, and older events are skipped.
+Within one second Stripe gives events no order, so a change holds all events of the last second in which its
+subject changed. The subject is one of three, as the event's type says:
 
-An event that carries a parent says only that the children may have changed. They are listed again, each as an
-update: what happened to the parent says nothing about a child.
+    an object    the event carries the object, or another object that names it (`RELATED_EVENTS`)
+    a parent     the event carries a parent whose children may have changed (`PARENT_EVENT_TYPES`)
+    a list       the event carries an object by which the stream's list is to be read (`list_by`)
 """
 
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any
 
 from source_stripe_native.events.feed import WindowEvents
-from source_stripe_native.streams.row import Document
-from source_stripe_native.stripe import children
+from source_stripe_native.streams.row import BaseStripeObject, RelatedEvents
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import retrieve, to_document
+from source_stripe_native.stripe.documents import get_path
 from source_stripe_native.stripe.pages import Source
-from source_stripe_native.window import Window
-
-_ALL_TIME: Final = Window(0, 2**40)
 
 
-async def read_changes(source: Source, events: WindowEvents, not_before: int = 0) -> AsyncIterator[Document]:
-    """The documents of the stream that `events` tell of: of each changed object its newest version, deleted
-    ones with `_meta.op` "d", and the children of each changed parent. A backfill has seen what happened
-    before `not_before` (Unix seconds): an object whose last change lies before it is left out."""
+class Kind(Enum):
+    OBJECT = auto()
+    PARENT = auto()
+    LIST = auto()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What changed: an object of the stream, a parent, or the part of the list that `list_by` selects."""
+
+    kind: Kind
+    id: str
+    list_by: str = ""
+
+
+@dataclass
+class Change:
+    """What the events of one second report about one subject. `events` carry the subject itself, newest
+    first; `is_related` says that events of other objects report a change too, so that none of them may be
+    current."""
+
+    subject: Subject
+    events: list[Json] = field(default_factory=list)
+    is_related: bool = False
+
+
+async def newest_changes(source: Source, events: WindowEvents, not_before: int = 0) -> AsyncIterator[Change]:
+    """The last change of each subject, newest first. Changes that are new to the binding only, and none from
+    before `not_before` (Unix seconds)."""
     stream = source.stream
-    if stream.IS_EVENT:
-        async for new, event in events.newest_first(()):
-            if new:
-                yield await to_document(source, event, "c")
-        return
-    async for versions in newest_versions(source, events, not_before):
-        if versions[0]["type"] in stream.EVENT_TYPES:
-            yield await _resolve(source, versions)
-        else:
-            async for document in _children_of(source, versions):
-                yield document
-
-
-async def newest_versions(
-    source: Source, events: WindowEvents, not_before: int = 0
-) -> AsyncIterator[list[Json]]:
-    """For each object that changed, newest change first: its events of the last second in which it changed.
-    Objects whose last change was known before are left out."""
-    stream = source.stream
-    types = stream.all_event_types()
-    done: set[str] = set()
-    second: dict[str, list[Json]] = {}
-    news: set[str] = set()
+    done: set[Subject] = set()
+    second: dict[Subject, Change] = {}
+    new_ones: dict[Subject, Change] = {}
     current_second: int | None = None
-    async for new, event in events.newest_first(types):
-        found = event["data"]["object"]
-        if (
-            stream.EVENT_OBJECT
-            and event["type"] in stream.EVENT_TYPES
-            and found.get("object") != stream.EVENT_OBJECT
-        ):
-            continue
+    async for is_new, event in events.newest_first(stream.all_event_types()):
         if event["created"] != current_second:
-            for object_id in news:
-                yield second[object_id]
+            for change in new_ones.values():
+                yield change
             done.update(second)
-            second, news, current_second = {}, set(), event["created"]
-        if found["id"] not in done:
-            second.setdefault(found["id"], []).append(event)
-            if new and event["created"] >= not_before:
-                news.add(found["id"])
-    for object_id in news:
-        yield second[object_id]
+            second, new_ones, current_second = {}, {}, event["created"]
+        for subject in _subjects(source, event):
+            if subject in done:
+                continue
+            change = second.setdefault(subject, Change(subject))
+            if _carries(stream, event, subject):
+                change.events.append(event)
+            else:
+                change.is_related = True
+            if is_new and event["created"] >= not_before:
+                new_ones[subject] = change
+    for change in new_ones.values():
+        yield change
 
 
-async def _resolve(source: Source, versions: list[Json]) -> Document:
-    """The document that `versions`, the events of one object in one second, stand for."""
-    types = source.stream.EVENT_TYPES
-    newest = versions[0]
-    deletions = [each for each in versions if types[each["type"]] == "d"]
-    if len(deletions) == len(versions):
-        return await to_document(source, newest["data"]["object"], "d")
-    if not deletions and _is_current(source, versions):
-        return await to_document(source, newest["data"]["object"], types[newest["type"]])
-    current = await retrieve(source, newest["data"]["object"])
-    if current is not None:
-        op = types[newest["type"]]
-        return await to_document(source, current, "u" if op == "d" else op)
-    # Gone by now. If its deletion is not in this window it is in a later one, and this tombstone only early;
-    # unless its deletion counts as an update, which then is the last word.
-    last = next((each for each in versions if each["type"].endswith(".deleted")), newest)
-    kept = last["type"].endswith(".deleted") and types[last["type"]]
-    return await to_document(source, last["data"]["object"], kept or "d")
+def _subjects(source: Source, event: Json) -> Iterator[Subject]:
+    """What an event reports a change of. An event without an object is skipped, with a warning."""
+    stream, kind = source.stream, event["type"]
+    found = get_path(event, "data.object")
+    if kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
+        if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+            source.log.warning(
+                "an event carries no object with an id and is skipped: backfill the binding again if an "
+                "object is missing",
+                {"event": event.get("id"), "type": kind, "account": source.account_id},
+            )
+        elif kind in stream.PARENT_EVENT_TYPES:
+            yield Subject(Kind.PARENT, found["id"])
+        elif not stream.EVENT_OBJECT or found.get("object") == stream.EVENT_OBJECT:
+            yield Subject(Kind.OBJECT, found["id"])
+    for related in stream.RELATED_EVENTS:
+        if related.concerns(kind, event.get("api_version")) and _may_concern(related, found):
+            for each in dict.fromkeys(_ids(found, related.ids)):
+                yield Subject(Kind.LIST if related.list_by else Kind.OBJECT, each, related.list_by)
 
 
-def _is_current(source: Source, versions: list[Json]) -> bool:
-    """Whether the events of one second agree on the object, in the pinned API version."""
-    newest = versions[0]
-    return newest.get("api_version") == source.http.version and all(
-        each["data"]["object"] == newest["data"]["object"] for each in versions[1:]
+def _carries(stream: type[BaseStripeObject], event: Json, subject: Subject) -> bool:
+    """Whether the event carries the subject itself."""
+    return subject.id == get_path(event, "data.object.id") and event["type"] in (
+        *stream.EVENT_TYPES,
+        *stream.PARENT_EVENT_TYPES,
     )
 
 
-async def _children_of(source: Source, versions: list[Json]) -> AsyncIterator[Document]:
-    """The children of the parent that `versions`, its events of one second, carry; tombstones for those it
-    showed where Stripe no longer has it."""
-    deletion = next((each for each in versions if each["type"].endswith(".deleted")), None)
-    parent = (deletion or versions[0])["data"]["object"]
-    # Where children have events of their own, one may be newer than what the parent's event shows.
-    shown = _is_current(source, versions) and deletion is None and not source.stream.EVENT_TYPES
-    params = source.stream.list_params()
-    lists = await children.open_child_lists(source, parent, _ALL_TIME, params, shown=shown)
-    if lists is None:
-        embedded = children.shown_children(source, parent) or {"data": []}
-        for each in embedded["data"]:
-            yield await to_document(source, each, "d")
-        return
-    for child_list in lists:
-        async for child in children.read_children(source, child_list, _ALL_TIME):
-            yield await to_document(source, child, "u")
+def _may_concern(related: RelatedEvents, found: Any) -> bool:
+    if not related.shown_by:
+        return True
+    lists = (get_path(found, path.partition(".data.")[0]) for path in related.shown_by)
+    is_cut = any(isinstance(each, dict) and each.get("has_more") is not False for each in lists)
+    return is_cut or any(_ids(found, related.shown_by))
+
+
+def _ids(found: Any, paths: tuple[str, ...]) -> Iterator[str]:
+    """The ids at `paths`; an expanded object stands for its id."""
+    for path in paths:
+        for value in _values(found, path.split(".")):
+            each = value.get("id") if isinstance(value, dict) else value
+            if isinstance(each, str) and each:
+                yield each
+
+
+def _values(found: Any, names: list[str]) -> Iterator[Any]:
+    if not names:
+        yield found
+    elif names[0] == "*" and isinstance(found, list):
+        for each in found:
+            yield from _values(each, names[1:])
+    elif isinstance(found, dict):
+        yield from _values(found.get(names[0]), names[1:])

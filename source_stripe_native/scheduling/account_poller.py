@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.errors import StripeError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Subscriber
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig, Subscriber
 from source_stripe_native.scheduling.subtasks import wait_any
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.pages import Source
@@ -34,6 +35,7 @@ class AccountPoller:
         find_new: Callable[[], Awaitable[list[str]]],
         subscribers: int,
         settings: Settings = DEFAULTS,
+        is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = PriorityQueueConfig.is_own_refusal,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
@@ -41,6 +43,7 @@ class AccountPoller:
         self._find_new = find_new
         self._expected = subscribers
         self._settings = settings
+        self._is_own_refusal = is_own_refusal
         self._subscribers: list[Subscriber] = []
         self._interval = math.inf
         self._queue = AccountQueue(settings.quiet_wait.total_seconds())
@@ -87,8 +90,14 @@ class AccountPoller:
                 continue
             account_id = self._queue.pop()
             start_time = clock()
-            await self._read(account_id, stopping)
-            self._push(account_id, start_time + self._interval)
+            try:
+                await self._read(account_id, stopping)
+            except StripeError as error:
+                if not await self._is_own_refusal(account_id, error):
+                    raise
+                self._push(account_id, clock() + self._settings.refused_interval.total_seconds())
+            else:
+                self._push(account_id, start_time + self._interval)
 
     async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
         """Reads the new events of an account and notifies the subscribers, window after window. Events that

@@ -1,6 +1,6 @@
 """Limits of the scheduler, and what the scheduler and the account poller expect of each other."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -36,6 +36,10 @@ class Poller(Protocol):
         """Before which the account's events have been read, in Unix seconds."""
 
 
+async def _never(_account_id: str, _error: Exception) -> bool:
+    return False
+
+
 def _utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
@@ -56,4 +60,9 @@ class PriorityQueueConfig:
     """Whether new events of these types concern the binding."""
     poller: Poller | None = None
     """Tells of events and of new accounts. Without a poller each account is read once per interval."""
+    is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = _never
+    """Whether an error concerns an account alone, which is then set aside. Any other error ends the
+    capture."""
+    refused_interval: timedelta = timedelta(hours=1)
+    """When an account that was set aside is tried again."""
     now: Clock = _utc_now

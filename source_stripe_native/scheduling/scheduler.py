@@ -173,7 +173,9 @@ class Scheduler:
         if work_item.cursor_dirty:
             self._dirty.add(work_item.account_id)
         now = asyncio.get_running_loop().time()
-        if (
+        if work_item.is_refused:
+            self._push(work_item.account_id, now + self._config.refused_interval.total_seconds())
+        elif (
             work_item.caught_up_time is None
             or work_item.has_backfill_work()
             or self._has_more_events(work_item)

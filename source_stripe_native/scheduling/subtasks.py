@@ -15,6 +15,7 @@ from estuary_cdk.capture.common import ResourceState, Triggers
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding, Outcome, capture, keep_schedule, run_page_loop
+from source_stripe_native.errors import StripeError
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Clock, PriorityQueueConfig
 from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
 from source_stripe_native.state import ConnectorState, new_account_state
@@ -75,16 +76,20 @@ class SubtaskExecutor:
     async def _execute_backfill_variant(
         self, work_item: WorkItem, variant: BackfillVariant, task: Task
     ) -> None:
-        outcome = await _binding_backfill_task_with_variant(
-            self.binding,
-            self.binding_index,
-            variant,
-            work_item.account_id,
-            self.resource_state.last_initialized,
-            self.resource_state.is_connector_initiated,
-            task,
-            work_item,
-        )
+        try:
+            outcome = await _binding_backfill_task_with_variant(
+                self.binding,
+                self.binding_index,
+                variant,
+                work_item.account_id,
+                self.resource_state.last_initialized,
+                self.resource_state.is_connector_initiated,
+                task,
+                work_item,
+            )
+        except StripeError as error:
+            await self._set_aside(work_item, error, task)
+            return
         if outcome is Outcome.YIELDED:
             return
         self._backfills[variant.state_key(work_item.account_id)] = None
@@ -98,9 +103,20 @@ class SubtaskExecutor:
             work_item.cancellation_event.set()
 
     async def _execute_incremental_subtask(self, work_item: WorkItem, task: Task) -> None:
-        await _binding_incremental_task_of_account(
-            self.binding, self.binding_index, work_item, task, self.config.now
-        )
+        try:
+            await _binding_incremental_task_of_account(
+                self.binding, self.binding_index, work_item, task, self.config.now
+            )
+        except StripeError as error:
+            await self._set_aside(work_item, error, task)
+
+    async def _set_aside(self, work_item: WorkItem, error: StripeError, task: Task) -> None:
+        """Ends the work item where `error` concerns its account alone: state and cursor stay as they are."""
+        if not await self.config.is_own_refusal(work_item.account_id, error):
+            raise error
+        task.reset()
+        work_item.is_refused = True
+        work_item.cancellation_event.set()
 
     async def start_account(self, account_id: str, task: Task) -> None:
         """Starts the account's capture from nothing: a backfill, and changes from now on."""

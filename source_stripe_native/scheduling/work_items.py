@@ -43,6 +43,8 @@ class WorkItem:
     it has."""
     cursor_dirty: bool = False
     """Whether the cursor moved without a document, which is still to be checkpointed."""
+    is_refused: bool = False
+    """Whether Stripe refuses the account, which is then set aside for a while."""
     backfill_requested: bool = False
     """Whether the incremental subtask found that only a new backfill can tell what changed."""
 

@@ -6,7 +6,13 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from source_stripe_native.errors import NOT_LEGACY_METERED, PARENT_GONE
-from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, ops
+from source_stripe_native.streams.row import (
+    DISCOUNT_EVENTS,
+    BaseStripeObject,
+    BaseStripeObjectWithEvents,
+    RelatedEvents,
+    ops,
+)
 
 
 class CreditNotes(BaseStripeObjectWithEvents):
@@ -30,12 +36,23 @@ class CreditNotesLines(BaseStripeObject):
     BORN_WITH_PARENT = True
 
 
+_ITEMS_OF_LINES = ("lines.data.*.parent.invoice_item_details.invoice_item", "lines.data.*.invoice_item")
+
+
 class InvoiceItems(BaseStripeObjectWithEvents):
     NAME = "InvoiceItems"
     SEARCH_NAME = "invoiceitems"
     PERMISSION = "Invoices"
     CREATED = "date"
-    EVENT_TYPES = ops("invoiceitem.created", "invoiceitem.updated invoiceitem.deleted")
+    EVENT_TYPES = ops("invoiceitem.created", "invoiceitem.updated", "invoiceitem.deleted")
+    # A pending item that is put on an invoice, or taken off a deleted one, has no event of its own. An item's
+    # place in an invoice's line depends on the API version.
+    RELATED_EVENTS = (
+        RelatedEvents(
+            ("invoice.created", "invoice.finalized"), ids=("id",), list_by="invoice", shown_by=_ITEMS_OF_LINES
+        ),
+        RelatedEvents(("invoice.deleted",), ids=_ITEMS_OF_LINES),
+    )
 
 
 class Invoices(BaseStripeObjectWithEvents):
@@ -49,6 +66,9 @@ class Invoices(BaseStripeObjectWithEvents):
         "invoice.payment_failed invoice.payment_action_required invoice.payment_attempt_required "
         "invoice.will_be_due",
         "invoice.deleted",
+    )
+    RELATED_EVENTS = (
+        RelatedEvents(("credit_note.created", "credit_note.updated", "credit_note.voided"), ids=("invoice",)),
     )
     NESTED = ("lines", "payments")
 
@@ -86,6 +106,7 @@ class Subscriptions(BaseStripeObjectWithEvents):
         "customer.subscription.pending_update_applied customer.subscription.pending_update_expired "
         "customer.subscription.trial_will_end customer.subscription.deleted",
     )
+    RELATED_EVENTS = (RelatedEvents(DISCOUNT_EVENTS, ids=("subscription",)),)
     NESTED = ("items",)
 
 
@@ -105,6 +126,7 @@ class SubscriptionItems(BaseStripeObjectWithEvents):
     SINCE_VERSION = Subscriptions.SINCE_VERSION
     VARIANTS = Subscriptions.VARIANTS
     EVENT_TYPES = Subscriptions.EVENT_TYPES
+    RELATED_EVENTS = Subscriptions.RELATED_EVENTS
     NESTED = Subscriptions.NESTED
 
     items: Items

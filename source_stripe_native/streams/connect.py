@@ -6,7 +6,19 @@ from typing import ClassVar
 from pydantic import Field
 
 from source_stripe_native.errors import NO_PLATFORM_CONTROLS, PARENT_GONE
-from source_stripe_native.streams.row import DAILY, BaseStripeObject, BaseStripeObjectWithEvents, ops
+from source_stripe_native.streams.row import (
+    DAILY,
+    BaseStripeObject,
+    BaseStripeObjectWithEvents,
+    RelatedEvents,
+    ops,
+)
+
+EXTERNAL_ACCOUNT_EVENTS = (
+    "account.external_account.created",
+    "account.external_account.updated",
+    "account.external_account.deleted",
+)
 
 
 class Accounts(BaseStripeObject):
@@ -19,6 +31,7 @@ class Accounts(BaseStripeObject):
     UNDATED = True
     UNLISTED = "account"
     EVENT_TYPES = ops(u="account.updated")
+    RELATED_EVENTS = (RelatedEvents((*EXTERNAL_ACCOUNT_EVENTS, "capability.updated"), ids=("account",)),)
     POLLS = True
     NESTED = ("external_accounts",)
 
@@ -48,11 +61,7 @@ class _ExternalAccounts(BaseStripeObject):
     CREATED = ""
     LISTS_BY_CREATED = False
     RETRIEVE = "accounts/{account}/external_accounts/{id}"
-    EVENT_TYPES = ops(
-        "account.external_account.created",
-        "account.external_account.updated",
-        "account.external_account.deleted",
-    )
+    EVENT_TYPES = ops(*EXTERNAL_ACCOUNT_EVENTS)
     PARENT = Accounts
     TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
 
@@ -74,6 +83,7 @@ class ApplicationFees(BaseStripeObjectWithEvents):
     SEARCH_NAME = "application_fees"
     PERMISSION = "Application fees"
     EVENT_TYPES = ops("application_fee.created", "application_fee.refunded")
+    RELATED_EVENTS = (RelatedEvents(("application_fee.refund.updated",), ids=("fee",)),)
     NESTED = ("refunds",)
 
 

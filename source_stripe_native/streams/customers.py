@@ -2,15 +2,28 @@
 
 from pydantic import ConfigDict
 
-from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, ops
+from source_stripe_native.streams.row import (
+    DISCOUNT_EVENTS,
+    BaseStripeObject,
+    BaseStripeObjectWithEvents,
+    RelatedEvents,
+    ops,
+)
 
 
 class Customers(BaseStripeObjectWithEvents):
     NAME = "Customers"
     SEARCH_NAME = "customers"
     PERMISSION = "Customers"
-    # A deleted customer can still be retrieved, as a stub.
-    EVENT_TYPES = ops("customer.created", "customer.updated customer.deleted")
+    EVENT_TYPES = ops("customer.created", "customer.updated", "customer.deleted")
+    RELATED_EVENTS = (
+        RelatedEvents(DISCOUNT_EVENTS, ids=("customer",)),
+        RelatedEvents(
+            ("customer.tax_id.created", "customer.tax_id.updated", "customer.tax_id.deleted"),
+            ids=("customer",),
+        ),
+        RelatedEvents(("cash_balance.funds_available",), ids=("customer",)),
+    )
     NESTED = ("sources", "subscriptions", "tax_ids")
 
 

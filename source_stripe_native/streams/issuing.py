@@ -1,6 +1,6 @@
 """Issuing: cards that the account issues. Only accounts with the product have these."""
 
-from source_stripe_native.streams.row import BaseStripeObjectWithEvents, ops
+from source_stripe_native.streams.row import BaseStripeObjectWithEvents, RelatedEvents, ops
 
 
 class _Issuing(BaseStripeObjectWithEvents):
@@ -12,6 +12,7 @@ class Authorizations(_Issuing):
     SEARCH_NAME = "issuing/authorizations"
     PERMISSION = "Issuing: Authorizations"
     EVENT_TYPES = ops("issuing_authorization.created", "issuing_authorization.updated")
+    RELATED_EVENTS = (RelatedEvents(("issuing_transaction.created",), ids=("authorization",)),)
 
 
 class CardHolders(_Issuing):

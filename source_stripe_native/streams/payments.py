@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import ConfigDict
 
 from source_stripe_native.errors import OLD_SESSION_WITHOUT_LINES, PARENT_GONE
-from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, ops
+from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, RelatedEvents, ops
 
 
 class BalanceTransactions(BaseStripeObjectWithEvents):
@@ -25,6 +25,25 @@ class Charges(BaseStripeObjectWithEvents):
     EVENT_TYPES = ops(
         u="charge.pending charge.succeeded charge.captured charge.updated charge.failed charge.refunded "
         "charge.expired"
+    )
+    # charge.updated reports the description, the metadata and a late capture, and nothing else.
+    RELATED_EVENTS = (
+        RelatedEvents(
+            (
+                "charge.dispute.created",
+                "charge.dispute.updated",
+                "charge.dispute.closed",
+                "charge.dispute.funds_reinstated",
+                "charge.dispute.funds_withdrawn",
+            ),
+            ids=("charge",),
+        ),
+        RelatedEvents(("review.opened", "review.closed"), ids=("charge",)),
+        RelatedEvents(("refund.failed",), ids=("charge",)),
+        # Until this version a charge shows its refunds.
+        RelatedEvents(
+            ("refund.updated", "charge.refund.updated"), ids=("charge",), before_version="2022-11-15"
+        ),
     )
     NESTED = ("refunds",)
 
@@ -80,6 +99,7 @@ class PaymentIntents(BaseStripeObjectWithEvents):
         "payment_intent.partially_funded payment_intent.payment_failed payment_intent.processing "
         "payment_intent.requires_action payment_intent.succeeded",
     )
+    RELATED_EVENTS = (RelatedEvents(("review.opened", "review.closed"), ids=("payment_intent",)),)
     NESTED = ("amount_details.line_items",)
 
 
@@ -98,6 +118,10 @@ class Refunds(BaseStripeObjectWithEvents):
     SEARCH_NAME = "refunds"
     PERMISSION = "Charges"
     EVENT_TYPES = ops("refund.created", "charge.refund.updated refund.updated refund.failed")
+    # Until this version a card refund has no event of its own.
+    RELATED_EVENTS = (
+        RelatedEvents(("charge.refunded",), ids=("id",), list_by="charge", before_version="2024-10-28"),
+    )
 
 
 class SetupIntents(BaseStripeObjectWithEvents):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from source_stripe_native.streams.row import BaseStripeObjectWithEvents, ops
+from source_stripe_native.streams.row import BaseStripeObjectWithEvents, RelatedEvents, ops
 
 
 class Coupons(BaseStripeObjectWithEvents):
@@ -11,6 +11,11 @@ class Coupons(BaseStripeObjectWithEvents):
     SEARCH_NAME = "coupons"
     PERMISSION = "Coupons"
     EVENT_TYPES = ops("coupon.created", "coupon.updated", "coupon.deleted")
+    # A redemption changes `times_redeemed` and may make the coupon invalid. The coupon's place in a discount
+    # depends on the API version.
+    RELATED_EVENTS = (
+        RelatedEvents(("customer.discount.created",), ids=("coupon", "coupon.id", "source.coupon")),
+    )
 
 
 class Plans(BaseStripeObjectWithEvents):
@@ -45,3 +50,4 @@ class PromotionCode(BaseStripeObjectWithEvents):
     SEARCH_NAME = "promotion_codes"
     PERMISSION = "Promotion codes"
     EVENT_TYPES = ops("promotion_code.created", "promotion_code.updated", "promotion_code.deleted")
+    RELATED_EVENTS = (RelatedEvents(("customer.discount.created",), ids=("promotion_code",)),)

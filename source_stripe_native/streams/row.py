@@ -7,6 +7,7 @@ the collection's schema. No instance is made per document: documents pass throug
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal
 
@@ -16,6 +17,12 @@ from pydantic import Field
 from source_stripe_native.errors import PARENT_GONE, KnownError
 
 DAILY: Final = "0 0 * * *"
+DISCOUNT_EVENTS: Final = (
+    "customer.discount.created",
+    "customer.discount.updated",
+    "customer.discount.deleted",
+)
+"""They carry a discount, which names its customer, its subscription, its coupon and its promotion code."""
 
 Op = Literal["c", "u", "d"]
 Document = dict[str, Any]
@@ -26,6 +33,29 @@ def ops(c: str = "", u: str = "", d: str = "") -> dict[str, Op]:
     """Event types by the operation that they stand for, each a list of names divided by blanks."""
     by_op: tuple[tuple[Op, str], ...] = (("c", c), ("u", u), ("d", d))
     return {each: op for op, names in by_op for each in names.split()}
+
+
+@dataclass(frozen=True)
+class RelatedEvents:
+    """Event types that carry another object, after which objects of the stream are read again: Stripe sends
+    no event of their own for such a change."""
+
+    types: tuple[str, ...]
+    ids: tuple[str, ...]
+    """Where the other object names ours, as paths with dots; `*` stands for every element of a list."""
+    list_by: str = ""
+    """The query parameter by which the stream's list is read for these ids, where they are ids of the other
+    object. Otherwise each id is one of the stream's objects."""
+    shown_by: tuple[str, ...] = ()
+    """Where the other object shows ids of ours, in lists that Stripe may cut. Where all of these lists are
+    whole and show none, the event concerns none of ours. Empty: every event may."""
+    before_version: str = ""
+    """The API version, as a date, from which on Stripe does send an event of the object's own."""
+
+    def concerns(self, event_type: str, api_version: str | None) -> bool:
+        """Whether an event of this type, rendered in this version, is one of them."""
+        is_older = not self.before_version or (api_version or "") < self.before_version
+        return event_type in self.types and is_older
 
 
 class BaseStripeObject(BaseDocument, extra="allow"):
@@ -73,6 +103,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The event types whose `data.object` is the stream's document, each with the operation it stands for."""
     EVENT_OBJECT: ClassVar[str] = ""
     """The `object` that such an event's document must be, where the types are shared with other streams."""
+    RELATED_EVENTS: ClassVar[tuple[RelatedEvents, ...]] = ()
+    """The events of other objects that report a change of the stream's objects."""
     IS_EVENT: ClassVar[bool] = False
     """Whether the documents are the events themselves."""
     POLLS: ClassVar[bool] = False
@@ -131,8 +163,10 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     @classmethod
     def all_event_types(cls) -> frozenset[str]:
-        """The event types that tell of changes, of the objects themselves or of their parents."""
-        return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES))
+        """The event types that report changes: events of the objects themselves, of their parents, or of
+        other objects."""
+        related = (each for events in cls.RELATED_EVENTS for each in events.types)
+        return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES, *related))
 
     @classmethod
     def follows_events(cls) -> bool:

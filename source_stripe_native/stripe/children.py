@@ -10,7 +10,8 @@ says so too: then the parent was deleted in between.
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
 from source_stripe_native.stripe.client import Json, Params
@@ -43,8 +44,13 @@ async def read_parents(source: Source, window: Window, token: PageToken | None) 
     stream, parent = source.stream, source.stream.PARENT
     assert parent is not None
     if source.is_one_of_many and not parent.PER_ACCOUNT:
-        # Each account is the only parent in its own task.
-        return Page([await source.get(f"/v1/{parent.UNLISTED}")], None)
+        # Each account is the only parent in its own task. The platform reads a connected account by its id:
+        # the account's own view of itself lacks what the platform may do.
+        if source.connected_account_id is None:
+            return Page([await source.get(f"/v1/{parent.UNLISTED}")], None)
+        platform = replace(source, connected_account_id=None)
+        path = f"{parent.list_path()}/{quote(source.connected_account_id, safe='')}"
+        return Page([await platform.get(path)], None)
     since = window.start if stream.BORN_WITH_PARENT else 0
     bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
     return await read_list(source, parent, parent.list_params(), bounds, token, unlisted=True)

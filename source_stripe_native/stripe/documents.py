@@ -8,13 +8,16 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
-from source_stripe_native.errors import OBJECT_GONE, StripeError
+from source_stripe_native.errors import NO_PLATFORM_CONTROLS, OBJECT_GONE, StripeError
 from source_stripe_native.streams.row import Document, Op
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source, read_pages
 
 _PATH: Final = re.compile(r"/v1(/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)+")
 """A path below /v1/ that stays there: without dot segments, which would lead out, and without escapes."""
+
+EMPTY: Final[dict[str, Json]] = {"items": {"data": []}, "list_items": {"data": [], "has_more": False}}
+"""Required lists of a document, with nothing in them."""
 
 _FIELD: Final = re.compile(r"{(\w+)}")
 
@@ -46,6 +49,16 @@ def stamp(source: Source, found: Json, op: Op) -> Document:
     found["_meta"] = {"op": op}
     found["account_id"] = source.account_id
     return found
+
+
+def to_tombstone(source: Source, found: Json, op: Op, created: int) -> Document:
+    """`found`, an object that is gone, made a document, in place. An event may carry as little as its id:
+    what the collection's schema requires and the object lacks is filled in, times with `created`, the
+    event's."""
+    for name, field in source.stream.model_fields.items():
+        if field.is_required() and name not in found:
+            found[name] = created if field.annotation is int else EMPTY.get(name, "")
+    return stamp(source, found, op)
 
 
 async def retrieve(source: Source, found: Json) -> Json | None:
@@ -87,11 +100,12 @@ async def complete_list(source: Source, cut: Json) -> None:
             if len(whole) >= source.settings.max_nested:
                 break
     except StripeError as error:
-        if not OBJECT_GONE.matches(error):
+        if not any(known.matches(error) for known in (OBJECT_GONE, NO_PLATFORM_CONTROLS)):
             raise
-        source.log.info("a list inside an object stays cut: the object is gone by now", {"url": path})
+        about = {"url": path, "error": str(error)}
+        source.log.info("a list inside an object stays cut: the object is gone or barred by now", about)
         return
     if is_cut:
-        about = {"url": path, "objects": len(whole)}
-        source.log.warning("a list inside an object is too long to be completed", about)
+        size = {"url": path, "objects": len(whole)}
+        source.log.warning("a list inside an object is too long to be completed", size)
     cut["data"], cut["has_more"] = whole, is_cut

@@ -68,15 +68,13 @@ class Source:
             )
         except StripeError as error:
             if PERMISSION_MISSING.matches(error):
-                raise ConnectorError(
-                    f"{self.stream.NAME}: {missing_permission(self._permission(path), error)}"
-                ) from None
+                error.explain(missing_permission(self._permission(path), error))
             raise error.named(self.stream.NAME) from None
 
     def _permission(self, path: str) -> str:
         """The permission to read `path`: the stream's own, except for events and for the stream's parents."""
         for each in (Events, self.stream.PARENT):
-            if each is not None and path in (f"/v1/{each.SEARCH_NAME}", f"/v1/{each.UNLISTED}"):
+            if each is not None and path in (each.list_path(), f"/v1/{each.UNLISTED}"):
                 return each.PERMISSION
         return self.stream.PERMISSION
 

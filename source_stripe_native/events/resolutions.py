@@ -1,0 +1,218 @@
+"""Resolutions: from a change to the documents that it stands for.
+
+An event's object is the document where the events of its second agree, in the pinned API version. Otherwise
+the object is read again, since a document has one shape and one last state. Rereads of one window run side by
+side, as many as `Settings.rereads_at_once`; documents keep the order of the changes.
+
+Rule: a reread that Stripe refuses for good does not end a capture. The event's own object is then the
+document. An object that Stripe no longer has is a deletion.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final, TypeVar
+
+from source_stripe_native.errors import StripeError, is_refusal
+from source_stripe_native.events.changes import Change, Kind, newest_changes
+from source_stripe_native.events.feed import WindowEvents
+from source_stripe_native.streams.row import Document
+from source_stripe_native.stripe import children
+from source_stripe_native.stripe.client import Json
+from source_stripe_native.stripe.documents import cut_lists, retrieve, stamp, to_document, to_tombstone
+from source_stripe_native.stripe.pages import Page, Source, read_pages
+from source_stripe_native.window import Window
+
+_ALL_TIME: Final = Window(0, 2**40)
+READY_FACTOR: Final = 20
+"""How many times more documents may wait for their turn than rereads run at once."""
+
+Item = TypeVar("Item")
+Documents = AsyncIterator[Document]
+Resolved = Document | Documents
+
+
+async def read_changes(source: Source, events: WindowEvents, not_before: int = 0) -> Documents:
+    """The documents of the stream that `events` report: of each changed object its newest version, deleted
+    objects with `_meta.op` "d", and the children of each changed parent. A backfill has seen what happened
+    before `not_before` (Unix seconds): an object whose last change lies before it is left out."""
+    if source.stream.IS_EVENT:
+        async for is_new, event in events.newest_first(()):
+            if is_new:
+                yield await to_document(source, event, "c")
+        return
+    resolutions: AsyncIterator[Resolved] = in_order(
+        _resolutions(source, events, not_before), source.settings.rereads_at_once
+    )
+    async for resolved in resolutions:
+        if isinstance(resolved, dict):
+            yield resolved
+        else:
+            async for document in resolved:
+                yield document
+
+
+async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -> AsyncIterator[Item]:
+    """The results of `items` in their order, of which `at_once` are awaited side by side."""
+    waiting: deque[Item | asyncio.Future[Item]] = deque()
+    running = 0
+    try:
+        async for each in items:
+            if isinstance(each, Awaitable):
+                waiting.append(asyncio.ensure_future(each))
+                running += 1
+            elif not waiting:
+                yield each
+                continue
+            else:
+                waiting.append(each)
+            while running >= at_once or len(waiting) >= READY_FACTOR * at_once:
+                first = waiting.popleft()
+                running -= isinstance(first, asyncio.Future)
+                yield await first if isinstance(first, asyncio.Future) else first
+        while waiting:
+            first = waiting.popleft()
+            yield await first if isinstance(first, asyncio.Future) else first
+    finally:
+        left = [each for each in waiting if isinstance(each, asyncio.Future)]
+        for each in left:
+            each.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _resolutions(
+    source: Source, events: WindowEvents, not_before: int
+) -> AsyncIterator[Resolved | Awaitable[Resolved]]:
+    """For each change its document, or what has to be awaited for its documents."""
+    types = source.stream.EVENT_TYPES
+    async for change in newest_changes(source, events, not_before):
+        if change.subject.kind is Kind.OBJECT:
+            newest = change.events[0] if change.events else None
+            if newest is not None and types[newest["type"]] == "d" and _agree_on_deletion(source, change):
+                yield to_tombstone(source, newest["data"]["object"], "d", newest["created"])
+            elif newest is not None and _is_current(source, change):
+                found, op = newest["data"]["object"], types[newest["type"]]
+                yield to_document(source, found, op) if cut_lists(source, found) else stamp(source, found, op)
+            else:
+                yield _reread(source, change)
+        elif change.subject.kind is Kind.PARENT:
+            yield _children_of(source, change)
+        else:
+            yield _listed(source, change)
+
+
+def _agree_on_deletion(source: Source, change: Change) -> bool:
+    types = source.stream.EVENT_TYPES
+    return not change.is_related and all(types[each["type"]] == "d" for each in change.events)
+
+
+def _is_current(source: Source, change: Change) -> bool:
+    """Whether the events of one second agree on the object, in the pinned API version, and none is a deletion
+    among others."""
+    newest, *others = change.events
+    return (
+        not change.is_related
+        and newest.get("api_version") == source.http.version
+        and all(each["data"]["object"] == newest["data"]["object"] for each in others)
+        and not any(source.stream.EVENT_TYPES.get(each["type"]) == "d" for each in change.events)
+    )
+
+
+async def _reread(source: Source, change: Change) -> Document | Documents:
+    """The object as it is now; a tombstone where Stripe no longer has it; the event's own object where Stripe
+    refuses to show it for good."""
+    types = source.stream.EVENT_TYPES
+    newest = change.events[0] if change.events else None
+    known = newest["data"]["object"] if newest else {"id": change.subject.id}
+    op = types[newest["type"]] if newest else "u"
+    try:
+        current = await retrieve(source, known)
+    except StripeError as error:
+        if not is_refusal(error):
+            raise
+        source.log.info(
+            "Stripe refuses to show a changed object: its event's object is captured, if there is one",
+            {"stream": source.stream.NAME, "id": change.subject.id, "error": str(error)},
+        )
+        if newest is None:
+            return _nothing()
+        if op == "d":
+            return to_tombstone(source, known, op, newest["created"])
+        # As it is: the rest of a list inside it would be refused too.
+        return stamp(source, known, op)
+    if current is not None:
+        return await to_document(source, current, "u" if op == "d" else op)
+    if newest is None:
+        # The object's own deletion event carries what a tombstone needs.
+        source.log.debug("a changed object is gone", {"stream": source.stream.NAME, "id": change.subject.id})
+        return _nothing()
+    # If its deletion is not in this window it is in a later one, and this tombstone only early; unless its
+    # deletion counts as an update, which then is the last word.
+    last = next((each for each in change.events if each["type"].endswith(".deleted")), newest)
+    kept = last["type"].endswith(".deleted") and types[last["type"]]
+    return to_tombstone(source, last["data"]["object"], kept or "d", last["created"])
+
+
+async def _children_of(source: Source, change: Change) -> Documents:
+    """The children of the parent that the change's events carry; tombstones for those that the parent showed
+    where Stripe no longer has it. The first requests are sent before this returns."""
+    deletion = next((each for each in change.events if each["type"].endswith(".deleted")), None)
+    event = deletion or change.events[0]
+    parent = event["data"]["object"]
+    # Where children have events of their own, one may be newer than what the parent's event shows.
+    shown = _is_current(source, change) and deletion is None and not source.stream.EVENT_TYPES
+    shown_now = (children.shown_children(source, parent) or {"data": []})["data"]
+    params = source.stream.list_params()
+    try:
+        lists = await children.open_child_lists(source, parent, _ALL_TIME, params, shown=shown)
+    except StripeError as error:
+        if not is_refusal(error):
+            raise
+        source.log.info(
+            "Stripe refuses to list the children of a changed object: those of its event are captured",
+            {"stream": source.stream.NAME, "parent": change.subject.id, "error": str(error)},
+        )
+        lists = [children.ChildList(change.subject.id, "", (), Page(shown_now, None))]
+    if lists is None:
+        return _as_tombstones(source, change.subject.id, shown_now, event["created"])
+    return _read_lists(source, lists)
+
+
+async def _listed(source: Source, change: Change) -> Documents:
+    """The objects of the stream's list that belong to the changed object."""
+    params = [*source.stream.list_params(), (change.subject.list_by, change.subject.id)]
+    found: list[Json] = []
+    try:
+        async for page in read_pages(source, source.stream.list_path(), params):
+            found += page.objects
+    except StripeError as error:
+        if not is_refusal(error):
+            raise
+        source.log.info(
+            "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
+            {"stream": source.stream.NAME, change.subject.list_by: change.subject.id, "error": str(error)},
+        )
+    return _as_documents(source, found)
+
+
+async def _read_lists(source: Source, lists: list[children.ChildList]) -> Documents:
+    for child_list in lists:
+        async for child in children.read_children(source, child_list, _ALL_TIME):
+            yield await to_document(source, child, "u")
+
+
+async def _as_documents(source: Source, objects: list[Json]) -> Documents:
+    for each in objects:
+        yield await to_document(source, each, "u")
+
+
+async def _as_tombstones(source: Source, parent_id: str, objects: list[Json], created: int) -> Documents:
+    for each in objects:
+        if source.stream.PARENT_FIELD:
+            each.setdefault(source.stream.PARENT_FIELD, parent_id)
+        yield to_tombstone(source, each, "d", created)
+
+
+async def _nothing() -> Documents:
+    return
+    yield  # an async generator without items

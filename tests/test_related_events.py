@@ -1,0 +1,161 @@
+"""Changes that Stripe reports only by events of other objects: the object itself is read again."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+
+from sandbox.stripe import Fault, StripeServer, World
+from source_stripe_native.models import STREAMS, BaseStripeObject
+from source_stripe_native.streams.row import RelatedEvents
+from tests.capture import UNLIMITED, Capture, Json, plain
+from tests.test_documents import backfill, catch_up, logged
+from tests.test_streams import HELD
+
+OLD: Final = "2019-01-01"
+"""An API version before all that a row can name."""
+
+
+def cases(*, lists: bool) -> Iterator[Any]:
+    """Every way in which another object's event reports a change: stream, related events, type, place."""
+    for stream in STREAMS:
+        for related in stream.RELATED_EVENTS:
+            for kind in related.types:
+                for path in related.ids:
+                    if bool(related.list_by) == lists:
+                        yield pytest.param(stream, related, kind, path, id=f"{stream.NAME}-{kind}-{path}")
+
+
+def carrying(path: str, value: object) -> Json:
+    """An object with `value` at a path with dots, and a whole list for each `*`."""
+    for name in reversed(path.split(".")):
+        value = [value] if name == "*" else {name: value}
+        if isinstance(value, dict) and isinstance(value.get("data"), list):
+            value |= {"has_more": False}
+    return {"id": "other_1", "object": "other"} | (value if isinstance(value, dict) else {})
+
+
+def version(related: RelatedEvents, world: World) -> str:
+    return OLD if related.before_version else world.api_version
+
+
+@pytest.mark.parametrize(("stream", "related", "kind", "path"), list(cases(lists=False)))
+async def test_an_object_is_read_again_after_an_event_that_names_it(
+    world: World,
+    server: StripeServer,
+    stream: type[BaseStripeObject],
+    related: RelatedEvents,
+    kind: str,
+    path: str,
+) -> None:
+    held = HELD[stream.NAME].kind
+    own = held == "account"
+    id = world.platform if own else world.create(held, event=False)["id"]
+    capture = Capture(server, [stream.NAME])
+    await backfill(capture)
+    world.clock.advance(10)
+    changed = world.update(held, id, event=False, metadata={"changed": "quietly"})
+    world.announce(kind, carrying(path, id), api_version=version(related, world))
+    (document,) = await catch_up(capture)
+    assert plain(document) | changed == plain(document)
+    assert document["_meta"]["op"] == "u"
+
+
+@pytest.mark.parametrize(("stream", "related", "kind", "path"), list(cases(lists=True)))
+async def test_the_objects_that_belong_to_a_changed_object_are_listed_again(
+    world: World,
+    server: StripeServer,
+    stream: type[BaseStripeObject],
+    related: RelatedEvents,
+    kind: str,
+    path: str,
+) -> None:
+    held = HELD[stream.NAME].kind
+    owner, another = (world.create(related.list_by, event=False)["id"] for _ in range(2))
+    elsewhere = world.create(held, event=False, **{related.list_by: another})["id"]
+    capture = Capture(server, [stream.NAME])
+    await backfill(capture)
+    world.clock.advance(10)
+    new = world.create(held, event=False, **{related.list_by: owner})
+    shown = related.shown_by[0] if related.shown_by else "note"
+    found = carrying(shown, new["id"]) | {"id": owner}
+    world.announce(kind, found, api_version=version(related, world))
+    documents = {each["id"]: plain(each) for each in await catch_up(capture)}
+    assert documents[new["id"]] | new == documents[new["id"]]
+    assert elsewhere not in documents
+
+
+async def test_an_invoice_that_shows_no_items_costs_no_request(world: World, server: StripeServer) -> None:
+    capture = Capture(server, ["InvoiceItems"])
+    await backfill(capture)
+    server.journal.clear()
+    world.announce("invoice.created", carrying("lines.data.*.invoice_item", None) | {"id": "in_1"})
+    assert await catch_up(capture) == []
+    assert server.journal.visits("/v1/invoiceitems", invoice="in_1") == []
+    cut = {"id": "in_2", "object": "invoice", "lines": {"data": [], "has_more": True}}
+    world.announce("invoice.created", cut)
+    await catch_up(capture)
+    assert len(server.journal.visits("/v1/invoiceitems", invoice="in_2")) == 1
+
+
+async def test_a_version_with_events_of_its_own_costs_no_request(world: World, server: StripeServer) -> None:
+    charge = world.create("charge", event=False)["id"]
+    capture = Capture(server, ["Refunds"])
+    await backfill(capture)
+    server.journal.clear()
+    world.tell("charge.refunded", "charge", charge, api_version="2024-10-28.acacia")
+    assert await catch_up(capture) == []
+    assert server.journal.visits("/v1/refunds", charge=charge) == []
+
+
+async def test_many_events_of_one_object_read_it_once(world: World, server: StripeServer) -> None:
+    charge = world.create("charge", event=False)["id"]
+    capture = Capture(server, ["Charges"])
+    await backfill(capture)
+    server.journal.clear()
+    for _ in range(5):
+        world.announce("charge.dispute.updated", carrying("charge", charge))
+        world.clock.advance(1)
+    assert len(await catch_up(capture)) == 1
+    assert len(server.journal.visits(f"/v1/charges/{charge}")) == 1
+
+
+async def test_an_own_event_after_it_is_newer_and_costs_no_request(
+    world: World, server: StripeServer
+) -> None:
+    charge = world.create("charge", event=False)["id"]
+    capture = Capture(server, ["Charges"])
+    await backfill(capture)
+    server.journal.clear()
+    world.announce("charge.dispute.updated", carrying("charge", charge))
+    world.clock.advance(1)
+    changed = world.update("charge", charge, description="newer")
+    assert [plain(each) for each in await catch_up(capture)] == [changed]
+    assert server.journal.visits(f"/v1/charges/{charge}") == []
+
+
+@pytest.mark.parametrize("status", [404, 403, 400])
+async def test_a_named_object_that_is_gone_or_barred_is_left_to_its_own_events(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    capture = Capture(server, ["Charges"])
+    await backfill(capture)
+    if status != 404:
+        server.faults.set(Fault("/v1/charges/ch_gone", status=status, message="Not for you"))
+    world.announce("charge.dispute.created", carrying("charge", "ch_gone"))
+    new = world.create("charge")
+    assert [plain(each) for each in await catch_up(capture)] == [new]
+    assert len(logged(caplog, "Stripe refuses to show a changed object")) == (status != 404)
+
+
+async def test_connected_accounts_charges_are_read_again_as_the_account(
+    world: World, server: StripeServer
+) -> None:
+    account = world.connect()["id"]
+    charge = world.create("charge", account, event=False)["id"]
+    capture = Capture(server, ["Charges"], connected=True, settings=UNLIMITED)
+    await backfill(capture)
+    world.clock.advance(10)
+    changed = world.update("charge", charge, account, event=False, disputed=True)
+    world.announce("charge.dispute.created", carrying("charge", charge), account)
+    assert [plain(each) for each in await catch_up(capture)] == [changed]

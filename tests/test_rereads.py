@@ -1,0 +1,207 @@
+"""Objects that are read again because an event's object will not do, and what is captured where Stripe
+refuses to show them; deletions, and events that carry nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Final
+
+import jsonschema_rs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe.kinds import KINDS
+from source_stripe_native.events.resolutions import in_order
+from source_stripe_native.models import STREAMS, BaseStripeObject
+from tests.capture import Capture
+from tests.test_documents import backfill, catch_up, logged
+from tests.test_streams import HELD
+
+REREAD: Final = [each for each in STREAMS if each.EVENT_TYPES and HELD[each.NAME].scope != "platform"]
+LASTING: Final = [
+    (400, None, "A source must be attached to a customer to be used as a `payment_method`"),
+    (
+        403,
+        None,
+        "You cannot perform this request as you do not have Platform Controls for the Stripe Dashboard",
+    ),
+    (402, None, "Not without a payment"),
+    (404, "other", "Unrecognized request URL"),
+]
+
+
+def rows(streams: list[type[BaseStripeObject]]) -> list[Any]:
+    return [pytest.param(each, id=each.NAME) for each in streams]
+
+
+def account_of(world: World, stream: type[BaseStripeObject]) -> str | None:
+    return world.connect()["id"] if HELD[stream.NAME].scope == "connected" else None
+
+
+# Refused for good
+
+
+@pytest.mark.parametrize(("status", "code", "message"), LASTING)
+@pytest.mark.parametrize("stream", rows(REREAD))
+async def test_an_object_that_stripe_refuses_to_show_is_captured_as_its_event_has_it(
+    world: World,
+    server: StripeServer,
+    caplog: pytest.LogCaptureFixture,
+    stream: type[BaseStripeObject],
+    status: int,
+    code: str | None,
+    message: str,
+) -> None:
+    account = account_of(world, stream)
+    kind = HELD[stream.NAME].kind
+    id = world.create(kind, account, event=False)["id"]
+    capture = Capture(server, [stream.NAME], connected=account is not None)
+    await backfill(capture)
+    world.clock.advance(10)
+    event_type = next(each for each, op in stream.EVENT_TYPES.items() if op == "u")
+    world.tell(event_type, kind, id, account, api_version="2022-11-15")
+    server.faults.set(Fault(f"*/{id}", status=status, code=code, message=message))
+    documents = {each["id"]: each for each in await catch_up(capture)}
+    assert documents[id]["_meta"]["op"] == "u"
+    assert len(logged(caplog, "Stripe refuses to show a changed object")) == 1
+    assert not logged(caplog, "This should not happen: ")
+
+
+async def test_a_changed_parent_whose_children_are_refused_has_those_that_its_event_shows(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, ["InvoiceLineItems"])
+    await backfill(capture)
+    invoice = world.create("invoice", lines=12)
+    server.faults.set(Fault("/v1/invoices/*/lines", status=403, message="Not for you"))
+    shown = {each["id"] for each in invoice["lines"]["data"]}
+    assert {each["id"] for each in await catch_up(capture)} == shown
+    assert len(logged(caplog, "Stripe refuses to list the children of a changed object")) == 1
+
+
+async def test_a_lasting_failure_of_stripe_is_no_refusal(world: World, server: StripeServer) -> None:
+    id = world.create("charge", event=False)["id"]
+    capture = Capture(server, ["Charges"])
+    await backfill(capture)
+    world.tell("charge.updated", "charge", id, api_version="2022-11-15")
+    final = {"Stripe-Should-Retry": "false"}
+    server.faults.set(Fault(f"*/{id}", status=500, message="Out of order", headers=final))
+    with pytest.raises(SystemExit):
+        await catch_up(capture)
+
+
+# Deletions
+
+
+def deletions() -> list[Any]:
+    return [
+        pytest.param(stream, event_type, id=f"{stream.NAME}-{event_type}")
+        for stream in REREAD
+        for event_type, op in stream.EVENT_TYPES.items()
+        if op == "d"
+    ]
+
+
+@pytest.mark.parametrize(("stream", "event_type"), deletions())
+@pytest.mark.parametrize("is_bare", [False, True])
+async def test_a_deletion_is_a_tombstone_that_satisfies_the_schema_whatever_its_event_carries(
+    world: World, server: StripeServer, stream: type[BaseStripeObject], event_type: str, is_bare: bool
+) -> None:
+    account = account_of(world, stream)
+    kind = HELD[stream.NAME].kind
+    gone = world.create(kind, account, event=False)
+    capture = Capture(server, [stream.NAME], connected=account is not None)
+    await backfill(capture)
+    world.clock.advance(10)
+    world.delete(kind, gone["id"], account, event=False)
+    carried = {"id": gone["id"], "object": gone["object"], "deleted": True} if is_bare else gone
+    world.announce(event_type, carried, account)
+    documents = {each["id"]: each for each in await catch_up(capture)}
+    document = documents[gone["id"]]
+    assert document["_meta"]["op"] == "d"
+    assert gone["id"] not in capture.last(stream.NAME)
+    jsonschema_rs.validate(stream.model_json_schema(), document)
+
+
+async def test_a_deleted_customer_and_its_pending_items_are_tombstones(
+    world: World, server: StripeServer
+) -> None:
+    customer = world.create("customer", event=False)["id"]
+    item = world.create("invoiceitem", event=False)["id"]
+    capture = Capture(server, ["Customers", "InvoiceItems"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.delete("invoiceitem", item)
+    world.delete("customer", customer)
+    ops = {each["id"]: each["_meta"]["op"] for each in await catch_up(capture)}
+    assert (ops[customer], ops[item]) == ("d", "d")
+
+
+# Odd events
+
+
+@pytest.mark.parametrize("carried", [None, {}, {"object": "charge"}, {"id": None}, {"id": 7}, "text", []])
+@pytest.mark.parametrize("stream", ["Charges", "InvoiceLineItems", "Refunds", "Customers"])
+async def test_an_event_without_an_object_is_skipped_with_a_warning_that_names_it(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, stream: str, carried: Any
+) -> None:
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    row = next(each for each in STREAMS if stream == each.NAME)
+    event_type = next(iter(row.EVENT_TYPES or row.PARENT_EVENT_TYPES))
+    world.announce(event_type, carried)
+    (event,) = [each for each in world.events() if each["type"] == event_type]
+    new = world.create(KINDS["invoice"].name if row.PARENT else HELD[stream].kind)
+    documents = await catch_up(capture)
+    assert documents or not new
+    (line,) = logged(caplog, "carries no object with an id")
+    assert getattr(line, "fields", None) or event["id"] in str(line.__dict__)
+
+
+# Side by side
+
+
+@given(items=st.lists(st.integers(0, 5), max_size=40), at_once=st.integers(1, 6))
+def test_results_come_in_order_while_so_many_are_awaited(items: list[int], at_once: int) -> None:
+    """An item of zero is ready; any other takes so many seconds."""
+    running, most = 0, 0
+
+    async def slow(number: int, seconds: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(seconds / 1000)
+        running -= 1
+        return number
+
+    async def source() -> AsyncIterator[int | Awaitable[int]]:
+        for number, seconds in enumerate(items):
+            yield slow(number, seconds) if seconds else number
+
+    async def main() -> list[int]:
+        results: AsyncIterator[int] = in_order(source(), at_once)
+        return [each async for each in results]
+
+    assert asyncio.run(main()) == list(range(len(items)))
+    assert most <= at_once
+
+
+async def test_rereads_of_one_window_run_side_by_side_in_the_order_of_the_changes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with StripeServer(world, latency=0.02) as server:
+        monkeypatch.setenv("STRIPE_API_BASE", server.url)
+        ids = [world.create("charge", event=False)["id"] for _ in range(60)]
+        capture = Capture(server, ["Charges"])
+        await backfill(capture)
+        for id in ids:
+            world.clock.advance(1)
+            world.tell("charge.updated", "charge", id, api_version="2022-11-15")
+        server.journal.clear()
+        documents = await catch_up(capture)
+        visits = server.journal.visits("/v1/charges/*")
+    assert [each["id"] for each in documents] == ids[::-1]
+    assert len(visits) == len(ids)
+    at_once = [sum(one.started_at <= each.started_at < one.finished_at for one in visits) for each in visits]
+    assert max(at_once) > 10
