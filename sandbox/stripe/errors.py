@@ -109,6 +109,7 @@ def not_permitted(key: str, account: str, permission: str, livemode: bool) -> St
 
 
 def no_access(key: str, account: str) -> StripeError:
+    """Also what a platform gets for an account that has revoked it."""
     return StripeError(
         403,
         f"The provided key '{mask(key)}' does not have access to account '{account}' "
@@ -140,6 +141,11 @@ def not_set_up(product: str) -> StripeError:
         f"Your account is not set up to use {name}. Please visit "
         f"https://dashboard.stripe.com/{product}/overview to get started.",
     )
+
+
+def source_not_attached() -> StripeError:
+    """A legacy source without a customer is no payment method (any more)."""
+    return StripeError(400, "A source must be attached to a customer to be used as a `payment_method`")
 
 
 def not_deletable(object_name: str, id: str) -> StripeError:

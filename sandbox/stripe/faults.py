@@ -1,7 +1,7 @@
 """What goes wrong, and when: rules that match requests, counted and drawn from a seed, so that a run can be
 repeated.
 
-Pure matching; the server does what a rule says.
+Pure matching; the server does what a rule says. A rule without `times` lasts until it is removed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,18 +9,23 @@ from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any
+from urllib.parse import unquote
+
+from sandbox.stripe.odd import ODD
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One rule. It matches by `method`, `path` (a glob), `account` (its id) and `query` (part of the query
-    string).
+    """One rule. It matches by `method`, `path` (a glob), `account` (the id in Stripe-Account or else the
+    platform's, or the one in the path: /v1/accounts/{id}) and `query` (part of the query string).
 
     Of the matching requests it lets `after` pass, then fires on every `every`-th, with `probability`, `times`
     times in all (for ever if None). What it does: wait `latency` seconds before the answer; answer `status`
-    with an error of `type`, `code` and `message`, or, without a status, add `headers` to the true answer;
-    `reset` drops the connection without a word; `truncate` breaks it in the middle of the body; `slow`
-    spreads the body over as many seconds."""
+    with an error of `type`, `code`, `message` and `param`, or, without a status, add `headers` to the true
+    answer; `odd` replaces the body of a 200 by what it makes of it (a name in `odd.ODD`); `date` shifts the
+    answer's Date by so many seconds; `reset` drops the connection without a word; `truncate` breaks it in the
+    middle of the body; `slow` spreads the body over as many seconds. Raises ValueError for an odd body that
+    there is not."""
 
     path: str = "*"
     method: str = ""
@@ -35,16 +40,23 @@ class Fault:
     type: str = "api_error"
     code: str | None = None
     message: str = "An unknown error occurred"
+    param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    odd: str = ""
+    date: float = 0.0
     reset: bool = False
     truncate: bool = False
     slow: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.odd and self.odd not in ODD:
+            raise ValueError(f"there is no odd body {self.odd!r}; there are {', '.join(sorted(ODD))}")
 
     def matches(self, method: str, path: str, query: str, account: str) -> bool:
         return (
             (not self.method or self.method == method)
             and fnmatchcase(path, self.path)
-            and (not self.account or self.account == account)
+            and (not self.account or self.account in (account, account_in(path)))
             and self.query in query
         )
 
@@ -55,6 +67,12 @@ class Fault:
         if unknown := sorted(rule.keys() - known):
             raise ValueError(f"a fault has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
         return cls(**rule)
+
+
+def account_in(path: str) -> str:
+    """The account that a path is about: /v1/accounts/{id} and what is below. "" if none."""
+    parts = path.split("/")
+    return unquote(parts[3]) if path.startswith("/v1/accounts/") else ""
 
 
 class Faults:
@@ -74,6 +92,12 @@ class Faults:
         self.rules.append(rule)
         self._seen.append(0)
         self._fired.append(0)
+
+    def remove(self, rule: Fault) -> None:
+        """Lift a rule; the others keep their counts. Raises ValueError if it is not in force."""
+        place = self.rules.index(rule)
+        for each in (self.rules, self._seen, self._fired):
+            del each[place]
 
     def fired(self, rule: Fault) -> int:
         """How often a rule has fired. Raises ValueError if it is not in force."""

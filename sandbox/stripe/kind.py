@@ -131,7 +131,8 @@ class Parent:
 class Nested:
     """Children shown inside their parent: the newest ten in a list object at `field` whose `url` (a template
     on `id`) lists them all. `shown` False: only when expanded. `quiet`: what changes in them alone is no
-    update of the parent. `made` children come with a new parent. `totals` are fields of the parent that sum a
+    update of the parent; `announced`: in a world with effects neither, as their own events tell. `made`
+    children come with a new parent. `totals` are fields of the parent that sum a
     field of the children."""
 
     kinds: tuple[str, ...]
@@ -139,8 +140,34 @@ class Nested:
     url: str
     shown: bool = True
     quiet: bool = False
+    announced: bool = False
     made: int = 0
     totals: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What objects do to another one, of `kind`, whose id each has at the path `names`. `sets` gives fields
+    of the other, from itself and from all objects that name it, oldest first. Their events announce the
+    change: the other has none."""
+
+    kind: str
+    names: str
+    sets: Callable[[Json, list[Json]], Json]
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What a new object takes along: the objects of `kind` that have the same `by`, and null as `field`. They
+    get its id there, and each makes it a child of the kind `child` with the fields of `shows`. They are
+    released when it is deleted; those that were made with its id are deleted with it. Only its own events
+    announce all that."""
+
+    kind: str
+    field: str
+    by: str
+    child: str
+    shows: Callable[[Json], Json]
 
 
 @dataclass(frozen=True)
@@ -153,7 +180,9 @@ class Kind:
     is the time); `deletable` are the values that an object must have to be deleted; `stub` says that a
     deleted object still answers with a stub. `derive` sets fields that follow from others, at a time.
     `product` is the Stripe product that an account must be set up for. `gone_in` is the API version that
-    removed the endpoints."""
+    removed the endpoints. `effects` and `pulls` change other objects. `muted` tells of an object and the
+    world's API version whether no event of its own announces its changes; `unreadable` is the error that an
+    object answers with when it is asked for by its id."""
 
     name: str
     prefix: str
@@ -176,6 +205,10 @@ class Kind:
     product: str = ""
     derive: Callable[[Json, int], None] | None = None
     gone_in: str = ""
+    effects: tuple[Effect, ...] = ()
+    pulls: Pull | None = None
+    muted: Callable[[Json, str], bool] | None = None
+    unreadable: Callable[[Json], StripeError | None] | None = None
 
     @functools.cached_property
     def object_name(self) -> str:

@@ -153,8 +153,9 @@ class Api:
         if op not in target.ops and target.action is None:
             raise errors.unrecognized_url(request.method, request.path)
         self._permit(call, target.kinds[0])
-        if target.kinds[0].product in self.world.unavailable:
-            raise errors.not_set_up(target.kinds[0].product)
+        product = target.kinds[0].product
+        if not self.world.unavailable.isdisjoint((product, (call.account, product))):
+            raise errors.not_set_up(product)
         home, parent = self._parent(call, target, ids)
         if op == "L":
             return self._list(call, target, home, parent)
@@ -170,7 +171,7 @@ class Api:
         if version not in KNOWN:
             raise errors.unknown_version(version)
         account = request.headers.get("stripe-account") or key.account
-        if account not in self._accounts().by_id:
+        if account not in self._accounts().by_id or account in self.world.revoked:
             raise errors.no_access(key.secret, account)
         return Call(request, key, version, account)
 
@@ -188,6 +189,8 @@ class Api:
                 own = target.item and ids[-1] == call.account
                 if not own:
                     raise errors.no_access(call.key.secret, ids[-1] if ids else call.account)
+            if target.item and ids[-1] in self.world.revoked:
+                raise errors.no_access(call.key.secret, ids[-1])
             return self.world.platform, None
         if not target.parent:
             return call.account, None
@@ -203,8 +206,11 @@ class Api:
         """Raises StripeError unless the caller may see the inside of an account."""
         if not account.startswith("acct_"):
             raise errors.missing("account", account, "account")
-        if account not in self._accounts().by_id or call.account not in (self.world.platform, account):
+        strange = account not in self._accounts().by_id or account in self.world.revoked
+        if strange or call.account not in (self.world.platform, account):
             raise errors.no_access(call.key.secret, account)
+        if account in self.world.barred:
+            raise errors.no_platform_controls()
 
     def _ask_parent(self, target: Target, home: str, parent: str) -> None:
         """Raises StripeError if there is no such parent, or if it does not show its children."""
@@ -212,7 +218,7 @@ class Api:
         if link is None:
             return
         table = self._accounts() if link.kind == "account" else self.world.table(link.kind, home)
-        entry = table.by_id.get(parent)
+        entry = table.find(parent)
         if entry is None:
             raise errors.missing(table.kind.object_name, parent, link.field)
         if link.refuses:
@@ -230,7 +236,7 @@ class Api:
         if unknown := [name for name in given if name not in known]:
             raise errors.unknown_parameters(unknown)
         tables = [self.world.table(row.name, home) for row in self._chosen(target, given)]
-        query = self._query(target, given, tables, home, parent)
+        query = self._query(target, given, tables, home, parent, call.version)
         page = lists.page(tables, query)
         bodies = self._bodies(call, given, home, page.entries)
         more = b"true" if page.has_more else b"false"
@@ -244,6 +250,7 @@ class Api:
         tables: Sequence[Table],
         home: str,
         parent: str | None,
+        version: str,
     ) -> lists.Query:
         limit = _limit(given)
         if "starting_after" in given and "ending_before" in given:
@@ -270,8 +277,8 @@ class Api:
             parent=parent,
             low=low,
             high=high,
-            after=self._cursor("starting_after", given, tables),
-            before=self._cursor("ending_before", given, tables),
+            after=self._cursor("starting_after", given, tables, parent, version),
+            before=self._cursor("ending_before", given, tables, parent, version),
             limit=limit,
         )
 
@@ -283,13 +290,18 @@ class Api:
         return [row for row in target.kinds if row.object_name == value]
 
     def _cursor(
-        self, param: str, given: Mapping[str, Given], tables: Sequence[Table]
+        self,
+        param: str,
+        given: Mapping[str, Given],
+        tables: Sequence[Table],
+        parent: str | None,
+        version: str,
     ) -> tuple[int, int] | None:
         if param not in given:
             return None
         id = single(param, given[param])
         for table in tables:
-            entry = table.by_id.get(id)
+            entry = table.find(id) or _of_older_id(table, id, parent, version)
             if entry is None:
                 continue
             if table.kind.name == "event" and entry.key[0] < self.world.oldest_event():
@@ -342,7 +354,7 @@ class Api:
 
     def _entry(self, target: Target, home: str, parent: str | None, id: str) -> Entry | None:
         for row in target.kinds:
-            entry = self.world.table(row.name, home).by_id.get(id)
+            entry = self.world.table(row.name, home).find(id)
             if entry is None or (parent is not None and entry.parent != parent):
                 continue
             if row.name == "event" and entry.key[0] < self.world.oldest_event():
@@ -378,6 +390,8 @@ class Api:
         if unknown := [name for name in given if name != "expand"]:
             raise errors.unknown_parameters(unknown)
         paths = array("expand", given["expand"]) if "expand" in given else []
+        if entry.kind.unreadable and (error := entry.kind.unreadable(entry.data())):
+            raise error
         return self._shown(call, entry, paths, home)
 
     def _create(self, call: Call, row: Kind, home: str, parent: str | None) -> bytes:
@@ -407,6 +421,16 @@ class Api:
 def _render(row: Kind, data: Json, version: str) -> bytes:
     gone = data.get("deleted") is True
     return orjson.dumps(data if gone else older.rendered(row.name, data, version))
+
+
+def _of_older_id(table: Table, id: str, parent: str | None, version: str) -> Entry | None:
+    """The last in a list of the objects that had this id in a version where several could have it."""
+    if parent is None or not older.differs(table.kind.name, version):
+        return None
+    older_ids = (
+        (one, older.rendered(table.kind.name, one.data(), version)["id"]) for one in table.children[parent]
+    )
+    return next((one for one, older_id in older_ids if older_id == id), None)
 
 
 def _op(method: str, target: Target) -> str:

@@ -23,6 +23,7 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.faults import Fault, Faults
 from sandbox.stripe.journal import Journal, Visit
 from sandbox.stripe.limits import RateLimit
+from sandbox.stripe.odd import ODD
 from sandbox.stripe.routes import Api, Request, Response, endpoint
 from sandbox.stripe.world import World
 
@@ -106,7 +107,9 @@ class StripeServer:
         extra = {name: value for fault in firing for name, value in fault.headers.items()}
         for fault in firing:
             if fault.status is not None:
-                error = StripeError(fault.status, fault.message, code=fault.code, type=fault.type)
+                error = StripeError(
+                    fault.status, fault.message, code=fault.code, type=fault.type, param=fault.param
+                )
                 return Response(fault.status, error.body(), extra)
         if self.limits:
             shape = endpoint(request.method, request.path)
@@ -114,12 +117,15 @@ class StripeServer:
                 error = StripeError(429, "Request rate limit exceeded.", code="rate_limit")
                 return Response(429, error.body(), {"stripe-rate-limited-reason": reason})
         answer = self._api.answer(request)
-        return Response(answer.status, answer.body, {**answer.headers, **extra})
+        body = answer.body
+        for odd in (fault.odd for fault in firing if fault.odd and answer.status == 200):
+            body = ODD[odd](body)
+        return Response(answer.status, body, {**answer.headers, **extra})
 
     async def _send(self, http: web.BaseRequest, answer: Response, firing: list[Fault]) -> web.StreamResponse:
         headers = {
             "Content-Type": "application/json",
-            "Date": formatdate(self.world.clock.time(), usegmt=True),
+            "Date": formatdate(self.world.clock.time() + sum(fault.date for fault in firing), usegmt=True),
             "Request-Id": f"req_{next(self._serial):014}",
             **answer.headers,
         }

@@ -20,9 +20,10 @@ key_of = attrgetter("key")
 
 
 class Entry:
-    """A stored object. `parent` is its parent's id; `listed` False keeps it out of every list."""
+    """A stored object. `parent` is its parent's id; `listed` False keeps it out of every list; `hidden` says
+    that requests do not find it yet."""
 
-    __slots__ = ("body", "facets", "id", "key", "kind", "listed", "parent")
+    __slots__ = ("body", "facets", "hidden", "id", "key", "kind", "listed", "parent")
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Entry:
         facets: tuple[Any, ...],
         parent: str | None,
         listed: bool,
+        hidden: bool = False,
     ) -> None:
         self.kind = kind
         self.id = id
@@ -41,6 +43,7 @@ class Entry:
         self.facets = facets
         self.parent = parent
         self.listed = listed
+        self.hidden = hidden
 
     def data(self) -> Json:
         loaded: Json = orjson.loads(self.body)
@@ -57,6 +60,11 @@ class Table:
         self.groups: dict[int, dict[Hashable, list[Entry]]] = {place: {} for place in kind.grouped}
         self.children: dict[str, list[Entry]] = {}
         self.stubs: dict[str, bytes] = {}
+
+    def find(self, id: str) -> Entry | None:
+        """The object as requests find it: None if there is none, or if it is still hidden."""
+        entry = self.by_id.get(id)
+        return None if entry is None or entry.hidden else entry
 
     def put(self, entry: Entry) -> None:
         """Store an object, in place of the one with its id if there is one."""

@@ -5,21 +5,24 @@ safe: the server answers from the world in the thread that changes it."""
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any, Literal
+from urllib.parse import quote
 
 import orjson
 
 from sandbox.stripe import lists
 from sandbox.stripe.clock import Clock
 from sandbox.stripe.filters import Json
+from sandbox.stripe.filters import at as at_path
 from sandbox.stripe.keys import Keys
 from sandbox.stripe.kind import ABSENT, Draft, Kind, Nested, merge, previous
 from sandbox.stripe.kinds import CHILDREN, KINDS, older
 from sandbox.stripe.kinds.core import RETENTION
-from sandbox.stripe.table import Entry, Table
+from sandbox.stripe.table import Entry, Key, Table, key_of
 from sandbox.stripe.versions import LATEST
 
 PLATFORM = "acct_1SandboxPlatform"
@@ -41,7 +44,9 @@ class Change:
 class World:
     """`now` freezes the clock at a Unix time, None lets it run. `bare_prices` is what /v1/prices answers with
     when it is not asked for `active`: Stripe's documentation says active prices, observation says both.
-    `unordered` lists the events of one second in any order, as Stripe may.
+    `unordered` lists the events of one second in any order, as Stripe may. `escaped_urls` escapes the ids in
+    the `url`s of lists inside objects. `effects`: a change also changes the objects that it concerns, which
+    have no event of that (`Kind.effects` and `Kind.pulls`).
 
     Every change takes these options beside the object's fields:
     `account`: whose object it is, by default the platform's (children of an account: that account's);
@@ -50,7 +55,9 @@ class World:
     `api_version`: the version that its events are rendered in;
     `at`: the Unix time at which it happens, by default now (or, for a new object, its `created` if given).
 
-    Put a product (`issuing`) in `unavailable`, and the accounts are not set up to use it.
+    These sets may be changed at any time. Put a product (`issuing`) in `unavailable`, and no account is set
+    up to use it; put (account, product) there for one account. An account in `revoked` is listed, and
+    refuses every request for it. One in `barred` keeps its persons and external accounts from the platform.
 
     Raises KeyError for a kind, an account or an object that does not exist.
     """
@@ -65,6 +72,8 @@ class World:
         livemode: bool = False,
         platform: str = PLATFORM,
         unordered: bool = False,
+        escaped_urls: bool = False,
+        effects: bool = False,
     ) -> None:
         self.rng = Random(seed)
         self.clock = Clock(now)
@@ -72,12 +81,18 @@ class World:
         self.bare_prices = bare_prices
         self.livemode = livemode
         self.unordered = unordered
+        self.escaped_urls = escaped_urls
+        self.effects = effects
         self.platform = platform
-        self.unavailable: set[str] = set()
+        self.unavailable: set[str | tuple[str, str]] = set()
+        self.revoked: set[str] = set()
+        self.barred: set[str] = set()
         self.keys = Keys(platform, livemode, frozenset(row.readable_with for row in KINDS.values()))
         self._sequence = itertools.count()
         self._tables: dict[str, dict[str, Table]] = {platform: {}}
         self._late: list[tuple[float, int, Table, Entry]] = []
+        self._hidden: list[tuple[float, int, Table, str, str, bool]] = []
+        self._pulled: set[str] = set()
         self.create(
             "account",
             id=platform,
@@ -111,8 +126,8 @@ class World:
     # What there is
 
     def table(self, kind: str, account: str | None = None) -> Table:
-        """The objects of a kind in an account. Events that are due by now are in it."""
-        if kind == "event":
+        """The objects of a kind in an account. What is due by now can be read in it."""
+        if self._late or self._hidden:
             self._settle()
         tables = self._tables[account or self.platform]
         if kind not in tables:
@@ -143,7 +158,7 @@ class World:
             "object": "list",
             "data": [entry.data() for entry in shown.entries],
             "has_more": shown.has_more,
-            "url": nested.url.format(id=parent),
+            "url": nested.url.format(id=quote(parent, safe="") if self.escaped_urls else parent),
         }
 
     def oldest_event(self) -> int:
@@ -161,6 +176,7 @@ class World:
         id: str | None = None,
         event: bool = True,
         listed: bool = True,
+        listed_after: float = 0,
         visible_after: float = 0,
         api_version: str | None = None,
         at: int | None = None,
@@ -168,7 +184,8 @@ class World:
     ) -> Json:
         """Make an object: the kind's template with `fields` merged over it. A nested list's name with a
         number makes that many children with it (`lines=25`). `listed=False` makes it one that no list ever
-        shows, such as an inline price. Raises ValueError if the id is taken."""
+        shows, such as an inline price. `listed_after`: requests find it only so many seconds after it is
+        made, whenever its event can be read. Raises ValueError if the id is taken."""
         row = KINDS[kind]
         stamp = fields.get(row.created)
         at = at if at is not None else stamp if isinstance(stamp, int) else self.clock.now()
@@ -183,15 +200,23 @@ class World:
         }
         teller = new_id if kind == "account" else home
         data = self._build(row, new_id, home, teller, fields, change)
+        for nested in row.nested if self.escaped_urls else ():
+            if isinstance(data.get(nested.field), dict):
+                data[nested.field] = self.nested(nested, new_id, teller)
         if kind == "account":
             self._tables.setdefault(new_id, {})
         key = (_created(row, data, at), next(self._sequence))
-        self._write(table, data, key, parent, listed)
+        hidden = listed_after > 0
+        self._write(table, data, key, parent, listed and not hidden, hidden)
+        if hidden:
+            due = (at + listed_after, key[1], table, new_id, home, listed)
+            heapq.heappush(self._hidden, due)
         for nested, count in counts.items():
             for _ in range(count):
                 self._adopt(KINDS[nested.kinds[0]], teller, new_id, at)
-        if counts:
-            data = table.by_id[new_id].data()
+        self._pull(row, data, home, change)
+        data = table.by_id[new_id].data()
+        self._affect(row, home, None, data, change)
         self._tell(row, teller, None, data, change)
         self._tell_parent(row, home, parent, None, data, change)
         return data
@@ -223,7 +248,8 @@ class World:
         link = row.parent
         parent = new.get(link.field) if link and link.named else entry.parent
         key = (_created(row, new, entry.key[0]), entry.key[1])
-        self._write(self.table(kind, home), new, key, parent, entry.listed)
+        self._write(self.table(kind, home), new, key, parent, entry.listed, entry.hidden)
+        self._affect(row, home, old, new, change)
         self._tell(row, id if kind == "account" else home, old, new, change)
         for parent_id in dict.fromkeys((entry.parent, parent)):
             self._tell_parent(row, home, parent_id, old, new, change)
@@ -261,13 +287,17 @@ class World:
         teller = id if kind == "account" else home
         table.remove(id)
         for child in CHILDREN[kind]:
-            for one in list(self.table(child.name, teller).children.get(id, ())):
+            inside = self.table(child.name, teller)
+            hidden = (one for one in inside.by_id.values() if one.hidden and one.parent == id)
+            for one in [*inside.children.get(id, ()), *hidden]:
                 self.delete(child.name, one.id, teller, **options)
         change = self._change(event, visible_after, api_version, at)
+        self._release(row, id, home, change)
         stub: Json = {"id": id, "object": row.object_name, "deleted": True}
         if row.stub:
             table.stubs[id] = orjson.dumps(stub)
         data = entry.data()
+        self._affect(row, home, data, None, change)
         self._tell(row, teller, data, None, change)
         self._tell_parent(row, home, entry.parent, data, None, change)
         if kind == "account":
@@ -296,7 +326,7 @@ class World:
     def announce(
         self,
         type: str,
-        data: Json,
+        data: Json | None,
         /,
         account: str | None = None,
         *,
@@ -307,6 +337,53 @@ class World:
         """Make an event of any type that carries `data`, which need not be an object of the world."""
         change = self._change(True, visible_after, api_version, at)
         self._make_event(type, account or self.platform, {"object": data}, change)
+
+    def open_dispute(self, charge: str, account: str | None = None, **fields: Any) -> Json:
+        """A dispute of a charge, whose events alone tell that the charge is disputed."""
+        with self._affecting():
+            return self.create("dispute", account, charge=charge, **fields)
+
+    def open_review(self, charge: str, account: str | None = None, **fields: Any) -> Json:
+        """A review of a charge, and of its payment intent if that is given."""
+        with self._affecting():
+            return self.create("review", account, charge=charge, **fields)
+
+    def discount(
+        self,
+        customer: str,
+        coupon: str,
+        subscription: str | None = None,
+        account: str | None = None,
+        **options: Any,
+    ) -> Json:
+        """Put a coupon on a customer, or on one subscription of it, in place of the coupon that is there.
+        `delete` the discount to take it off."""
+        source = {"coupon": coupon}
+        there = [
+            each["id"]
+            for each in self.list_all("discount", account)
+            if (each["customer"], each["subscription"]) == (customer, subscription)
+        ]
+        with self._affecting():
+            if there:
+                return self.update("discount", there[0], account, source=source, **options)
+            fields: Json = {"customer": customer, "subscription": subscription, "source": source}
+            return self.create("discount", account, **fields, **options)
+
+    def pull_items(self, invoice: str, account: str | None = None, **options: Any) -> Json:
+        """Put the pending items of an invoice's customer on the invoice that exists; one that is made does so
+        by itself in a world with `effects`."""
+        row, home = KINDS["invoice"], account or self.platform
+        change = self._change(
+            **{"event": True, "visible_after": 0, "api_version": None, "at": None} | options
+        )
+        old = self.get("invoice", invoice, home)
+        with self._affecting():
+            self._pull(row, old, home, change)
+        new = self.get("invoice", invoice, home)
+        if new != old:
+            self._tell(row, home, old, new, change)
+        return new
 
     def random_change(self, rng: Random, kinds: Collection[str] | None = None) -> str:
         """Make one valid change somewhere, chosen by `rng`, and say what was changed. Updates and deletions
@@ -325,7 +402,8 @@ class World:
         entries = list(self.table(row.name, account).by_id.values())
         deed = rng.choices(("create", "update", "delete"), (4, 5, 1))[0]
         entry = rng.choice(entries) if entries else None
-        if entry and deed == "update" and (edits := row.edits(entry.data(), rng)):
+        muted = row.muted and entry and row.muted(entry.data(), self.api_version)
+        if entry and deed == "update" and not muted and (edits := row.edits(entry.data(), rng)):
             changes = rng.choice(edits)
             self.update(row.name, entry.id, account, **changes)
             return f"update {row.name} {entry.id} of {account}: {changes}"
@@ -340,7 +418,80 @@ class World:
             and (parents := self.table(row.parent.kind, account).by_id)
         ):
             fields[row.parent.field] = rng.choice(list(parents))
+        self._concern(row, account, fields, rng)
         return f"create {row.name} {self.create(row.name, account, **fields)['id']} of {account}"
+
+    # What a change does to other objects
+
+    @contextmanager
+    def _affecting(self) -> Iterator[None]:
+        before, self.effects = self.effects, True
+        try:
+            yield
+        finally:
+            self.effects = before
+
+    def _concern(self, row: Kind, account: str, fields: Json, rng: Random) -> None:
+        """Choose the objects that a new one is to have an effect on."""
+        for effect in row.effects if self.effects else ():
+            others = self.table(effect.kind, account).by_id
+            chosen = effect.names in row.fields and others and rng.random() < 0.5
+            if not chosen:
+                continue
+            other = rng.choice(list(others))
+            fields[effect.names] = other
+            link = row.parent
+            shared = others[other].data().get(link.field) if link else None
+            if link and shared in self.table(link.kind, account).by_id:
+                fields[link.field] = shared
+
+    def _affect(self, row: Kind, home: str, old: Json | None, new: Json | None, change: Change) -> None:
+        """Bring the objects that one names up to date, without an event of theirs."""
+        for effect in row.effects if self.effects else ():
+            name = at_path(effect.names)
+            for other in dict.fromkeys(name(data) for data in (old, new) if data):
+                table = self.table(effect.kind, home)
+                entry = table.by_id.get(other)
+                if entry is None:
+                    continue
+                quoted = orjson.dumps(other)
+                naming = [each for each in self.table(row.name, home).by_id.values() if quoted in each.body]
+                sources = [each.data() for each in sorted(naming, key=key_of)]
+                before = entry.data()
+                after = before | effect.sets(before, [data for data in sources if name(data) == other])
+                if after != before:
+                    if table.kind.derive:
+                        table.kind.derive(after, change.at)
+                    self._write(table, after, entry.key, entry.parent, entry.listed, entry.hidden)
+
+    def _pull(self, row: Kind, data: Json, home: str, change: Change) -> None:
+        """Let a new object take along what waits for it."""
+        pull = row.pulls
+        if pull is None or not self.effects:
+            return
+        for each in self.list_all(pull.kind, home)[::-1]:
+            if each[pull.field] is not None or each[pull.by] != data[pull.by]:
+                continue
+            self.update(pull.kind, each["id"], home, event=False, at=change.at, **{pull.field: data["id"]})
+            self._pulled.add(each["id"])
+            link = KINDS[pull.child].parent
+            of: Json = {link.field: data["id"]} if link else {}
+            self.create(pull.child, home, event=False, at=change.at, **pull.shows(each), **of)
+
+    def _release(self, row: Kind, id: str, home: str, change: Change) -> None:
+        """Let go of what a deleted object took along."""
+        pull = row.pulls
+        if pull is None or not self.effects:
+            return
+        for each in self.list_all(pull.kind, home):
+            if each[pull.field] != id:
+                continue
+            if each["id"] in self._pulled:
+                self._pulled.discard(each["id"])
+                free: Json = {pull.field: None}
+                self.update(pull.kind, each["id"], home, event=False, at=change.at, **free)
+            else:
+                self.delete(pull.kind, each["id"], home, **asdict(change))
 
     # How it is kept
 
@@ -413,14 +564,20 @@ class World:
         return newest or str(self.create(kind, account, **asdict(change))["id"])
 
     def _write(
-        self, table: Table, data: Json, key: tuple[int, int], parent: str | None, listed: bool
+        self,
+        table: Table,
+        data: Json,
+        key: Key,
+        parent: str | None,
+        listed: bool,
+        hidden: bool,
     ) -> None:
-        table.put(_entry(table.kind, data, key, parent, listed))
+        table.put(_entry(table.kind, data, key, parent, listed, hidden))
 
     def _tell(self, row: Kind, account: str, old: Json | None, new: Json | None, change: Change) -> None:
         """Make the events of a creation (`old` is None), an update or a deletion (`new` is None)."""
         types = row.events.of(old, new) if change.event else []
-        if not types:
+        if not types or (row.muted and row.muted(new or old or {}, self.api_version)):
             return
         if older.differs(row.name, change.api_version):
             old, new = (data and older.rendered(row.name, data, change.api_version) for data in (old, new))
@@ -455,6 +612,14 @@ class World:
         while self._late and self._late[0][0] <= self.clock.time():
             _, _, table, entry = heapq.heappop(self._late)
             table.put(entry)
+        while self._hidden and self._hidden[0][0] <= self.clock.time():
+            _, _, table, id, home, listed = heapq.heappop(self._hidden)
+            found = table.by_id.get(id)
+            if found is not None and found.hidden:
+                data = found.data()
+                self._write(table, data, found.key, found.parent, listed, False)
+                silent = self._change(False, 0, None, None)
+                self._tell_parent(table.kind, home, found.parent, data, data, silent)
 
     def _tell_parent(
         self, row: Kind, home: str, parent: str | None, old: Json | None, new: Json | None, change: Change
@@ -475,13 +640,14 @@ class World:
         for nested in table.kind.nested:
             if row.name in nested.kinds:
                 self._nest(nested, after, home, old, new)
-                if nested.quiet:
+                if nested.quiet or (nested.announced and self.effects):
                     quiet[nested.field] = after.get(nested.field)
         if after == before:
             return
         if table.kind.derive:
             table.kind.derive(after, change.at)
-        self._write(table, after, entry.key, entry.parent, entry.listed)
+        self._write(table, after, entry.key, entry.parent, entry.listed, entry.hidden)
+        self._affect(table.kind, home, before, after, change)
         if before | quiet != after:
             teller = parent if link.kind == "account" else home
             self._tell(table.kind, teller, before | quiet, after, change)
@@ -494,12 +660,12 @@ class World:
             data[nested.field] = self.nested(nested, str(data["id"]), home)
 
 
-def _entry(kind: Kind, data: Json, key: tuple[int, int], parent: str | None, listed: bool) -> Entry:
+def _entry(kind: Kind, data: Json, key: Key, parent: str | None, listed: bool, hidden: bool = False) -> Entry:
     facets = tuple(read(data) for read in kind.reads)
     body = bytes(
         memoryview(orjson.dumps(data))
     )  # a copy: orjson's own is left with room for several times as much
-    return Entry(kind, str(data["id"]), key, body, facets, parent, listed)
+    return Entry(kind, str(data["id"]), key, body, facets, parent, listed, hidden)
 
 
 def _created(row: Kind, data: Json, otherwise: int) -> int:

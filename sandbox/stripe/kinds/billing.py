@@ -19,7 +19,7 @@ from sandbox.stripe.filters import (
     part_of,
     single,
 )
-from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent
+from sandbox.stripe.kind import Draft, Effect, Events, Kind, Move, Nested, Parent, Pull
 from sandbox.stripe.kinds import fields as f
 
 _CUSTOMER = (equals("customer"), equals("customer_account"))
@@ -74,9 +74,37 @@ def _date_invoice(invoice: Json, now: int) -> None:
     if name:
         dates[name] = dates[name] or now
     invoice["status_transitions"] = dates
-    invoice["amount_due"] = invoice["total"]
-    invoice["amount_paid"] = invoice["total"] if status == "paid" else 0
+    invoice["amount_due"] = max(invoice["total"] - invoice["pre_payment_credit_notes_amount"], 0)
+    invoice["amount_paid"] = invoice["amount_due"] if status == "paid" else 0
     invoice["amount_remaining"] = invoice["amount_due"] - invoice["amount_paid"]
+
+
+def _credited(_invoice: Json, notes: list[Json]) -> Json:
+    """What an invoice's credit notes take off it, before or after it was paid."""
+    return {
+        f"{type}_credit_notes_amount": sum(
+            note["amount"] for note in notes if note["type"] == type and note["status"] != "void"
+        )
+        for type in ("pre_payment", "post_payment")
+    }
+
+
+def _note_type(draft: Draft) -> str:
+    paid = draft.show("invoice", draft.built["invoice"])["status"] == "paid"
+    return "post_payment" if paid else "pre_payment"
+
+
+def _line_of_item(item: Json) -> Json:
+    details = {"invoice_item": item["id"], "proration": item["proration"], "proration_details": None}
+    return {
+        "amount": item["amount"],
+        "currency": item["currency"],
+        "parent": {
+            "invoice_item_details": details | {"subscription": None},
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        },
+    }
 
 
 def _unmetered(item: Json, _children: int) -> StripeError | None:
@@ -359,6 +387,7 @@ INVOICE = Kind(
     },
     deletable={"status": "draft"},
     derive=_date_invoice,
+    pulls=Pull("invoiceitem", "invoice", "customer", "line_item", _line_of_item),
     fields={
         "account_country": "US",
         "account_name": "Sandbox",
@@ -513,6 +542,7 @@ CREDIT_NOTE = Kind(
     ),
     flow={"issued": ("void",)},
     actions={"void": {"status": "void"}},
+    effects=(Effect("invoice", "invoice", _credited),),
     fields={
         "amount": 0,
         "amount_shipping": 0,
@@ -541,7 +571,7 @@ CREDIT_NOTE = Kind(
         "status": "issued",
         "subtotal": 0,
         "total": 0,
-        "type": "pre_payment",
+        "type": _note_type,
         "voided_at": None,
     },
 )

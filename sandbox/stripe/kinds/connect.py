@@ -31,7 +31,7 @@ ACCOUNT = Kind(
     path="/v1/accounts",
     ops="LCRUD",
     filters=(created,),
-    nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts"),),
+    nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts", announced=True),),
     events=Events(updated="account.updated"),
     fields={
         "business_profile": f.nulls("annual_revenue", "estimated_worker_count", "mcc", "support_address")

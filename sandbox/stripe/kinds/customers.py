@@ -1,7 +1,9 @@
 """Customers and how they pay: cards, bank accounts, payment methods, their balance, and test clocks."""
 
+from sandbox.stripe import errors
+from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Filter, Json, at, created, equals, one_of, only, single
-from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
+from sandbox.stripe.kind import ANY, Effect, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
 _OF_CUSTOMER = Parent("customer", "customer")
@@ -96,6 +98,7 @@ CUSTOMER = Kind(
             shown=False,
             totals=(("balance", "amount"),),
         ),
+        Nested(("tax_id",), "tax_ids", "/v1/customers/{id}/tax_ids", shown=False),
     ),
     events=Events("customer.created", "customer.updated", "customer.deleted"),
     stub=True,
@@ -107,6 +110,7 @@ CUSTOMER = Kind(
         "default_source": None,
         "delinquent": False,
         "description": None,
+        "discount": None,
         "email": f.text("????????@example.com"),
         "invoice_prefix": f.text("????????"),
         "invoice_settings": f.nulls("custom_fields", "default_payment_method", "footer", "rendering_options"),
@@ -212,6 +216,75 @@ BALANCE_TRANSACTION = Kind(
     },
 )
 
+
+def _newest(discounts: list[Json]) -> Json | None:
+    own = [each for each in discounts if each["subscription"] is None]
+    return own[-1] if own else None
+
+
+def _redeemed(other: Json, discounts: list[Json]) -> Json:
+    """A redemption counts for ever, also when the discount has ended."""
+    return {"times_redeemed": max(other["times_redeemed"], len(discounts))}
+
+
+DISCOUNT = Kind(
+    name="discount",
+    prefix="di",
+    ops="",
+    created="start",
+    parent=_OF_CUSTOMER,
+    events=Events("customer.discount.created", "customer.discount.updated", "customer.discount.deleted"),
+    effects=(
+        Effect("customer", "customer", lambda _customer, each: {"discount": _newest(each)}),
+        Effect(
+            "subscription",
+            "subscription",
+            lambda _subscription, each: {"discounts": [discount["id"] for discount in each]},
+        ),
+        Effect("coupon", "source.coupon", _redeemed),
+        Effect("promotion_code", "promotion_code", _redeemed),
+    ),
+    fields={
+        "checkout_session": None,
+        "customer_account": None,
+        "end": None,
+        "invoice": None,
+        "invoice_item": None,
+        "promotion_code": None,
+        "source": {"coupon": f.ref("coupon"), "type": "coupon"},
+        "start": f.now,
+        "subscription": None,
+        "subscription_item": None,
+    },
+)
+
+TAX_ID = Kind(
+    name="tax_id",
+    prefix="txi",
+    path="/v1/customers/{customer}/tax_ids",
+    ops="LCRD",
+    parent=_OF_CUSTOMER,
+    needs=("type", "value"),
+    events=Events("customer.tax_id.created", "customer.tax_id.updated", "customer.tax_id.deleted"),
+    fields={
+        "country": "DE",
+        "created": f.now,
+        "customer_account": None,
+        "livemode": f.livemode,
+        "owner": {"customer": f.same("customer"), "type": "customer"},
+        "type": "eu_vat",
+        "value": f.digits(9),
+        "verification": {"status": "pending", "verified_address": None, "verified_name": None},
+    },
+)
+
+
+def _detached_source(method: Json) -> StripeError | None:
+    """A legacy source is a payment method as long as it has a customer."""
+    legacy = method["id"].startswith("src_") and method["customer"] is None
+    return errors.source_not_attached() if legacy else None
+
+
 PAYMENT_METHOD = Kind(
     name="payment_method",
     prefix="pm",
@@ -233,6 +306,7 @@ PAYMENT_METHOD = Kind(
     ),
     actions={"attach": {}, "detach": {"customer": None}},
     cancels={"customer": None},
+    unreadable=_detached_source,
     fields={
         "allow_redisplay": "unspecified",
         "billing_details": f.BILLING,
@@ -258,7 +332,17 @@ PAYMENT_METHOD = Kind(
     },
 )
 
-ROWS = (TEST_CLOCK, CUSTOMER, CARD, BANK_ACCOUNT, SOURCE, BALANCE_TRANSACTION, PAYMENT_METHOD)
+ROWS = (
+    TEST_CLOCK,
+    CUSTOMER,
+    CARD,
+    BANK_ACCOUNT,
+    SOURCE,
+    BALANCE_TRANSACTION,
+    PAYMENT_METHOD,
+    DISCOUNT,
+    TAX_ID,
+)
 VIEWS = (
     View(
         "/v1/customers/{customer}/sources",

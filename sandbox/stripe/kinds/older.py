@@ -34,6 +34,19 @@ def _links_of_invoice(invoice: Json) -> None:
     invoice["paid"] = invoice["status"] == "paid"
 
 
+def _id_of_line(line: Json) -> None:
+    """A line had the id of what it was made of, which several lines can share: the item's, or else the
+    subscription's, here one for all lines of an invoice."""
+    details = (line["parent"] or {}).get("invoice_item_details") or {}
+    line["unique_id"] = line["id"]
+    line["id"] = details.get("invoice_item") or f"sub_{line['invoice'].partition('_')[2]}"
+
+
+def _ids_of_lines(invoice: Json) -> None:
+    for line in invoice["lines"]["data"]:
+        _id_of_line(line)
+
+
 def _features_of_product(product: Json) -> None:
     product["features"] = product.pop("marketing_features")
 
@@ -42,6 +55,8 @@ _OLDER = (
     Older("2025-03-31.basil", "subscription", _period_of_subscription),
     Older("2025-03-31.basil", "invoice", _links_of_invoice),
     Older("2024-04-10", "product", _features_of_product),
+    Older("2019-12-03", "line_item", _id_of_line),
+    Older("2019-12-03", "invoice", _ids_of_lines),
 )
 
 

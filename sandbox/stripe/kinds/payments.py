@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sandbox.stripe.filters import Filter, Given, Json, Match, at, created, equals, flag, only, single
-from sandbox.stripe.kind import ANY, Draft, Events, Kind, Move, Nested, Parent, View
+from sandbox.stripe.kind import ABSENT, ANY, Draft, Effect, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
 
@@ -47,6 +47,15 @@ def _listed(value_list: Json) -> Any:
 def _contains(param: str, given: Given) -> Match:
     value = single(param, given)
     return Match(lambda listed: any(value in item for item in listed))
+
+
+def _told_by_charge(refund: Json, version: str) -> bool:
+    """A card's refund had no events of its own: `charge.refunded` told of it."""
+    return version < "2024-10-28" and bool(refund["destination_details"]["type"] == "card")
+
+
+def _reviewed(_other: Json, reviews: list[Json]) -> Json:
+    return {"review": reviews[-1]["id"] if reviews else None}
 
 
 CHARGE = Kind(
@@ -137,6 +146,7 @@ REFUND = Kind(
     ),
     flow={"pending": ("succeeded", "failed", "canceled")},
     actions={"cancel": {"status": "canceled"}},
+    muted=_told_by_charge,
     fields={
         "amount": f.number(100, 500),
         "balance_transaction": None,
@@ -315,6 +325,8 @@ DISPUTE = Kind(
     ),
     flow={"needs_response": ("under_review", "lost"), "under_review": ("won", "lost")},
     actions={"close": {"status": "lost"}},
+    # A dispute that is won was one all the same.
+    effects=(Effect("charge", "charge", lambda _charge, disputes: {"disputed": bool(disputes)}),),
     fields={
         "amount": f.number(500, 99_900),
         "balance_transactions": [],
@@ -350,6 +362,10 @@ REVIEW = Kind(
     ),
     events=Events("review.opened", moves=(Move("open", False, "review.closed"),)),
     actions={"approve": {"open": False, "closed_reason": "approved", "reason": "approved"}},
+    effects=(
+        Effect("charge", "charge", _reviewed),
+        Effect("payment_intent", "payment_intent", _reviewed),
+    ),
     fields={
         "billing_zip": None,
         "charge": f.ref("charge"),
@@ -360,6 +376,7 @@ REVIEW = Kind(
         "livemode": f.livemode,
         "open": True,
         "opened_reason": "rule",
+        "payment_intent": ABSENT,
         "reason": "rule",
         "session": None,
     },
