@@ -16,6 +16,7 @@ import asyncio
 import logging
 import math
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -31,9 +32,9 @@ import orjson
 import pytest
 import stamina
 
-from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
+from sandbox.stripe import Fault, Faults, StripeServer, Visit, World, errors
 from sandbox.stripe.journal import Journal
-from sandbox.stripe.kinds import CHILDREN, KINDS
+from sandbox.stripe.kinds import CHILDREN, KINDS, VIEWS
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.pages import PageToken
@@ -62,6 +63,26 @@ WARM: Final = 20
 PROCESS_EVERY: Final = 150
 """Every so many cases one is of real processes."""
 LARGEST: Final = 24
+POLLED: Final = frozenset(
+    (
+        "balance_transaction",
+        "checkout.session",
+        "file",
+        "file_link",
+        "radar.value_list",
+        "radar.value_list_item",
+    )
+)
+"""Kinds whose creation no event announces: their lists are read over again."""
+
+# What cases mix in: each is drawn from these values, and from those behind it once the connector holds them.
+REFUSES: Final = ("",)  # ("", "", "account", "endpoint")
+LATE_OBJECTS: Final = (0,)  # (0, 30, 300)
+EFFECTS: Final = (False,)  # (False, True)
+ODD_BODIES: Final = (0.0,)  # (0.0, 0.01)
+WRONG_DATES: Final = (0.0,)  # (0.0, 0.01)
+DELETIONS: Final = (0.0, 0.1)
+
 PROGRAM: Final = """
 from datetime import timedelta
 from source_stripe_native.__main__ import Settings, main
@@ -88,7 +109,13 @@ class Session:
 class Case:
     """`connected` is how many accounts are, None for a capture of the key's own alone; `objects` how many
     there are of each kind at the beginning; `late` how many seconds later than its time an event shows up at
-    most; `faults` the chance of each kind of failure for each request."""
+    most; `faults` the chance of each kind of failure for each request.
+
+    From one of the sessions on, and until the last, one connected account `refuses` for good: every request
+    ("account") or those to the lists of one stream ("endpoint"). Objects of polled lists are in their lists
+    up to `late_objects` seconds after their creation. `effects` changes objects with only another one's
+    events. `odd_bodies` and `wrong_dates` are the chances of each for a request, `deletions` that of a change
+    to be the deletion of a customer."""
 
     seed: int
     streams: tuple[str, ...]
@@ -99,6 +126,12 @@ class Case:
     late: int = 0
     faults: float = 0.0
     window: str = "P1D"
+    refuses: str = ""
+    late_objects: int = 0
+    effects: bool = False
+    odd_bodies: float = 0.0
+    wrong_dates: float = 0.0
+    deletions: float = 0.0
     divided: float = DEFAULTS.pages_to_divide
     """Pages beyond which a slice of a backfill is divided."""
 
@@ -116,21 +149,22 @@ class Tally:
 
 
 COUNTED: Final = (
-    *("cases", "processes", "sessions", "kills", "refused sessions", "faults", "requests"),
+    *("cases", "processes", "sessions", "kills", "refused sessions", "refusals", "faults", "requests"),
     *("changes", "documents", "lost", "stale", "invented"),
 )
 
 
 class LateWorld(World):
-    """A world whose events show up late, by up to `late` seconds, and that knows of every id there ever
-    was."""
+    """A world whose events and objects show up late, by up to so many seconds, and that knows of every id
+    there ever was."""
 
     def __init__(self, case: Case) -> None:
         self.late = 0
         self.running = False
         self.ever: set[str] = set()
+        self._late_objects = case.late_objects
         self._lateness = Random(case.seed)
-        super().__init__(case.seed, NOW, unordered=True)
+        super().__init__(case.seed, NOW, unordered=True, effects=case.effects)
 
     def _change(self, event: bool, visible_after: float, *rest: Any) -> Any:
         if self.late and self._lateness.random() < 0.5:
@@ -140,6 +174,8 @@ class LateWorld(World):
     def create(self, kind: str, /, account: str | None = None, **options: Any) -> Json:
         # What is made in passing, for another object to point to, is told of as well.
         silent = KINDS[kind].parent is not None or not self.running
+        if self._late_objects and self.running and kind in POLLED and self._lateness.random() < 0.5:
+            options["listed_after"] = self._lateness.randrange(self._late_objects + 1)
         made = super().create(kind, account, **options if silent else options | {"event": True})
         self.ever.add(made["id"])
         return made
@@ -201,7 +237,12 @@ class Chaos:
         self.case, self.tally = case, tally
         self.rng = Random(case.seed)
         self.world = LateWorld(case)
-        self.kinds = kinds_of(case.streams)
+        self.faults = Faults()
+        """Those of the server, once it runs."""
+        self.refusing = ""
+        """The account that refuses, or a part of it, for good."""
+        self.refusals: list[Fault] = []
+        self.kinds = kinds_of(case.streams, effects=case.effects)
         self.cursors: list[tuple[str, str]] = []
         """The page cursors of the last checkpoint: the stream and the id of each."""
         self.started: dict[tuple[str, str], int] = {}
@@ -224,8 +265,53 @@ class Chaos:
                 self.world.create(name, account, at=NOW - 1000 + number // 3, event=False, **fields)
 
     def change(self) -> None:
-        self.world.random_change(self.rng, self.kinds)
         self.tally.counts["changes"] += 1
+        if self.case.odd_bodies and self.rng.random() < 0.05:
+            self.announce_nothing()
+        if self.rng.random() < self.case.deletions:
+            account = self.rng.choice(self.world.accounts)
+            if customers := list(self.world.table("customer", account).by_id):
+                self.world.delete("customer", self.rng.choice(customers), account)
+                return
+        self.world.random_change(self.rng, self.kinds)
+
+    def announce_nothing(self) -> None:
+        """An event that carries no object, or one without an id."""
+        row = KINDS[self.rng.choice(self.kinds)]
+        types = f"{row.events.created} {row.events.updated} {row.events.deleted}".split()
+        if types := [each for each in types if "{" not in each]:
+            account = self.rng.choice(self.world.accounts)
+            data = self.rng.choice((None, {"object": row.object_name}))
+            self.world.announce(self.rng.choice(types), data, account)
+
+    def refuse(self) -> None:
+        """Let a connected account refuse from now on."""
+        accounts = self.world.accounts[1:]
+        if not self.case.refuses or self.refusing or not accounts:
+            return
+        self.refusing = self.rng.choice(accounts)
+        self.tally.counts["refusals"] += 1
+        if self.case.refuses == "account":
+            self.world.revoked.add(self.refusing)
+            return
+        path = path_of(HELD[self.rng.choice(self.case.streams)].kind)
+        inside = path.startswith("/v1/accounts")
+        error = errors.no_platform_controls() if inside else errors.not_set_up("this product")
+        # An account's events are never refused alone.
+        for each in (path, f"{path}/*") if path != "/v1/events" else ():
+            rule = Fault(
+                each, account=self.refusing, status=error.status, type=error.type, message=error.message
+            )
+            self.refusals.append(rule)
+            self.faults.add(rule)
+
+    def lift(self) -> None:
+        """Let nothing be refused any more."""
+        self.refusing = ""
+        self.world.revoked.clear()
+        for rule in self.refusals:
+            self.faults.remove(rule)
+        self.refusals.clear()
 
     def on_visit(self, _: Visit) -> None:
         """Comes with every request: something changes, time goes by, a list's cursor goes away."""
@@ -280,9 +366,19 @@ class Chaos:
         for stream in self.case.streams:
             state = capture.binding_state(stream)
             inc = state.get("inc") or {}
-            cursors = [inc] if "cursor" in inc else list(inc.values())
-            behind = [at for at in cursors if datetime.fromisoformat(at["cursor"]).timestamp() < self.horizon]
-            if not cursors or behind or state.get("backfill"):
+            cursors = {"": inc} if "cursor" in inc else inc
+            behind = [
+                account
+                for account, at in cursors.items()
+                if account != (self.refusing or None)
+                and datetime.fromisoformat(at["cursor"]).timestamp() < self.horizon
+            ]
+            unfinished = [
+                key
+                for key in state.get("backfill") or {}
+                if not self.refusing or not key.startswith(self.refusing)
+            ]
+            if not cursors or behind or unfinished:
                 return False
         return True
 
@@ -320,15 +416,26 @@ class Chaos:
         self.world.clock.advance(SETTLE)
 
 
-def kinds_of(streams: Sequence[str]) -> list[str]:
-    """The kinds of the objects that `streams` are made of, with their parents and children; customers at the
-    least, as there can always be some."""
+def path_of(kind: str) -> str:
+    """The list of a kind's objects, as a glob."""
+    path = KINDS[kind].path or next(view.path for view in VIEWS if kind in view.kinds)
+    return re.sub(r"{\w+}", "*", path)
+
+
+def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
+    """The kinds of the objects that `streams` are made of, with their parents and children, and, with
+    `effects`, those that change them; customers at the least, as there can always be some."""
     wanted = {"customer"}
     for stream in streams:
         row = KINDS[HELD[stream].kind]
         wanted |= {row.name, *(each.name for each in CHILDREN[row.name])}
         if row.parent:
             wanted.add(row.parent.kind)
+    if effects:
+        for row in KINDS.values():
+            pulls = {row.pulls.kind} if row.pulls else set()
+            if wanted & ({effect.kind for effect in row.effects} | pulls):
+                wanted.add(row.name)
     return [each for each in TOLD if each in wanted]
 
 
@@ -354,6 +461,13 @@ def failures(chance: float) -> list[Fault]:
     return [*each, *bursts] if chance else []
 
 
+def oddities(case: Case) -> list[Fault]:
+    """Answers that are not what was asked for, each of them passing."""
+    bodies = [Fault(odd=each, probability=case.odd_bodies) for each in ("html", "bytes", "empty")]
+    dates = [Fault(date=each, probability=case.wrong_dates) for each in (-86_400, 3600)]
+    return [*(bodies if case.odd_bodies else ()), *(dates if case.wrong_dates else ())]
+
+
 @contextmanager
 def hurried() -> Iterator[pytest.MonkeyPatch]:
     """No time passes between a failure and the next attempt."""
@@ -372,7 +486,7 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
     world.late, world.running = case.late, True
     with hurried() as patch:
         async with StripeServer(world) as server:
-            server.faults = Faults(failures(case.faults), case.seed)
+            chaos.faults = server.faults = Faults([*failures(case.faults), *oddities(case)], case.seed)
             server.journal = watch = Watch(chaos.on_visit)
             patch.setenv(API_BASE_VARIABLE, server.url)
             capture = kind(
@@ -397,10 +511,13 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
                 if isinstance(capture, Process):
                     capture.kill_after = 0.4 + chaos.rng.random() * 3
                 tally.at = f"session {number}"
+                if chaos.rng.random() < 0.5:
+                    chaos.refuse()
                 await chaos.session(capture, session, caught_up)
             if isinstance(capture, Process):
                 capture.kill_after = None
             tally.at = "the last session"
+            chaos.lift()
             world.clock.advance(LATEST + SETTLE)
             await chaos.session(capture, Session(checkpoints=1 << 30), caught_up)
             tally.counts["requests"] += watch.total
@@ -456,7 +573,7 @@ def is_told(chaos: Chaos, stream: str, found: Json) -> bool:
     if not hides or found[hides] != value:
         return True
     return any(
-        event["data"]["object"]["id"] == found["id"]
+        (event["data"]["object"] or {}).get("id") == found["id"]
         and event["created"] >= chaos.started.get((stream, account), 0)
         for account in chaos.world.accounts
         for event in chaos.world.events(account)
@@ -494,6 +611,12 @@ def draw(rng: Random, size: int) -> Case:
         late=rng.choice((0, 30, LATEST)),
         faults=rng.choice((0, 0.01, 0.03)),
         window=rng.choice(("P1D", "PT1H", "PT2M")),
+        refuses=rng.choice(REFUSES),
+        late_objects=rng.choice(LATE_OBJECTS),
+        effects=rng.choice(EFFECTS),
+        odd_bodies=rng.choice(ODD_BODIES),
+        wrong_dates=rng.choice(WRONG_DATES),
+        deletions=rng.choice(DELETIONS),
         divided=rng.choice((0.5, 2, DEFAULTS.pages_to_divide)),
     )
 

@@ -10,7 +10,22 @@ from sandbox.stripe import Fault, StripeServer, Visit, World
 from source_stripe_native.settings import DEFAULTS
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
-from tests.soak import LATEST, SETTLE, Case, Process, Session, Tally, Watch, run
+from tests.soak import (
+    DELETIONS,
+    EFFECTS,
+    LATE_OBJECTS,
+    LATEST,
+    ODD_BODIES,
+    REFUSES,
+    SETTLE,
+    WRONG_DATES,
+    Case,
+    Process,
+    Session,
+    Tally,
+    Watch,
+    run,
+)
 from tests.test_streams import ALL
 
 CASES = 200
@@ -39,6 +54,12 @@ def cases(first: tuple[str, ...] = ()) -> st.SearchStrategy[Case]:
         late=st.sampled_from([0, 30, 600]),
         faults=st.sampled_from([0.0, 0.01, 0.03]),
         window=st.sampled_from(["P1D", "PT1H", "PT2M"]),
+        refuses=st.sampled_from(REFUSES),
+        late_objects=st.sampled_from(LATE_OBJECTS),
+        effects=st.sampled_from(EFFECTS),
+        odd_bodies=st.sampled_from(ODD_BODIES),
+        wrong_dates=st.sampled_from(WRONG_DATES),
+        deletions=st.sampled_from(DELETIONS),
         divided=st.sampled_from([0.5, 2, DEFAULTS.pages_to_divide]),
     )
 

@@ -399,7 +399,7 @@ class World:
         else:
             raise ValueError(f"the platform can see {names} in no account: connect one")
         account = rng.choice(accounts)
-        entries = list(self.table(row.name, account).by_id.values())
+        entries = [each for each in self.table(row.name, account).by_id.values() if not each.hidden]
         deed = rng.choices(("create", "update", "delete"), (4, 5, 1))[0]
         entry = rng.choice(entries) if entries else None
         muted = row.muted and entry and row.muted(entry.data(), self.api_version)
@@ -417,7 +417,8 @@ class World:
             and row.parent.kind != "account"
             and (parents := self.table(row.parent.kind, account).by_id)
         ):
-            fields[row.parent.field] = rng.choice(list(parents))
+            shown = [id for id, parent in parents.items() if not parent.hidden]
+            fields[row.parent.field] = rng.choice(shown or list(parents))
         self._concern(row, account, fields, rng)
         return f"create {row.name} {self.create(row.name, account, **fields)['id']} of {account}"
 
