@@ -77,7 +77,7 @@ POLLED: Final = frozenset(
 
 # What cases mix in: each is drawn from these values, and from those behind it once the connector holds them.
 REFUSES: Final = ("",)  # ("", "", "account", "endpoint")
-LATE_OBJECTS: Final = (0,)  # (0, 30, 300)
+LATE_OBJECTS: Final = (0, 30)  # (0, 30, 300)
 EFFECTS: Final = (False,)  # (False, True)
 ODD_BODIES: Final = (0.0,)  # (0.0, 0.01)
 WRONG_DATES: Final = (0.0,)  # (0.0, 0.01)
@@ -294,11 +294,11 @@ class Chaos:
         if self.case.refuses == "account":
             self.world.revoked.add(self.refusing)
             return
-        path = path_of(HELD[self.rng.choice(self.case.streams)].kind)
-        inside = path.startswith("/v1/accounts")
+        paths = paths_of(HELD[self.rng.choice(self.case.streams)].kind)
+        inside = paths[0].startswith("/v1/accounts")
         error = errors.no_platform_controls() if inside else errors.not_set_up("this product")
         # An account's events are never refused alone.
-        for each in (path, f"{path}/*") if path != "/v1/events" else ():
+        for each in paths if paths[0] != "/v1/events" else ():
             rule = Fault(
                 each, account=self.refusing, status=error.status, type=error.type, message=error.message
             )
@@ -416,10 +416,11 @@ class Chaos:
         self.world.clock.advance(SETTLE)
 
 
-def path_of(kind: str) -> str:
-    """The list of a kind's objects, as a glob."""
-    path = KINDS[kind].path or next(view.path for view in VIEWS if kind in view.kinds)
-    return re.sub(r"{\w+}", "*", path)
+def paths_of(kind: str) -> list[str]:
+    """The paths of a kind's lists and objects, as globs."""
+    lists = [KINDS[kind].path, *(view.path for view in VIEWS if kind in view.kinds)]
+    found = [re.sub(r"{\w+}", "*", each) for each in lists if each]
+    return [path for each in found for path in (each, f"{each}/*")]
 
 
 def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
