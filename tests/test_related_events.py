@@ -78,7 +78,9 @@ async def test_the_objects_that_belong_to_a_changed_object_are_listed_again(
     world.clock.advance(10)
     new = world.create(held, event=False, **{related.list_by: owner})
     shown = related.shown_by[0] if related.shown_by else "note"
-    found = carrying(shown, new["id"]) | {"id": owner}
+    found = carrying(shown, new["id"]) | carrying(path, owner) | {"id": owner}
+    if related.when_cut:
+        found["lines"]["has_more"] = True
     world.announce(kind, found, api_version=version(related, world))
     documents = {each["id"]: plain(each) for each in await catch_up(capture)}
     assert documents[new["id"]] | new == documents[new["id"]]

@@ -109,7 +109,7 @@ def _may_concern(related: RelatedEvents, found: Any) -> bool:
         return True
     lists = (get_path(found, path.partition(".data.")[0]) for path in related.shown_by)
     is_cut = any(isinstance(each, dict) and each.get("has_more") is not False for each in lists)
-    return is_cut or any(_ids(found, related.shown_by))
+    return is_cut or (not related.when_cut and any(_ids(found, related.shown_by)))
 
 
 def _ids(found: Any, paths: tuple[str, ...]) -> Iterator[str]:

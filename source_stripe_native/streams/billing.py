@@ -52,6 +52,13 @@ class InvoiceItems(BaseStripeObjectWithEvents):
             ("invoice.created", "invoice.finalized"), ids=("id",), list_by="invoice", shown_by=_ITEMS_OF_LINES
         ),
         RelatedEvents(("invoice.deleted",), ids=_ITEMS_OF_LINES),
+        RelatedEvents(
+            ("invoice.deleted",),
+            ids=("customer",),
+            list_by="customer",
+            shown_by=_ITEMS_OF_LINES,
+            when_cut=True,
+        ),
     )
 
 
@@ -106,7 +113,19 @@ class Subscriptions(BaseStripeObjectWithEvents):
         "customer.subscription.pending_update_applied customer.subscription.pending_update_expired "
         "customer.subscription.trial_will_end customer.subscription.deleted",
     )
-    RELATED_EVENTS = (RelatedEvents(DISCOUNT_EVENTS, ids=("subscription",)),)
+    RELATED_EVENTS = (
+        RelatedEvents(DISCOUNT_EVENTS, ids=("subscription",)),
+        RelatedEvents(
+            (
+                "subscription_schedule.created",
+                "subscription_schedule.released",
+                "subscription_schedule.canceled",
+                "subscription_schedule.completed",
+                "subscription_schedule.aborted",
+            ),
+            ids=("subscription", "released_subscription"),
+        ),
+    )
     NESTED = ("items",)
 
 

@@ -12,7 +12,9 @@ class Authorizations(_Issuing):
     SEARCH_NAME = "issuing/authorizations"
     PERMISSION = "Issuing: Authorizations"
     EVENT_TYPES = ops("issuing_authorization.created", "issuing_authorization.updated")
-    RELATED_EVENTS = (RelatedEvents(("issuing_transaction.created",), ids=("authorization",)),)
+    RELATED_EVENTS = (
+        RelatedEvents(("issuing_transaction.created", "issuing_transaction.updated"), ids=("authorization",)),
+    )
 
 
 class CardHolders(_Issuing):

@@ -5,6 +5,9 @@ from typing import ClassVar
 
 from source_stripe_native.streams.row import BaseStripeObjectWithEvents, RelatedEvents, ops
 
+DISCOUNTED = ("customer.discount.created", "customer.discount.updated")
+"""They report a redemption of a coupon or of a promotion code."""
+
 
 class Coupons(BaseStripeObjectWithEvents):
     NAME = "Coupons"
@@ -13,9 +16,7 @@ class Coupons(BaseStripeObjectWithEvents):
     EVENT_TYPES = ops("coupon.created", "coupon.updated", "coupon.deleted")
     # A redemption changes `times_redeemed` and may make the coupon invalid. The coupon's place in a discount
     # depends on the API version.
-    RELATED_EVENTS = (
-        RelatedEvents(("customer.discount.created",), ids=("coupon", "coupon.id", "source.coupon")),
-    )
+    RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("coupon", "source.coupon")),)
 
 
 class Plans(BaseStripeObjectWithEvents):
@@ -50,4 +51,4 @@ class PromotionCode(BaseStripeObjectWithEvents):
     SEARCH_NAME = "promotion_codes"
     PERMISSION = "Promotion codes"
     EVENT_TYPES = ops("promotion_code.created", "promotion_code.updated", "promotion_code.deleted")
-    RELATED_EVENTS = (RelatedEvents(("customer.discount.created",), ids=("promotion_code",)),)
+    RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("promotion_code",)),)

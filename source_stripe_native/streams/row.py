@@ -49,6 +49,9 @@ class RelatedEvents:
     shown_by: tuple[str, ...] = ()
     """Where the other object shows ids of ours, in lists that Stripe may cut. Where all of these lists are
     whole and show none, the event concerns none of ours. Empty: every event may."""
+    when_cut: bool = False
+    """Whether the event concerns ours only where such a list is cut, so that more may be concerned than it
+    shows."""
     before_version: str = ""
     """The API version, as a date, from which on Stripe does send an event of the object's own."""
 
