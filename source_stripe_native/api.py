@@ -11,7 +11,8 @@ The second `s` of the cutoff is read by both. An object that changes while a bac
 the cutoff: its last state arrives by the incremental task, wherever the backfill's pages were at that time.
 
 The incremental task reads a window in up to three ways, as the stream's row says: the events of the window,
-the list for what was created in the window, and once a day the list of a longer past.
+the list for what was created in the window, and once a day the list of a longer past. Events and lists are
+read with an overlap, since both may show late what happened.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -27,7 +28,7 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
 from source_stripe_native.events.feed import EventFeed, WindowEvents
-from source_stripe_native.events.list_feed import AdaptiveWindow, fitting_window, read_polled
+from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.resolutions import read_changes
 from source_stripe_native.state import cursor_time
 from source_stripe_native.streams.products import Prices
@@ -138,15 +139,17 @@ async def fetch_incremental(
     feed: EventFeed | None = None,
     not_before: int = 0,
     superseded: SupersededIds | None = None,
-    adaptive: AdaptiveWindow | None = None,
+    polled: PolledLists | None = None,
+    since: int = 0,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, asks for a new backfill
     instead.
 
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
-    backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `adaptive` is kept from
-    window to window."""
+    backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
+    lists from window to window. The first overlap of a list reaches back to `since` at most, the capture's
+    start date in Unix seconds."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
@@ -156,17 +159,19 @@ async def fetch_incremental(
         return
     if feed is None:
         feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
+    polled = PolledLists() if polled is None else polled
+    reader = ListReader(source, polled.recall(source, floor(cursor), since))
     written: set[str] = set()
     try:
-        events, window, first = None, None, None
+        events, window = None, None
         if cls.follows_events():
             events = await feed.read(source, cursor)
             window = events.window if events else None
         elif window := next_window(cursor, http.now(), lag=http.settings.lag, span=window_size):
-            window, first = await fitting_window(source, window, adaptive or AdaptiveWindow())
+            window = await reader.fit(window)
         if window is None:
             return
-        async for document in _read_window(source, window, events, first, not_before):
+        async for document in _read_window(source, window, events, reader, not_before):
             # Events come newest first and lists are as new as can be: what was written once is not older.
             if document["id"] not in written:
                 written.add(document["id"])
@@ -179,17 +184,18 @@ async def fetch_incremental(
         log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
         yield Triggers.BACKFILL
         return
+    if cls.POLLS:
+        polled.keep(source, reader.memory_after(window))
     yield window.end_at
 
 
 async def _read_window(
-    source: Source, window: Window, events: WindowEvents | None, first: Page | None, not_before: int
+    source: Source, window: Window, events: WindowEvents | None, reader: ListReader, not_before: int
 ) -> AsyncIterator[Document]:
-    """`first` is the first page of the window's list, where that has been read."""
     if events is not None:
         async for document in read_changes(source, events, not_before):
             yield document
-    async for document in read_polled(source, window, first):
+    async for document in reader.read(window):
         yield document
 
 

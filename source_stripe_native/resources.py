@@ -33,7 +33,7 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
-from source_stripe_native.events.list_feed import AdaptiveWindow
+from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
@@ -65,13 +65,14 @@ PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
 
 @dataclass(frozen=True)
 class CaptureContext:
-    """What the bindings of a capture share: one reading of events, the poller of connected accounts, and the
-    ids of objects whose changes supersede a page of a backfill."""
+    """What the bindings of a capture share: one reading of events, the poller of connected accounts, the ids
+    of objects whose changes supersede a page of a backfill, and what was seen in polled lists."""
 
     feed: EventFeed
     poller: AccountPoller | None = None
     refusals: Refusals | None = None
     superseded: SupersededIds = field(default_factory=SupersededIds)
+    polled: PolledLists = field(default_factory=PolledLists)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ class _Stream:
             feed=self.context.feed,
             not_before=not_before,
             superseded=self.context.superseded,
-            adaptive=AdaptiveWindow(),
+            # Not of this function: with connected accounts each turn of an account has a new one.
+            polled=self.context.polled,
+            since=floor(self.start_date),
         )
 
     def fetch_page(
