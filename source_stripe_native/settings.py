@@ -59,9 +59,9 @@ class Settings:
     """Changed objects of one window that are read again at once."""
 
     lag: timedelta = timedelta(minutes=1)
-    """How far behind Stripe's clock a window ends at least: events become visible late."""
+    """How far behind Stripe's clock a window ends at least: events and listed objects become visible late."""
     overlap: timedelta = timedelta(minutes=10)
-    """How late an event may become visible, beyond the lag, to be captured."""
+    """How late an event or a listed object may become visible, beyond the lag, to be captured."""
     target: int = 2_000
     """Events that a window is to hold. It may hold twice as many before it is cut."""
     growth: int = 8

@@ -63,7 +63,8 @@ def next_window(cursor: datetime, now: datetime, *, lag: timedelta, span: timede
 
 
 def low_watermark(now: datetime, settings: Settings) -> int:
-    """The second before which no event can become visible any more, in Unix seconds."""
+    """The second before which no event, and no object of a polled list, can become visible any more, in Unix
+    seconds."""
     return floor(now - settings.lag - settings.overlap)
 
 
