@@ -1,18 +1,22 @@
 """The endpoint config and the resource config: what a user sets, with the descriptions that the user
 reads."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from estuary_cdk.capture.common import ResourceConfigWithSchedule
 from estuary_cdk.flow import AccessToken
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
 DEFAULT_HISTORY: Final = timedelta(days=30)
 DEFAULT_INTERVAL: Final = timedelta(minutes=5)
 DEFAULT_WINDOW: Final = timedelta(days=1)
 
 ResourceConfig = ResourceConfigWithSchedule
+
+VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z][a-z0-9_]*)?", re.ASCII)
+"""An API version of Stripe: a date, since 2024-09-30 with a name ("Versioning" in its API reference)."""
 
 
 def default_start_date() -> datetime:
@@ -45,6 +49,16 @@ class Advanced(BaseModel):
         allow_inf_nan=False,
         json_schema_extra={"nonsensitive": True},
     )
+
+    # Not a pattern of the field, which would change the config's JSON schema.
+    @field_validator("api_version")
+    @classmethod
+    def _is_version(cls, version: str | None) -> str | None:
+        if version is None or not (version := version.strip()):
+            return version
+        if not VERSION.fullmatch(version):
+            raise ValueError("it is not an API version: set it to one such as 2024-06-20")
+        return version
 
 
 class EndpointConfig(BaseModel):

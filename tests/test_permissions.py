@@ -3,6 +3,7 @@ and at open, and told in the words of Stripe's dashboard."""
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,6 +28,7 @@ from source_stripe_native.models import (
 )
 from source_stripe_native.stripe.account_directory import own_account_id
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.permissions import outside_versions
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.test_streams import HELD
@@ -213,6 +215,23 @@ async def test_streams_that_an_api_version_does_not_have_are_left_out_with_a_lin
         ]
         assert f"API version {version} does not have it" in line
         assert "set advanced.api_version" in line
+
+
+@pytest.mark.parametrize(
+    "version", ["", "2011-01-01", OLD, "2025-03-31.basil", "9999-12-31", "banana", "0", "~"]
+)
+@pytest.mark.parametrize(
+    "row", [*STREAMS, type("Bounded", (Charges,), {"SINCE_VERSION": "2", "UNTIL_VERSION": "1"})]
+)
+def test_no_message_about_a_version_has_a_hole(row: type[BaseStripeObject], version: str) -> None:
+    reason = outside_versions(row, version)
+    if reason is not None:
+        start, _, wanted = reason.partition(" does not have it: set advanced.api_version to one ")
+        assert start == f"API version {version}"
+        assert re.fullmatch(r"from \S+ on( and before \S+)?\.|before \S+\.", wanted)
+    elif version:
+        assert not row.SINCE_VERSION or version >= row.SINCE_VERSION
+        assert not row.UNTIL_VERSION or version < row.UNTIL_VERSION
 
 
 async def test_a_bound_stream_that_the_version_does_not_have_is_refused(

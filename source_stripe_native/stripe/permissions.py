@@ -59,12 +59,8 @@ async def probe(http: StripeSession, log: Logger, streams: Iterable[type[BaseStr
 
 async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObject]) -> Denial | None:
     """Why the stream cannot be read, None where it can."""
-    version = http.version or ""
-    if version and not stream.SINCE_VERSION <= version[:10] < (stream.UNTIL_VERSION or "9"):
-        bounds = [f"from {stream.SINCE_VERSION} on"] if stream.SINCE_VERSION else []
-        bounds += [f"before {stream.UNTIL_VERSION}"] if stream.UNTIL_VERSION else []
-        wanted = " and ".join(bounds)
-        return Denial(f"API version {version} does not have it: set advanced.api_version to one {wanted}.")
+    if (reason := outside_versions(stream, http.version or "")) is not None:
+        return Denial(reason)
     if not (http.is_restricted or stream.GATED):
         return None
     params = [*next(iter(stream.VARIANTS.values())).items(), ("limit", "1")]
@@ -80,3 +76,16 @@ async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObjec
         if stream.PARENT is None or error.status not in ABOUT_PARENT:
             raise
     return None
+
+
+def outside_versions(stream: type[BaseStripeObject], version: str) -> str | None:
+    """Why the stream does not exist in `version`, None where it does. An empty version is not known."""
+    date, bounds = version[:10], []
+    if version and date < stream.SINCE_VERSION:
+        bounds.append(f"from {stream.SINCE_VERSION} on")
+    if version and stream.UNTIL_VERSION and date >= stream.UNTIL_VERSION:
+        bounds.append(f"before {stream.UNTIL_VERSION}")
+    if not bounds:
+        return None
+    wanted = " and ".join(bounds)
+    return f"API version {version} does not have it: set advanced.api_version to one {wanted}."
