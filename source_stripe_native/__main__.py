@@ -1,5 +1,11 @@
 """The protocol's verbs, served on stdin and stdout."""
 
+from source_stripe_native import signals
+
+if __name__ == "__main__":
+    # Before the imports, which take a while: they would be interrupted with a traceback.
+    signals.end_at_once()
+
 import asyncio
 import logging
 import os
@@ -9,19 +15,22 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Final
 
+from estuary_cdk import Stopped
 from estuary_cdk.capture import BaseCaptureConnector, common, request, response
 from estuary_cdk.capture.task import Task
-from estuary_cdk.flow import ConnectorSpec, ValidationError
+from estuary_cdk.flow import ConnectorSpec
 from estuary_cdk.logger import FlowLogger, init_logger
 
 from source_stripe_native.config import EndpointConfig, ResourceConfig
-from source_stripe_native.errors import scrub
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.last_capture import refuse_switch, warn_of_earlier_start
+from source_stripe_native.one_line import ignore_known, last_line, one_line, release_output, report
 from source_stripe_native.requests import (
     ExaminedRequest,
     StripeRequest,
     read_requests,
     refuse_future,
-    refuse_switch,
+    refuse_stdin,
     stream_names,
 )
 from source_stripe_native.resources import all_resources
@@ -37,6 +46,8 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     def __init__(self, settings: Settings = DEFAULTS) -> None:
         self._settings = settings
         self._while_open = AsyncExitStack()
+        self._stopping: Task.Stopping | None = None
+        """Why the tasks of an open capture stop."""
 
     async def exit(self, _log: FlowLogger) -> None:
         await self._while_open.aclose()
@@ -44,12 +55,13 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     async def handle(self, log: FlowLogger, request: StripeRequest) -> None:
         try:
             await super().handle(log, request)
-        except ExceptionGroup as group:
-            # What fails while bindings open comes in the group of their tasks, which would be shown whole.
-            error: Exception = group
-            while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-                error = error.exceptions[0]
-            raise error from None
+        except Stopped as stopped:
+            if self._stopping is None or (error := self._stopping.first_error) is None:
+                raise
+            stopped.error = f"Task {self._stopping.first_error_task}: {last_line(error)}"
+            raise
+        except Exception as error:  # noqa: BLE001 - the CDK would show a traceback
+            raise ConnectorError(report(log, error)) from None
 
     def request_class(self) -> type[StripeRequest]:
         return ExaminedRequest
@@ -76,6 +88,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         names = stream_names(validate.bindings)
         async with self._session(validate.config, self._settings.unary_patience) as http:
             resources = await all_resources(log, http, validate.config, names)
+        warn_of_earlier_start(log, validate)
         return common.validated(common.resolve_bindings(validate.bindings, resources))
 
     async def open(
@@ -99,7 +112,13 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             and binding.stateKey not in open.state.backfillRequests
         }
         resources = await all_resources(log, http, config, names, states)
-        return common.open(open, common.resolve_bindings(open.capture.bindings, resources))
+        opened, capture = common.open(open, common.resolve_bindings(open.capture.bindings, resources))
+
+        async def run(task: Task) -> None:
+            self._stopping = task.stopping
+            await capture(task)
+
+        return opened, run
 
     def _session(self, config: EndpointConfig, patience: timedelta) -> StripeSession:
         key = config.credentials.access_token
@@ -113,17 +132,8 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         )
 
 
-def one_line(record: logging.LogRecord) -> bool:
-    """A log filter: an error that says what to do is shown without the traceback the CDK puts before it. The
-    CDK logs the error of a capture's task twice, as it comes and as the last line: only that is the error."""
-    error = sys.exception()
-    if isinstance(error, ValidationError) and str(record.msg).startswith("Traceback"):
-        record.msg = scrub("; ".join(error.errors))
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
-    return True
-
-
 def main(settings: Settings = DEFAULTS) -> None:
+    signals.end_at_once()
     logging.addLevelName(5, "TRACE")  # which Flow has below debug
     try:
         log = init_logger()
@@ -132,10 +142,15 @@ def main(settings: Settings = DEFAULTS) -> None:
         raise SystemExit(1) from None
     for handler in logging.getLogger().handlers:
         handler.addFilter(one_line)
+    sys.unraisablehook = ignore_known
     try:
+        refuse_stdin()
         asyncio.run(Connector(settings).serve(log, read_requests))
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    except Exception as error:  # noqa: BLE001 - Python would show a traceback
+        log.error(report(log, error))
+        raise SystemExit(1) from None
+    finally:
+        release_output()
 
 
 if __name__ == "__main__":

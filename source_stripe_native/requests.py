@@ -4,6 +4,10 @@ Rule: a request, config or state that is not valid is refused in one line that s
 repeats the input, which may contain the key.
 """
 
+import logging
+import os
+import stat
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,13 +18,13 @@ from estuary_cdk.capture import Request, request
 from estuary_cdk.flow import CaptureBinding
 from pydantic_core import ErrorDetails
 
+from source_stripe_native import last_capture
 from source_stripe_native.config import Advanced, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.one_line import report
 from source_stripe_native.state import ConnectorState
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.stripe.client import Json
-
-SWITCH: Final = "capture_connected_accounts"
 
 VERBS: Final = ("spec", "discover", "validate", "apply", "open", "acknowledge")
 
@@ -31,13 +35,15 @@ FORMS: Final = {
     "capture_connected_accounts": "true or false",
     "config": "an object",
     "advanced": "an object",
-    "api_version": "a version such as 2024-06-20, or blank",
+    "api_version": "a version such as 2024-06-20 or 2025-03-31.basil, or blank",
     "incremental_window_size": "an ISO 8601 duration above zero such as PT1H",
     "max_requests_per_second": "a number above zero such as 50, or left out",
     "interval": "an ISO 8601 duration such as PT5M",
     "schedule": "a cron expression in UTC such as '0 6 * * *', or blank",
 }
 """What a field of a config has to be, for the error about one that is not."""
+
+SEND: Final = "Run the connector with Flow or flowctl, or send it one such request a line."
 
 
 StripeRequest = Request[EndpointConfig, ResourceConfig, ConnectorState]
@@ -52,11 +58,13 @@ class ExaminedRequest(StripeRequest):
     def _examine(cls, request: Any) -> Any:
         if isinstance(request, dict) and sum(request.get(verb) is not None for verb in VERBS) != 1:
             raise ConnectorError(
-                f"A request must have exactly one verb of Flow's capture protocol: {', '.join(VERBS)}."
+                f"A request must have exactly one verb of Flow's capture protocol, {', '.join(VERBS)}. {SEND}"
             )
         match request:
-            case {"validate": {"config": dict(config)}}:
-                _refuse_unknown(config)
+            case {"validate": dict(validate)}:
+                validate["lastCapture"] = last_capture.readable(validate.get("lastCapture"))
+                if isinstance(config := validate.get("config"), dict):
+                    _refuse_unknown(config)
             case {
                 "open": {"capture": {"bindings": list(bindings)}, "state": {"bindingStateV1": dict(states)}}
             }:
@@ -99,35 +107,32 @@ def refuse_future(config: EndpointConfig) -> None:
         )
 
 
-def refuse_switch(validate: request.Validate[EndpointConfig, ResourceConfig]) -> None:
-    """A binding's state has another shape with connected accounts than without, and its collection other
-    accounts: each binding that existed before must then be backfilled again."""
-    last = validate.lastCapture
-    if last is None:
-        return
-    switched_on = pydantic.TypeAdapter(bool).validate_python(last.config.config.get(SWITCH) or False)
-    if switched_on == validate.config.capture_connected_accounts:
-        return
-    before = {tuple(each.resourceConfig.path()): each.backfill for each in last.bindings}
-    kept = [
-        each.resourceConfig.name
-        for each in validate.bindings
-        if (counter := before.get(tuple(each.resourceConfig.path()))) is not None and each.backfill <= counter
-    ]
-    if kept:
+def refuse_stdin() -> None:
+    """Raises ConnectorError where requests cannot be awaited: asyncio would fail at it, or wait for ever."""
+    mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin else 0
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or (sys.stdin and sys.stdin.isatty())):
         raise ConnectorError(
-            f"{SWITCH} was changed, which needs every binding to be backfilled again: request a backfill of "
-            f"{', '.join(kept)} in the same publication, or change it back."
+            "Requests cannot be read, as stdin is a file or closed: pass them through a pipe, as in "
+            "'cat requests.jsonl | python -m source_stripe_native'."
         )
 
 
 async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:
-    """The requests on stdin. Raises ConnectorError, without the input in it, for one that is not valid."""
+    """The requests on stdin. Raises ConnectorError, without the input in it, for whatever cannot be read."""
     try:
         async for each in stdin_jsonl(cls):
             yield each
     except pydantic.ValidationError as error:
         raise ConnectorError(_explain(error)) from None
+    except ConnectorError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the CDK would show a traceback
+        if str(error).startswith("Separator is"):
+            # So asyncio refuses a line beyond the CDK's limit.
+            line = "A request is longer than 128 MiB: divide the capture into several with fewer bindings."
+        else:
+            line = report(logging.getLogger("flow"), error)
+        raise ConnectorError(line) from None
 
 
 def _explain(error: pydantic.ValidationError) -> str:
@@ -142,7 +147,7 @@ def _explain(error: pydantic.ValidationError) -> str:
     for part, what in (("resourceConfig", "A binding's resource config"), ("config", "The endpoint config")):
         if wrong := [_problem(part, each) for each in problems if part in each["loc"]]:
             return f"{what} is not valid: {'; '.join(wrong)}. Correct it and publish again."
-    return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}."
+    return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}. {SEND}"
 
 
 def _problem(part: str, problem: ErrorDetails) -> str:

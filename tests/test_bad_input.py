@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native import requests
@@ -264,11 +266,15 @@ async def test_request_and_log_level_that_do_not_do(server: StripeServer) -> Non
 # The words for what is malformed, without a process for each
 
 
-async def refusal(monkeypatch: pytest.MonkeyPatch, line: bytes) -> str:
+def _line(line: bytes) -> Callable[[type[StripeRequest]], AsyncIterator[StripeRequest]]:
     async def stdin(cls: type[StripeRequest]) -> AsyncIterator[StripeRequest]:
         yield cls.model_validate_json(line)
 
-    monkeypatch.setattr(requests, "stdin_jsonl", stdin)
+    return stdin
+
+
+async def refusal(monkeypatch: pytest.MonkeyPatch, line: bytes) -> str:
+    monkeypatch.setattr(requests, "stdin_jsonl", _line(line))
     with pytest.raises(ConnectorError) as it:
         await anext(requests.read_requests(Connector().request_class()))
     return str(it.value)
@@ -321,7 +327,7 @@ def window(span: object) -> Json:
         (config(advanced=7), "advanced must be an object"),
         (
             config(advanced={"api_version": 2024}),
-            "advanced.api_version must be a version such as 2024-06-20, or blank",
+            "advanced.api_version must be a version such as 2024-06-20 or 2025-03-31.basil, or blank",
         ),
         (
             config(start_date=7.5, advanced=[]) | {"credentials": {}},
@@ -338,6 +344,35 @@ async def test_malformed_config_is_said_field_by_field(
     line = orjson.dumps({verb: request if verb == "open" else task})
     error = await refusal(monkeypatch, line)
     assert error == f"The endpoint config is not valid: {problem}. Correct it and publish again."
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        *("banana", "latest", "v1", "1", "0", "9", "20240620", "2024-6-20", "2024-06-20-beta", "2024-06"),
+        *(
+            "2024-06-20.",
+            "2024-06-20.Acacia",
+            "2025-03-31 basil",
+            "2024-06-20\r\nX-Key: 1",
+            "\u0662024-06-20",
+        ),
+    ],
+)
+@pytest.mark.parametrize("verb", ["discover", "validate", "open"])
+async def test_version_that_is_none_is_refused_by_its_form(
+    monkeypatch: pytest.MonkeyPatch, verb: str, version: str
+) -> None:
+    task = {
+        "name": "acmeCo/stripe",
+        "connectorType": "LOCAL",
+        "config": config(advanced={"api_version": version}),
+    }
+    request: Json = {"capture": {**task, "intervalSeconds": 1}, "version": "", "range": {}, "state": {}}
+    assert await refusal(monkeypatch, orjson.dumps({verb: request if verb == "open" else task})) == (
+        "The endpoint config is not valid: advanced.api_version must be a version such as 2024-06-20 or "
+        "2025-03-31.basil, or blank. Correct it and publish again."
+    )
 
 
 @pytest.mark.parametrize(
@@ -407,6 +442,61 @@ async def test_request_that_is_none_is_said_to_be(
     monkeypatch: pytest.MonkeyPatch, line: bytes, problem: str
 ) -> None:
     assert problem in await refusal(monkeypatch, line)
+
+
+SOME = (None, True, 0, -1, 1e300, "", "x", "LOCAL", "2020-01-01T00:00:00Z", "PT5M", "sk_test_1")
+WORDS = [
+    *(*requests.VERBS, "config", "credentials", "access_token", "start_date", "advanced", "api_version"),
+    *("lastCapture", "capture", "bindings", "collection", "key", "resourceConfig", "resourcePath", "name"),
+    *("stateKey", "state", "bindingStateV1", "backfillRequests", "connectorType", "range", "inc"),
+    *("intervalSeconds", "backfill", "cursor", "interval", "schedule"),
+]
+anything = st.recursive(
+    st.sampled_from(SOME),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(verb=st.sampled_from(requests.VERBS), body=anything)
+async def test_whatever_the_request_is_it_is_read_or_refused_in_one_line(verb: str, body: object) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        read = requests.read_requests(Connector().request_class())
+        patch.setattr(requests, "stdin_jsonl", _line(orjson.dumps({verb: body})))
+        error = ""
+        try:
+            await anext(read)
+        except ConnectorError as refused:
+            error = str(refused)
+        await read.aclose()
+    assert "\n" not in error
+    assert "mistake in the connector" not in error
+
+
+@pytest.mark.parametrize(
+    ("raised", "says"),
+    [
+        (
+            ValueError("Separator is found, but chunk is longer than limit"),
+            "A request is longer than 128 MiB: divide",
+        ),
+        (MemoryError(), "The memory does not suffice: give the connector more"),
+        (OSError(5, "Input/output error"), "The operating system refused an operation: start the capture"),
+        (KeyError("x"), "This is a mistake in the connector: start the capture again, and report this line"),
+    ],
+)
+async def test_request_that_cannot_be_received_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, raised: Exception, says: str
+) -> None:
+    async def stdin(cls: type[StripeRequest]) -> AsyncIterator[StripeRequest]:
+        for each in (raised,):
+            raise each
+        yield cls()
+
+    monkeypatch.setattr(requests, "stdin_jsonl", stdin)
+    with pytest.raises(ConnectorError) as it:
+        await anext(requests.read_requests(Connector().request_class()))
+    assert str(it.value).startswith(says)
 
 
 async def test_state_that_a_backfill_left_behind_is_not_read(world: World, server: StripeServer) -> None:

@@ -1,11 +1,17 @@
 """What validate refuses, and in which words: it is where a person still can change a capture."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
+from source_stripe_native.last_capture import refuse_switch, warn_of_earlier_start
+from source_stripe_native.requests import ExaminedRequest
 from source_stripe_native.stripe.client import StripeSession
 from tests.capture import NAME, Capture, Json
 
@@ -131,6 +137,185 @@ async def test_setting_that_was_left_out_was_off(
     assert "capture_connected_accounts was changed" in await refusal(caplog, capture, {"Prices": 0}, last)
 
 
+# What was published before
+
+
+ENC = "ENC[AES256_GCM,data:9sVQzg==,iv:x,tag:y,type:bool]"
+ODD: list[object] = [None, ENC, "", "x", 7, -1, 7.5, True, [], {}, [None], {"a": 1}, 1e300]
+ODD_CONFIGS: list[Json] = [
+    {"capture_connected_accounts": ENC},
+    {"capture_connected_accounts": "perhaps"},
+    {"capture_connected_accounts": 7},
+    {"capture_connected_accounts": {}},
+    {"start_date": ENC},
+    {"start_date": "yesterday"},
+    {"start_date": "2020-01-01"},
+    {"start_date": None},
+    {"start_date": []},
+    {"start_date": 1e300},
+    {"start_date": "9999-12-31T23:59:59-14:00"},
+    {"start_date": "0001-01-01T00:00:00+14:00"},
+    {"capture_connected_accounts_sops": ENC, "start_date_sops": ENC, "sops": {"mac": ENC}},
+    {"account_id": "acct_1", "streams": ["prices"], "credentials": ENC, "advanced": ENC},
+]
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("config", ODD_CONFIGS, ids=str)
+async def test_config_that_cannot_be_read_is_taken_as_unchanged(
+    server: StripeServer, caplog: pytest.LogCaptureFixture, connected: bool, config: Json
+) -> None:
+    capture = Capture(server, connected=connected)
+    last = published({"capture_connected_accounts": connected, **config}, {"Prices": 0}, capture)
+    if "capture_connected_accounts_sops" in config:
+        del last["config"]["config"]["capture_connected_accounts"], last["config"]["config"]["start_date"]
+    assert await validate(capture, {"Prices": 0}, last) == {"bindings": [{"resourcePath": ["Prices"]}]}
+    warned = [each.getMessage() for each in caplog.records if each.levelname != "INFO"]
+    assert [each for each in warned if not each.startswith("start_date was moved back")] == []
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        pytest.param({"resourceConfig": {"stream": "Prices"}, "resourcePath": ["Prices"]}, id="older form"),
+        pytest.param({"resourceConfig": {"name": "Prices", "cursorField": ["id"]}}, id="unknown field"),
+        pytest.param({"resourceConfig": {"name": "Prices", "interval": "often"}}, id="other type"),
+        pytest.param({"resourceConfig": {"name": "Prices"}, "collection": None}, id="no collection"),
+        pytest.param({"resourceConfig": {"name": "Prices"}, "backfill": None}, id="no counter"),
+    ],
+)
+async def test_binding_of_an_older_form_is_still_compared_with(
+    server: StripeServer, caplog: pytest.LogCaptureFixture, binding: Json
+) -> None:
+    capture = Capture(server, connected=True)
+    last = published({"capture_connected_accounts": False}, {}, capture)
+    last["bindings"] = [None, "Prices", {}, {"resourceConfig": 7}, {"backfill": -1}, binding]
+    assert "a backfill of Prices in the same" in await refusal(caplog, capture, {"Prices": 0}, last)
+    assert len((await validate(capture, {"Prices": 1}, last))["bindings"]) == 1
+
+
+FIELDS = [
+    *("name", "connectorType", "config", "bindings", "resourceConfig", "resourcePath", "backfill"),
+    *("createdAt", "collection", "credentials", "start_date", "capture_connected_accounts", "advanced"),
+    *("interval", "schedule", "stateKey"),
+]
+odd = st.recursive(
+    st.sampled_from(ODD),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*FIELDS, "x"]), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+fields = st.dictionaries(st.sampled_from(FIELDS), odd, max_size=6)
+ODD_LAST = odd | st.fixed_dictionaries(
+    {
+        "config": odd | st.fixed_dictionaries({"config": odd | fields}),
+        "bindings": odd | st.lists(odd | fields, max_size=3),
+    },
+    optional=dict.fromkeys(FIELDS[:2], odd),
+)
+
+
+@given(last=ODD_LAST)
+def test_no_last_capture_is_an_error(last: object) -> None:
+    """Whatever it is: validate reads its request, and compares what can be compared."""
+    task = {"name": NAME, "connectorType": "LOCAL", "config": {"credentials": {"access_token": "sk_test_1"}}}
+    line = orjson.dumps({"validate": {**task, "bindings": [], "lastCapture": last}})
+    request = ExaminedRequest.model_validate_json(line)
+    assert request.validate_
+    refuse_switch(request.validate_)
+    warn_of_earlier_start(logging.getLogger("test"), request.validate_)
+
+
+# A start date that moves
+
+
+DAYS_100, DAYS_300 = "2026-02-17T00:00:00Z", "2025-08-01T00:00:00Z"
+
+
+def moved(caplog: pytest.LogCaptureFixture) -> list[str]:
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    return [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "kept"),
+    [
+        pytest.param({"Prices": 0}, {"Prices": 0}, "Prices", id="a binding as it was"),
+        pytest.param({"Prices": 2}, {"Prices": 1}, "Prices", id="a binding whose counter went back"),
+        pytest.param(
+            {"Prices": 0, "Products": 1, "Charges": 0},
+            {"Prices": 1, "Products": 1, "Charges": 0},
+            "Products, Charges",
+            id="some of the bindings",
+        ),
+        pytest.param({"Prices": 0}, {"Prices": 1, "Products": 0}, None, id="backfilled, and new"),
+        pytest.param({"Prices": 0}, {}, None, id="disabled"),
+    ],
+)
+async def test_start_date_that_moves_back_is_warned_of_once_with_the_bindings_that_lack_the_time(
+    server: StripeServer,
+    caplog: pytest.LogCaptureFixture,
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    kept: str | None,
+) -> None:
+    capture = Capture(server, config={"start_date": DAYS_300})
+    await validate(capture, after, published({"start_date": DAYS_100}, before, capture))
+    expected = (
+        "start_date was moved back from 2026-02-17T00:00:00+00:00 to 2025-08-01T00:00:00+00:00, but a "
+        "backfill that is complete does not read the time in between: request a backfill of {} to capture it."
+    )
+    assert moved(caplog) == ([expected.format(kept)] if kept else [])
+
+
+async def test_explicit_start_date_before_the_default_of_the_last_config_is_warned_of(
+    server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, config={"start_date": "2020-01-01T00:00:00Z"})
+    last = published({}, {"Prices": 0}, capture)
+    del last["config"]["config"]["start_date"]
+    await validate(capture, {"Prices": 0}, last)
+    (warning,) = moved(caplog)
+    assert warning.startswith("start_date was moved back from ")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(DAYS_300, DAYS_100, id="forward"),
+        pytest.param(DAYS_100, DAYS_100, id="the same"),
+        pytest.param("2026-02-17T02:00:00+02:00", DAYS_100, id="the same in another zone"),
+        pytest.param("2026-02-17T00:00:00.9Z", DAYS_100, id="the same second"),
+        pytest.param(ENC, DAYS_300, id="encrypted"),
+        pytest.param("long ago", DAYS_300, id="unreadable"),
+        pytest.param(DAYS_300, None, id="left out"),
+        pytest.param(None, None, id="always left out"),
+    ],
+)
+async def test_start_date_that_does_not_move_back_is_not_warned_of(
+    server: StripeServer, caplog: pytest.LogCaptureFixture, before: str | None, after: str | None
+) -> None:
+    capture = Capture(server, config={"start_date": after})
+    last = published({"start_date": before}, {"Prices": 0}, capture)
+    if after is None:
+        config = {key: value for key, value in capture.endpoint_config.items() if key != "start_date"}
+        request = {"name": NAME, "connectorType": "LOCAL", "config": config, "lastCapture": last}
+        await capture.ask("validate", {**request, "bindings": [capture.binding("Prices") | {"backfill": 0}]})
+    else:
+        await validate(capture, {"Prices": 0}, last)
+    assert moved(caplog) == []
+
+
+async def test_first_publication_is_not_warned_of(
+    server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    await validate(Capture(server), {"Prices": 0})
+    assert moved(caplog) == []
+
+
 # The rest of the config
 
 
@@ -156,6 +341,9 @@ async def test_config_that_would_not_do_what_it_seems_to_is_refused(
         {"advanced": {}},
         {"advanced": {"api_version": ""}},
         {"advanced": {"api_version": None}},
+        {"advanced": {"api_version": "  "}},
+        {"advanced": {"api_version": " 2024-06-20 "}},
+        {"advanced": {"api_version": "2025-03-31.basil"}},
         {"advanced": {"api_version": "2024-06-20", "incremental_window_size": "PT1H"}},
         {"start_date": "2020-01-01T00:00:00+02:00"},
         {"capture_connected_accounts": "true"},
