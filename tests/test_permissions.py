@@ -193,8 +193,10 @@ async def test_a_probe_that_is_not_answered_is_no_permission(
 @pytest.mark.parametrize(
     ("version", "missing"),
     [
-        ("2016-06-15", {"Subscriptions", "SubscriptionItems", "UsageRecords"}),
-        ("2016-07-06", set()),
+        ("2016-06-15", {"Subscriptions", "SubscriptionItems", "UsageRecords", "InvoiceLineItems"}),
+        ("2016-07-06", {"InvoiceLineItems"}),
+        ("2019-11-05", {"InvoiceLineItems"}),
+        ("2019-12-03", set()),
         ("2025-02-24.acacia", set()),
         ("2025-03-31.basil", {"UsageRecords"}),
     ],
@@ -213,7 +215,7 @@ async def test_streams_that_an_api_version_does_not_have_are_left_out_with_a_lin
         (line,) = [
             each.message for each in caplog.records if each.message.startswith(f"{stream} is left out")
         ]
-        assert f"API version {version} does not have it" in line
+        assert f"API version {version} cannot be used for it" in line
         assert "set advanced.api_version" in line
 
 
@@ -226,7 +228,7 @@ async def test_streams_that_an_api_version_does_not_have_are_left_out_with_a_lin
 def test_no_message_about_a_version_has_a_hole(row: type[BaseStripeObject], version: str) -> None:
     reason = outside_versions(row, version)
     if reason is not None:
-        start, _, wanted = reason.partition(" does not have it: set advanced.api_version to one ")
+        start, _, wanted = reason.partition(" cannot be used for it: set advanced.api_version to one ")
         assert start == f"API version {version}"
         assert re.fullmatch(r"from \S+ on( and before \S+)?\.|before \S+\.", wanted)
     elif version:
@@ -234,13 +236,32 @@ def test_no_message_about_a_version_has_a_hole(row: type[BaseStripeObject], vers
         assert not row.UNTIL_VERSION or version < row.UNTIL_VERSION
 
 
+@pytest.mark.parametrize(
+    ("stream", "version", "bound"),
+    [
+        ("UsageRecords", "2025-03-31.basil", "before 2025-03-31"),
+        ("InvoiceLineItems", "2019-11-05", "from 2019-12-03 on"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["validate", "session"])
+@pytest.mark.parametrize("pinned", [False, True])
 async def test_a_bound_stream_that_the_version_does_not_have_is_refused(
-    server: StripeServer, caplog: pytest.LogCaptureFixture
+    server: StripeServer,
+    caplog: pytest.LogCaptureFixture,
+    stream: str,
+    version: str,
+    bound: str,
+    verb: str,
+    pinned: bool,
 ) -> None:
-    capture = Capture(server, ["UsageRecords"], config={"advanced": {"api_version": "2025-03-31.basil"}})
-    line = await refusal(capture, caplog, "validate")
-    assert "UsageRecords cannot be captured" in line
-    assert "before 2025-03-31" in line
+    capture = Capture(server, [stream])
+    if pinned:
+        capture.config["advanced"] = {"api_version": version}
+    else:
+        server.world.api_version = version
+    line = await refusal(capture, caplog, verb)
+    assert f"{stream} cannot be captured: API version {version}" in line
+    assert f"set advanced.api_version to one {bound}" in line
 
 
 @pytest.mark.parametrize("restricted", [False, True])

@@ -84,6 +84,8 @@ class InvoiceLineItems(BaseStripeObject):
     NAME = "InvoiceLineItems"
     SEARCH_NAME = "invoices/{parent}/lines"
     PERMISSION = "Invoices"
+    # Before, several lines may share one id.
+    SINCE_VERSION = "2019-12-03"
     CREATED = ""
     LISTS_BY_CREATED = False
     PARENT = Invoices

@@ -10,6 +10,8 @@ class Events(BaseStripeObjectWithEvents):
     NAME = "Events"
     SEARCH_NAME = "events"
     PERMISSION = "Events"
+    # An event never changes.
+    BACKFILL_OP = "c"
     IS_EVENT = True
     LIST_ENDS = (EVENTS_AGED_OUT,)
 

@@ -79,7 +79,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     GATED: ClassVar[bool] = False
     """Whether the account needs a product that not every account has, so that any key is probed."""
     SINCE_VERSION: ClassVar[str] = ""
-    """The first API version that has it, as a date."""
+    """The first API version that has it, with keys that are unique, as a date."""
     UNTIL_VERSION: ClassVar[str] = ""
     """The first API version that no longer has it, as a date."""
     PER_ACCOUNT: ClassVar[bool] = True
@@ -102,6 +102,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     NESTED: ClassVar[tuple[str, ...]] = ()
     """Lists inside the document that Stripe cuts, as paths with dots: they are completed."""
 
+    BACKFILL_OP: ClassVar[Op] = "u"
+    """The operation of a document that a backfill captures."""
     EVENT_TYPES: ClassVar[dict[str, Op]] = {}
     """The event types whose `data.object` is the stream's document, each with the operation it stands for."""
     EVENT_OBJECT: ClassVar[str] = ""

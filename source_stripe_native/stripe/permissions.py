@@ -88,4 +88,4 @@ def outside_versions(stream: type[BaseStripeObject], version: str) -> str | None
     if not bounds:
         return None
     wanted = " and ".join(bounds)
-    return f"API version {version} does not have it: set advanced.api_version to one {wanted}."
+    return f"API version {version} cannot be used for it: set advanced.api_version to one {wanted}."
