@@ -13,8 +13,6 @@ from enum import Enum, auto
 from typing import Any, Protocol, cast
 
 from estuary_cdk.capture.common import (
-    AssociatedDocument,
-    BaseDocument,
     FetchPageFn,
     RecurringFetchPageFn,
     ResourceConfigWithSchedule,
@@ -26,6 +24,7 @@ from estuary_cdk.cron import CONNECTOR_RESTART_INTERVAL, next_fire
 from estuary_cdk.flow import CaptureBinding
 from estuary_cdk.logger import OBSERVABLE_FIELD
 
+from source_stripe_native.items import capture
 from source_stripe_native.protocols import AnyFetchPageFn
 from source_stripe_native.state import ConnectorState
 from source_stripe_native.stripe.pages import Page, PageToken
@@ -108,17 +107,6 @@ def _as_fetch_page(
         return lambda: recurring(task.log, state.next_page, state.cutoff, is_connector_initiated)
     plain = cast(FetchPageFn[Any], fetch_page)
     return lambda: plain(task.log, state.next_page, state.cutoff)
-
-
-def capture(item: object, binding_index: int, task: Task) -> bool:
-    """Captures `item` if it is a document. Returns False for a cursor, which is left to the caller."""
-    if isinstance(item, AssociatedDocument):
-        task.captured(item.binding, item.doc)
-    elif isinstance(item, BaseDocument | dict):
-        task.captured(binding_index, item)
-    else:
-        return False
-    return True
 
 
 def keep_schedule(binding: Binding, last_initialized: datetime | None, now: datetime, task: Task) -> None:

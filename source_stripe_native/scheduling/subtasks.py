@@ -9,13 +9,13 @@ import asyncio
 import functools
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from estuary_cdk.capture.common import ResourceState, Triggers
+from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Binding, Outcome, capture, keep_schedule, run_page_loop
+from source_stripe_native.backfill.page_loop import Binding, Outcome, keep_schedule, run_page_loop
 from source_stripe_native.errors import StripeError
+from source_stripe_native.events.change_loop import sweep
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Clock, PriorityQueueConfig
 from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
 from source_stripe_native.state import ConnectorState, new_account_state
@@ -71,7 +71,7 @@ class SubtaskExecutor:
         await asyncio.gather(*subtasks)
         if work_item.backfill_requested:
             # From nothing, with a new cursor, once its subtasks have ended.
-            await self.start_account(work_item.account_id, task)
+            await self.start_account(work_item.account_id, task, again=True)
 
     async def _execute_backfill_variant(
         self, work_item: WorkItem, variant: BackfillVariant, task: Task
@@ -118,11 +118,14 @@ class SubtaskExecutor:
         work_item.is_refused = True
         work_item.cancellation_event.set()
 
-    async def start_account(self, account_id: str, task: Task) -> None:
-        """Starts the account's capture from nothing: a backfill, and changes from now on."""
+    async def start_account(self, account_id: str, task: Task, *, again: bool = False) -> None:
+        """Starts the account's capture from nothing: a backfill, and changes from now on. `again` says that
+        the backfill is a repeat, which the binding's state then says of all accounts: it is safe for each."""
         initial = new_account_state(self.suffixes, self.config.now().replace(microsecond=0))
         backfill = {f"{account_id}{suffix}": at for suffix, at in initial.backfill.items()}
         state = ResourceState(inc={account_id: initial.inc}, backfill=backfill)
+        if again:
+            state.is_connector_initiated = self.resource_state.is_connector_initiated = True
         await task.checkpoint(ConnectorState(bindingStateV1={self.binding.stateKey: state}))
         assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
         self.resource_state.inc[account_id] = initial.inc
@@ -182,37 +185,20 @@ async def _binding_incremental_task_of_account(
 
 
 async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task: Task) -> int:
-    """Calls the fetch function once and returns the number of checkpoints made."""
-    state, checkpoints, pending = work_item.incremental_state, 0, False
+    """Calls the fetch function once and returns the number of cursors that it yielded."""
+    state = work_item.incremental_state
     progress = ConnectorState(
         bindingStateV1={binding.stateKey: ResourceState(inc={work_item.account_id: state})}
     )
-    async for item in work_item.incremental_fetch_fn(task.log, state.cursor):
-        if capture(item, binding_index, task):
-            pending = True
-        elif item is Triggers.BACKFILL:
-            task.reset()
-            work_item.backfill_requested = True
-            return checkpoints
-        else:
-            state.cursor = _later(item, state.cursor)
-            checkpoints += 1
-            # A cursor that moved without a document can wait: it is written with those of other accounts.
-            work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
-            if not work_item.cursor_dirty:
-                await task.checkpoint(progress)
-            pending = False
-    if pending:
-        raise RuntimeError("a fetch of changes yielded documents without a cursor after them")
-    return checkpoints
 
+    async def checkpoint(pending: bool) -> None:
+        # A cursor that moved without a document can wait: it is written with those of other accounts.
+        work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
+        if not work_item.cursor_dirty:
+            await task.checkpoint(progress)
 
-def _later(cursor: Any, previous: Any) -> datetime:
-    """`cursor`, once it is seen to move forward in time."""
-    if not (isinstance(cursor, datetime) and isinstance(previous, datetime)):
-        raise RuntimeError(f"a fetch of changes yielded the cursor {cursor!r} after {previous!r}: no times")
-    if cursor <= previous:
-        raise RuntimeError(
-            f"a fetch of changes yielded the cursor {cursor!r}, which is not later than {previous!r}"
-        )
-    return cursor
+    cursors = await sweep(work_item.incremental_fetch_fn, state, binding_index, task, checkpoint)
+    if cursors is None:
+        task.reset()
+        work_item.backfill_requested = True
+    return cursors or 0

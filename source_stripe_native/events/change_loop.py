@@ -1,0 +1,97 @@
+"""The loop over a binding's changes: one for a single account, and the sweep that connected accounts share.
+
+Rule: the loop does what the CDK's own incremental loop does (a test runs the same cases through both), but by
+Stripe's clock. By the machine's clock, a cursor may seem to lie days ahead, and the CDK's loop sleeps until
+then. Here a rest is never longer than the interval.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from estuary_cdk.capture.common import (
+    FetchChangesFn,
+    LogCursor,
+    ResourceConfigWithSchedule,
+    ResourceState,
+    Triggers,
+)
+from estuary_cdk.capture.task import Task
+from estuary_cdk.flow import CaptureBinding
+
+from source_stripe_native.items import capture, later
+from source_stripe_native.state import ConnectorState
+
+
+async def sweep(
+    fetch_changes: FetchChangesFn[Any],
+    state: ResourceState.Incremental,
+    binding_index: int,
+    task: Task,
+    checkpoint: Callable[[bool], Awaitable[None]],
+) -> int | None:
+    """Calls the fetch function once and returns the number of its cursors, None where it asks for a new
+    backfill. Each cursor is put into `state` before `checkpoint` is called, with whether documents came
+    before it. Raises RuntimeError where the fetch function breaks the CDK's contract."""
+    cursors, pending = 0, False
+    async for item in fetch_changes(task.log, state.cursor):
+        if capture(item, binding_index, task):
+            pending = True
+        elif item is Triggers.BACKFILL:
+            return None
+        else:
+            state.cursor = later(item, state.cursor)
+            cursors += 1
+            await checkpoint(pending)
+            pending = False
+    if pending:
+        raise RuntimeError("a fetch of changes yielded documents without a cursor after them")
+    return cursors
+
+
+async def follow_changes(
+    binding: CaptureBinding[ResourceConfigWithSchedule],
+    binding_index: int,
+    fetch_changes: FetchChangesFn[Any],
+    state: ResourceState.Incremental,
+    now: Callable[[], datetime],
+    task: Task,
+) -> None:
+    """Follows a single account's changes until the capture stops. `now` is Stripe's clock. Where the fetch
+    function asks for a new backfill, requests one in the state and stops the capture, which then starts
+    again."""
+    interval, stopping = binding.resourceConfig.interval, task.stopping.event
+    progress = ConnectorState(bindingStateV1={binding.stateKey: ResourceState(inc=state)})
+
+    async def checkpoint(_: bool) -> None:
+        await task.checkpoint(progress)
+
+    task.log.info("resuming incremental replication", {"state": state})
+    rest = time_to_rest(state.cursor, now(), interval)
+    while not await _stops_within(rest, stopping):
+        cursors = await sweep(fetch_changes, state, binding_index, task, checkpoint)
+        if cursors is None:
+            task.log.info("incremental task triggered backfill")
+            stopping.set()
+            await task.checkpoint(ConnectorState(backfillRequests={binding.stateKey: True}))
+            return
+        rest = time_to_rest(state.cursor, now(), interval) if cursors else interval
+    task.log.debug("incremental replication is yielding to stop")
+
+
+def time_to_rest(cursor: LogCursor, now: datetime, interval: timedelta) -> timedelta:
+    """The time until `cursor` is an `interval` old: none where it is older, an interval at most."""
+    if not isinstance(cursor, datetime):
+        return timedelta()
+    return max(timedelta(), min(interval, interval - (now - cursor)))
+
+
+async def _stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
+    """Whether the capture stops within `rest`. Returns as soon as it does."""
+    if not stopping.is_set():
+        try:
+            await asyncio.wait_for(stopping.wait(), timeout=rest.total_seconds())
+        except TimeoutError:
+            return False
+    return True
