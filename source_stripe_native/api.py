@@ -27,7 +27,7 @@ from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
-from source_stripe_native.events.feed import EventFeed, WindowEvents
+from source_stripe_native.events.feed import EventFeed, WindowEvents, refresh_clock
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.resolutions import read_changes
 from source_stripe_native.state import cursor_time
@@ -89,13 +89,13 @@ async def fetch_backfill(
 
 
 async def _documents(source: Source, window: Window, params: Params, listed: Page) -> list[Document]:
-    cls = source.stream
+    cls, op = source.stream, source.stream.BACKFILL_OP
     if cls.PARENT is not None or cls.UNDATED:
         found = listed_objects(source, window, params, listed, sift=cls.UNDATED)
-        return [await to_document(source, each, "u") async for each in found]
+        return [await to_document(source, each, op) async for each in found]
     # Most documents have nothing to wait for: no awaitable is made for them.
     return [
-        await to_document(source, each, "u") if cut_lists(source, each) else stamp(source, each, "u")
+        await to_document(source, each, op) if cut_lists(source, each) else stamp(source, each, op)
         for each in listed.objects
     ]
 
@@ -143,8 +143,8 @@ async def fetch_incremental(
     since: int = 0,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
-    where no window is due. Where the cursor is older than Stripe keeps events, asks for a new backfill
-    instead.
+    where no window is due. Where the cursor is older than Stripe keeps events, or nearly so, asks for a new
+    backfill instead.
 
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
@@ -153,8 +153,9 @@ async def fetch_incremental(
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
-    if cls.follows_events() and is_past_retention(cursor, http.now()):
-        log.warning(f"the cursor is older than Stripe keeps events: {BACKFILL_AGAIN}", about)
+    margin = http.settings.retention_margin
+    if cls.follows_events() and is_past_retention(cursor, http.now(), margin):
+        log.warning(f"the cursor is older than Stripe keeps events, or nearly so: {BACKFILL_AGAIN}", about)
         yield Triggers.BACKFILL
         return
     if feed is None:
@@ -166,9 +167,15 @@ async def fetch_incremental(
         events, window = None, None
         if cls.follows_events():
             events = await feed.read(source, cursor)
+            if events and is_past_retention(cursor, http.now()):
+                log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
+                yield Triggers.BACKFILL
+                return
             window = events.window if events else None
         elif window := next_window(cursor, http.now(), lag=http.settings.lag, span=window_size):
             window = await reader.fit(window)
+        else:
+            await refresh_clock(source)
         if window is None:
             return
         async for document in _read_window(source, window, events, reader, not_before):

@@ -78,6 +78,13 @@ class Settings:
     subscription_spread: timedelta = timedelta(hours=1)
     """How far apart the cursors of subscribers may be that are read together from the earliest on."""
 
+    retention_margin: timedelta = timedelta(hours=1)
+    """How long before Stripe drops an event it must be read. A binding with less time is backfilled again."""
+    clock_tolerance: timedelta = timedelta(minutes=1)
+    """How far ahead of Stripe's clock a time in the state may be without a warning."""
+    clock_refresh: timedelta = timedelta(minutes=5)
+    """How long Stripe may be silent before a binding without a window to read asks for Stripe's time."""
+
     # Backfills
 
     max_slices: int = 16

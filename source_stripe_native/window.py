@@ -103,6 +103,7 @@ def next_span(span: int, seconds: int, events: int, settings: Settings) -> int:
     return fitting if events > settings.target else max(span, fitting)
 
 
-def is_past_retention(cursor: datetime, now: datetime) -> bool:
-    """Whether events after `cursor` may already be gone, so that only a new backfill finds what changed."""
-    return now - cursor > RETENTION
+def is_past_retention(cursor: datetime, now: datetime, margin: timedelta = timedelta()) -> bool:
+    """Whether events after `cursor` may already be gone, so that only a new backfill finds what changed; with
+    a `margin`, whether they may be gone before they are read."""
+    return now - cursor > RETENTION - margin

@@ -306,6 +306,7 @@ async def test_events_are_captured_as_far_back_as_stripe_keeps_them_and_followed
     await backfill(capture)
     kept = world.list_all("event")[:2]
     assert table(capture, "Events") == {each["id"]: each for each in kept}
+    assert {each["_meta"]["op"] for _, each in capture.documents} == {"c"}, "an event never changes"
     world.clock.advance(10)
     world.tell("climate.order.created", "product", world.list_all("product")[0]["id"])
     world.create("charge")

@@ -114,20 +114,25 @@ class AccountPoller:
         now = source.http.now()
         start = self._published.get(account_id, self._feed.first_cursor(account_id))
         cursor = now if start is None else datetime.fromtimestamp(start, tz=UTC)
-        if is_past_retention(cursor, now):
-            # Nobody can be notified of what is gone: each binding that is that far behind starts the account
-            # from nothing.
-            horizon = floor(now - self._settings.lag)
-            self._feed.skip(account_id, horizon)
-            self._publish(account_id, Window(horizon - 1, horizon), frozenset())
-            return horizon
+        if is_past_retention(cursor, now, self._settings.retention_margin):
+            return self._skip_lost(account_id, now)
         events = await self._feed.read(source, cursor)
         if events is None:
             return None
+        if is_past_retention(cursor, source.http.now()):
+            return self._skip_lost(account_id, source.http.now())
         if events.types:
             self._last_active[account_id] = asyncio.get_running_loop().time()
         self._publish(account_id, events.window, events.types)
         return events.window.end
+
+    def _skip_lost(self, account_id: str, now: datetime) -> int:
+        """Nobody can be notified of what is gone: each binding that is that far behind starts the account
+        from nothing."""
+        horizon = floor(now - self._settings.lag)
+        self._feed.skip(account_id, horizon)
+        self._publish(account_id, Window(horizon - 1, horizon), frozenset())
+        return horizon
 
     def _publish(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         self._published[account_id] = window.end
