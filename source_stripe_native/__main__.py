@@ -36,7 +36,7 @@ from source_stripe_native.requests import (
 from source_stripe_native.resources import all_resources
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS, Settings
-from source_stripe_native.state import ConnectorState
+from source_stripe_native.state import ConnectorState, previous_state
 from source_stripe_native.stripe.client import StripeSession, api_base, rate_limiter_for
 
 DOCUMENTATION_URL: Final = "https://go.estuary.dev/source-stripe-native"
@@ -108,8 +108,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         states = {
             binding.resourceConfig.name: state
             for binding in open.capture.bindings
-            if (state := open.state.bindingStateV1.get(binding.stateKey)) is not None
-            and binding.stateKey not in open.state.backfillRequests
+            if (state := previous_state(open.state, binding.stateKey)) is not None
         }
         resources = await all_resources(log, http, config, names, states)
         opened, capture = common.open(open, common.resolve_bindings(open.capture.bindings, resources))

@@ -22,7 +22,7 @@ from source_stripe_native import last_capture
 from source_stripe_native.config import Advanced, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.one_line import report
-from source_stripe_native.state import ConnectorState
+from source_stripe_native.state import ConnectorState, readable_part
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.stripe.client import Json
 
@@ -71,7 +71,7 @@ class ExaminedRequest(StripeRequest):
                 # What a binding left behind before its last backfill may be in a shape of long ago.
                 current = {str(each.get("stateKey")) for each in bindings if isinstance(each, dict)}
                 for key in states.keys() - current:
-                    del states[key]
+                    states[key] = readable_part(states[key])
         return request
 
 

@@ -32,6 +32,7 @@ from source_stripe_native.backfill.slices import SlicedBackfill
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
@@ -39,9 +40,12 @@ from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.state import (
+    EPOCH,
     FROM_START,
     StatePatch,
+    accounts_after,
     apply,
+    in_time,
     initial_state,
     known_before,
     reconcile,
@@ -61,6 +65,9 @@ Binding = CaptureBinding[ResourceConfig]
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 
 PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
+SHOWN = 10
+"""Accounts that a log line names."""
+AHEAD = "times of the state lie in the future and are taken as now. If changes are missing, backfill again"
 
 
 @dataclass(frozen=True)
@@ -143,6 +150,7 @@ class _Stream:
     ) -> None:
         ids = state_account_ids(self.row, self.accounts)
         await _reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
+        await self._correct_times(binding, state, task)
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
             if at is not None and isinstance(at.cursor, datetime):
@@ -151,6 +159,17 @@ class _Stream:
             self._open_accounts(binding, binding_index, state, task)
         else:
             self._open_one(binding, binding_index, state, task)
+
+    async def _correct_times(self, binding: Binding, state: ResourceState, task: Task) -> None:
+        """Takes times ahead of Stripe's clock as now, in one checkpoint."""
+        now = self.http.now().replace(microsecond=0)
+        tolerated = now + self.http.settings.clock_tolerance
+        if ahead := accounts_after(state, self.accounts.platform_id, tolerated):
+            shown = ", ".join(ahead[:SHOWN]) + (f" and {len(ahead) - SHOWN} more" if ahead[SHOWN:] else "")
+            task.log.warning(f"{self.row.NAME}: {AHEAD}. Accounts: {shown}")
+        if patch := in_time(state, now):
+            await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
+            apply(state, patch)
 
     def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         fetch_page: FetchPageFn[Any] | dict[str, FetchPageFn[Any]] | None = None
@@ -161,14 +180,11 @@ class _Stream:
         elif state.backfill:
             progress = self._progress(task, len(self.suffixes), len(state.backfill))
             fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
-        open_binding(
-            binding,
-            binding_index,
-            state,
-            task,
-            fetch_changes=self.fetch_changes(None, known_before(state, "", self.suffixes)),
-            fetch_page=fetch_page,
-        )
+        assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
+        fetch = self.fetch_changes(None, known_before(state, "", self.suffixes))
+        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, self.http.now)
+        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
+        open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
 
     def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         backfill = SlicedBackfill(
@@ -247,12 +263,14 @@ def base_object(
     previous: ResourceState | None = None,
 ) -> StripeResource:
     """The resource of one row of the catalogue. A new capture's backfill and changes meet at `cutoff`. A
-    capture with a `previous` state keeps its cursors when the CDK starts it again by schedule."""
+    capture with a `previous` state keeps its cursors when it starts again, by schedule or on request."""
     new = initial_state(
         state_account_ids(cls, accounts), initial_suffixes(cls, accounts), cutoff or http.now()
     )
-    initial = with_cursors(new, previous, http.now() - RETENTION)
-    stream = _Stream(cls, http, start_date, accounts, context, initial)
+    # Twice the margin, so that a cursor that is carried over leaves time to read on from it.
+    oldest = http.now() - RETENTION + 2 * http.settings.retention_margin
+    initial = with_cursors(new, previous, state_account_ids(cls, accounts), oldest)
+    stream = _Stream(cls, http, max(start_date, EPOCH), accounts, context, initial)
     return Resource(
         name=cls.NAME,
         key=cls.KEY,
@@ -327,7 +345,7 @@ async def all_resources(
     states: Mapping[str, ResourceState] | None = None,
 ) -> list[StripeResource]:
     """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
-    those that a capture resumes from, by name.
+    those that a capture resumes from or starts anew after, by name.
 
     Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
     cannot be read, and where there is none left.

@@ -12,18 +12,22 @@ RFC 7396 merge patch, so that the change is one checkpoint: all of it or none.
 
 A slice is named after its oldest second, `_from_2024-05-01T00:00:00Z`. The oldest slice is `_from_start`: it
 starts at the start date. A slice's `next_page` says how far it has come down to its oldest second.
+
+A backfill is the first of its binding, or a repeat: by schedule, on request, or because events are gone. In a
+repeat the collection may hold objects that are deleted meanwhile. The CDK marks a repeat by schedule in the
+state, as `is_connector_initiated`; this connector marks every repeat so.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from estuary_cdk.capture.common import ConnectorState as GenericConnectorState
 from estuary_cdk.capture.common import LogCursor, ResourceState
 from estuary_cdk.utils import json_merge_patch
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.window import floor
@@ -40,6 +44,14 @@ _COMPOSITE: Final = re.compile(r"(acct_[^_]+)(.*)")
 FROM_START: Final = "_from_start"
 """The suffix of the oldest slice of a backfill, which is all of it at first."""
 _FROM: Final = "_from_%Y-%m-%dT%H:%M:%SZ"
+
+_STATE_KEY: Final = re.compile(r"(?P<path>.*?)(\.v(?P<counter>\d+))?", re.DOTALL)
+"""A binding's state key: its resource path, and the number of backfills that were requested, if any."""
+
+EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
+"""The time before which nothing exists at Stripe."""
+
+Part = TypeVar("Part", Incremental, Backfill)
 
 
 class StatePatch(BaseModel):
@@ -140,36 +152,128 @@ def merge_diff(old: Json, new: Json) -> Json:
 
 
 def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
-    """The time, in Unix seconds, before which changes of an account are known by its backfill: the cutoff
-    while that is unfinished. Zero where it is not, and where the cursor lies before the cutoff, as in a
-    backfill by schedule: changes since then are still to be read. An empty `account_id` stands for a state
-    without ids."""
+    """The time, in Unix seconds, before which changes of an account are known by its first backfill: the
+    cutoff while that is unfinished. Zero where it is not, and in a repeat: a deletion before the cutoff may
+    become visible late, and no page tells of it. An empty `account_id` stands for a state without ids."""
     found = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
     keys = [f"{account_id}{suffix}" for suffix in suffixes] if account_id else list(found)
     unfinished = [at for key in keys if (at := found.get(key)) is not None]
     inc = state.inc.get(account_id) if isinstance(state.inc, dict) else state.inc
-    if not unfinished or inc is None or not isinstance(inc.cursor, datetime):
+    if state.is_connector_initiated or not unfinished or inc is None or not isinstance(inc.cursor, datetime):
         return 0
     cutoff = _earliest_cutoff(unfinished)
+    # Changes between the cursor and the cutoff are still to be read, whatever the kind of the backfill.
     return 0 if inc.cursor < cutoff else floor(cutoff)
 
 
-def with_cursors(initial: ResourceState, previous: ResourceState | None, oldest: datetime) -> ResourceState:
-    """`initial` with the cursors of `previous` where they are not before `oldest`: a state for another
-    backfill by schedule that misses no deletion in between."""
+def with_cursors(
+    initial: ResourceState,
+    previous: ResourceState | None,
+    account_ids: str | Sequence[str],
+    oldest: datetime,
+) -> ResourceState:
+    """The state of a repeat: `initial`, with the cursors of `previous` where they are not before `oldest`, so
+    that no deletion in between is missed. `previous` may have either shape. Without it, `initial` itself."""
+    if previous is None:
+        return initial
+    assert initial.inc is not None, "every stream follows changes"
+    owner = _ids(account_ids)[0]
+    known = _cursors(previous, owner)
 
-    def cursor(account_id: str, new: Incremental) -> Incremental:
-        inc = previous.inc if previous else None
-        have = inc.get(account_id) if isinstance(inc, dict) else inc
+    def carried(account_id: str, new: Incremental) -> Incremental:
+        have = known.get(account_id)
         if have is None or not isinstance(have.cursor, datetime) or have.cursor < oldest:
             return new
-        return Incremental(cursor=have.cursor)
+        return Incremental(cursor=min(have.cursor, cursor_time(new.cursor)))
 
+    inc: Incremental | dict[str, Incremental | None]
     if isinstance(initial.inc, dict):
-        inc = {key: cursor(key, new) for key, new in initial.inc.items() if new is not None}
-        return ResourceState(inc=dict(inc), backfill=initial.backfill)
-    assert initial.inc is not None, "every stream follows changes"
-    return ResourceState(inc=cursor("", initial.inc), backfill=initial.backfill)
+        inc = {key: carried(key, new) for key, new in initial.inc.items() if new is not None}
+    else:
+        inc = carried(owner, initial.inc)
+    return ResourceState(inc=inc, backfill=initial.backfill, is_connector_initiated=True)
+
+
+def previous_state(state: ConnectorState, state_key: str) -> ResourceState | None:
+    """The state that a binding goes on from, or starts anew after: its own, or else the newest state of the
+    same resource path under another state key. None for a binding that is new.
+
+    The connector itself requests a backfill only where events are gone: no cursor is carried over then."""
+    if state_key in state.backfillRequests:
+        return ResourceState()
+    if (own := state.bindingStateV1.get(state_key)) is not None:
+        return own
+    path, _ = _split_state_key(state_key)
+    former = [
+        (each.inc is not None, counter, each)
+        for key, each in state.bindingStateV1.items()
+        for of, counter in [_split_state_key(key)]
+        if each is not None and of == path
+    ]
+    return max(former, key=lambda each: each[:2], default=(False, 0, None))[2]
+
+
+def readable_part(former: object) -> Json:
+    """The cursors of a former state, which may be in a shape of long ago. What cannot be read is left out."""
+    inc = former.get("inc") if isinstance(former, dict) else None
+    if _is_cursor(inc):
+        return {"inc": inc}
+    known = {key: each for key, each in inc.items() if _is_cursor(each)} if isinstance(inc, dict) else {}
+    return {"inc": known} if known else {}
+
+
+def in_time(state: ResourceState, now: datetime) -> Json:
+    """The merge patch that moves each cursor and cutoff after `now` back to `now`, and each before the epoch
+    to the epoch. A cursor ahead of Stripe's clock would stand still, and hold up the account's others."""
+
+    def of_inc(each: Incremental) -> Incremental:
+        return Incremental(cursor=_between(EPOCH, each.cursor, now))
+
+    def of_backfill(each: Backfill) -> Backfill:
+        return Backfill(cutoff=_between(EPOCH, each.cutoff, now), next_page=each.next_page)
+
+    bounded = ResourceState(inc=_mapped(state.inc, of_inc), backfill=_mapped(state.backfill, of_backfill))
+    return merge_diff(_dump(state), _dump(bounded))
+
+
+def accounts_after(state: ResourceState, owner: str, time: datetime) -> list[str]:
+    """The accounts with a cursor or a cutoff after `time`. `owner` is the account of a state without ids."""
+    times = [(account_id, each.cursor) for account_id, each in _cursors(state, owner).items()]
+    flat = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
+    times += [(_split(key, owner)[0], at.cutoff) for key, at in flat.items() if at is not None]
+    return list(dict.fromkeys(each for each, at in times if isinstance(at, datetime) and at > time))
+
+
+def _between(earliest: datetime, at: LogCursor, latest: datetime) -> LogCursor:
+    return max(earliest, min(at, latest)) if isinstance(at, datetime) else at
+
+
+def _mapped(
+    part: Part | dict[str, Part | None] | None, change: Callable[[Part], Part]
+) -> Part | dict[str, Part | None] | None:
+    if isinstance(part, dict):
+        return {key: None if each is None else change(each) for key, each in part.items()}
+    return None if part is None else change(part)
+
+
+def _split_state_key(state_key: str) -> tuple[str, int]:
+    match = _STATE_KEY.fullmatch(state_key)
+    assert match is not None, "the pattern matches any text"
+    return match["path"], int(match["counter"] or 0)
+
+
+def _is_cursor(inc: object) -> bool:
+    try:
+        return isinstance(Incremental.model_validate(inc).cursor, datetime)
+    except ValidationError:
+        return False
+
+
+def _cursors(state: ResourceState, owner: str) -> Mapping[str, Incremental]:
+    """The cursors by account, from either shape."""
+    if isinstance(state.inc, Incremental):
+        return {owner: state.inc}
+    return {key: each for key, each in (state.inc or {}).items() if each is not None}
 
 
 def _ids(account_ids: str | Sequence[str]) -> Sequence[str]:
@@ -182,7 +286,7 @@ def _read(
     """The state account by account, from either shape; accounts it knows nothing of are left out."""
     ids = _ids(account_ids)
     owner = ids[0]
-    incs = {owner: state.inc} if isinstance(state.inc, Incremental) else state.inc or {}
+    incs = _cursors(state, owner)
     flat = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
     backfills: dict[str, dict[str, Backfill]] = {}
     for key, at in flat.items():

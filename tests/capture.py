@@ -63,6 +63,8 @@ class Capture:
     schedule: str = ""
     config: Json = field(default_factory=dict)
     settings: Settings = UNLIMITED
+    backfills: int = 0
+    """How many backfills the user has requested of each binding."""
     state: Json = field(default_factory=dict)
     documents: list[tuple[str, Json]] = field(default_factory=list)
     checkpoints: int = 0
@@ -79,7 +81,7 @@ class Capture:
         return {
             "resourceConfig": {"name": stream, "interval": self.interval, "schedule": self.schedule},
             "resourcePath": [stream],
-            "stateKey": stream,
+            "stateKey": self.state_key(stream),
             "collection": {"name": f"acmeCo/{stream}", "key": ["/id"], "writeSchema": {}},
         }
 
@@ -193,8 +195,11 @@ class Capture:
                 table[document["id"]] = document
         return {key: each for key, each in table.items() if each["_meta"]["op"] != "d"}
 
+    def state_key(self, stream: str) -> str:
+        return f"{stream}.v{self.backfills}" if self.backfills else stream
+
     def binding_state(self, stream: str = "Prices") -> Json:
-        return dict(self.state.get("bindingStateV1", {}).get(stream, {}))
+        return dict(self.state.get("bindingStateV1", {}).get(self.state_key(stream), {}))
 
     def caught_up(self, stream: str = "Prices") -> bool:
         """Whether the backfill is complete and every cursor as far as the world's clock lets it be."""
