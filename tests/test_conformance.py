@@ -2,7 +2,7 @@
 whichever loop drives them. Cursors are Stripe's: text for pages, times for changes.
 
 By design they differ where a fetch of changes asks for a new backfill: the CDK begins the binding anew, the
-scheduler one account of it.
+scheduler one account of it. And the CDK's loop waits for a cursor that is ahead of the machine's clock.
 """
 
 import asyncio
@@ -22,12 +22,14 @@ from estuary_cdk.capture.common import (
     LogCursor,
     PageCursor,
     ResourceState,
+    Triggers,
     _binding_backfill_task,
     _binding_incremental_task,
     open_binding,
 )
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.priority_capture import (
     BackfillVariant,
     Outcome,
@@ -313,6 +315,110 @@ async def test_following_changes_is_the_cdks(case: Changes) -> None:
     assert ours == theirs
     assert "".join(ours.documents) == case.documents
     assert ours.error is case.error
+
+
+# Changes of a single account, whose loop stops the capture where the fetch asks for a new backfill
+
+
+ASKING: Final = {
+    "a new backfill": Changes([[Triggers.BACKFILL]]),
+    "a new backfill after a window": Changes(
+        [[*things("a"), minutes(5)], [Triggers.BACKFILL]], documents="a"
+    ),
+    "a new backfill within a sweep": Changes(
+        [[*things("a"), minutes(5), *things("b"), Triggers.BACKFILL]], documents="ab"
+    ),
+}
+
+
+async def single_changes_of_cdk(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
+    await _binding_incremental_task(binding(), INDEX, fetch, state, task)
+
+
+async def single_changes_of_ours(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
+    await follow_changes(binding(), INDEX, fetch, state, lambda: datetime.now(tz=UTC), task)
+
+
+@dataclass
+class Followed:
+    """What is seen of a loop, with the seconds of virtual time at which it asks and writes."""
+
+    asked: list[tuple[int, LogCursor]] = field(default_factory=list)
+    checkpoints: list[tuple[int, list[tuple[int, Json]], Json]] = field(default_factory=list)
+    cursor: LogCursor = 0
+    error: type[BaseException] | None = None
+    stopped: bool = False
+    ended: int = 0
+
+
+async def followed(follow: Callable[..., Any], case: Changes, stop_after: float | None = None) -> Followed:
+    state, seen, calls = ResourceState.Incremental(cursor=case.cursor), Followed(), iter(case.calls)
+    time = asyncio.get_running_loop().time
+    start = time()
+
+    def passed() -> int:
+        return round(time() - start)
+
+    async with running_capture() as capture:
+
+        def fetch(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+            seen.asked.append((passed(), cursor))
+            return play(next(calls, [STOP]), capture.stopping)
+
+        capture.task.spawn_child("incremental", functools.partial(follow, fetch, state))
+        if stop_after is not None:
+            await asyncio.sleep(stop_after)
+            capture.stopping.event.set()
+    seen.checkpoints = [
+        (round(each.at - start), each.documents, each.state) for each in capture.output.checkpoints
+    ]
+    seen.cursor, seen.stopped, seen.ended = state.cursor, capture.stopping.event.is_set(), passed()
+    if capture.stopping.first_error is not None:
+        seen.error = type(capture.stopping.first_error)
+    return seen
+
+
+@pytest.mark.parametrize("case", [*CHANGES.values(), *ASKING.values()], ids=[*CHANGES, *ASKING])
+async def test_following_a_single_accounts_changes_is_the_cdks(case: Changes) -> None:
+    theirs, ours = await followed(single_changes_of_cdk, case), await followed(single_changes_of_ours, case)
+    assert ours == theirs
+    assert ours.error is case.error
+    assert (
+        "".join(each["id"] for _, documents, _ in ours.checkpoints for _, each in documents) == case.documents
+    )
+
+
+@pytest.mark.parametrize("stop_after", [None, 0, 100, 301])
+@pytest.mark.parametrize("age", [0, 60, 299, 300, 301, 900, 86_400])
+async def test_a_single_accounts_loop_rests_as_long_as_the_cdks(age: int, stop_after: float | None) -> None:
+    cursor = datetime.now(tz=UTC) - timedelta(seconds=age)
+    windows = [[cursor + timedelta(seconds=age * part / 4)] for part in (1, 2, 3)]
+    case = Changes([[], *windows, [], []] if age else [[], []], cursor=cursor)
+    theirs = await followed(single_changes_of_cdk, case, stop_after)
+    ours = await followed(single_changes_of_ours, case, stop_after)
+    assert [at for at, _ in ours.asked] == pytest.approx([at for at, _ in theirs.asked], abs=2)
+    assert [each for _, each in ours.asked] == [each for _, each in theirs.asked]
+    assert ours.ended == pytest.approx(theirs.ended, abs=2)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=5), timedelta(hours=1), timedelta(days=2)], ids=str)
+async def test_a_rest_is_never_longer_than_the_interval(ahead: timedelta) -> None:
+    """Whatever the clock says, which the CDK's loop would wait for."""
+    case = Changes([[], []], cursor=datetime.now(tz=UTC) + ahead)
+    seen = await followed(single_changes_of_ours, case)
+    assert [at for at, _ in seen.asked] == pytest.approx([300, 600, 900], abs=2)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=2), timedelta(hours=-1), timedelta(days=-400)], ids=str)
+async def test_the_machines_clock_does_not_count(ahead: timedelta) -> None:
+    stripes = datetime.now(tz=UTC) + ahead
+
+    async def follow(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
+        await follow_changes(binding(), INDEX, fetch, state, lambda: stripes, task)
+
+    behind = Changes([[stripes - timedelta(minutes=6)], []], cursor=stripes - timedelta(minutes=10))
+    seen = await followed(follow, behind)
+    assert [at for at, _ in seen.asked] == pytest.approx([0, 1, 301], abs=2)
 
 
 # The schedule, which the CDK reads off the real clock

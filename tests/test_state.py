@@ -2,7 +2,7 @@
 implementation of RFC 7396 than ours."""
 
 import copy
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import json_merge_patch
@@ -13,14 +13,21 @@ from hypothesis import strategies as st
 
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.state import (
+    EPOCH,
     FROM_START,
+    ConnectorState,
+    accounts_after,
     apply,
+    in_time,
     initial_state,
     known_before,
     merge_diff,
+    previous_state,
+    readable_part,
     reconcile,
     slice_start,
     slice_suffix,
+    with_cursors,
 )
 
 Json = dict[str, Any]
@@ -364,3 +371,178 @@ def test_what_happened_before_the_cutoff_is_known_while_any_slice_is_unfinished(
     state = parsed({"inc": inc(LATER), "backfill": {SLICE: half("ch_2")}})
     assert known_before(state, "", SLICED) == datetime.fromisoformat(CUTOFF).timestamp()
     assert known_before(parsed({"inc": inc(LATER), "backfill": {}}), "", SLICED) == 0
+
+
+# The kind of a backfill
+
+ONE: Json = {"inc": inc(), "backfill": half()}
+MANY: Json = {"inc": {A: inc()}, "backfill": {f"{A}_active": half(), f"{A}_inactive": half("p")}}
+
+
+@pytest.mark.parametrize(("state", "account_id", "suffixes"), [(ONE, "", [""]), (MANY, A, PRICES)])
+def test_only_a_first_backfill_knows_what_happened_before_its_cutoff(
+    state: Json, account_id: str, suffixes: list[str]
+) -> None:
+    """Whatever the cursor says: a repeat may go on from a cursor at its cutoff, and soon passes it."""
+    cutoff = datetime.fromisoformat(CUTOFF).timestamp()
+    repeat = {"is_connector_initiated": True}
+    assert known_before(parsed(state), account_id, suffixes) == cutoff
+    assert known_before(parsed(state | repeat), account_id, suffixes) == 0
+    later = inc(LATER) if state is ONE else {A: inc(LATER)}
+    assert known_before(parsed(state | {"inc": later}), account_id, suffixes) == cutoff
+    assert known_before(parsed(state | {"inc": later} | repeat), account_id, suffixes) == 0
+    earlier = inc("2026-05-28T20:00:00Z") if state is ONE else {A: inc("2026-05-28T20:00:00Z")}
+    assert known_before(parsed(state | {"inc": earlier}), account_id, suffixes) == 0
+
+
+OLDEST = "2026-05-28T00:00:00Z"
+TOO_OLD = "2026-05-27T23:59:59Z"
+FUTURE = "2027-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("previous", "ids", "cursors"),
+    [
+        pytest.param({"inc": inc()}, A, {A: CUTOFF}, id="of one account"),
+        pytest.param({"inc": {A: inc(), C: inc(LATER)}}, [A, C], {A: CUTOFF, C: LATER}, id="of each account"),
+        pytest.param({"inc": {A: inc()}}, [A, C], {A: CUTOFF, C: NOW}, id="of a new account"),
+        pytest.param({"inc": {C: inc(), A: inc(LATER)}}, A, {A: LATER}, id="of the platform alone"),
+        pytest.param({"inc": {C: inc()}}, A, {A: NOW}, id="not of another account"),
+        pytest.param({"inc": inc()}, [A, C], {A: CUTOFF, C: NOW}, id="not for accounts that had none"),
+        pytest.param({"inc": inc(OLDEST)}, A, {A: OLDEST}, id="as old as may be"),
+        pytest.param({"inc": inc(TOO_OLD)}, A, {A: NOW}, id="too old"),
+        pytest.param({"inc": inc(FUTURE)}, A, {A: NOW}, id="in the future"),
+        pytest.param({"inc": {"cursor": 7}}, A, {A: NOW}, id="no time"),
+        pytest.param({"inc": {A: None}}, [A], {A: NOW}, id="deleted"),
+        pytest.param({}, [A], {A: NOW}, id="none"),
+    ],
+)
+def test_a_repeat_goes_on_from_the_cursors_of_before(
+    previous: Json, ids: Ids, cursors: dict[str, str]
+) -> None:
+    initial = initial_state(ids, PRICES, datetime.fromisoformat(NOW))
+    repeat = with_cursors(initial, parsed(previous), ids, datetime.fromisoformat(OLDEST))
+    expected = {each: inc(at) for each, at in cursors.items()}
+    assert dumped(repeat) == {
+        "inc": expected[ids] if isinstance(ids, str) else expected,
+        "backfill": dumped(initial)["backfill"],
+        "is_connector_initiated": True,
+    }
+    account_id = "" if isinstance(ids, str) else ids[0]
+    assert known_before(repeat, account_id, PRICES) == 0
+    assert with_cursors(initial, None, ids, datetime.fromisoformat(OLDEST)) is initial
+
+
+@pytest.mark.parametrize(
+    ("states", "key", "cursor"),
+    [
+        pytest.param({"Coupons": inc()}, "Coupons", CUTOFF, id="its own"),
+        pytest.param({"Coupons": inc()}, "Coupons.v1", CUTOFF, id="of before the first request"),
+        pytest.param({"Coupons": inc(), "Coupons.v2": inc(LATER)}, "Coupons.v3", LATER, id="the newest"),
+        pytest.param({"Coupons.v9": inc(), "Coupons.v10": inc(LATER)}, "Coupons.v11", LATER, id="by number"),
+        pytest.param({"Coupons.v1": None, "Coupons": inc()}, "Coupons.v2", CUTOFF, id="not a deleted one"),
+        pytest.param(
+            {"Coupons.v1": {}, "Coupons": inc()}, "Coupons.v2", CUTOFF, id="not one without a cursor"
+        ),
+        pytest.param({"Coupons.v1": {}}, "Coupons.v2", None, id="unless there is no other"),
+        pytest.param(
+            {"Coupons.v1": inc(), "Coupons.v2": inc(LATER)}, "Coupons.v1", CUTOFF, id="its own first"
+        ),
+        pytest.param({"Coupons.v2": inc()}, "Coupons", CUTOFF, id="of a higher count"),
+    ],
+)
+def test_the_previous_state_is(states: Json, key: str, cursor: str | None) -> None:
+    bindings = {each: {"inc": at} if at else at for each, at in states.items()}
+    found = previous_state(ConnectorState.model_validate({"bindingStateV1": bindings}), key)
+    assert found is not None
+    assert dumped(found) == ({"inc": inc(cursor)} if cursor else {})
+
+
+def test_a_new_binding_has_no_previous_state() -> None:
+    bindings = {
+        each: {"inc": inc()} for each in ("Coupons.v", "Couponsx", "Coupon", "Coupons.v1.v1", "x/Coupons")
+    }
+    assert previous_state(ConnectorState.model_validate({"bindingStateV1": bindings}), "Coupons") is None
+
+
+def test_a_backfill_that_the_connector_requests_is_a_repeat_without_cursors() -> None:
+    state = {"bindingStateV1": {"Coupons": {"inc": inc()}}, "backfillRequests": {"Coupons": True}}
+    assert previous_state(ConnectorState.model_validate(state), "Coupons") == ResourceState()
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3) | cursors,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["inc", "cursor", "backfill", "cutoff", A, "x"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@given(anything)
+def test_whatever_a_former_state_is_its_readable_part_is_a_state(former: Any) -> None:
+    part = readable_part(former)
+    state = parsed(part)
+    assert state.backfill is None
+    found = [state.inc] if isinstance(state.inc, ResourceState.Incremental) else (state.inc or {}).values()
+    assert all(each is not None and isinstance(each.cursor, datetime) for each in found)
+
+
+@given(state=states)
+def test_the_readable_part_of_a_state_of_today_is_its_cursors(state: Json) -> None:
+    kept = state.get("inc") or {}
+    kept = kept if "cursor" in kept else {key: each for key, each in kept.items() if each}
+    assert readable_part(state) == ({"inc": kept} if kept else {})
+
+
+# Times that cannot be
+
+odd_zones = st.integers(-24 * 60 + 1, 24 * 60 - 1).map(lambda each: timezone(timedelta(minutes=each)))
+odd_times = st.datetimes(timezones=odd_zones).map(datetime.isoformat)
+
+
+def odd(values: Any) -> Any:
+    """Parts of a state, with times of any year and zone."""
+    return values | st.dictionaries(account_ids, st.none() | values)
+
+
+odd_states = st.fixed_dictionaries(
+    {},
+    optional={"inc": odd(st.builds(inc, odd_times)), "backfill": odd(st.builds(half, st.none(), odd_times))},
+)
+
+
+def times_of(state: ResourceState) -> list[datetime]:
+    inc = state.inc.values() if isinstance(state.inc, dict) else [state.inc]
+    backfill = state.backfill.values() if isinstance(state.backfill, dict) else [state.backfill]
+    found = [each.cursor for each in inc if each] + [each.cutoff for each in backfill if each]
+    return [each for each in found if isinstance(each, datetime)]
+
+
+@given(state=odd_states, ids=targets)
+def test_every_time_of_a_state_lies_between_the_epoch_and_now(state: Json, ids: Ids) -> None:
+    now = datetime.fromisoformat(NOW)
+    reconciling = parsed(state)
+    apply(reconciling, reconcile(reconciling, initial_state(ids, PRICES, now), ids, PRICES))
+    before = copy.deepcopy(reconciling)
+    patch = in_time(reconciling, now)
+    apply(reconciling, patch)
+    assert dumped(reconciling) == json_merge_patch.merge(dumped(before), copy.deepcopy(patch))
+    assert times_of(reconciling) == [max(EPOCH, min(each, now)) for each in times_of(before)]
+    assert in_time(reconciling, now) == {}
+    owner = ids if isinstance(ids, str) else ids[0]
+    assert accounts_after(reconciling, owner, now) == []
+    assert bool(accounts_after(before, owner, now)) == any(each > now for each in times_of(before))
+    for each in ids if isinstance(ids, list) else [""]:
+        assert 0 <= known_before(reconciling, each, PRICES) <= now.timestamp()
+    repeat = with_cursors(initial_state(ids, PRICES, now), before, ids, EPOCH)
+    assert all(EPOCH <= each <= now for each in times_of(repeat))
+
+
+def test_accounts_ahead_are_those_with_a_cursor_or_a_cutoff_in_the_future() -> None:
+    now = datetime.fromisoformat(NOW)
+    state = {"inc": {A: inc(FUTURE), B: inc(), C: inc()}, "backfill": {f"{B}_active": half(cutoff=FUTURE)}}
+    assert accounts_after(parsed(state), A, now) == [A, B]
+    flat = {"inc": inc(), "backfill": {"_active": half(cutoff=FUTURE)}}
+    assert accounts_after(parsed(flat), A, now) == [A]

@@ -211,3 +211,11 @@ def test_floor_goes_down_before_1970_too() -> None:
 def test_cursor_is_past_retention_once_it_is_older_than_thirty_days(age: timedelta, past: bool) -> None:
     assert timedelta(days=30) == RETENTION
     assert is_past_retention(NOON - age, NOON) is past
+
+
+@pytest.mark.parametrize(
+    ("left", "past"),
+    [(timedelta(hours=1), False), (timedelta(seconds=3_599), True), (timedelta(seconds=-1), True)],
+)
+def test_a_margin_leaves_time_to_read_what_is_still_there(left: timedelta, past: bool) -> None:
+    assert is_past_retention(NOON - RETENTION + left, NOON, timedelta(hours=1)) is past
