@@ -149,8 +149,8 @@ class _Stream:
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
     ) -> None:
         ids = state_account_ids(self.row, self.accounts)
-        await _reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
         await self._correct_times(binding, state, task)
+        await _reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
             if at is not None and isinstance(at.cursor, datetime):
