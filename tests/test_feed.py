@@ -686,7 +686,7 @@ async def test_all_bindings_of_a_capture_read_each_accounts_events_once(
         account: [world.create(kind, account)["id"] for kind in ("price", "customer", "coupon")]
         for account in accounts
     }
-    world.clock.advance(120)
+    world.clock.advance(301)
     await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
     for place, stream in enumerate(("Prices", "Customers", "Coupons")):
         assert set(capture.last(stream)) == {each[place] for each in new.values()}
