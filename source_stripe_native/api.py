@@ -164,19 +164,12 @@ async def fetch_incremental(
     reader = ListReader(source, polled.recall(source, floor(cursor), since))
     written: set[str] = set()
     try:
-        events, window = None, None
-        if cls.follows_events():
-            events = await feed.read(source, cursor)
-            if events and is_past_retention(cursor, http.now()):
-                log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
-                yield Triggers.BACKFILL
-                return
-            window = events.window if events else None
-        elif window := next_window(cursor, http.now(), lag=http.settings.lag, span=window_size):
-            window = await reader.fit(window)
-        else:
-            await refresh_clock(source)
+        window, events = await _next_window(source, cursor, feed, reader)
         if window is None:
+            return
+        if events is not None and is_past_retention(cursor, http.now()):
+            log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
+            yield Triggers.BACKFILL
             return
         async for document in _read_window(source, window, events, reader, not_before):
             # Events come newest first and lists are as new as can be: what was written once is not older.
@@ -194,6 +187,21 @@ async def fetch_incremental(
     if cls.POLLS:
         polled.keep(source, reader.memory_after(window))
     yield window.end_at
+
+
+async def _next_window(
+    source: Source, cursor: datetime, feed: EventFeed, reader: ListReader
+) -> tuple[Window | None, WindowEvents | None]:
+    """The window that is due after `cursor`, None where none is, and its events where the stream follows
+    events."""
+    if source.stream.follows_events():
+        events = await feed.read(source, cursor)
+        return (events.window, events) if events else (None, None)
+    due = next_window(cursor, source.http.now(), lag=source.settings.lag, span=feed.window_size)
+    if due is None:
+        await refresh_clock(source)
+        return None, None
+    return await reader.fit(due), None
 
 
 async def _read_window(
