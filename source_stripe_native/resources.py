@@ -1,55 +1,36 @@
 """From the catalogue's rows to the resources that the CDK discovers, validates and opens.
 
-One function makes a resource of any row. A capture of one account uses the CDK's `open_binding`, a capture of
-connected accounts the scheduler. Both drive the same fetch functions, and a row's variants become subtasks in
-either.
+One function makes a resource of any row, and a binding of it knows how to open itself (stream_binding.py).
 """
 
-import functools
 import logging
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from logging import Logger
-from typing import Any
 
 from estuary_cdk.capture.common import (
-    FetchChangesFn,
-    FetchPageFn,
-    LogCursor,
-    PageCursor,
     Resource,
     ResourceState,
-    open_binding,
 )
 from estuary_cdk.capture.task import Task
-from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.api import fetch_backfill, fetch_incremental
-from source_stripe_native.backfill.page_loop import PageHooks
-from source_stripe_native.backfill.progress import Progress, ProgressHooks
-from source_stripe_native.backfill.slices import SlicedBackfill
-from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
-from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
-from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.state import (
     EPOCH,
-    FROM_START,
-    StatePatch,
-    accounts_after,
-    apply,
-    in_time,
     initial_state,
-    known_before,
-    reconcile,
     with_cursors,
+)
+from source_stripe_native.stream_binding import (
+    Binding,
+    CaptureContext,
+    StreamBinding,
+    initial_suffixes,
+    reconcile_state,
+    state_account_ids,
 )
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.core import Events
@@ -61,196 +42,9 @@ from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.permissions import probe
 from source_stripe_native.window import RETENTION, floor
 
-Binding = CaptureBinding[ResourceConfig]
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 
 PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
-SHOWN = 10
-"""Accounts that a log line names."""
-AHEAD = "times of the state lie in the future and are taken as now. If changes are missing, backfill again"
-
-
-@dataclass(frozen=True)
-class CaptureContext:
-    """What the bindings of a capture share: one reading of events, the poller of connected accounts, the ids
-    of objects whose changes supersede a page of a backfill, and what was seen in polled lists."""
-
-    feed: EventFeed
-    poller: AccountPoller | None = None
-    refusals: Refusals | None = None
-    superseded: SupersededIds = field(default_factory=SupersededIds)
-    polled: PolledLists = field(default_factory=PolledLists)
-
-
-@dataclass(frozen=True)
-class _Stream:
-    """A row of the catalogue in one capture: its fetch functions, and how its binding is opened."""
-
-    row: type[BaseStripeObject]
-    http: StripeSession
-    start_date: datetime
-    accounts: CapturedAccounts
-    context: CaptureContext
-    initial: ResourceState
-
-    @property
-    def is_per_account(self) -> bool:
-        return is_per_account(self.row, self.accounts)
-
-    @property
-    def suffixes(self) -> list[str]:
-        return initial_suffixes(self.row, self.accounts)
-
-    def fetch_changes(self, account_id: str | None, not_before: int) -> FetchChangesFn[Any]:
-        return functools.partial(
-            fetch_incremental,
-            self.row,
-            self.accounts.platform_id,
-            account_id,
-            self.http,
-            window_size=self.context.feed.window_size,
-            feed=self.context.feed,
-            not_before=not_before,
-            superseded=self.context.superseded,
-            # Not of this function: with connected accounts each turn of an account has a new one.
-            polled=self.context.polled,
-            since=floor(self.start_date),
-        )
-
-    def fetch_page(
-        self, account_id: str | None, start: datetime, parameters: Mapping[str, str], hooks: PageHooks
-    ) -> FetchPageFn[Any]:
-        # A plain function, since the CDK asks for its signature with every page.
-        def fetch(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
-            return fetch_backfill(
-                self.row,
-                start,
-                self.accounts.platform_id,
-                account_id,
-                self.http,
-                log,
-                page,
-                cutoff,
-                parameters=parameters,
-                superseded=self.context.superseded,
-                hooks=hooks,
-            )
-
-        return fetch
-
-    def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
-        hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress)
-        return self.fetch_page(account_id, self.start_date, self.row.VARIANTS[suffix], hooks)
-
-    def fetch_slice(self, since: int, hooks: PageHooks) -> FetchPageFn[Any]:
-        return self.fetch_page(None, datetime.fromtimestamp(since, UTC), self.row.VARIANTS[""], hooks)
-
-    async def open(
-        self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
-    ) -> None:
-        ids = state_account_ids(self.row, self.accounts)
-        await self._correct_times(binding, state, task)
-        await _reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
-        cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
-        for account_id, at in cursors.items():
-            if at is not None and isinstance(at.cursor, datetime):
-                self.context.feed.subscribe(account_id, at.cursor)
-        if self.is_per_account:
-            self._open_accounts(binding, binding_index, state, task)
-        else:
-            self._open_one(binding, binding_index, state, task)
-
-    async def _correct_times(self, binding: Binding, state: ResourceState, task: Task) -> None:
-        """Takes times ahead of Stripe's clock as now, in one checkpoint."""
-        now = self.http.now().replace(microsecond=0)
-        tolerated = now + self.http.settings.clock_tolerance
-        if ahead := accounts_after(state, self.accounts.platform_id, tolerated):
-            shown = ", ".join(ahead[:SHOWN]) + (f" and {len(ahead) - SHOWN} more" if ahead[SHOWN:] else "")
-            task.log.warning(f"{self.row.NAME}: {AHEAD}. Accounts: {shown}")
-        if patch := in_time(state, now):
-            await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
-            apply(state, patch)
-
-    def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
-        fetch_page: FetchPageFn[Any] | dict[str, FetchPageFn[Any]] | None = None
-        if isinstance(state.backfill, ResourceState.Backfill):
-            fetch_page = self.fetch_variant(None, "", self._progress(task, 1, 1))
-        elif state.backfill and FROM_START in self.suffixes:
-            self._open_slices(binding, binding_index, state, task)
-        elif state.backfill:
-            progress = self._progress(task, len(self.suffixes), len(state.backfill))
-            fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
-        assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
-        fetch = self.fetch_changes(None, known_before(state, "", self.suffixes))
-        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, self.http.now)
-        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
-        open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
-
-    def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
-        backfill = SlicedBackfill(
-            binding,
-            binding_index,
-            state,
-            self.fetch_slice,
-            self._progress(task, 1, 0),
-            self.http,
-            self.row.list_path(),
-            floor(self.start_date),
-        )
-        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
-
-    def _open_accounts(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
-        accounts = self.accounts.all_ids
-        unfinished = len(state.backfill) if isinstance(state.backfill, dict) else 0
-        progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
-        refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
-        open_binding_with_priority_queue(
-            binding,
-            binding_index,
-            state,
-            task,
-            accounts,
-            fetch_changes_factory=lambda account_id: self.fetch_changes(
-                account_id, known_before(state, account_id, self.suffixes)
-            ),
-            fetch_page_factory=lambda account_id, suffix: self.fetch_variant(account_id, suffix, progress),
-            config=PriorityQueueConfig(
-                now=self.http.now,
-                flush=self.http.settings.flush_interval,
-                is_relevant=functools.partial(_is_relevant, self.row),
-                poller=self.context.poller,
-                is_own_refusal=refusals.is_own,
-                refused_interval=self.http.settings.refused_interval,
-            ),
-            backfill_subtask_suffixes=self.suffixes,
-        )
-
-    def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:
-        return Progress(
-            self.row.NAME,
-            task.log,
-            subtasks,
-            untouched,
-            is_dated=self.row.is_listed_by_time(),
-            settings=self.http.settings,
-        )
-
-
-def is_per_account(row: type[BaseStripeObject], accounts: CapturedAccounts) -> bool:
-    """Whether each account has a state of its own in the stream's binding."""
-    return accounts.connected_ids is not None and row.PER_ACCOUNT
-
-
-def state_account_ids(row: type[BaseStripeObject], accounts: CapturedAccounts) -> str | list[str]:
-    """The accounts of a binding's state: an id where the state is flat, a list where it is keyed by
-    account."""
-    return accounts.all_ids if is_per_account(row, accounts) else accounts.platform_id
-
-
-def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) -> list[str]:
-    """The suffixes of a new state."""
-    is_sliced = row.is_sliced() and accounts.connected_ids is None
-    return [FROM_START] if is_sliced else list(row.VARIANTS)
 
 
 def base_object(
@@ -270,7 +64,7 @@ def base_object(
     # Twice the margin, so that a cursor that is carried over leaves time to read on from it.
     oldest = http.now() - RETENTION + 2 * http.settings.retention_margin
     initial = with_cursors(new, previous, state_account_ids(cls, accounts), oldest)
-    stream = _Stream(cls, http, max(start_date, EPOCH), accounts, context, initial)
+    stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, initial)
     return Resource(
         name=cls.NAME,
         key=cls.KEY,
@@ -281,28 +75,6 @@ def base_object(
         schema_inference=True,
         disable=cls.DISABLED,
     )
-
-
-def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
-    """Whether new events of `types` may concern the stream. A polled list has to be read each time."""
-    return cls.POLLS or bool(types if cls.IS_EVENT else types & cls.all_event_types())
-
-
-async def _reconcile_state(
-    account_ids: str | Sequence[str],
-    binding: Binding,
-    state: ResourceState,
-    initial: ResourceState,
-    task: Task,
-    suffixes: Sequence[str],
-) -> None:
-    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint."""
-    patch = reconcile(state, initial, account_ids, suffixes)
-    if not patch:
-        return
-    task.log.info("reconciling the state with the accounts", {"binding": binding.stateKey})
-    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
-    apply(state, patch)
 
 
 # The four names for Prices below are for callers from outside: the connector itself uses `base_object`.
@@ -317,8 +89,8 @@ def _create_prices_initial_state(account_ids: str | list[str]) -> ResourceState:
 async def _reconcile_prices_state(
     account_ids: list[str], binding: Binding, state: ResourceState, initial_state: ResourceState, task: Task
 ) -> None:
-    """`_reconcile_state` for the variants of Prices."""
-    await _reconcile_state(account_ids, binding, state, initial_state, task, PRICES_BACKFILL_SUFFIXES)
+    """`reconcile_state` for the variants of Prices."""
+    await reconcile_state(account_ids, binding, state, initial_state, task, PRICES_BACKFILL_SUFFIXES)
 
 
 def prices_object(
