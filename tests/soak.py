@@ -76,9 +76,9 @@ POLLED: Final = frozenset(
 """Kinds whose creation no event announces: their lists are read over again."""
 
 # What cases mix in: each is drawn from these values, and from those behind it once the connector holds them.
-REFUSES: Final = ("",)  # ("", "", "account", "endpoint")
-LATE_OBJECTS: Final = (0, 30)  # (0, 30, 300)
-EFFECTS: Final = (False,)  # (False, True)
+REFUSES: Final[tuple[str, ...]] = ("", "", "account", "endpoint")
+LATE_OBJECTS: Final = (0, 30, 300)
+EFFECTS: Final = (False, True)
 ODD_BODIES: Final = (0.0,)  # (0.0, 0.01)
 WRONG_DATES: Final = (0.0,)  # (0.0, 0.01)
 DELETIONS: Final = (0.0, 0.1)

@@ -161,3 +161,50 @@ async def test_connected_accounts_charges_are_read_again_as_the_account(
     changed = world.update("charge", charge, account, event=False, disputed=True)
     world.announce("charge.dispute.created", carrying("charge", charge), account)
     assert [plain(each) for each in await catch_up(capture)] == [changed]
+
+
+async def test_an_object_that_was_deleted_before_another_object_named_it_is_a_deletion(
+    world: World, server: StripeServer
+) -> None:
+    invoice = world.create("invoice", event=False)["id"]
+    capture = Capture(server, ["Invoices"])
+    await backfill(capture)
+    world.clock.advance(5)
+    world.update("invoice", invoice, description="older")
+    world.clock.advance(5)
+    world.delete("invoice", invoice)
+    world.clock.advance(5)
+    for _ in range(2):
+        world.announce("credit_note.updated", carrying("invoice", invoice))
+        world.clock.advance(1)
+    (document,) = await catch_up(capture)
+    assert (document["id"], document["_meta"]["op"]) == (invoice, "d")
+
+
+async def test_an_object_that_was_changed_before_another_object_named_it_is_captured_once(
+    world: World, server: StripeServer
+) -> None:
+    invoice = world.create("invoice", event=False)["id"]
+    capture = Capture(server, ["Invoices"])
+    await backfill(capture)
+    world.clock.advance(5)
+    changed = world.update("invoice", invoice, description="newer")
+    world.clock.advance(5)
+    world.announce("credit_note.updated", carrying("invoice", invoice))
+    assert [plain(each) for each in await catch_up(capture)] == [changed]
+
+
+@pytest.mark.parametrize("item_first", [False, True])
+async def test_an_item_that_is_put_on_an_invoice_in_the_second_of_its_creation_names_the_invoice(
+    world: World, server: StripeServer, item_first: bool
+) -> None:
+    capture = Capture(server, ["InvoiceItems"])
+    await backfill(capture)
+    invoice = world.create("invoice", event=False)["id"]
+    item = world.create("invoiceitem", event=False, invoice=invoice)
+    found = carrying("lines.data.*.invoice_item", item["id"]) | {"id": invoice}
+    events = [("invoiceitem.created", item | {"invoice": None}), ("invoice.created", found)]
+    for event_type, data in events if item_first else events[::-1]:
+        world.announce(event_type, data)
+    (document,) = await catch_up(capture)
+    assert document["invoice"] == invoice

@@ -52,27 +52,41 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
     before `not_before` (Unix seconds)."""
     stream = source.stream
     done: set[Subject] = set()
+    reread: set[Subject] = set()
+    """Objects that only events of other objects have reported so far. If such an object is gone, the deletion
+    that says so is an older event."""
     second: dict[Subject, Change] = {}
     new_ones: dict[Subject, Change] = {}
     current_second: int | None = None
     async for is_new, event in events.newest_first(stream.all_event_types()):
         if event["created"] != current_second:
-            for change in new_ones.values():
+            for change in _lists_first(new_ones):
                 yield change
-            done.update(second)
+            done.update(subject for subject, change in second.items() if change.events)
+            reread.update(subject for subject, change in second.items() if not change.events)
             second, new_ones, current_second = {}, {}, event["created"]
         for subject in _subjects(source, event):
+            carries = _carries(stream, event, subject)
             if subject in done:
                 continue
+            if subject in reread and not (carries and stream.EVENT_TYPES.get(event["type"]) == "d"):
+                # What was read again is newer. Of older events only a deletion still matters.
+                done.update([subject] if carries else [])
+                continue
             change = second.setdefault(subject, Change(subject))
-            if _carries(stream, event, subject):
+            if carries:
                 change.events.append(event)
             else:
                 change.is_related = True
             if is_new and event["created"] >= not_before:
                 new_ones[subject] = change
-    for change in new_ones.values():
+    for change in _lists_first(new_ones):
         yield change
+
+
+def _lists_first(changes: dict[Subject, Change]) -> list[Change]:
+    """The changes of one second. What a list shows now is newer than what the events of that second carry."""
+    return sorted(changes.values(), key=lambda each: each.subject.kind is not Kind.LIST)
 
 
 def _subjects(source: Source, event: Json) -> Iterator[Subject]:
