@@ -295,10 +295,10 @@ class Chaos:
             self.world.revoked.add(self.refusing)
             return
         paths = paths_of(HELD[self.rng.choice(self.case.streams)].kind)
-        inside = paths[0].startswith("/v1/accounts")
-        error = errors.no_platform_controls() if inside else errors.not_set_up("this product")
-        # An account's events are never refused alone.
-        for each in paths if paths[0] != "/v1/events" else ():
+        error = errors.not_set_up("this product")
+        # An account's events are never refused alone. An account that bars the platform from its persons and
+        # external accounts has none until the next daily backfill.
+        for each in paths if not paths[0].startswith(("/v1/events", "/v1/accounts")) else ():
             rule = Fault(
                 each, account=self.refusing, status=error.status, type=error.type, message=error.message
             )

@@ -160,3 +160,20 @@ async def test_a_refused_accounts_cursor_stays_where_it_was(world: World, server
     after = capture.binding_state("Customers")["inc"]
     assert after[account] == before[account]
     assert after[PLATFORM] != before[PLATFORM]
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_an_account_that_refuses_its_external_accounts_is_captured_with_those_it_shows(
+    world: World, server: StripeServer, status: int
+) -> None:
+    accounts = [world.connect()["id"] for _ in range(2)]
+    for account in accounts:
+        for _ in range(12):
+            world.create("external_card", account, event=False)
+    path = f"/v1/accounts/{accounts[0]}/external_accounts"
+    server.faults.set(Fault(path, status=status, message="Not for you"))
+    capture = Capture(server, ["Accounts"], connected=True)
+    await capture.session(lambda: not capture.binding_state("Accounts").get("backfill"))
+    lists = {key: each.get("external_accounts") for key, each in capture.last("Accounts").items()}
+    shown = {key: len(each["data"]) for key, each in lists.items() if each}
+    assert (shown[accounts[0]], shown[accounts[1]]) == (10, 12)

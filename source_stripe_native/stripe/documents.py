@@ -8,7 +8,7 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote
 
-from source_stripe_native.errors import NO_PLATFORM_CONTROLS, OBJECT_GONE, StripeError
+from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
 from source_stripe_native.streams.row import Document, Op
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source, read_pages
@@ -100,7 +100,9 @@ async def complete_list(source: Source, cut: Json) -> None:
             if len(whole) >= source.settings.max_nested:
                 break
     except StripeError as error:
-        if not any(known.matches(error) for known in (OBJECT_GONE, NO_PLATFORM_CONTROLS)):
+        # What an account refuses of itself is no reason to read no other account.
+        is_an_accounts = not source.stream.PER_ACCOUNT and is_refusal(error)
+        if not (is_an_accounts or OBJECT_GONE.matches(error)):
             raise
         about = {"url": path, "error": str(error)}
         source.log.info("a list inside an object stays cut: the object is gone or barred by now", about)
