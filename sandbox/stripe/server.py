@@ -79,7 +79,7 @@ class StripeServer:
         request = Request(
             method=http.method,
             path=http.rel_url.raw_path,
-            query=parse_qsl(http.query_string, keep_blank_values=True),
+            query=parse_qsl(http.rel_url.raw_query_string, keep_blank_values=True),
             headers={name.lower(): value for name, value in http.headers.items()},
             form=parse_qsl(body.decode(), keep_blank_values=True),
         )

@@ -6,10 +6,12 @@ the collection's schema. No instance is made per document: documents pass throug
 `_meta` and `account_id`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar, Final, Literal
+from urllib.parse import quote
 
 from estuary_cdk.capture.common import BaseDocument
 from pydantic import Field
@@ -24,6 +26,8 @@ DISCOUNT_EVENTS: Final = (
 )
 """They carry a discount, which names its customer, its subscription, its coupon and its promotion code."""
 
+_FIELD: Final = re.compile(r"{(\w+)}")
+
 Op = Literal["c", "u", "d"]
 Document = dict[str, Any]
 """An object as Stripe sent it, plus `_meta` (`{"op": ...}`) and `account_id`."""
@@ -33,6 +37,13 @@ def ops(c: str = "", u: str = "", d: str = "") -> dict[str, Op]:
     """Event types by the operation that they stand for, each a list of names divided by blanks."""
     by_op: tuple[tuple[Op, str], ...] = (("c", c), ("u", u), ("d", d))
     return {each: op for op, names in by_op for each in names.split()}
+
+
+def segment(text: str) -> str:
+    """An id as one segment of a path. Users chose some ids freely: an id may have any character, and may be a
+    dot segment, which would lead out of the path."""
+    escaped = quote(text, safe="")
+    return escaped if escaped.strip(".") else escaped.replace(".", "%2E")
 
 
 @dataclass(frozen=True)
@@ -184,8 +195,18 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     @classmethod
     def list_path(cls, parent: str = "") -> str:
-        """Where the objects are listed, with the id of their `parent` where the path names it."""
-        return f"/v1/{cls.SEARCH_NAME.format(parent=parent)}"
+        """Where the objects are listed, with the id of their `parent` where the path names it. Each id is one
+        escaped segment."""
+        return f"/v1/{cls.SEARCH_NAME.format(parent=segment(parent))}"
+
+    @classmethod
+    def object_path(cls, found: Mapping[str, Any]) -> str | None:
+        """Where the object is read by itself, None where it lacks a field that the path is made of. Each id
+        is one escaped segment."""
+        template = f"/v1/{cls.RETRIEVE.replace('{SEARCH_NAME}', cls.SEARCH_NAME)}"
+        fields = {name: found.get(name) for name in _FIELD.findall(template)}
+        ids = {name: segment(value) for name, value in fields.items() if isinstance(value, str) and value}
+        return template.format_map(ids) if ids.keys() == fields.keys() else None
 
 
 class BaseStripeObjectWithEvents(BaseStripeObject):

@@ -126,7 +126,7 @@ async def _parent_ids(source: Source, parent: Json) -> list[str]:
     if not isinstance(items, dict):
         return []
     if items.get("has_more") is True:
-        await complete_list(source, items)
+        await complete_list(source, items, parent)
     return [str(each["id"]) for each in items["data"]]
 
 

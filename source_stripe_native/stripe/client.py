@@ -21,6 +21,7 @@ import aiohttp
 import orjson
 import stamina
 import stamina.instrumentation
+from yarl import URL
 
 from source_stripe_native.errors import MAX_BODY, ConnectorError, StripeError, excerpt
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -110,6 +111,7 @@ class StripeSession:
         self.account_version: str | None = None
         self._key = key
         self._base = base
+        self._base_url = URL(base)
         self._patience = patience or settings.patience
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
         self._server_clock: tuple[datetime, float] | None = None
@@ -202,7 +204,11 @@ class StripeSession:
             headers["Stripe-Version"] = self.version
         asked_time = time.monotonic()
         async with self._session.get(
-            f"{self._base}{path}", params=params, headers=headers, allow_redirects=False
+            # The path is sent as it is: escaped once, where it was made (see `streams.row`).
+            self._base_url.with_path(path, encoded=True),
+            params=params,
+            headers=headers,
+            allow_redirects=False,
         ) as response:
             self._read_clock(response.headers.get("Date"))
             body = await response.read()

@@ -6,20 +6,18 @@ list's own `url`, in backfills and after changes alike.
 
 import re
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, unquote
 
 from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
-from source_stripe_native.streams.row import Document, Op
-from source_stripe_native.stripe.client import Json
+from source_stripe_native.streams.row import Document, Op, segment
+from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.pages import Source, read_pages
 
-_PATH: Final = re.compile(r"/v1(/(?!\.\.?(/|$))[A-Za-z0-9_.-]+)+")
-"""A path below /v1/ that stays there: without dot segments, which would lead out, and without escapes."""
+_SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
+"""A segment of a path that stays below it: no dot segment, which would lead out, and without escapes."""
 
 EMPTY: Final[dict[str, Json]] = {"items": {"data": []}, "list_items": {"data": [], "has_more": False}}
 """Required lists of a document, with nothing in them."""
-
-_FIELD: Final = re.compile(r"{(\w+)}")
 
 
 async def to_document(source: Source, found: Json, op: Op) -> Document:
@@ -27,7 +25,7 @@ async def to_document(source: Source, found: Json, op: Op) -> Document:
     # Nothing more can be read of an object that is gone, and nothing of it is kept.
     if op != "d":
         for cut in cut_lists(source, found):
-            await complete_list(source, cut)
+            await complete_list(source, cut, found)
     return stamp(source, found, op)
 
 
@@ -64,12 +62,11 @@ def to_tombstone(source: Source, found: Json, op: Op, created: int) -> Document:
 async def retrieve(source: Source, found: Json) -> Json | None:
     """The object as it is now and in the pinned version: `found` itself where it lacks a field that its
     endpoint is made of, None where Stripe no longer has it."""
-    template = f"/v1/{source.stream.RETRIEVE.replace('{SEARCH_NAME}', source.stream.SEARCH_NAME)}"
-    fields = {name: quote(str(found.get(name) or ""), safe="") for name in _FIELD.findall(template)}
-    if not all(fields.values()):
+    path = source.stream.object_path(found)
+    if path is None:
         return found
     try:
-        current = await source.get(template.format_map(fields))
+        current = await source.get(path)
     except StripeError as error:
         if OBJECT_GONE.matches(error):
             return None
@@ -84,17 +81,37 @@ def get_path(found: Any, path: str) -> Any:
     return found
 
 
-async def complete_list(source: Source, cut: Json) -> None:
-    """Completes a list object in place. The list stays cut where its object is gone, or where it has more
-    than `Settings.max_nested` objects; a log line then says so."""
-    path, _, query = str(cut.get("url")).partition("?")
-    if not _PATH.fullmatch(path):
+def list_request(url: str, owner_id: str) -> tuple[str, Params] | None:
+    """The path and the parameters of a list's `url`, None where it does not stay below /v1/. The list belongs
+    to the object `owner_id`, whose id the url has as it is or escaped: no other segment has an escape."""
+    escaped = segment(owner_id)
+    if url.endswith(f"={owner_id}"):
+        url = f"{url.removesuffix(owner_id)}{escaped}"
+    elif f"/{escaped}/" not in url:
+        # The id may have a slash or a question mark. Behind it are names of Stripe's only.
+        before, found, after = url.rpartition(f"/{owner_id}/")
+        url = f"{before}/{escaped}/{after}" if found else url
+    path, _, query = url.partition("?")
+    if not path.startswith("/v1/"):
+        return None
+    names = [escaped if unquote(each) == owner_id else each for each in path.split("/")[2:]]
+    if not all(each == escaped or _SEGMENT.fullmatch(each) for each in names):
+        return None
+    return "/".join(("/v1", *names)), parse_qsl(query)
+
+
+async def complete_list(source: Source, cut: Json, owner: Json) -> None:
+    """Completes a list object inside `owner`, in place. The list stays cut where its object is gone, or where
+    it has more than `Settings.max_nested` objects; a log line then says so."""
+    request = list_request(str(cut.get("url")), str(owner["id"]))
+    if request is None:
         source.log.warning("a list inside an object has no usable url and stays cut", {"url": cut.get("url")})
         return
+    path, params = request
     whole: list[Json] = []
     is_cut = False
     try:
-        async for page in read_pages(source, path, parse_qsl(query)):
+        async for page in read_pages(source, path, params):
             whole += page.objects
             is_cut = page.next is not None
             if len(whole) >= source.settings.max_nested:
