@@ -70,10 +70,14 @@ class StripeError(ConnectorError):
         self.retry_after = retry_after
         super().__init__(self._describe())
 
-    def _describe(self) -> str:
-        advice = next(known.advice for known in EXPLAINED if known.matches(self))
+    @property
+    def answer(self) -> str:
+        """What Stripe answered to what, without advice: for the log where the error is tolerated."""
         where = f" (request {self.request_id})" if self.request_id else ""
-        return f"{advice} Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
+        return f"Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
+
+    def _describe(self) -> str:
+        return f"{next(known.advice for known in EXPLAINED if known.matches(self))} {self.answer}"
 
     def explain(self, message: str) -> None:
         """Says what is wrong, and what to do about it, where the caller knows more than the table."""
@@ -112,6 +116,12 @@ KEY_EXPIRED = KnownError(
     advice="The API key was revoked or has expired: create a new key in Stripe's dashboard "
     "(Developers > API keys) and put it into credentials.access_token.",
 )
+PLATFORM_KEY_EXPIRED = KnownError(
+    frozenset({401}),
+    code="platform_api_key_expired",
+    advice="The platform has a new API key, or is no longer connected to the account: put the account's own "
+    "key into credentials.access_token.",
+)
 KEY_REFUSED = KnownError(
     frozenset({401}),
     message="Invalid API Key provided|You did not provide an API key",
@@ -134,10 +144,38 @@ VERSION_UNKNOWN = KnownError(
     message="Invalid Stripe API version",
     advice="Set advanced.api_version to a version that Stripe knows, or leave it blank.",
 )
+PARAMETER_UNKNOWN = KnownError(
+    frozenset({400}),
+    code="parameter_unknown",
+    advice="The API version does not know a parameter of this request: set advanced.api_version to a newer "
+    "version.",
+)
 ACCOUNT_CLOSED = KnownError(
     frozenset({403}),
     code="account_invalid",
     advice="The account is not connected (any more): start the capture again, and it is left out.",
+)
+KEY_OF_OTHER_MODE = KnownError(
+    frozenset({400, 401, 403, 404}),
+    code="livemode_mismatch",
+    advice="The API key is of test mode and the object of live mode, or the other way round: put a key of "
+    "the right mode into credentials.access_token.",
+)
+NOT_A_PLATFORM = KnownError(
+    frozenset({400, 401, 403}),
+    code="platform_account_required",
+    advice="The account is not a Connect platform: turn capture_connected_accounts off.",
+)
+TLS_TOO_OLD = KnownError(
+    code="tls_version_unsupported",
+    advice="Stripe refuses the connection's TLS version: let the connector reach Stripe directly, or replace "
+    "the proxy in between.",
+)
+PATH_UNKNOWN = KnownError(
+    frozenset({404}),
+    message="Unrecognized request URL",
+    advice="The API version does not have this list: set advanced.api_version to a version that has it, or "
+    "disable the binding. If STRIPE_API_BASE is set, make sure that Stripe answers there.",
 )
 REDIRECTED = KnownError(
     frozenset({301, 302, 303, 307, 308}),
@@ -150,26 +188,65 @@ RATE_LIMITED = KnownError(
     "it was once it starts again.",
 )
 STRIPE_FAILED = KnownError(
-    frozenset({200, 409, *range(500, 600)}),
+    frozenset({200, 408, 409, 424, 425, *range(500, 600)}),
     advice="Stripe fails to answer: see its status page. The capture goes on where it was once it starts "
     "again.",
+)
+REQUEST_REFUSED = KnownError(
+    frozenset({400}),
+    advice="Stripe does not accept the request, which may be made for another API version: leave "
+    "advanced.api_version blank or set it to a newer version, disable the binding if that does not help, and "
+    "report this line.",
+)
+UNAUTHORIZED = KnownError(
+    frozenset({401}),
+    advice="Stripe refuses the API key: look at the key in Stripe's dashboard (Developers > API keys), and "
+    "put one that may be used into credentials.access_token.",
+)
+REQUEST_FAILED = KnownError(
+    frozenset({402}),
+    advice="Stripe cannot carry out the request for this account: see the account's status and open invoices "
+    "in Stripe's dashboard, and disable the binding until that is mended.",
+)
+FORBIDDEN = KnownError(
+    frozenset({403}),
+    advice="The API key or its account may not read this: let the owner of the account allow it in Stripe's "
+    "dashboard, or disable the binding.",
+)
+NOT_FOUND = KnownError(
+    frozenset({404}),
+    advice="What was asked for does not exist (any more): start the capture again, and disable the binding "
+    "if that does not help.",
 )
 UNKNOWN = KnownError(
     advice="This should not happen: start the capture again, and report this line if that does not help."
 )
 EXPLAINED: Final = (
     KEY_EXPIRED,
+    PLATFORM_KEY_EXPIRED,
     KEY_REFUSED,
     KEY_NOT_SECRET,
     PERMISSION_MISSING,
     VERSION_UNKNOWN,
+    PARAMETER_UNKNOWN,
     ACCOUNT_CLOSED,
+    KEY_OF_OTHER_MODE,
+    NOT_A_PLATFORM,
+    TLS_TOO_OLD,
+    PATH_UNKNOWN,
     REDIRECTED,
     RATE_LIMITED,
     STRIPE_FAILED,
+    # Any other answer of a status.
+    REQUEST_REFUSED,
+    UNAUTHORIZED,
+    REQUEST_FAILED,
+    FORBIDDEN,
+    NOT_FOUND,
     UNKNOWN,
 )
-"""The rows with advice, the last of which matches whatever no other does."""
+"""The rows with advice: the first that matches counts, and the last matches every answer. Statuses and codes
+are those of "Errors" and "Error codes" in Stripe's documentation."""
 
 PAGE_CURSOR_GONE = KnownError(frozenset({400}), code="resource_missing", param="starting_after")
 """The object that a list was to go on after has been deleted since."""

@@ -43,6 +43,13 @@ class Settings:
     """How long a capture retries one request."""
     unary_patience: timedelta = timedelta(seconds=10)
     """The same where a person waits for the answer: discover and validate."""
+    key_patience: timedelta = timedelta(minutes=1)
+    """How long a capture asks again when Stripe refuses a key that it has accepted before: a key is replaced
+    in more than one place."""
+    empty_page_attempts: int = 3
+    """How often a page is asked for that says it has more, and does not lead there."""
+    longest_silence: timedelta = timedelta(minutes=1)
+    """How long the time is carried on without an answer before Stripe is asked for it."""
     page_size: int = 100
     """Objects on a page of a list."""
 

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -24,3 +25,18 @@ async def server(world: World, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     async with StripeServer(world) as serving:
         monkeypatch.setenv(API_BASE_VARIABLE, serving.url)
         yield serving
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds waited between attempts, of which only a hundredth passes."""
+    made: list[float] = []
+    sleep = asyncio.sleep
+
+    async def shortened(delay: float, result: object = None) -> object:
+        if delay != 0:
+            made.append(delay)
+        return await sleep(delay / 100, result)
+
+    monkeypatch.setattr(asyncio, "sleep", shortened)
+    return made

@@ -312,6 +312,11 @@ def test_an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObj
     assert "get" in shapes()[shape]
 
 
+@pytest.mark.parametrize("stream", rows([each for each in STREAMS if each is not UsageRecords]))
+def test_every_object_of_the_catalogue_has_an_id(stream: type[BaseStripeObject]) -> None:
+    assert "id" in read(STRIPE)["schemas"][kind_of(stream).object_name]["properties"]
+
+
 def test_the_account_that_the_list_leaves_out_has_an_endpoint() -> None:
     assert Accounts.UNLISTED == "account"
     assert shapes()["/v1/account"]["get"]["returns"] == ["account"]

@@ -287,6 +287,32 @@ async def test_ids_that_users_chose_are_read_as_they_are(world: World, server: S
     assert (document["id"], document["name"], document["_meta"]["op"]) == (coupon, "changed", "u")
 
 
+# Objects that cannot be captured
+
+
+async def test_an_event_that_carries_the_mark_of_a_page_cursor_is_one_error(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, ["Coupons"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.create("coupon", id="c", __flow_cursor__=True)
+    world.clock.advance(120)
+    with pytest.raises(SystemExit):
+        await capture.session(lambda: capture.caught_up("Coupons"))
+    assert logged(caplog, "Coupons: the object 'c' has a field '__flow_cursor__'")
+
+
+async def test_a_child_shown_without_an_id_is_one_error(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = {"object": "list", "data": [{"object": "line_item"}], "has_more": False, "url": "/v1/x"}
+    world.create("invoice", lines=lines, event=False)
+    with pytest.raises(SystemExit):
+        await backfill(Capture(server, ["InvoiceLineItems"]))
+    assert logged(caplog, "InvoiceLineItems: an object has no text as its id, but None")
+
+
 # What is added
 
 

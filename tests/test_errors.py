@@ -1,5 +1,6 @@
 """The table of known errors, the advice in each, and that no message gives an API key away."""
 
+import re
 import string
 
 import pytest
@@ -10,21 +11,32 @@ from source_stripe_native.errors import (
     ACCOUNT_CLOSED,
     EVENTS_AGED_OUT,
     EXPLAINED,
+    FORBIDDEN,
     KEY_EXPIRED,
     KEY_NOT_SECRET,
+    KEY_OF_OTHER_MODE,
     KEY_REFUSED,
     MAX_BODY,
     NO_PLATFORM_CONTROLS,
+    NOT_A_PLATFORM,
+    NOT_FOUND,
     NOT_LEGACY_METERED,
     NOT_SET_UP,
     OBJECT_GONE,
     OLD_SESSION_WITHOUT_LINES,
     PAGE_CURSOR_GONE,
+    PARAMETER_UNKNOWN,
     PARENT_GONE,
+    PATH_UNKNOWN,
     PERMISSION_MISSING,
+    PLATFORM_KEY_EXPIRED,
     RATE_LIMITED,
     REDIRECTED,
+    REQUEST_FAILED,
+    REQUEST_REFUSED,
     STRIPE_FAILED,
+    TLS_TOO_OLD,
+    UNAUTHORIZED,
     UNKNOWN,
     VERSION_UNKNOWN,
     ConnectorError,
@@ -86,28 +98,67 @@ def refused(status: int, message: str = "", code: str = "", param: str = "") -> 
         (refused(500, "An unknown error occurred"), STRIPE_FAILED, "see its status page"),
         (refused(503, "upstream connect error"), STRIPE_FAILED, "see its status page"),
         (refused(409, "Conflict"), STRIPE_FAILED, "see its status page"),
+        (refused(408, "Request Timeout"), STRIPE_FAILED, "see its status page"),
+        (refused(424, "Dependency failed"), STRIPE_FAILED, "see its status page"),
+        (refused(425, "Too Early"), STRIPE_FAILED, "see its status page"),
+        (refused(401, "x", "platform_api_key_expired"), PLATFORM_KEY_EXPIRED, "the account's own key"),
+        (
+            refused(400, "Received unknown parameter: x", "parameter_unknown", "x"),
+            PARAMETER_UNKNOWN,
+            "set advanced.api_version to a newer version",
+        ),
+        (refused(400, "x", "livemode_mismatch"), KEY_OF_OTHER_MODE, "put a key of the right mode"),
+        (refused(403, "x", "platform_account_required"), NOT_A_PLATFORM, "capture_connected_accounts"),
+        (refused(400, "x", "tls_version_unsupported"), TLS_TOO_OLD, "replace the proxy"),
+        (refused(404, "Unrecognized request URL (GET: /v1/x)"), PATH_UNKNOWN, "set advanced.api_version"),
+        (
+            refused(400, "Invalid integer: x", "parameter_invalid_integer"),
+            REQUEST_REFUSED,
+            "report this line",
+        ),
+        (refused(402, "Request failed"), REQUEST_FAILED, "see the account's status"),
+        (refused(404, "No such price: 'x'", "resource_missing", "id"), NOT_FOUND, "start the capture again"),
         # What comes near a known row but is none.
-        (refused(403, "Invalid API Key provided: sk_test_***abcd"), UNKNOWN, "report this line"),
-        (refused(401, "The key is an Invalid API Key provided: x"), UNKNOWN, "report this line"),
-        (refused(401, NO_ACCESS), UNKNOWN, "report this line"),
-        (refused(404, NO_PERMISSION), UNKNOWN, "report this line"),
-        (refused(403, "Your account " + NO_PERMISSION), UNKNOWN, "report this line"),
-        (refused(404, "Expired API Key provided", "api_key_expired"), UNKNOWN, "report this line"),
-        (refused(401, NO_ACCESS, "account_invalid"), UNKNOWN, "report this line"),
-        (refused(404, "Invalid Stripe API version: 2099"), UNKNOWN, "report this line"),
-        (refused(400, "Unsupported Invalid Stripe API version"), UNKNOWN, "report this line"),
+        (refused(403, "Invalid API Key provided: sk_test_***abcd"), FORBIDDEN, "disable the binding"),
+        (refused(401, "The key is an Invalid API Key provided: x"), UNAUTHORIZED, "one that may be used"),
+        (refused(401, NO_ACCESS), UNAUTHORIZED, "one that may be used"),
+        (refused(404, NO_PERMISSION), NOT_FOUND, "start the capture again"),
+        (refused(403, "Your account " + NO_PERMISSION), FORBIDDEN, "disable the binding"),
+        (refused(404, "Expired API Key provided", "api_key_expired"), NOT_FOUND, "start the capture again"),
+        (refused(401, NO_ACCESS, "account_invalid"), UNAUTHORIZED, "one that may be used"),
+        (refused(404, "Invalid Stripe API version: 2099"), NOT_FOUND, "start the capture again"),
+        (refused(400, "Unsupported Invalid Stripe API version"), REQUEST_REFUSED, "report this line"),
         (refused(304, "Not Modified"), UNKNOWN, "report this line"),
-        (refused(404, "No such price: 'x'", "resource_missing", "id"), UNKNOWN, "report this line"),
+        (refused(418, "I'm a teapot"), UNKNOWN, "report this line"),
     ],
 )
 def test_answer_is_explained_by_the_one_row_that_it_matches(
     error: StripeError, row: KnownError, advice: str
 ) -> None:
-    assert [known for known in EXPLAINED if known.matches(error)] in ([row], [row, UNKNOWN])
+    assert next(known for known in EXPLAINED if known.matches(error)) is row
     assert str(error).startswith(row.advice)
     assert advice in row.advice
     answer = f"Stripe answered {error.status} to GET /v1/prices: {error.stripe_message} (request req_7)"
     assert str(error) == f"{row.advice} {answer}"
+
+
+DOCUMENTED = (400, 401, 402, 403, 404, 408, 409, 424, 425, 429, 500, 502, 503, 504)
+"""Statuses of "Errors" in Stripe's documentation, and those of HTTP that stand for a failure that passes."""
+
+
+@pytest.mark.parametrize("status", DOCUMENTED)
+def test_every_documented_status_has_advice(status: int) -> None:
+    assert "This should not happen" not in str(refused(status, "Whatever", "whatever"))
+
+
+@pytest.mark.parametrize("row", EXPLAINED, ids=lambda row: row.advice[:30])
+def test_every_row_says_what_to_do(row: KnownError) -> None:
+    """In the imperative, in a sentence or after a colon."""
+    doing = "(create|put|edit|set|start|see|spread|turn|let|disable|leave|look|report)"
+    assert re.search(rf"(: |^|, (and )?|\. ){doing} ", row.advice, re.IGNORECASE)
+    status = min(row.statuses, default=418)
+    message = row.message.replace("[^']*", "x").split("|")[0]
+    assert str(refused(status, message, row.code, row.param)).startswith(row.advice)
 
 
 def test_every_advice_is_a_sentence_and_the_last_row_knows_all_answers() -> None:
@@ -167,6 +218,13 @@ def test_error_is_one_line_that_names_its_stream_and_no_more_of_a_body_than_is_w
     assert len(str(error)) < MAX_BODY + 300
     assert excerpt("x" * MAX_BODY) == "x" * MAX_BODY
     assert excerpt("x" * (MAX_BODY + 1)) == "x" * MAX_BODY + "..."
+
+
+def test_a_tolerated_error_is_logged_without_advice() -> None:
+    error = refused(404, "No such customer: 'cus_1'", "resource_missing", "customer").named("Cards")
+    answer = "Stripe answered 404 to GET /v1/prices: No such customer: 'cus_1' (request req_7)"
+    assert error.answer == answer
+    assert str(error).endswith(f" {answer}")
 
 
 def test_errors_can_be_kept_in_sets_as_asyncio_does() -> None:

@@ -255,13 +255,13 @@ MALFORMED = {
     "has_more is a number": (envelope(has_more=0), "has_more is missing or wrong"),
     "many wrong objects": (envelope(data=["a"] * 100), "as data.0, data.1, data.2 is missing or wrong"),
     "more after nothing": (envelope(data=[], has_more=True), "no new id at its end"),
-    "more after no id": (envelope(data=[{"created": 7}], has_more=True), "no new id at its end"),
-    "more after an odd id": (envelope(data=[{"id": 7}], has_more=True), "no new id at its end"),
 }
 
 
 @pytest.mark.parametrize(("body", "problem"), MALFORMED.values(), ids=MALFORMED)
-async def test_answer_that_is_no_list_is_one_error_that_says_so(body: Json, problem: str) -> None:
+async def test_answer_that_is_no_list_is_one_error_that_says_so(
+    body: Json, problem: str, waits: list[float]
+) -> None:
     async with answering(body) as source:
         with pytest.raises(ConnectorError) as it:
             await read_page(source, PATH, [], None)
@@ -271,7 +271,54 @@ async def test_answer_that_is_no_list_is_one_error_that_says_so(body: Json, prob
     assert message.endswith("report this line if that does not help.")
 
 
-async def test_list_that_does_not_go_on_is_an_error_and_no_endless_loop() -> None:
+NO_WAY_ON = {"nothing": [], "the object before": [{"id": "price_1", "created": 7}]}
+
+
+@pytest.mark.parametrize("data", NO_WAY_ON.values(), ids=NO_WAY_ON)
+@pytest.mark.parametrize("times", range(1, 4))
+async def test_page_that_does_not_lead_on_is_asked_for_again_a_few_times(
+    waits: list[float], data: list[Json], times: int
+) -> None:
+    def body(number: int) -> Json:
+        odd = 2 <= number < 2 + times
+        return envelope(data=data) | {"has_more": odd} if number > 1 else envelope(has_more=True)
+
+    async with answering(body) as source:
+        pages = read_pages(source, PATH, [])
+        await anext(pages)
+        if times < DEFAULTS.empty_page_attempts:
+            assert (await anext(pages)).objects == data
+        else:
+            with pytest.raises(ConnectorError, match="no new id at its end"):
+                await anext(pages)
+    assert len(waits) == min(times, DEFAULTS.empty_page_attempts - 1)
+    assert all(0.5 <= wait <= 3 for wait in waits)
+
+
+@pytest.mark.parametrize("has_more", [False, True])
+@pytest.mark.parametrize(
+    ("odd", "problem"),
+    [
+        ({"created": 7}, "an object has no text as its id, but None"),
+        ({"id": 7}, "an object has no text as its id, but 7"),
+        ({"id": ""}, "an object has no text as its id, but ''"),
+        ({"id": "price_2", "__flow_cursor__": True}, "the object 'price_2' has a field '__flow_cursor__'"),
+    ],
+)
+async def test_object_that_cannot_be_captured_is_one_error_that_says_so(
+    odd: Json, problem: str, has_more: bool
+) -> None:
+    data = [{"id": "price_1", "created": 7}, odd, {"id": "price_3", "created": 7}]
+    async with answering(envelope(data=data, has_more=has_more)) as source:
+        with pytest.raises(ConnectorError) as it:
+            await read_page(source, PATH, [], None)
+    message = str(it.value)
+    assert message.startswith(f"Prices: {problem}")
+    assert f"in Stripe's answer to GET {PATH} for account acct_1." in message
+    assert "report this line" in message
+
+
+async def test_list_that_does_not_go_on_is_an_error_and_no_endless_loop(waits: list[float]) -> None:
     async with answering(envelope(has_more=True)) as source:
         pages = read_pages(source, PATH, [])
         assert (await anext(pages)).objects == envelope()["data"]

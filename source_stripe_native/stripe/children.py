@@ -11,20 +11,22 @@ says so too: then the parent was deleted in between.
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from urllib.parse import quote
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
+from source_stripe_native.streams.row import segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path
 from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
     Source,
+    checked,
     is_in_window,
     range_params,
     read_list,
     read_page,
     read_pages,
+    read_unlisted,
 )
 from source_stripe_native.window import Window
 
@@ -47,9 +49,9 @@ async def read_parents(source: Source, window: Window, token: PageToken | None) 
         # Each account is the only parent in its own task. The platform reads a connected account by its id:
         # the account's own view of itself lacks what the platform may do.
         if source.connected_account_id is None:
-            return Page([await source.get(f"/v1/{parent.UNLISTED}")], None)
+            return Page([await read_unlisted(source, parent)], None)
         platform = replace(source, connected_account_id=None)
-        path = f"{parent.list_path()}/{quote(source.connected_account_id, safe='')}"
+        path = f"{parent.list_path()}/{segment(source.connected_account_id)}"
         return Page([await platform.get(path)], None)
     since = window.start if stream.BORN_WITH_PARENT else 0
     bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
@@ -94,7 +96,7 @@ async def open_child_lists(
             if not any(known.matches(error) for known in stream.TOLERATED):
                 raise
             gone = gone or PARENT_GONE.matches(error)
-            source.log.debug("no children to read", {"path": path, "error": str(error)})
+            source.log.debug("no children to read", {"path": path, "error": error.answer})
     return None if gone and not lists else lists
 
 
@@ -127,7 +129,8 @@ async def _parent_ids(source: Source, parent: Json) -> list[str]:
         return []
     if items.get("has_more") is True:
         await complete_list(source, items, parent)
-    return [str(each["id"]) for each in items["data"]]
+    inside = f"{source.stream.PARENT_ITEMS!r} of {parent['id']}"
+    return [each["id"] for each in checked(source, inside, items["data"])]
 
 
 async def _pages(source: Source, children: ChildList) -> AsyncIterator[list[Json]]:

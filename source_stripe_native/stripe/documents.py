@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
 from source_stripe_native.streams.row import Document, Op, segment
 from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.pages import Source, read_pages
+from source_stripe_native.stripe.pages import Source, checked, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
 """A segment of a path that stays below it: no dot segment, which would lead out, and without escapes."""
@@ -21,7 +21,8 @@ EMPTY: Final[dict[str, Json]] = {"items": {"data": []}, "list_items": {"data": [
 
 
 async def to_document(source: Source, found: Json, op: Op) -> Document:
-    """`found` made a document, in place."""
+    """`found` made a document, in place. Raises ConnectorError where the object cannot be captured."""
+    checked(source, "an event, an answer or a list inside an object", [found])
     # Nothing more can be read of an object that is gone, and nothing of it is kept.
     if op != "d":
         for cut in cut_lists(source, found):

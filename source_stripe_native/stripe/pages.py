@@ -14,6 +14,8 @@ from logging import Logger
 from typing import Any, Final
 
 import orjson
+import stamina
+from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
 from source_stripe_native.errors import PAGE_CURSOR_GONE, PERMISSION_MISSING, ConnectorError, StripeError
@@ -120,6 +122,10 @@ class PageToken:
         return orjson.dumps({"after": self.after, "created": self.created}).decode()
 
 
+class DeadEndError(ConnectorError):
+    """A page that has more, but no way to go on there."""
+
+
 @dataclass(frozen=True)
 class Page:
     """Objects newest first, and the token of the next page, None on the last page."""
@@ -166,33 +172,76 @@ async def read_list(
         source, stream.list_path(), [*params, *(range_params(bounds) if bounds else ())], token
     )
     if unlisted and stream.UNLISTED and token is None:
-        return Page([await source.get(f"/v1/{stream.UNLISTED}"), *page.objects], page.next)
+        return Page([await read_unlisted(source, stream), *page.objects], page.next)
     return page
+
+
+async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
+    """The one object that the list of `stream` leaves out."""
+    path = f"/v1/{stream.UNLISTED}"
+    return checked(source, f"Stripe's answer to GET {path}", [await source.get(path)])[0]
 
 
 async def read_page(
     source: Source, path: str, params: Iterable[tuple[str, str]], token: PageToken | None
 ) -> Page:
     """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
-    list."""
+    list, for an object that cannot be captured, and for a page that still has no way to go on after
+    `Settings.empty_page_attempts`."""
     params = [*params, ("limit", str(source.settings.page_size))]
     if token is None:
-        return _page(source, path, await source.get(path, params))
+        return await _get_page(source, path, params)
     if token.after is None:
-        return _page(source, path, await source.get(path, _from_second(params, token.created)))
+        return await _get_page(source, path, _from_second(params, token.created))
     try:
-        body = await source.get(path, [*params, ("starting_after", token.after)])
+        return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
     except StripeError as error:
         if not PAGE_CURSOR_GONE.matches(error):
             raise
-    else:
-        return _page(source, path, body, token)
     source.log.warning(
         "the object that this list was to go on after is gone: going on from the second it was created in, "
         "or from the top of the list where that is not known",
         {"path": path, "after": token.after, "created": token.created},
     )
-    return _page(source, path, await source.get(path, _from_second(params, token.created)))
+    return await _get_page(source, path, _from_second(params, token.created))
+
+
+async def _get_page(source: Source, path: str, params: Params, token: PageToken | None = None) -> Page:
+    async for attempt in stamina.retry_context(
+        on=DeadEndError,
+        attempts=source.settings.empty_page_attempts,
+        timeout=None,
+        wait_initial=0.5,
+        wait_max=30,
+    ):
+        with attempt:
+            try:
+                return _page(source, path, await source.get(path, params), token)
+            except DeadEndError as error:
+                about = {"path": path, "attempt": attempt.num, "error": str(error)}
+                source.log.warning("a page has more, and does not lead there", about)
+                raise
+    raise AssertionError("the retry context returns or raises")
+
+
+def checked(source: Source, place: str, objects: list[Json]) -> list[Json]:
+    """`objects` as they are, each with a text as its id and without the field that the CDK takes for the mark
+    of a page cursor: such an object would not be captured, but end the page. Raises ConnectorError, which
+    says that they are from `place`."""
+    for found in objects:
+        found_id = found.get("id")
+        if type(found_id) is str and found_id and CURSOR_MARKER not in found:
+            continue
+        wrong = (
+            f"the object {found_id!r} has a field {CURSOR_MARKER!r}, which the CDK keeps for itself"
+            if type(found_id) is str and found_id
+            else f"an object has no text as its id, but {found_id!r}"
+        )
+        raise ConnectorError(
+            f"{source.stream.NAME}: {wrong}, in {place} for account {source.account_id}. It cannot be "
+            "captured: report this line, and disable the binding until that is mended."
+        )
+    return objects
 
 
 def _from_second(params: Params, created: int | None) -> Params:
@@ -212,10 +261,10 @@ def _page(source: Source, path: str, body: Json, token: PageToken | None = None)
             ".".join(map(str, each["loc"])) for each in error.errors(include_input=False)[:SHOWN]
         )
         raise ConnectorError(f"{answer} is not a list, as {wrong} is missing or wrong. {advice}") from None
+    objects = checked(source, f"Stripe's answer to GET {path}", envelope.data)
     if not envelope.has_more:
-        return Page(envelope.data, None)
-    last_id = envelope.data[-1].get("id") if envelope.data else None
-    if not isinstance(last_id, str) or (token is not None and token.after == last_id):
-        raise ConnectorError(f"{answer} has more, but no new id at its end to go on after. {advice}")
+        return Page(objects, None)
+    if not objects or (token is not None and token.after == objects[-1]["id"]):
+        raise DeadEndError(f"{answer} has more, but no new id at its end to go on after. {advice}")
     field = source.stream.CREATED if path == source.stream.list_path() else "created"
-    return Page(envelope.data, PageToken.after_object(envelope.data[-1], field))
+    return Page(objects, PageToken.after_object(objects[-1], field))
