@@ -104,7 +104,9 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
                 "start_date is not set: older objects are captured only once they change",
                 {"start_date": config.start_date.isoformat()},
             )
-        http = await self._while_open.enter_async_context(self._session(config, self._settings.patience))
+        http = await self._while_open.enter_async_context(
+            self._session(config, self._settings.patience, self._settings.key_patience)
+        )
         states = {
             binding.resourceConfig.name: state
             for binding in open.capture.bindings
@@ -119,13 +121,16 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
         return opened, run
 
-    def _session(self, config: EndpointConfig, patience: timedelta) -> StripeSession:
+    def _session(
+        self, config: EndpointConfig, patience: timedelta, key_patience: timedelta = timedelta()
+    ) -> StripeSession:
         key = config.credentials.access_token
         return StripeSession(
             key,
             base=api_base(os.environ),
             version=config.advanced.api_version or None,
             patience=patience,
+            key_patience=key_patience,
             rate_limiter=rate_limiter_for(key, config.advanced.max_requests_per_second, self._settings),
             settings=self._settings,
         )

@@ -29,6 +29,7 @@ UNLIMITED = Settings(
     requests_test=100_000,
     requests_per_endpoint=100_000,
     flush_interval=timedelta(milliseconds=20),
+    key_patience=timedelta(),
 )
 """The local Stripe has no rate limit to keep to, and a test should not wait for one."""
 NAME = "acmeCo/source-stripe-native"

@@ -40,7 +40,7 @@ IMPATIENT = [
 HASTY = [
     "-c",
     "from datetime import timedelta; from source_stripe_native.__main__ import Settings, main; "
-    "main(Settings(flush_interval=timedelta(seconds=0.1)))",
+    "main(Settings(flush_interval=timedelta(seconds=0.1), key_patience=timedelta(seconds=1)))",
 ]
 """The connector, but that it writes cursors that moved without a document ten times a second."""
 

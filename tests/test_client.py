@@ -2,23 +2,29 @@
 is. No test waits between attempts: the waits are recorded."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.stripe import client
 from source_stripe_native.stripe.client import StripeSession, api_base
+from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.rate_limit import RateLimiter
-from tests.capture import UNLIMITED
+from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 
 LOG = logging.getLogger("test")
@@ -26,21 +32,6 @@ PATH = "/v1/prices"
 
 # For a test without a loop, looptime asks for the current one, which Python would make and nobody close.
 asyncio.set_event_loop(None)
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds waited between attempts, of which only a hundredth passes."""
-    made: list[float] = []
-    sleep = asyncio.sleep
-
-    async def shortened(delay: float, result: object = None) -> object:
-        if delay != 0:
-            made.append(delay)
-        return await sleep(delay / 100, result)
-
-    monkeypatch.setattr(asyncio, "sleep", shortened)
-    return made
 
 
 def session(
@@ -203,6 +194,9 @@ PASSING = {
     "rate limit": Fault(status=429, code="rate_limit", message="Request rate limit exceeded."),
     "lock timeout": Fault(status=429, code="lock_timeout", message="This object cannot be accessed"),
     "conflict": Fault(status=409),
+    "request timeout": Fault(status=408),
+    "dependency failed": Fault(status=424),
+    "too early": Fault(status=425),
     "internal error": Fault(status=500),
     "bad gateway": Fault(status=502),
     "unavailable": Fault(status=503),
@@ -278,6 +272,62 @@ async def test_body_that_is_no_json_object_is_asked_for_again(waits: list[float]
 
 
 @pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (rb'"Zo\ud83d"', "Zo\ufffd"),
+        (rb'"\udc00\ud83d\ude00\ud83d!"', "\ufffd\U0001f600\ufffd!"),
+        (rb'"a\\ud83d"', "a\\ud83d"),
+        (rb'{"\ud83dk": ["\udfff"]}', {"\ufffdk": ["\ufffd"]}),
+        (b'"caf\xe9 \xed\xa0\xbd"', "caf\ufffd \ufffd\ufffd\ufffd"),
+        (b'"tab\there"', "tab\there"),
+        (b"[NaN, Infinity, -Infinity, 1e999]", [None] * 4),
+        (b"[NaN, 1.5, 18446744073709551615, -9223372036854775808]", [None, 1.5, 2**64 - 1, -(2**63)]),
+        (b"[NaN, 18446744073709551616, -9223372036854775809]", [None, 2.0**64, -(2.0**63)]),
+        (b"[18446744073709551616, -9223372036854775809]", [2.0**64, -(2.0**63)]),
+        (b"9" * 5000, None),
+    ],
+)
+async def test_body_that_a_lenient_parser_reads_is_read_and_can_be_written(
+    waits: list[float], body: bytes, read: object
+) -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=b'{"value": %b}' % body)
+
+    async with serving(answer) as base, session(base) as stripe:
+        found = await stripe.get(LOG, PATH)
+    assert found == {"value": read}
+    assert repr(found) == repr({"value": read}), "doubles stay doubles"
+    assert orjson.loads(orjson.dumps(found)) == found
+    assert waits == []
+
+
+async def test_byte_order_mark_is_skipped() -> None:
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response(body=b'\xef\xbb\xbf{"id": "acct_1"}')
+
+    async with serving(answer) as base, session(base) as stripe:
+        assert await stripe.get(LOG, PATH) == {"id": "acct_1"}
+
+
+json_texts = st.text(st.characters(codec=None, exclude_categories=[]))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | json_texts,
+    lambda inner: st.lists(inner) | st.dictionaries(json_texts, inner),
+)
+
+
+@given(st.dictionaries(json_texts, json_values), st.booleans())
+def test_any_json_is_read_so_that_it_can_be_written_and_any_cut_of_it_is_refused(
+    value: dict[str, object], escaped: bool
+) -> None:
+    body = json.dumps(value, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
+    read = json_object(body)
+    assert read is not None
+    assert json_object(orjson.dumps(read)) == read
+    assert all(json_object(body[:end]) is None for end in range(len(body)))
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"", "an empty body"),
@@ -334,6 +384,83 @@ async def test_backoff_grows_to_half_a_minute(server: StripeServer, waits: list[
         await stripe.get(LOG, PATH)
     floors = [min(30.0, 0.5 * 2**number) for number in range(9)]
     assert all(low <= wait <= min(30.0, low + 1) for low, wait in zip(floors, waits, strict=True))
+
+
+# A key that is replaced
+
+EXPIRED = Fault(status=401, code="api_key_expired", message="Expired API Key provided: sk_test_***")
+LIFTED = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    "message", ["Expired API Key provided: sk_test_***", "Invalid API Key provided: x", ""]
+)
+async def test_key_that_worked_before_is_tried_again(
+    server: StripeServer, waits: list[float], message: str
+) -> None:
+    async with session(server, key_patience=LIFTED) as stripe:
+        await stripe.get(LOG, PATH)
+        server.faults.add(Fault(status=401, message=message, times=3))
+        await stripe.get(LOG, PATH)
+    assert len(server.journal) == 5
+    assert len(waits) == 3
+
+
+async def test_key_that_stays_refused_is_an_error_after_its_patience(
+    server: StripeServer, waits: list[float]
+) -> None:
+    began = time.monotonic()
+    async with session(server, key_patience=timedelta(seconds=0.1)) as stripe:
+        await stripe.get(LOG, PATH)
+        server.faults.add(EXPIRED)
+        with pytest.raises(StripeError, match=r"^The API key was revoked or has expired: create a new key"):
+            await stripe.get(LOG, PATH)
+    assert waits
+    assert 0.1 <= time.monotonic() - began < 10
+
+
+async def test_key_that_never_worked_is_refused_at_once(server: StripeServer, waits: list[float]) -> None:
+    server.faults.add(EXPIRED)
+    async with session(server, key_patience=LIFTED) as stripe:
+        for _ in range(2):
+            with pytest.raises(StripeError):
+                await stripe.get(LOG, PATH)
+    assert waits == []
+
+
+async def test_refusals_that_are_not_about_the_key_itself_are_raised_at_once(
+    server: StripeServer, waits: list[float]
+) -> None:
+    message = "The provided key 'rk_live_***' does not have the required permissions for this endpoint"
+    async with session(server, key_patience=LIFTED) as stripe:
+        await stripe.get(LOG, PATH)
+        for fault in (Fault(status=401, message=message), Fault(status=403)):
+            server.faults.set(fault)
+            with pytest.raises(StripeError):
+                await stripe.get(LOG, PATH)
+    assert waits == []
+
+
+@pytest.mark.parametrize("verb", ["discover", "validate"])
+async def test_key_is_refused_at_once_where_a_person_waits(
+    server: StripeServer, waits: list[float], verb: str
+) -> None:
+    server.faults.add(Fault(**{**vars(EXPIRED), "after": 1}))
+    key = server.world.restrict({"account", "event", "price"})
+    capture = Capture(server, settings=replace(UNLIMITED, key_patience=LIFTED), key=key)
+    with pytest.raises(SystemExit):
+        await getattr(capture, verb)()
+    assert waits == []
+
+
+async def test_running_capture_outlives_a_key_that_is_replaced(
+    server: StripeServer, waits: list[float]
+) -> None:
+    server.world.create("price", event=False)
+    server.faults.add(Fault("/v1/prices", status=401, message="Invalid API Key provided: x", times=2))
+    capture = Capture(server, settings=replace(UNLIMITED, key_patience=LIFTED))
+    await capture.session(lambda: not capture.binding_state().get("backfill"))
+    assert len(capture.last()) == 1
 
 
 # For how long
@@ -489,7 +616,7 @@ def at(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, tz=UTC)
 
 
-async def test_now_is_never_later_than_stripes_clock(server: StripeServer) -> None:
+async def test_time_goes_on_between_answers(server: StripeServer) -> None:
     """The machine's clock is ahead of the world's."""
     assert time.time() > NOW
     async with session(server) as stripe:
@@ -500,12 +627,6 @@ async def test_now_is_never_later_than_stripes_clock(server: StripeServer) -> No
         assert at(NOW) <= first <= at(NOW + time.monotonic() - began)
         await asyncio.sleep(0.01)
         assert timedelta(seconds=0.01) <= stripe.now() - first <= timedelta(seconds=time.monotonic() - began)
-
-
-async def test_now_is_never_later_than_the_machines_clock() -> None:
-    async with StripeServer(World(now=2_000_000_000)) as server, session(server) as stripe:
-        await stripe.get(LOG, PATH)
-        assert stripe.now() <= datetime.now(tz=UTC) < at(2_000_000_000)
 
 
 async def test_clock_is_read_from_refusals_too(server: StripeServer) -> None:

@@ -166,24 +166,24 @@ async def test_an_event_that_shows_up_after_the_backfill_has_listed_events_is_ca
 async def test_a_page_that_takes_long_is_not_written_over_what_has_changed_meanwhile(
     world: World, server: StripeServer
 ) -> None:
-    transfers = [world.create("transfer", event=False)["id"] for _ in range(3)]
-    for number in range(30):  # more than the transfers show: they are listed, one transfer after the other
-        world.create("transfer_reversal", transfer=transfers[number % 2 * 2], event=False)
+    changed, *others = [world.create("transfer", event=False)["id"] for _ in range(4)]
+    for number in range(45):  # more than the transfers show: they are listed, one transfer after the other
+        world.create("transfer_reversal", transfer=others[number % 3], event=False)
     world.clock.advance(10)
-    # The first slow answer shows the incremental task how late it is. The second holds the page up until that
-    # task has read.
-    server.faults.set(Fault(path="/v1/transfers/*/reversals", latency=1.3, times=2))
+    # The first two slow answers show the incremental task how late it is, as they agree. The third holds the
+    # page up until that task has read.
+    server.faults.set(Fault(path="/v1/transfers/*/reversals", latency=1.3, times=3))
 
     def on_visit(visit: Visit) -> None:
         if visit.path == "/v1/transfers":
-            world.update("transfer", transfers[1], metadata={"edit": "1"})
+            world.update("transfer", changed, metadata={"edit": "1"})
             world.clock.advance(90)
 
     server.journal = Watch(on_visit)
     capture = Capture(server, streams=["Transfers"])
     await capture.session(lambda: started(capture))
     assert len(capture.documents) >= 3
-    assert capture.last("Transfers")[transfers[1]]["metadata"] == {"edit": "1"}
+    assert capture.last("Transfers")[changed]["metadata"] == {"edit": "1"}
 
 
 async def test_a_scheduled_backfill_of_connected_accounts_loses_no_deletion(

@@ -84,6 +84,8 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
 
 async def find_accounts(http: StripeSession, log: Logger, *, connected: bool) -> CapturedAccounts:
     platform_id = await own_account_id(http, log)
+    # A backfill ends where the clock is now: one wrong `Date` must not move that.
+    await http.refresh_clock(log)
     return CapturedAccounts(
         platform_id, await connected_account_ids(http, log, platform_id) if connected else None
     )

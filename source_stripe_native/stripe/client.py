@@ -5,9 +5,11 @@ a response contains is ever requested. A body is read and parsed whole before an
 was cut off is asked for again and never half captured.
 
 Retries follow Stripe's own clients: what `Stripe-Should-Retry` says, else 409, 429, 5xx and a broken
-connection, with jittered exponential backoff and for a bounded time.
+connection, and 408, 424 and 425, which pass too, with jittered exponential backoff and for a bounded time. A
+key that worked before is being replaced, perhaps: a 401 then counts only after a while.
 """
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -18,17 +20,28 @@ from logging import Logger
 from typing import Any, Final, Self
 
 import aiohttp
-import orjson
 import stamina
 import stamina.instrumentation
 from yarl import URL
 
-from source_stripe_native.errors import MAX_BODY, ConnectorError, StripeError, excerpt
+from source_stripe_native.errors import (
+    MAX_BODY,
+    PERMISSION_MISSING,
+    ConnectorError,
+    StripeError,
+    excerpt,
+)
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.stripe.clock import StripeClock
+from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.rate_limit import RateLimiter, endpoint_of
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
 DEFAULT_API_BASE: Final = "https://api.stripe.com"
+CLOCK_PATH: Final = "/v1/account"
+"""What is asked for the time alone: one small object, which every key that captures can read."""
+CLOCK_ATTEMPTS: Final = 3
+"""Answers that are asked for at once, until two of them agree on the time."""
 
 MAX_RETRY_AFTER: Final = 60.0
 """Seconds of `Retry-After` that are honoured. A server that asks for more is asked again sooner."""
@@ -38,6 +51,9 @@ LATENCY_WEIGHT: Final = 0.2
 
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
+
+PASSING: Final = frozenset({408, 409, 424, 425, 429})
+"""Statuses below 500 with which a request fails only for now."""
 
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?/*",
@@ -84,6 +100,9 @@ def rate_limiter_for(key: str, total: float | None = None, settings: Settings = 
 class StripeSession:
     """A session with Stripe under one key, to be used as an async context manager.
 
+    `patience` is how long one request is retried, `key_patience` how long a key is that Stripe has accepted
+    before and now refuses.
+
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
     last reported of the account's own default, in the `stripe-version` response header. Raises ConnectorError
     for a key or a version that cannot be sent.
@@ -96,6 +115,7 @@ class StripeSession:
         base: str,
         version: str | None = None,
         patience: timedelta | None = None,
+        key_patience: timedelta = timedelta(),
         rate_limiter: RateLimiter | None = None,
         settings: Settings = DEFAULTS,
     ) -> None:
@@ -113,9 +133,12 @@ class StripeSession:
         self._base = base
         self._base_url = URL(base)
         self._patience = patience or settings.patience
+        self._key_patience = key_patience.total_seconds()
+        self._key_accepted = False
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
-        self._server_clock: tuple[datetime, float] | None = None
-        """Stripe's last `Date`, and the monotonic time at which it was read."""
+        self._clock = StripeClock()
+        self._answer_time = -math.inf
+        """The monotonic time of the last answer."""
         self._latencies: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
@@ -134,13 +157,31 @@ class StripeSession:
         await self._session.close()
 
     def now(self) -> datetime:
-        """The current time in UTC, never later than Stripe's own clock as far as it is known: a local clock
-        that runs ahead must not move a cursor past events that are still to come."""
-        local = datetime.now(tz=UTC)
-        if self._server_clock is None:
-            return local
-        server, read_time = self._server_clock
-        return min(local, server + timedelta(seconds=time.monotonic() - read_time))
+        """The current time in UTC by Stripe's clock (see `stripe.clock`), and by the machine's while Stripe
+        has not shown its own: a machine whose clock is wrong must neither move a cursor past events that are
+        still to come nor keep it behind."""
+        server_time = self._clock.time(time.monotonic())
+        return datetime.now(tz=UTC) if server_time is None else datetime.fromtimestamp(server_time, tz=UTC)
+
+    def seconds_since_answer(self) -> float:
+        """Seconds since Stripe's last answer, refusals included; infinite before the first one."""
+        return time.monotonic() - self._answer_time
+
+    async def refresh_clock(self, log: Logger, longest_silence: timedelta | None = None) -> None:
+        """Makes `now` current where it may be late or wrong: asks Stripe for one small object if no answer
+        came for `longest_silence` (by default `Settings.longest_silence`), and again while the last answer's
+        time is not confirmed by the answer before it, three times in all at most. Without need no request is
+        made.
+
+        For a loop that decides by `now` whether to read: it may make no other request, and would wait for
+        ever for a clock that only an answer can correct. Raises as `get` does."""
+        longest = self.settings.longest_silence if longest_silence is None else longest_silence
+        silent = self.seconds_since_answer() >= longest.total_seconds()
+        for _ in range(CLOCK_ATTEMPTS):
+            if not silent and not self._clock.is_doubtful:
+                return
+            await self.get(log, CLOCK_PATH)
+            silent = False
 
     def latency(self, path: str) -> float:
         """Seconds that Stripe's recent answers from this endpoint took; zero where there was none yet."""
@@ -168,9 +209,18 @@ class StripeSession:
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
         await self._rate_limiter.acquire(endpoint, background=background)
+        key_deadline = math.inf
+
+        def worth_retrying(error: Exception) -> bool | float:
+            nonlocal key_deadline
+            if not self._may_be_replaced(error):
+                return _worth_retrying(error)
+            key_deadline = min(key_deadline, time.monotonic() + self._key_patience)
+            return time.monotonic() < key_deadline
+
         try:
             async for attempt in stamina.retry_context(
-                on=_worth_retrying, attempts=None, timeout=self._patience, wait_initial=0.5, wait_max=30
+                on=worth_retrying, attempts=None, timeout=self._patience, wait_initial=0.5, wait_max=30
             ):
                 with attempt:
                     if attempt.num > 1:
@@ -178,7 +228,7 @@ class StripeSession:
                     try:
                         return await self._attempt(path, params, account_id, endpoint, request)
                     except Exception as error:
-                        if _worth_retrying(error) is not False:
+                        if worth_retrying(error) is not False:
                             log.warning(
                                 "a request failed in a way that may pass",
                                 {"request": request, "attempt": attempt.num, "error": _reason(error)},
@@ -193,6 +243,15 @@ class StripeSession:
                 f"it starts again. {request} failed: {_reason(error)}"
             ) from error
         raise AssertionError("the retry context returns or raises")
+
+    def _may_be_replaced(self, error: Exception) -> bool:
+        """Whether Stripe refuses a key that it has accepted before. What a key may do is another matter."""
+        return (
+            self._key_accepted
+            and isinstance(error, StripeError)
+            and error.status == 401
+            and not PERMISSION_MISSING.matches(error)
+        )
 
     async def _attempt(
         self, path: str, params: Params, account_id: str | None, endpoint: str, request: str
@@ -210,18 +269,20 @@ class StripeSession:
             headers=headers,
             allow_redirects=False,
         ) as response:
-            self._read_clock(response.headers.get("Date"))
+            self._answer_time = time.monotonic()
+            self._read_clock(response.headers.get("Date"), self._answer_time)
             body = await response.read()
             took = time.monotonic() - asked_time
             before = self._latencies.get(endpoint, took)
             self._latencies[endpoint] = before + LATENCY_WEIGHT * (took - before)
-            parsed = _parsed(body)
+            parsed = json_object(body)
             if response.status != 200 or parsed is None:
                 refusal = self._refusal(response, body, parsed or {}, request)
                 # A lock timeout is a 429 too, but about one object.
                 if response.status == 429 and refusal.code != "lock_timeout":
                     self._rate_limiter.refused(endpoint, response.headers.get("Stripe-Rate-Limited-Reason"))
                 raise refusal
+            self._key_accepted = True
             if self.version is None:
                 self.account_version = response.headers.get("Stripe-Version") or self.account_version
             return parsed
@@ -245,7 +306,7 @@ class StripeSession:
             retry_after=_seconds(response.headers.get("Retry-After"), self._patience),
         )
 
-    def _read_clock(self, date: str | None) -> None:
+    def _read_clock(self, date: str | None, read_time: float) -> None:
         if date is None:
             return
         try:
@@ -253,23 +314,14 @@ class StripeSession:
         except ValueError:
             return
         if server.tzinfo is not None:
-            self._server_clock = (server.astimezone(UTC), time.monotonic())
-
-
-def _parsed(body: bytes) -> Json | None:
-    """The JSON object that `body` is, if it is one."""
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    return parsed if isinstance(parsed, dict) else None
+            self._clock.read(server.timestamp(), read_time)
 
 
 def _should_retry(status: int, header: str | None) -> bool:
     if header in ("true", "false"):
         return header == "true"
     # A 200 that came here has a body that is none of Stripe's: something stands in between.
-    return status in (200, 409, 429) or status >= 500
+    return status == 200 or status in PASSING or status >= 500
 
 
 def _seconds(header: str | None, patience: timedelta) -> float | None:
