@@ -27,7 +27,7 @@ from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
-from source_stripe_native.events.feed import EventFeed, WindowEvents, refresh_clock
+from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.resolutions import read_changes
 from source_stripe_native.state import cursor_time
@@ -199,7 +199,7 @@ async def _next_window(
         return (events.window, events) if events else (None, None)
     due = next_window(cursor, source.http.now(), lag=source.settings.lag, span=feed.window_size)
     if due is None:
-        await refresh_clock(source)
+        await source.http.refresh_clock(source.log)
         return None, None
     return await reader.fit(due), None
 

@@ -89,8 +89,6 @@ class Settings:
     """How long before Stripe drops an event it must be read. A binding with less time is backfilled again."""
     clock_tolerance: timedelta = timedelta(minutes=1)
     """How far ahead of Stripe's clock a time in the state may be without a warning."""
-    clock_refresh: timedelta = timedelta(minutes=5)
-    """How long Stripe may be silent before a binding without a window to read asks for Stripe's time."""
 
     # Backfills
 

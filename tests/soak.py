@@ -79,8 +79,8 @@ POLLED: Final = frozenset(
 REFUSES: Final[tuple[str, ...]] = ("", "", "account", "endpoint")
 LATE_OBJECTS: Final = (0, 30, 300)
 EFFECTS: Final = (False, True)
-ODD_BODIES: Final = (0.0,)  # (0.0, 0.01)
-WRONG_DATES: Final = (0.0,)  # (0.0, 0.01)
+ODD_BODIES: Final = (0.0, 0.01)
+WRONG_DATES: Final = (0.0, 0.01)
 DELETIONS: Final = (0.0, 0.1)
 
 PROGRAM: Final = """

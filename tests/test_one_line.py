@@ -25,7 +25,7 @@ KEY = "sk_test_51NobodyMayEverSeeThis"
 PACKAGE = Path(source_stripe_native.__file__).parent
 TO_DO = re.compile(
     r"\b(set|put|create|edit|correct|request|change|discover|disable|report|start|copy|see|check|free|give|"
-    r"raise|spread|grant|pass|divide|run|send|publish|backfill)\b",
+    r"raise|spread|grant|pass|divide|run|send|publish|backfill|let|replace|turn)\b",
     re.IGNORECASE,
 )
 """What a person can do."""

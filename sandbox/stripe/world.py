@@ -200,7 +200,7 @@ class World:
         }
         teller = new_id if kind == "account" else home
         data = self._build(row, new_id, home, teller, fields, change)
-        for nested in row.nested if self.escaped_urls else ():
+        for nested in row.nested if self.escaped_urls and teller in self._tables else ():
             if isinstance(data.get(nested.field), dict):
                 data[nested.field] = self.nested(nested, new_id, teller)
         if kind == "account":

@@ -17,15 +17,8 @@ import orjson
 from source_stripe_native.events.event_log import EventBatch, LogReader
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.pages import EVENTS_PATH, Source
+from source_stripe_native.stripe.pages import Source
 from source_stripe_native.window import Window, floor
-
-
-async def refresh_clock(source: Source) -> None:
-    """Asks Stripe for its time where Stripe was silent for `Settings.clock_refresh`. No window being due may
-    be a mistake of the machine's clock, which only an answer can show."""
-    if source.http.seconds_since_answer() > source.settings.clock_refresh.total_seconds():
-        await source.http.get(source.log, EVENTS_PATH, [("limit", "1")])
 
 
 @dataclass(frozen=True)
@@ -168,7 +161,7 @@ class EventFeed:
         async with self._locks.setdefault(source.account_id, asyncio.Lock()):
             found = await self._read(source, floor(cursor))
         if found is None:
-            await refresh_clock(source)
+            await source.http.refresh_clock(source.log)
         return found
 
     async def _read(self, source: Source, start: int) -> WindowEvents | None:

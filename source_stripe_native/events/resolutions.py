@@ -20,7 +20,7 @@ from source_stripe_native.streams.row import Document
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import cut_lists, retrieve, stamp, to_document, to_tombstone
-from source_stripe_native.stripe.pages import Page, Source, read_pages
+from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 from source_stripe_native.window import Window
 
 _ALL_TIME: Final = Window(0, 2**40)
@@ -92,6 +92,7 @@ async def _resolutions(
                 yield to_tombstone(source, newest["data"]["object"], "d", newest["created"])
             elif newest is not None and _is_current(source, change):
                 found, op = newest["data"]["object"], types[newest["type"]]
+                checked(source, "an event", [found])
                 yield to_document(source, found, op) if cut_lists(source, found) else stamp(source, found, op)
             else:
                 yield _reread(source, change)

@@ -187,10 +187,6 @@ class StripeSession:
         """Seconds that Stripe's recent answers from this endpoint took; zero where there was none yet."""
         return self._latencies.get(endpoint_of(path), 0.0)
 
-    def seconds_since_answer(self) -> float:
-        """Seconds since Stripe last told its time; zero where it never did."""
-        return time.monotonic() - self._server_clock[1] if self._server_clock else 0.0
-
     async def get(
         self,
         log: Logger,
