@@ -465,7 +465,9 @@ def failures(chance: float) -> list[Fault]:
 def oddities(case: Case) -> list[Fault]:
     """Answers that are not what was asked for, each of them passing."""
     bodies = [Fault(odd=each, probability=case.odd_bodies) for each in ("html", "empty")]
-    dates = [Fault(date=each, probability=case.wrong_dates) for each in (-86_400, 3600)]
+    # Two wrong dates in a row that agree would be a Stripe whose clock is wrong.
+    every = int(1 / case.wrong_dates) if case.wrong_dates else 1
+    dates = [Fault(date=each, every=every, after=after) for each, after in ((-86_400, 7), (3600, 31))]
     return [*(bodies if case.odd_bodies else ()), *(dates if case.wrong_dates else ())]
 
 
