@@ -1,4 +1,4 @@
-"""Rounds over connected accounts: on virtual time who is read when and who is told, and over HTTP that the
+"""The account poller: on virtual time which account is read when and who is notified, and over HTTP that the
 capture misses nothing that the poller finds."""
 
 import asyncio
@@ -113,7 +113,7 @@ class Subscriber:
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         self.added.append((time(), list(account_ids)))
 
-    def told(self, account_id: str) -> list[Window]:
+    def notified(self, account_id: str) -> list[Window]:
         return [window for _, each, window, _ in self.notifications if each == account_id]
 
 
@@ -148,10 +148,10 @@ async def running_poller(
     """A poller that is stopped when the block is left, and then have ten seconds to end."""
     async with running_capture() as capture:
         going = AccountPoller(cast(EventFeed, feed), source_of, list(account_ids), find_new, subscribers)
-        told = [Subscriber() for _ in range(subscribers)]
-        for each in told:
+        notified = [Subscriber() for _ in range(subscribers)]
+        for each in notified:
             going.subscribe(each, timedelta(seconds=interval), capture.task)
-        yield capture, told
+        yield capture, notified
         stopped_at = time()
         capture.stopping.event.set()
     assert capture.ended_at is not None
@@ -173,10 +173,12 @@ async def test_each_account_is_read_once_per_interval_and_every_subscriber_notif
     for account in accounts:
         assert len(feed.times(account)) == 10
         assert [round(later - earlier) for earlier, later in pairwise(feed.times(account))] == [INTERVAL] * 9
-        told = [each.told(account) for each in subscribers]
-        assert told[0] == told[1] == told[2]
-        assert [each.start for each in told[0][1:]] == [each.end for each in told[0][:-1]], "without a gap"
-        assert told[0][0].start == START
+        notified = [each.notified(account) for each in subscribers]
+        assert notified[0] == notified[1] == notified[2]
+        assert [each.start for each in notified[0][1:]] == [each.end for each in notified[0][:-1]], (
+            "without a gap"
+        )
+        assert notified[0][0].start == START
     assert feed.most_reading == READERS
 
 
@@ -209,12 +211,12 @@ async def test_an_idle_poller_waits_for_nothing_but_the_next_turn() -> None:
         assert capture.readings - before < 20
         before = capture.readings
         await asyncio.sleep(INTERVAL)
-        assert capture.readings - before < 50 * 40, "a round costs a bounded number of looks for each account"
+        assert capture.readings - before < 50 * 40, "an interval costs a bounded number of looks per account"
 
 
 @on_virtual_time
 async def test_active_accounts_go_first_where_not_all_can_be_read_in_time() -> None:
-    """160 seconds' worth of active accounts and 640 of quiet ones, a round being 300 long."""
+    """160 seconds' worth of active accounts and 640 of quiet ones, the interval being 300 long."""
     active, quiet = names(160, "acct_active"), names(640, "acct_quiet")
     feed = Feed(seconds=READERS, busy=set(active))
     async with running_poller(feed, [*quiet, *active]) as _:
@@ -305,7 +307,7 @@ async def test_by_how_much_the_poller_lags_is_said_every_minute_while_they_do(
         feed.seconds = 1
 
 
-# What is told
+# Who is notified of what
 
 
 @on_virtual_time
@@ -329,7 +331,7 @@ async def test_an_account_far_behind_is_read_window_after_window_in_one_turn() -
     feed.starts["acct_0"] = START - 24 * 3600
     async with running_poller(feed, names(1)) as (_, (subscriber,)):
         await asyncio.sleep(60)
-    windows = subscriber.told("acct_0")
+    windows = subscriber.notified("acct_0")
     assert len(windows) in (24, 25)
     assert windows[0].start == START - 24 * 3600
     assert windows[-1].end >= START
@@ -353,7 +355,7 @@ async def test_an_account_unread_for_longer_than_stripe_keeps_events_begins_anew
     async with running_poller(feed, names(2)) as (_, (subscriber,)):
         await asyncio.sleep(2 * INTERVAL - 1)
     assert feed.skipped == {"acct_0": START}
-    first, *rest = subscriber.told("acct_0")
+    first, *rest = subscriber.notified("acct_0")
     assert first == Window(START - 1, START), "which no cursor of before has come to"
     assert [(each.start, each.end) for each in rest] == [(START, START + int(INTERVAL))]
 
@@ -375,13 +377,13 @@ async def test_new_accounts_are_looked_for_every_hour_adopted_and_read() -> None
     for each in subscribers:
         assert [ids for _, ids in each.added] == [["acct_new"]]
         at = each.added[0][0]
-        told = each.told("acct_new")
-        assert told[0].start <= floor(EPOCH) + math.ceil(at) <= told[1].end
-        assert [window.start for window in told[1:]] == [window.end for window in told[:-1]]
-        assert told[-1].end >= floor(EPOCH) + 3 * 3600 - INTERVAL - 61
+        notified = each.notified("acct_new")
+        assert notified[0].start <= floor(EPOCH) + math.ceil(at) <= notified[1].end
+        assert [window.start for window in notified[1:]] == [window.end for window in notified[:-1]]
+        assert notified[-1].end >= floor(EPOCH) + 3 * 3600 - INTERVAL - 61
 
 
-# Rounds and the schedulers of bindings, on virtual time
+# The account poller and the schedulers of bindings, on virtual time
 
 
 @dataclass

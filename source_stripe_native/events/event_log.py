@@ -150,7 +150,9 @@ class BatchBuilder:
         self._newest_new: dict[str, int] = {}
         """By type, when the newest event was created that is new at the window's start."""
         self._seen: Seen = {}
-        self._spool: IO[bytes] = SpooledTemporaryFile(max_size=settings.batch_memory)  # noqa: SIM115 - it is read later
+        # The batch reads the file long after this, so that no `with` can hold it.
+        spool = SpooledTemporaryFile(max_size=settings.batch_memory)  # noqa: SIM115 - the batch reads it later
+        self._spool: IO[bytes] = spool
 
     def add(self, event: Json, types: Collection[str]) -> None:
         kind, created = event["type"], event["created"]
