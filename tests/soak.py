@@ -435,7 +435,8 @@ def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
     if effects:
         for row in KINDS.values():
             pulls = {row.pulls.kind} if row.pulls else set()
-            if wanted & ({effect.kind for effect in row.effects} | pulls):
+            holders = {kind for holder in row.holders for kind in holder.kinds}
+            if wanted & ({effect.kind for effect in row.effects} | holders | pulls):
                 wanted.add(row.name)
     return [each for each in TOLD if each in wanted]
 

@@ -7,10 +7,11 @@
         ...
 
 Layers, imports downward only: cli -> server (HTTP, delays, faults, limits, journal) -> routes (keys,
-accounts, parameters, errors) -> world (objects, events) -> lists (filter and page) -> table -> kinds (one row
-per resource)."""
+accounts, parameters, errors) -> expand (what `expand` shows) -> world (objects, events) -> lists (filter and
+page) -> table -> kinds (one row per resource)."""
 
 from sandbox.stripe.demo import seeded
+from sandbox.stripe.expand import expanded
 from sandbox.stripe.faults import Fault, Faults
 from sandbox.stripe.journal import Journal, Visit
 from sandbox.stripe.keys import DEFAULT_KEY
@@ -30,5 +31,6 @@ __all__ = [
     "StripeServer",
     "Visit",
     "World",
+    "expanded",
     "seeded",
 ]

@@ -130,8 +130,18 @@ def unknown_version(version: str) -> StripeError:
     return StripeError(400, f"Invalid Stripe API version: {version}", param="Stripe-Version")
 
 
-def not_expandable(path: str) -> StripeError:
-    return StripeError(400, f"This property cannot be expanded ({path}).", param="expand")
+def not_expandable(path: str, instead: str = "") -> StripeError:
+    hint = f" You may want to try expanding '{instead}' instead." if instead else ""
+    return StripeError(400, f"This property cannot be expanded ({path}).{hint}", param="expand")
+
+
+def too_deep(path: str) -> StripeError:
+    return StripeError(
+        400,
+        f"You cannot expand more than 4 levels of a property. Property: {path}",
+        code="property_expansion_max_depth",
+        param="expand",
+    )
 
 
 def not_set_up(product: str) -> StripeError:

@@ -133,7 +133,8 @@ class Nested:
     on `id`) lists them all. `shown` False: only when expanded. `quiet`: what changes in them alone is no
     update of the parent; `announced`: in a world with effects neither, as their own events tell. `made`
     children come with a new parent. `totals` are fields of the parent that sum a
-    field of the children."""
+    field of the children. `narrowed` are parameters of the children's own list: what that list hides without
+    them is hidden here too."""
 
     kinds: tuple[str, ...]
     field: str
@@ -143,13 +144,29 @@ class Nested:
     announced: bool = False
     made: int = 0
     totals: tuple[tuple[str, str], ...] = ()
+    narrowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An object whose place for others is the only one to find them in: one of `kinds`, the one that their
+    `field` names. Its `place` has their ids, or, if `inline`, the newest of them whole. `quiet`: a change of
+    the place makes no event of the holder; `announced`: in a world with effects neither, as their own events
+    tell."""
+
+    kinds: tuple[str, ...]
+    field: str
+    place: str
+    inline: bool = False
+    quiet: bool = False
+    announced: bool = False
 
 
 @dataclass(frozen=True)
 class Effect:
     """What objects do to another one, of `kind`, whose id each has at the path `names`. `sets` gives fields
     of the other, from itself and from all objects that name it, oldest first. Their events announce the
-    change: the other has none."""
+    change: the other has none. So objects without events of their own have no effects."""
 
     kind: str
     names: str
@@ -180,9 +197,16 @@ class Kind:
     is the time); `deletable` are the values that an object must have to be deleted; `stub` says that a
     deleted object still answers with a stub. `derive` sets fields that follow from others, at a time.
     `product` is the Stripe product that an account must be set up for. `gone_in` is the API version that
-    removed the endpoints. `effects` and `pulls` change other objects. `muted` tells of an object and the
-    world's API version whether no event of its own announces its changes; `unreadable` is the error that an
-    object answers with when it is asked for by its id."""
+    removed the endpoints.
+
+    `effects` and `pulls` change other objects. `muted` tells of an object and the world's API version whether
+    no event of its own announces its changes; `unreadable` is the error that an object answers with when it
+    is asked for by its id.
+
+    `includes` are the paths of the fields that a response lacks unless they are expanded (see `includes.py`).
+    `holders` say whose such objects are, the first that applies, if they have no list of their own.
+    `variants` are fields of rarer objects, for random changes; `tweaks` gives further edits that an object,
+    with all its fields, could undergo."""
 
     name: str
     prefix: str
@@ -209,6 +233,10 @@ class Kind:
     pulls: Pull | None = None
     muted: Callable[[Json, str], bool] | None = None
     unreadable: Callable[[Json], StripeError | None] | None = None
+    includes: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
+    variants: tuple[Mapping[str, Any], ...] = ()
+    tweaks: Callable[[Json, Random], list[Json]] | None = None
 
     @functools.cached_property
     def object_name(self) -> str:
@@ -227,6 +255,12 @@ class Kind:
     def grouped(self) -> frozenset[int]:
         """The places of those facets that have a sorted list for each value."""
         return frozenset(self.reads.index(f.read) for f in self.filters if f.groups)
+
+    @functools.cached_property
+    def hides(self) -> tuple[tuple[str, ...], ...]:
+        """The outermost paths of `includes`, name by name."""
+        every = [tuple(path.split(".")) for path in self.includes]
+        return tuple(path for path in every if not any(path[:end] in every for end in range(1, len(path))))
 
     def new_id(self, rng: Random) -> str:
         return f"{self.prefix}_1{''.join(rng.choices(ALPHABET, k=23))}"
@@ -253,6 +287,8 @@ class Kind:
         if self.events.updated and isinstance(data.get("active"), bool):
             able.append({"active": not data["active"]})
         able += [{"status": status} for status in self.flow.get(str(data.get("status")), ())]
+        if self.tweaks:
+            able += self.tweaks(data, rng)
         for move in self.events.moves:
             if move.field != "status" and move.to is not ANY and data.get(move.field) != move.to:
                 able.append({move.field: move.to})

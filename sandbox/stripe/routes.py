@@ -15,6 +15,7 @@ import orjson
 
 from sandbox.stripe import errors, forms, lists
 from sandbox.stripe.errors import StripeError
+from sandbox.stripe.expand import Asker, Expander, tree_of
 from sandbox.stripe.filters import Asked, Filter, Given, Json, Match, array, bounds, integer, single
 from sandbox.stripe.keys import Key
 from sandbox.stripe.kind import Kind
@@ -177,7 +178,8 @@ class Api:
 
     def _permit(self, call: Call, row: Kind) -> None:
         write = call.request.method != "GET"
-        self.world.keys.require(call.key, row.readable_with, call.account, write=write)
+        if not row.holders:
+            self.world.keys.require(call.key, row.readable_with, call.account, write=write)
 
     def _accounts(self) -> Table:
         return self.world.table("account")
@@ -235,10 +237,11 @@ class Api:
         known = {f.param for f in target.filters if f.param} | PAGING
         if unknown := [name for name in given if name not in known]:
             raise errors.unknown_parameters(unknown)
+        expander = self._expander(call, target.kinds, given, home, listed=True)
         tables = [self.world.table(row.name, home) for row in self._chosen(target, given)]
         query = self._query(target, given, tables, home, parent, call.version)
         page = lists.page(tables, query)
-        bodies = self._bodies(call, given, home, page.entries)
+        bodies = [expander.shown(entry) for entry in page.entries]
         more = b"true" if page.has_more else b"false"
         url = orjson.dumps(call.request.path)
         return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (b",".join(bodies), more, url)
@@ -310,45 +313,14 @@ class Api:
         name = tables[0].kind.object_name if tables else "object"
         raise errors.missing(name, id, param, status=400)
 
-    def _bodies(
-        self, call: Call, given: Mapping[str, Given], home: str, entries: Sequence[Entry]
-    ) -> list[bytes]:
+    def _expander(
+        self, call: Call, kinds: Sequence[Kind], given: Mapping[str, Given], home: str, *, listed: bool
+    ) -> Expander:
+        """What shows the objects of an answer as they are asked for."""
+        asker = Asker(call.version, home, lambda row: self._permit(call, row), self.world.expandable_since)
         paths = array("expand", given["expand"]) if "expand" in given else []
-        for path in paths:
-            if not path.startswith("data."):
-                raise errors.not_expandable(path)
-        inner = [path.removeprefix("data.") for path in paths]
-        return [self._shown(call, entry, inner, home) for entry in entries]
-
-    def _shown(self, call: Call, entry: Entry, paths: Sequence[str], home: str) -> bytes:
-        """An object as it is answered: expanded, and as the version asked for shows it."""
-        if not paths and not older.differs(entry.kind.name, call.version):
-            return entry.body
-        return _render(entry.kind, self._expand(entry.kind, entry.data(), paths, home), call.version)
-
-    def _expand(self, row: Kind, data: Json, paths: Sequence[str], home: str) -> Json:
-        for path in paths:
-            hidden = next((n for n in row.nested if n.field == path and not n.shown), None)
-            if hidden:
-                data[path] = self.world.nested(hidden, str(data["id"]), home)
-                continue
-            *way, last = path.split(".")
-            place: Any = data
-            for part in way:
-                place = place.get(part) if isinstance(place, dict) else None
-            if not isinstance(place, dict) or row.name == "event" or last not in place:
-                raise errors.not_expandable(path)
-            if isinstance(place[last], str):
-                place[last] = self._pointed(place[last], path, home)
-        return data
-
-    def _pointed(self, id: str, path: str, home: str) -> Json:
-        """The object that an id names."""
-        for kind in KINDS:
-            entry = self.world.table(kind, home).by_id.get(id)
-            if entry is not None:
-                return entry.data()
-        raise errors.not_expandable(path)
+        names = [row.object_name for row in kinds]
+        return Expander(self.world, asker, tree_of(paths, names, asker, listed=listed))
 
     # Single objects
 
@@ -389,10 +361,9 @@ class Api:
         given = forms.grouped(call.request.query)
         if unknown := [name for name in given if name != "expand"]:
             raise errors.unknown_parameters(unknown)
-        paths = array("expand", given["expand"]) if "expand" in given else []
         if entry.kind.unreadable and (error := entry.kind.unreadable(entry.data())):
             raise error
-        return self._shown(call, entry, paths, home)
+        return self._expander(call, [entry.kind], given, home, listed=False).shown(entry)
 
     def _create(self, call: Call, row: Kind, home: str, parent: str | None) -> bytes:
         fields = self._form(call, row, dict(row.fields), "id")

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe.filters import Json
-from sandbox.stripe.kind import Kind
+from sandbox.stripe.kind import Kind, merge
 
 Key = tuple[int, int]
 """(created in Unix seconds, sequence number in the world)"""
@@ -21,9 +21,10 @@ key_of = attrgetter("key")
 
 class Entry:
     """A stored object. `parent` is its parent's id; `listed` False keeps it out of every list; `hidden` says
-    that requests do not find it yet."""
+    that requests do not find it yet. `apart` has the fields that are shown only when asked for, each in its
+    place. It is None if there are none."""
 
-    __slots__ = ("body", "facets", "hidden", "id", "key", "kind", "listed", "parent")
+    __slots__ = ("apart", "body", "facets", "hidden", "id", "key", "kind", "listed", "parent")
 
     def __init__(
         self,
@@ -35,6 +36,7 @@ class Entry:
         parent: str | None,
         listed: bool,
         hidden: bool = False,
+        apart: bytes | None = None,
     ) -> None:
         self.kind = kind
         self.id = id
@@ -44,6 +46,11 @@ class Entry:
         self.parent = parent
         self.listed = listed
         self.hidden = hidden
+        self.apart = apart
+
+    def whole(self) -> Json:
+        """With the fields that are shown only when asked for."""
+        return self.data() if self.apart is None else merge(self.data(), orjson.loads(self.apart))
 
     def data(self) -> Json:
         loaded: Json = orjson.loads(self.body)

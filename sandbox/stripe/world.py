@@ -5,7 +5,7 @@ safe: the server answers from the world in the thread that changes it."""
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from random import Random
@@ -14,13 +14,13 @@ from urllib.parse import quote
 
 import orjson
 
-from sandbox.stripe import lists
+from sandbox.stripe import includes, lists
 from sandbox.stripe.clock import Clock
-from sandbox.stripe.filters import Json
+from sandbox.stripe.filters import Asked, Json
 from sandbox.stripe.filters import at as at_path
 from sandbox.stripe.keys import Keys
-from sandbox.stripe.kind import ABSENT, Draft, Kind, Nested, merge, previous
-from sandbox.stripe.kinds import CHILDREN, KINDS, older
+from sandbox.stripe.kind import ABSENT, Draft, Holder, Kind, Nested, fill, merge, previous
+from sandbox.stripe.kinds import CHILDREN, HELD, KINDS, older
 from sandbox.stripe.kinds.core import RETENTION
 from sandbox.stripe.table import Entry, Key, Table, key_of
 from sandbox.stripe.versions import LATEST
@@ -28,6 +28,8 @@ from sandbox.stripe.versions import LATEST
 PLATFORM = "acct_1SandboxPlatform"
 NESTED = 10
 """How many children Stripe shows inside their parent."""
+RARE = 0.5
+"""How often a random change makes an object of a rarer variant, where its kind has some."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class World:
     when it is not asked for `active`: Stripe's documentation says active prices, observation says both.
     `unordered` lists the events of one second in any order, as Stripe may. `escaped_urls` escapes the ids in
     the `url`s of lists inside objects. `effects`: a change also changes the objects that it concerns, which
-    have no event of that (`Kind.effects` and `Kind.pulls`).
+    have no event of that (`Kind.effects` and `Kind.pulls`). `expandable_since` has API versions by field
+    (`price.tiers`): before that version the field cannot be expanded.
 
     Every change takes these options beside the object's fields:
     `account`: whose object it is, by default the platform's (children of an account: that account's);
@@ -74,6 +77,7 @@ class World:
         unordered: bool = False,
         escaped_urls: bool = False,
         effects: bool = False,
+        expandable_since: Mapping[str, str] | None = None,
     ) -> None:
         self.rng = Random(seed)
         self.clock = Clock(now)
@@ -83,6 +87,7 @@ class World:
         self.unordered = unordered
         self.escaped_urls = escaped_urls
         self.effects = effects
+        self.expandable_since = dict(expandable_since or {})
         self.platform = platform
         self.unavailable: set[str | tuple[str, str]] = set()
         self.revoked: set[str] = set()
@@ -135,8 +140,12 @@ class World:
         return tables[kind]
 
     def get(self, kind: str, id: str, account: str | None = None) -> Json:
-        """The object as it is now. Raises KeyError if it does not exist (any more)."""
+        """The object as it is now, without expansions. Raises KeyError if it does not exist (any more)."""
         return self.table(kind, self._home(KINDS[kind], account)).by_id[id].data()
+
+    def whole(self, kind: str, id: str, account: str | None = None) -> Json:
+        """As `get`, with the fields of its own that Stripe shows only when they are expanded."""
+        return self.table(kind, self._home(KINDS[kind], account)).by_id[id].whole()
 
     def list_all(self, kind: str, account: str | None = None) -> list[Json]:
         """Every object that exists, newest first, whether a list would show it or not (archived, canceled,
@@ -153,7 +162,13 @@ class World:
     def nested(self, nested: Nested, parent: str, account: str) -> Json:
         """The list object of a parent's children, as Stripe shows it inside the parent."""
         tables = [self.table(kind, account) for kind in nested.kinds]
-        shown = lists.page(tables, lists.Query(parent=parent, limit=NESTED))
+        asked = Asked(frozenset(), self.bare_prices)
+        tests = tuple(
+            (tables[0].kind.reads.index(f.read), test)
+            for f in tables[0].kind.filters
+            if f.param in nested.narrowed and f.unasked and (test := f.unasked(asked))
+        )
+        shown = lists.page(tables, lists.Query(tests=tests, parent=parent, limit=NESTED))
         return {
             "object": "list",
             "data": [entry.data() for entry in shown.entries],
@@ -183,9 +198,10 @@ class World:
         **fields: Any,
     ) -> Json:
         """Make an object: the kind's template with `fields` merged over it. A nested list's name with a
-        number makes that many children with it (`lines=25`). `listed=False` makes it one that no list ever
-        shows, such as an inline price. `listed_after`: requests find it only so many seconds after it is
-        made, whenever its event can be read. Raises ValueError if the id is taken."""
+        number makes that many children with it (`lines=25`), a place for discounts that many discounts
+        (`discounts=2`). `listed=False` makes it one that no list ever shows, such as an inline price.
+        `listed_after`: requests find it only so many seconds after it is made, whenever its event can be
+        read. Returns what Stripe shows without expansions. Raises ValueError if the id is taken."""
         row = KINDS[kind]
         stamp = fields.get(row.created)
         at = at if at is not None else stamp if isinstance(stamp, int) else self.clock.now()
@@ -198,8 +214,13 @@ class World:
         counts = {
             n: fields.pop(n.field, n.made) for n in row.nested if isinstance(fields.get(n.field, 0), int)
         }
+        held = {
+            place: fields.pop(place) for place in HELD.get(kind, {}) if isinstance(fields.get(place), int)
+        }
         teller = new_id if kind == "account" else home
         data = self._build(row, new_id, home, teller, fields, change)
+        for place, count in held.items():
+            data[place] = self._held(kind, place, data, home, count, change)
         for nested in row.nested if self.escaped_urls and teller in self._tables else ():
             if isinstance(data.get(nested.field), dict):
                 data[nested.field] = self.nested(nested, new_id, teller)
@@ -215,11 +236,12 @@ class World:
             for _ in range(count):
                 self._adopt(KINDS[nested.kinds[0]], teller, new_id, at)
         self._pull(row, data, home, change)
-        data = table.by_id[new_id].data()
+        data = table.by_id[new_id].whole()
         self._affect(row, home, None, data, change)
         self._tell(row, teller, None, data, change)
         self._tell_parent(row, home, parent, None, data, change)
-        return data
+        self._hold(row, home, None, data, change)
+        return table.by_id[new_id].data()
 
     def update(
         self,
@@ -234,15 +256,16 @@ class World:
         at: int | None = None,
         **changes: Any,
     ) -> Json:
-        """Merge `changes` into an object. If nothing differs, nothing happens."""
+        """Merge `changes` into an object. If nothing differs, nothing happens. Returns what Stripe shows
+        without expansions."""
         row = KINDS[kind]
         home = self._home(row, account)
         entry = self.table(kind, home).by_id[id]
         change = self._change(event, visible_after, api_version, at)
-        old = entry.data()
+        old = entry.whole()
         new: Json = {k: v for k, v in merge(old, changes).items() if v is not ABSENT}
         if new == old:
-            return old
+            return entry.data()
         if row.derive:
             row.derive(new, change.at)
         link = row.parent
@@ -253,7 +276,8 @@ class World:
         self._tell(row, id if kind == "account" else home, old, new, change)
         for parent_id in dict.fromkeys((entry.parent, parent)):
             self._tell_parent(row, home, parent_id, old, new, change)
-        return new
+        self._hold(row, home, old, new, change)
+        return self.table(kind, home).by_id[id].data()
 
     def archive(self, kind: str, id: str, /, account: str | None = None, **options: Any) -> Json:
         """Set `active` to false. Raises ValueError for a kind that has no such field."""
@@ -296,10 +320,11 @@ class World:
         stub: Json = {"id": id, "object": row.object_name, "deleted": True}
         if row.stub:
             table.stubs[id] = orjson.dumps(stub)
-        data = entry.data()
+        data = entry.whole()
         self._affect(row, home, data, None, change)
         self._tell(row, teller, data, None, change)
         self._tell_parent(row, home, entry.parent, data, None, change)
+        self._hold(row, home, data, None, change)
         if kind == "account":
             del self._tables[id]
         return stub
@@ -320,7 +345,8 @@ class World:
         row = KINDS[kind]
         home = self._home(row, account)
         change = self._change(True, visible_after, api_version, at)
-        data = older.rendered(kind, self.get(kind, id, home), change.api_version)
+        whole = self._without(row, home, self.whole(kind, id, home), change.api_version)
+        data = older.rendered(kind, whole, change.api_version)
         self._make_event(type, id if kind == "account" else home, {"object": data}, change)
 
     def announce(
@@ -363,6 +389,7 @@ class World:
             each["id"]
             for each in self.list_all("discount", account)
             if (each["customer"], each["subscription"]) == (customer, subscription)
+            and not self._muted(KINDS["discount"], each)
         ]
         with self._affecting():
             if there:
@@ -377,13 +404,13 @@ class World:
         change = self._change(
             **{"event": True, "visible_after": 0, "api_version": None, "at": None} | options
         )
-        old = self.get("invoice", invoice, home)
+        old = self.whole("invoice", invoice, home)
         with self._affecting():
             self._pull(row, old, home, change)
-        new = self.get("invoice", invoice, home)
+        new = self.whole("invoice", invoice, home)
         if new != old:
             self._tell(row, home, old, new, change)
-        return new
+        return self.get("invoice", invoice, home)
 
     def random_change(self, rng: Random, kinds: Collection[str] | None = None) -> str:
         """Make one valid change somewhere, chosen by `rng`, and say what was changed. Updates and deletions
@@ -399,11 +426,15 @@ class World:
         else:
             raise ValueError(f"the platform can see {names} in no account: connect one")
         account = rng.choice(accounts)
-        entries = [each for each in self.table(row.name, account).by_id.values() if not each.hidden]
+        entries = [
+            entry
+            for entry in self.table(row.name, account).by_id.values()
+            if not entry.hidden and (not row.holders or self._holder(row, entry.data(), account))
+        ]
         deed = rng.choices(("create", "update", "delete"), (4, 5, 1))[0]
         entry = rng.choice(entries) if entries else None
-        muted = row.muted and entry and row.muted(entry.data(), self.api_version)
-        if entry and deed == "update" and not muted and (edits := row.edits(entry.data(), rng)):
+        muted = entry is not None and self._muted(row, entry.data())
+        if entry and deed == "update" and not muted and (edits := row.edits(entry.whole(), rng)):
             changes = rng.choice(edits)
             self.update(row.name, entry.id, account, **changes)
             return f"update {row.name} {entry.id} of {account}: {changes}"
@@ -411,7 +442,7 @@ class World:
         if entry and deed == "delete" and gone and row.allows_deletion(entry.data()):
             self.delete(row.name, entry.id, account)
             return f"delete {row.name} {entry.id} of {account}"
-        fields: Json = {}
+        fields: Json = dict(rng.choice(row.variants)) if row.variants and rng.random() < RARE else {}
         if (
             row.parent
             and row.parent.kind != "account"
@@ -432,8 +463,18 @@ class World:
         finally:
             self.effects = before
 
+    def _muted(self, row: Kind, data: Json) -> bool:
+        """Whether no event of an object's own announces its changes."""
+        return row.muted is not None and row.muted(data, self.api_version)
+
     def _concern(self, row: Kind, account: str, fields: Json, rng: Random) -> None:
-        """Choose the objects that a new one is to have an effect on."""
+        """Choose the objects that a new one is to have an effect on, and who is to hold it."""
+        told = [each for each in row.holders if each.announced or each.quiet] if self.effects else []
+        for holder in told if not any(each.field in fields for each in row.holders) else ():
+            others = self.table(holder.kinds[0], account).by_id
+            if others and rng.random() < 0.5:
+                fields[holder.field] = rng.choice(list(others))
+                break
         for effect in row.effects if self.effects else ():
             others = self.table(effect.kind, account).by_id
             chosen = effect.names in row.fields and others and rng.random() < 0.5
@@ -448,7 +489,9 @@ class World:
 
     def _affect(self, row: Kind, home: str, old: Json | None, new: Json | None, change: Change) -> None:
         """Bring the objects that one names up to date, without an event of theirs."""
-        for effect in row.effects if self.effects else ():
+        if not row.effects or not self.effects or self._muted(row, new or old or {}):
+            return
+        for effect in row.effects:
             name = at_path(effect.names)
             for other in dict.fromkeys(name(data) for data in (old, new) if data):
                 table = self.table(effect.kind, home)
@@ -458,7 +501,7 @@ class World:
                 quoted = orjson.dumps(other)
                 naming = [each for each in self.table(row.name, home).by_id.values() if quoted in each.body]
                 sources = [each.data() for each in sorted(naming, key=key_of)]
-                before = entry.data()
+                before = entry.whole()
                 after = before | effect.sets(before, [data for data in sources if name(data) == other])
                 if after != before:
                     if table.kind.derive:
@@ -551,6 +594,8 @@ class World:
             find=lambda kind: self._find(kind, home, change),
             show=lambda kind, id: self.get(kind, id, home),
         )
+        for name, value in fields.items():
+            given[name] = fill(value, draft)
         data = row.build(draft)
         if row.derive:
             row.derive(data, change.at)
@@ -577,8 +622,11 @@ class World:
 
     def _tell(self, row: Kind, account: str, old: Json | None, new: Json | None, change: Change) -> None:
         """Make the events of a creation (`old` is None), an update or a deletion (`new` is None)."""
-        types = row.events.of(old, new) if change.event else []
-        if not types or (row.muted and row.muted(new or old or {}, self.api_version)):
+        if not change.event or self._muted(row, new or old or {}):
+            return
+        old, new = (data and self._without(row, account, data, change.api_version) for data in (old, new))
+        types = row.events.of(old, new)
+        if not types:
             return
         if older.differs(row.name, change.api_version):
             old, new = (data and older.rendered(row.name, data, change.api_version) for data in (old, new))
@@ -587,6 +635,13 @@ class World:
             content["previous_attributes"] = previous(old, new)
         for type in types:
             self._make_event(type, account, content, change)
+
+    def _without(self, row: Kind, account: str, data: Json, version: str) -> Json:
+        """What an event in a version has of an object: nothing that would have to be asked for."""
+        shown, _ = includes.split(data, row.hides)
+        fields = older.shown(row.name, version)
+        lists = {each.field: each for each in row.nested if each.field in fields}
+        return shown | {field: self.nested(each, str(data["id"]), account) for field, each in lists.items()}
 
     def _make_event(self, type: str, account: str, content: Json, change: Change) -> None:
         table = self.table("event", account)
@@ -617,7 +672,7 @@ class World:
             _, _, table, id, home, listed = heapq.heappop(self._hidden)
             found = table.by_id.get(id)
             if found is not None and found.hidden:
-                data = found.data()
+                data = found.whole()
                 self._write(table, data, found.key, found.parent, listed, False)
                 silent = self._change(False, 0, None, None)
                 self._tell_parent(table.kind, home, found.parent, data, data, silent)
@@ -633,7 +688,7 @@ class World:
         entry = table.by_id.get(parent)
         if entry is None:
             return
-        before = entry.data()
+        before = entry.whole()
         after = dict(before)
         if link.sets and old is None and new is not None:
             after |= link.sets(new)
@@ -653,6 +708,50 @@ class World:
             teller = parent if link.kind == "account" else home
             self._tell(table.kind, teller, before | quiet, after, change)
 
+    # Objects that are found only in the place that another one has for them
+
+    def _held(self, kind: str, place: str, holder: Json, home: str, count: int, change: Change) -> Any:
+        """What a new object has in a place: so many objects that are made along with it. They have events
+        only in a world with effects, which these announce."""
+        row, how = HELD[kind][place]
+        shared = {name: holder[name] for name in row.fields.keys() & holder.keys()}
+        shared[how.field] = holder["id"]
+        shared |= asdict(change) | {"event": change.event and self.effects}
+        made = [self.create(row.name, home, **shared) for _ in range(count)]
+        return made[-1] if how.inline and made else None if how.inline else [each["id"] for each in made]
+
+    def _holder(self, row: Kind, data: Json, home: str) -> tuple[Holder, Entry] | None:
+        """Whose place such an object is in, and how."""
+        for holder in row.holders:
+            if data.get(holder.field):
+                for kind in holder.kinds:
+                    if entry := self.table(kind, home).by_id.get(data[holder.field]):
+                        return holder, entry
+                return None
+        return None
+
+    def _hold(self, row: Kind, home: str, old: Json | None, new: Json | None, change: Change) -> None:
+        """Bring the holder up to date after an object in its place went from `old` to `new`."""
+        data = new or old
+        found = self._holder(row, data, home) if data and row.holders else None
+        if data is None or found is None:
+            return
+        holder, entry = found
+        place = entry.data()[holder.place]
+        now: Any = new
+        if holder.inline:
+            if old and (place or {}).get("id") != data["id"]:
+                return
+            if not old and place:
+                self.table(row.name, home).remove(place["id"])
+        elif old and new:
+            return
+        else:
+            now = [*place, data["id"]] if new else [id for id in place if id != data["id"]]
+        quiet = holder.quiet or (holder.announced and self.effects)
+        options = asdict(change) | {"event": change.event and not quiet, holder.place: now}
+        self.update(entry.kind.name, entry.id, home, **options)
+
     def _nest(self, nested: Nested, data: Json, home: str, old: Json | None, new: Json | None) -> None:
         """Set a parent's fields that come from its children, after one child went from `old` to `new`."""
         for total, amount in nested.totals:
@@ -663,10 +762,16 @@ class World:
 
 def _entry(kind: Kind, data: Json, key: Key, parent: str | None, listed: bool, hidden: bool = False) -> Entry:
     facets = tuple(read(data) for read in kind.reads)
-    body = bytes(
-        memoryview(orjson.dumps(data))
-    )  # a copy: orjson's own is left with room for several times as much
-    return Entry(kind, str(data["id"]), key, body, facets, parent, listed, hidden)
+    shown, secret = includes.split(data, kind.hides)
+    apart = _bytes(secret) if secret else None
+    return Entry(
+        kind, str(data["id"]), key, _bytes(shown), facets, parent, listed, hidden=hidden, apart=apart
+    )
+
+
+def _bytes(data: Json) -> bytes:
+    """A copy of what orjson gives, which is left with room for several times as much."""
+    return bytes(memoryview(orjson.dumps(data)))
 
 
 def _created(row: Kind, data: Json, otherwise: int) -> int:

@@ -154,7 +154,8 @@ def test_objects_have_stripes_fields(row: Kind) -> None:
     for _ in range(20):
         world.random_change(rng, [row.name] if row.name not in ("event", "account") else None)
     objects += world.list_all(row.name)
-    for name in {effect.kind for effect in row.effects} | ({row.pulls.kind} if row.pulls else set()):
+    changed = {effect.kind for effect in row.effects} | ({row.pulls.kind} if row.pulls else set())
+    for name in changed | {kind for holder in row.holders for kind in holder.kinds}:
         objects += world.list_all(name, account) + world.list_all(name)
     assert objects
     for data in objects:

@@ -19,8 +19,9 @@ from sandbox.stripe.filters import (
     part_of,
     single,
 )
-from sandbox.stripe.kind import Draft, Effect, Events, Kind, Move, Nested, Parent, Pull
+from sandbox.stripe.kind import ABSENT, Draft, Effect, Events, Kind, Move, Nested, Parent, Pull, View
 from sandbox.stripe.kinds import fields as f
+from sandbox.stripe.kinds.discounts import SHIPPING_COST, taken_off, taxed
 
 _CUSTOMER = (equals("customer"), equals("customer_account"))
 _ENDED = ("canceled", "incomplete_expired")
@@ -192,6 +193,7 @@ SUBSCRIPTION = Kind(
     actions={"resume": {"status": "active"}},
     cancels={"status": "canceled"},
     derive=_end_subscription,
+    variants=({"discounts": 1}, {"discounts": 2}),
     fields={
         "application": None,
         "application_fee_percent": None,
@@ -248,6 +250,7 @@ SUBSCRIPTION_ITEM = Kind(
     filters=(equals("subscription", required=True),),
     needs=("subscription",),
     parent=Parent("subscription", "subscription"),
+    variants=({"discounts": 1},),
     fields={
         "billing_thresholds": None,
         "created": f.now,
@@ -344,6 +347,21 @@ SCHEDULE = Kind(
     },
 )
 
+_PAYMENT: Json = {
+    "id": f.text("inpay_1???????????????????????"),
+    "object": "invoice_payment",
+    "amount_paid": None,
+    "amount_requested": f.number(100, 50_000),
+    "created": f.now,
+    "currency": "usd",
+    "invoice": lambda draft: draft.id,
+    "is_default": True,
+    "livemode": f.livemode,
+    "payment": {"payment_intent": f.ref("payment_intent"), "type": "payment_intent"},
+    "status": "open",
+    "status_transitions": {"canceled_at": None, "paid_at": None},
+}
+
 INVOICE = Kind(
     name="invoice",
     prefix="in",
@@ -388,6 +406,18 @@ INVOICE = Kind(
     deletable={"status": "draft"},
     derive=_date_invoice,
     pulls=Pull("invoiceitem", "invoice", "customer", "line_item", _line_of_item),
+    includes=("confirmation_secret", "payments", "shipping_cost.taxes"),
+    variants=(
+        {"discounts": 1},
+        {"amount_shipping": 600, "shipping_cost": SHIPPING_COST},
+        {
+            "confirmation_secret": {
+                "client_secret": f.words("{id}_secret_sandbox"),
+                "type": "payment_intent",
+            },
+            "payments": {"data": [_PAYMENT]},
+        },
+    ),
     fields={
         "account_country": "US",
         "account_name": "Sandbox",
@@ -412,6 +442,7 @@ INVOICE = Kind(
         "automatically_finalizes_at": None,
         "billing_reason": "manual",
         "collection_method": "charge_automatically",
+        "confirmation_secret": ABSENT,
         "created": f.now,
         "currency": "usd",
         "custom_fields": None,
@@ -440,6 +471,7 @@ INVOICE = Kind(
         "on_behalf_of": None,
         "parent": None,
         "payment_settings": f.nulls("default_mandate", "payment_method_options", "payment_method_types"),
+        "payments": f.empty_list("/v1/invoice_payments?invoice={id}"),
         "period_end": f.now,
         "period_start": f.now,
         "post_payment_credit_notes_amount": 0,
@@ -466,6 +498,7 @@ LINE_ITEM = Kind(
     permission="invoice",
     created="",
     parent=Parent("invoice", "invoice"),
+    variants=({"discounts": 1},),
     fields={
         "amount": f.number(100, 50_000),
         "currency": "usd",
@@ -495,6 +528,7 @@ INVOICE_ITEM = Kind(
     filters=(created, *_CUSTOMER, equals("invoice"), Filter("pending", at("invoice"), _pending)),
     needs=("customer",),
     events=Events("invoiceitem.created", "", "invoiceitem.deleted"),
+    variants=({"discounts": 1},),
     fields={
         "amount": f.number(100, 50_000),
         "currency": "usd",
@@ -543,6 +577,8 @@ CREDIT_NOTE = Kind(
     flow={"issued": ("void",)},
     actions={"void": {"status": "void"}},
     effects=(Effect("invoice", "invoice", _credited),),
+    includes=("shipping_cost.taxes",),
+    variants=({"amount_shipping": 600, "shipping_cost": SHIPPING_COST},),
     fields={
         "amount": 0,
         "amount_shipping": 0,
@@ -632,6 +668,19 @@ SESSION = Kind(
     ),
     flow={"open": ("complete", "expired")},
     actions={"expire": {"status": "expired"}},
+    includes=("line_items", "optional_items", "shipping_cost.taxes", "total_details.breakdown"),
+    variants=(
+        {
+            "optional_items": [{"adjustable_quantity": None, "price": f.ref("price"), "quantity": 1}],
+            "shipping_cost": SHIPPING_COST,
+            "total_details": {
+                "amount_discount": 50,
+                "amount_shipping": 600,
+                "amount_tax": 100,
+                "breakdown": {"discounts": taken_off(50), "taxes": taxed(100)},
+            },
+        },
+    ),
     fields={
         "after_expiration": None,
         "allow_promotion_codes": None,
@@ -662,6 +711,7 @@ SESSION = Kind(
         "locale": None,
         "metadata": {},
         "mode": "payment",
+        "optional_items": None,
         "payment_intent": None,
         "payment_link": None,
         "payment_method_collection": None,
@@ -693,6 +743,8 @@ SESSION_LINE = Kind(
     permission="checkout_session",
     created="",
     parent=Parent("checkout.session", "session", named=False, refuses=_without_lines),
+    includes=("discounts", "taxes"),
+    variants=({"amount_discount": 50, "amount_tax": 20, "discounts": taken_off(50), "taxes": taxed(20)},),
     fields={
         "amount_discount": 0,
         "amount_subtotal": f.number(100, 5000),
@@ -719,4 +771,12 @@ ROWS = (
     CREDIT_NOTE_LINE,
     SESSION,
     SESSION_LINE,
+)
+VIEWS = (
+    View(
+        "/v1/customers/{customer}/subscriptions",
+        ("subscription",),
+        (Filter("", at("status"), lambda _param, _given: None, unasked=_not_canceled),),
+        parent="customer",
+    ),
 )

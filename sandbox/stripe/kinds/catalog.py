@@ -1,10 +1,13 @@
 """What is sold, for how much, and what is taken off: products, prices, plans, coupons."""
 
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from sandbox.stripe.filters import (
     Asked,
     Filter,
+    Json,
     Match,
     any_of,
     created,
@@ -14,8 +17,70 @@ from sandbox.stripe.filters import (
     only,
     part_of,
 )
-from sandbox.stripe.kind import Draft, Events, Kind
+from sandbox.stripe.kind import ABSENT, Draft, Events, Kind
 from sandbox.stripe.kinds import fields as f
+
+TIERS: Json = {
+    "tiers": [
+        {
+            "flat_amount": None,
+            "flat_amount_decimal": None,
+            "unit_amount": f.number(100, 900),
+            "unit_amount_decimal": None,
+            "up_to": 10,
+        },
+        {
+            "flat_amount": 500,
+            "flat_amount_decimal": "500",
+            "unit_amount": f.number(10, 90),
+            "unit_amount_decimal": None,
+            "up_to": None,
+        },
+    ]
+}
+"""Two tiers, of which the last has no end."""
+_NO_OPTION: Json = {"custom_unit_amount": None, "tax_behavior": "unspecified"}
+_TIERED_OPTION: Json = _NO_OPTION | TIERS | f.nulls("unit_amount", "unit_amount_decimal")
+
+
+def _tiered(draft: Draft) -> bool:
+    return draft.built.get("tiers", ABSENT) is not ABSENT
+
+
+def _scheme(draft: Draft) -> str:
+    return "tiered" if _tiered(draft) else "per_unit"
+
+
+def _tiers_mode(draft: Draft) -> str | None:
+    return "graduated" if _tiered(draft) else None
+
+
+def _unit_amount(draft: Draft) -> int | None:
+    """A price with tiers has its amounts there."""
+    return None if _tiered(draft) else draft.rng.randint(100, 99_900)
+
+
+def _reprice(field: str, *decimal: str) -> Callable[[Json, Random], list[Json]]:
+    """Another amount in another currency."""
+
+    def tweaks(data: Json, rng: Random) -> list[Json]:
+        options = data.get("currency_options") or {}
+        amount = rng.randint(100, 9_900)
+        return [
+            {"currency_options": {currency: {field: amount} | dict.fromkeys(decimal, str(amount))}}
+            for currency, option in options.items()
+            if currency != data["currency"] and option[field] is not None
+        ]
+
+    return tweaks
+
+
+def _restrict(code: Json, rng: Random) -> list[Json]:
+    options = code["restrictions"].get("currency_options") or {}
+    return [
+        {"restrictions": {"currency_options": {currency: {"minimum_amount": rng.randint(100, 9_900)}}}}
+        for currency in options
+    ]
 
 
 def _price_type(draft: Draft) -> str:
@@ -29,7 +94,6 @@ def _recurring(draft: Draft) -> Any:
         "interval": "month",
         "interval_count": 1,
         "meter": None,
-        "trial_period_days": None,
         "usage_type": "licensed",
     }
 
@@ -90,11 +154,29 @@ PRICE = Kind(
     ),
     needs=("currency",),
     events=Events("price.created", "price.updated", "price.deleted"),
+    includes=("tiers", "currency_options", "currency_options.*.tiers"),
+    variants=(
+        TIERS | {"recurring": {"interval": "month"}},
+        {
+            "unit_amount": 900,
+            "currency_options": {
+                "usd": _NO_OPTION | {"unit_amount": 900, "unit_amount_decimal": "900"},
+                "eur": _NO_OPTION | {"unit_amount": 800, "unit_amount_decimal": "800"},
+            },
+        },
+        TIERS
+        | {
+            "recurring": {"interval": "month"},
+            "currency_options": {"usd": _TIERED_OPTION, "eur": _TIERED_OPTION},
+        },
+    ),
+    tweaks=_reprice("unit_amount", "unit_amount_decimal"),
     fields={
         "active": True,
-        "billing_scheme": "per_unit",
+        "billing_scheme": _scheme,
         "created": f.now,
         "currency": "usd",
+        "currency_options": ABSENT,
         "custom_unit_amount": None,
         "livemode": f.livemode,
         "lookup_key": None,
@@ -104,9 +186,10 @@ PRICE = Kind(
         "type": _price_type,
         "recurring": _recurring,
         "tax_behavior": "unspecified",
-        "tiers_mode": None,
+        "tiers": ABSENT,
+        "tiers_mode": _tiers_mode,
         "transform_quantity": None,
-        "unit_amount": f.number(100, 99_900),
+        "unit_amount": _unit_amount,
         "unit_amount_decimal": _decimal,
     },
 )
@@ -119,11 +202,13 @@ PLAN = Kind(
     filters=(created, flag("active"), equals("product")),
     needs=("currency", "interval"),
     events=Events("plan.created", "plan.updated", "plan.deleted"),
+    includes=("tiers",),
+    variants=(TIERS,),
     fields={
         "active": True,
-        "amount": f.number(100, 99_900),
-        "amount_decimal": f.words("{amount}"),
-        "billing_scheme": "per_unit",
+        "amount": _unit_amount,
+        "amount_decimal": lambda draft: None if draft.built["amount"] is None else str(draft.built["amount"]),
+        "billing_scheme": _scheme,
         "created": f.now,
         "currency": "usd",
         "interval": "month",
@@ -133,7 +218,8 @@ PLAN = Kind(
         "meter": None,
         "nickname": None,
         "product": f.ref("product"),
-        "tiers_mode": None,
+        "tiers": ABSENT,
+        "tiers_mode": _tiers_mode,
         "transform_usage": None,
         "trial_period_days": None,
         "usage_type": "licensed",
@@ -147,10 +233,23 @@ COUPON = Kind(
     ops="LCRUD",
     filters=(created,),
     events=Events("coupon.created", "coupon.updated", "coupon.deleted"),
+    includes=("applies_to", "currency_options"),
+    variants=(
+        {"applies_to": {"products": lambda draft: [draft.find("product")]}},
+        {
+            "amount_off": 500,
+            "currency": "usd",
+            "percent_off": None,
+            "currency_options": {"eur": {"amount_off": 400}},
+        },
+    ),
+    tweaks=_reprice("amount_off"),
     fields={
         "amount_off": None,
+        "applies_to": ABSENT,
         "created": f.now,
         "currency": None,
+        "currency_options": ABSENT,
         "duration": "once",
         "duration_in_months": None,
         "livemode": f.livemode,
@@ -179,6 +278,17 @@ PROMOTION_CODE = Kind(
     ),
     needs=("promotion",),
     events=Events("promotion_code.created", "promotion_code.updated"),
+    includes=("restrictions.currency_options",),
+    variants=(
+        {
+            "restrictions": {
+                "minimum_amount": 500,
+                "minimum_amount_currency": "usd",
+                "currency_options": {"eur": {"minimum_amount": 400}},
+            }
+        },
+    ),
+    tweaks=_restrict,
     fields={
         "active": True,
         "code": f.text("CODE????????"),

@@ -1,9 +1,11 @@
 """Customers and how they pay: cards, bank accounts, payment methods, their balance, and test clocks."""
 
+from random import Random
+
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Filter, Json, at, created, equals, one_of, only, single
-from sandbox.stripe.kind import ANY, Effect, Events, Kind, Move, Nested, Parent, View
+from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
 _OF_CUSTOMER = Parent("customer", "customer")
@@ -46,6 +48,16 @@ BANK_FIELDS: Json = {
     "routing_number": "110000000",
     "status": "new",
 }
+
+
+def _tax_edits(customer: Json, rng: Random) -> list[Json]:
+    """Changes that a reader sees in no field that Stripe shows by default."""
+    funds = {"available": {"eur": rng.randint(1, 9_900)}}
+    return [
+        {"tax": {"automatic_tax": "supported", "ip_address": f"192.0.2.{rng.randint(1, 254)}"}},
+        *([{"cash_balance": funds}] if customer["cash_balance"] else []),
+    ]
+
 
 TEST_CLOCK = Kind(
     name="test_helpers.test_clock",
@@ -99,12 +111,37 @@ CUSTOMER = Kind(
             totals=(("balance", "amount"),),
         ),
         Nested(("tax_id",), "tax_ids", "/v1/customers/{id}/tax_ids", shown=False),
+        Nested(
+            ("subscription",),
+            "subscriptions",
+            "/v1/customers/{id}/subscriptions",
+            shown=False,
+            narrowed=("status",),
+        ),
     ),
     events=Events("customer.created", "customer.updated", "customer.deleted"),
     stub=True,
+    includes=("cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"),
+    variants=(
+        {
+            "cash_balance": {
+                "object": "cash_balance",
+                "available": {"eur": f.number(1, 9_900)},
+                "customer": lambda draft: draft.id,
+                "customer_account": None,
+                "livemode": f.livemode,
+                "settings": {"reconciliation_mode": "automatic", "using_merchant_default": True},
+            },
+            "invoice_credit_balance": {"usd": f.number(-9_900, -1)},
+        },
+        {"tax": {"automatic_tax": "supported", "location": {"country": "DE", "source": "ip_address"}}},
+        {"discount": 1},
+    ),
+    tweaks=_tax_edits,
     fields={
         "address": None,
         "balance": 0,
+        "cash_balance": None,
         "created": f.now,
         "currency": None,
         "default_source": None,
@@ -112,6 +149,7 @@ CUSTOMER = Kind(
         "description": None,
         "discount": None,
         "email": f.text("????????@example.com"),
+        "invoice_credit_balance": {},
         "invoice_prefix": f.text("????????"),
         "invoice_settings": f.nulls("custom_fields", "default_payment_method", "footer", "rendering_options"),
         "livemode": f.livemode,
@@ -121,6 +159,12 @@ CUSTOMER = Kind(
         "phone": None,
         "preferred_locales": [],
         "shipping": None,
+        "tax": {
+            "automatic_tax": "unrecognized_location",
+            "ip_address": None,
+            "location": None,
+            "provider": "stripe",
+        },
         "tax_exempt": "none",
         "test_clock": None,
     },
@@ -217,47 +261,6 @@ BALANCE_TRANSACTION = Kind(
 )
 
 
-def _newest(discounts: list[Json]) -> Json | None:
-    own = [each for each in discounts if each["subscription"] is None]
-    return own[-1] if own else None
-
-
-def _redeemed(other: Json, discounts: list[Json]) -> Json:
-    """A redemption counts for ever, also when the discount has ended."""
-    return {"times_redeemed": max(other["times_redeemed"], len(discounts))}
-
-
-DISCOUNT = Kind(
-    name="discount",
-    prefix="di",
-    ops="",
-    created="start",
-    parent=_OF_CUSTOMER,
-    events=Events("customer.discount.created", "customer.discount.updated", "customer.discount.deleted"),
-    effects=(
-        Effect("customer", "customer", lambda _customer, each: {"discount": _newest(each)}),
-        Effect(
-            "subscription",
-            "subscription",
-            lambda _subscription, each: {"discounts": [discount["id"] for discount in each]},
-        ),
-        Effect("coupon", "source.coupon", _redeemed),
-        Effect("promotion_code", "promotion_code", _redeemed),
-    ),
-    fields={
-        "checkout_session": None,
-        "customer_account": None,
-        "end": None,
-        "invoice": None,
-        "invoice_item": None,
-        "promotion_code": None,
-        "source": {"coupon": f.ref("coupon"), "type": "coupon"},
-        "start": f.now,
-        "subscription": None,
-        "subscription_item": None,
-    },
-)
-
 TAX_ID = Kind(
     name="tax_id",
     prefix="txi",
@@ -340,7 +343,6 @@ ROWS = (
     SOURCE,
     BALANCE_TRANSACTION,
     PAYMENT_METHOD,
-    DISCOUNT,
     TAX_ID,
 )
 VIEWS = (

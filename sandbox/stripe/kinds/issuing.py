@@ -142,6 +142,24 @@ TRANSACTION = Kind(
     product="issuing",
     filters=(created, equals("card"), equals("cardholder"), one_of("type", "capture", "refund")),
     events=Events("issuing_transaction.created", "issuing_transaction.updated"),
+    includes=(
+        "purchase_details",
+        *(f"purchase_details.{part}" for part in ("fleet", "flight", "fuel", "lodging", "receipt")),
+    ),
+    variants=(
+        {
+            "purchase_details": {
+                "fleet": None,
+                "flight": None,
+                "fuel": None,
+                "lodging": {"check_in_at": f.now, "nights": f.number(1, 9)},
+                "receipt": [
+                    {"description": "Bread", "quantity": 2.0, "total": 400, "unit_cost": f.number(1, 300)}
+                ],
+                "reference": f.text("????????"),
+            }
+        },
+    ),
     fields={
         "amount": f.number(-50_000, -100),
         "amount_details": None,

@@ -60,6 +60,20 @@ _OLDER = (
 )
 
 
+_ONCE_SHOWN = (
+    ("charge", "refunds", "2022-11-15"),
+    ("customer", "sources", "2020-08-27"),
+    ("customer", "subscriptions", "2020-08-27"),
+    ("customer", "tax_ids", "2020-08-27"),
+)
+"""Lists that an object showed before a version, and shows only when expanded since."""
+
+
+def shown(kind: str, version: str) -> tuple[str, ...]:
+    """The fields that a version shows, while later ones only do when they are expanded."""
+    return tuple(field for name, field, until in _ONCE_SHOWN if name == kind and version < until)
+
+
 def differs(kind: str, version: str) -> bool:
     """Whether objects of a kind looked different in a version."""
     return any(older.kind == kind and version < older.until for older in _OLDER)

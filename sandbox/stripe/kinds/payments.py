@@ -87,6 +87,7 @@ CHARGE = Kind(
     flow={"pending": ("succeeded", "failed")},
     actions={"capture": {"captured": True}},
     derive=_refunded,
+    includes=("refunds",),
     fields={
         "amount": f.number(10_000, 99_900),
         "amount_captured": f.same("amount"),
@@ -193,10 +194,36 @@ PAYMENT_INTENT = Kind(
         "capture": {"status": "succeeded"},
         "confirm": {"status": "processing"},
     },
+    includes=("amount_details.line_items",),
+    variants=(
+        {
+            "amount_details": {
+                "line_items": {
+                    "data": [
+                        {
+                            "id": f.text("uli_1???????????????????????"),
+                            "object": "payment_intent_amount_details_line_item",
+                            "discount_amount": None,
+                            "payment_method_options": None,
+                            "product_code": None,
+                            "product_name": f.text("Product ????"),
+                            "quantity": 1,
+                            "tax": None,
+                            "unit_cost": f.number(100, 900),
+                            "unit_of_measure": None,
+                        }
+                    ]
+                }
+            }
+        },
+    ),
     fields={
         "amount": f.number(500, 99_900),
         "amount_capturable": 0,
-        "amount_details": {"tip": {}},
+        "amount_details": {
+            "line_items": f.empty_list("/v1/payment_intents/{id}/amount_details_line_items"),
+            "tip": {},
+        },
         "amount_received": 0,
         "application": None,
         "application_fee_amount": None,
