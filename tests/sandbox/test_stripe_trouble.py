@@ -374,6 +374,36 @@ def test_a_discount_changes_its_customer_its_subscription_and_its_coupon(world: 
     assert types(world)[before:] == [f"customer.discount.{verb}" for verb in verbs]
 
 
+def test_discounts_made_along_with_their_holder_are_announced(world: World) -> None:
+    coupon = world.create("coupon", event=False)["id"]
+    subscription = world.create("subscription", discounts=2)
+    assert world.get("coupon", coupon)["times_redeemed"] == 2
+    assert len(subscription["discounts"]) == 2
+    told = [each for each in types(world) if each.startswith("customer.discount.")]
+    assert told == ["customer.discount.created"] * 2
+    assert "customer.subscription.updated" not in types(world)
+
+
+def test_a_discount_without_events_changes_no_coupon(world: World) -> None:
+    coupon = world.create("coupon", event=False)["id"]
+    invoice = world.create("invoice", discounts=1)
+    assert len(invoice["discounts"]) == 1
+    assert world.get("coupon", coupon)["times_redeemed"] == 0
+    own = world.discount(invoice["customer"], coupon)
+    assert own["id"] not in invoice["discounts"]
+    assert world.get("customer", invoice["customer"])["discount"] == own
+
+
+def test_an_effect_and_a_late_appearance_keep_what_is_only_shown_when_expanded(world: World) -> None:
+    customer = world.create("customer", event=False)["id"]
+    options = {"eur": {"amount_off": 400}}
+    coupon = world.create("coupon", currency_options=options, event=False, listed_after=10)["id"]
+    world.discount(customer, coupon)
+    world.clock.advance(10)
+    _, shown = ask(world, f"/v1/coupons/{coupon}", ("expand[]", "currency_options"))
+    assert (shown["currency_options"], shown["times_redeemed"]) == (options, 1)
+
+
 def test_a_tax_id_is_in_its_customer_when_expanded(world: World) -> None:
     customer = world.create("customer", event=False)["id"]
     tax_id = world.create("tax_id", customer=customer)["id"]
