@@ -32,11 +32,11 @@ from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.resolutions import read_changes
 from source_stripe_native.state import cursor_time
 from source_stripe_native.streams.products import Prices
-from source_stripe_native.streams.row import BaseStripeObject, Document
+from source_stripe_native.streams.row import BaseStripeObject, Document, Harvest
 from source_stripe_native.stripe.client import Params, StripeSession
-from source_stripe_native.stripe.documents import cut_lists, stamp, to_document
+from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import Page, PageToken, Source
+from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
 from source_stripe_native.window import Window, floor, is_past_retention, next_window
 
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
@@ -53,18 +53,22 @@ async def fetch_backfill(
     cutoff: LogCursor,
     *,
     parameters: Mapping[str, str] | None = None,
+    harvest: Harvest | None = None,
     superseded: SupersededIds | None = None,
     hooks: PageHooks | None = None,
+    sharing: PageSharing | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
-    cursor of the next page unless it was the last. `parameters` select a variant. Without a
+    cursor of the next page unless it was the last. `parameters` select a variant, and `harvest` says
+    where objects are found that no endpoint lists. Without a
     `connected_account_id` the key's own account is the only one. `hooks` are called before and after the page
     is read, and may send the backfill elsewhere.
 
     `superseded` has the ids that the incremental task captures. A page is read whole before any of it is
-    yielded, and objects that were captured meanwhile are left out: nothing is awaited from then on until the
-    caller's checkpoint."""
-    source = replace(_source(cls, platform_account_id, connected_account_id, http, log), background=True)
+    yielded, and objects that were captured meanwhile are left out; `sharing` hands on pages of parents:
+    nothing is awaited from then on until the caller's checkpoint."""
+    source = _source(cls, platform_account_id, connected_account_id, http, log)
+    source = replace(source, background=True, sharing=sharing)
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
@@ -72,30 +76,32 @@ async def fetch_backfill(
     params = cls.list_params() if parameters is None else list(parameters.items())
     with (superseded or SupersededIds()).during_page(cls.NAME, source.account_id) as newer:
         try:
-            listed = await read_listed(source, window, params, token, whole=cls.UNDATED)
+            listed = await read_listed(source, window, params, token, whole=cls.UNDATED, harvest=harvest)
         except StripeError as error:
             if not any(known.matches(error) for known in cls.LIST_ENDS):
                 raise
             log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
             listed = Page([], None)
-        documents = await _documents(source, window, params, listed)
+        documents = await _documents(source, window, params, listed, harvest)
         if hooks is not None:
             hooks.after_page(listed, window, len(documents))
         for each in documents:
-            if each["id"] not in newer:
+            if each["id"] not in newer and each["id"] not in listed.superseded:
                 yield each
         if listed.next is not None:
             yield str(listed.next)
 
 
-async def _documents(source: Source, window: Window, params: Params, listed: Page) -> list[Document]:
+async def _documents(
+    source: Source, window: Window, params: Params, listed: Page, harvest: Harvest | None
+) -> list[Document]:
     cls, op = source.stream, source.stream.BACKFILL_OP
-    if cls.PARENT is not None or cls.UNDATED:
-        found = listed_objects(source, window, params, listed, sift=cls.UNDATED)
+    if cls.PARENT is not None or cls.UNDATED or harvest is not None:
+        found = listed_objects(source, window, params, listed, sift=cls.UNDATED, harvest=harvest)
         return [await to_document(source, each, op) async for each in found]
     # Most documents have nothing to wait for: no awaitable is made for them.
     return [
-        await to_document(source, each, op) if cut_lists(source, each) else stamp(source, each, op)
+        stamp(source, each, op) if is_whole(source, each) else await to_document(source, each, op)
         for each in listed.objects
     ]
 

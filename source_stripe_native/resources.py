@@ -14,6 +14,8 @@ from estuary_cdk.capture.common import (
 )
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.backfill.shared_pages import SharedPages
+from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
@@ -134,6 +136,10 @@ async def all_resources(
         raise ConnectorError(f"None of the streams can be read: {reasons}")
     context = _capture_context(log, http, config, accounts, permissions.readable)
     cutoff, previous = http.now(), states or {}
+    for each in permissions.readable:
+        state = previous.get(each.NAME)
+        if context.sharing is not None and (state is None or state.backfill):
+            context.sharing.register(each)
     return [
         base_object(each, http, config.start_date, accounts, context, cutoff, previous.get(each.NAME))
         for each in permissions.readable
@@ -157,8 +163,10 @@ def _capture_context(
         )
     window_size, settings = config.advanced.incremental_window_size, http.settings
     feed = EventFeed(types, window_size=window_size, settings=settings)
+    superseded = SupersededIds()
+    sharing = SharedPages(superseded, settings)
     if accounts.connected_ids is None:
-        return CaptureContext(feed)
+        return CaptureContext(feed, superseded=superseded, sharing=sharing)
     known, last_look = set(accounts.all_ids), floor(http.now())
 
     async def find_new() -> list[str]:
@@ -177,4 +185,4 @@ def _capture_context(
     poller = AccountPoller(
         feed, source_of, accounts.all_ids, find_new, subscribers, settings, refusals.is_own
     )
-    return CaptureContext(feed, poller, refusals)
+    return CaptureContext(feed, poller, refusals, superseded, sharing=sharing)

@@ -60,6 +60,11 @@ class Settings:
     max_nested: int = 10_000
     """Objects of one list inside a document that are read at most."""
 
+    lookups_kept: int = 1_000
+    """Objects that are remembered since many documents show them, such as the prices of Checkout sessions."""
+    lookup_retention: timedelta = timedelta(minutes=10)
+    """How long such an object is remembered."""
+
     # Changes
 
     rereads_at_once: int = 50
@@ -102,6 +107,9 @@ class Settings:
     """When a backfill's first status line is written, counted from its first page."""
     progress_interval: timedelta = timedelta(minutes=1)
     """How often a backfill's status line is written from then on, at most."""
+
+    shared_page_bytes: int = 32_000_000
+    """Bytes of all pages of parents that are kept for other child streams."""
 
     # Connected accounts
 

@@ -5,7 +5,7 @@ drive the same fetch functions, and a row's variants become subtasks in either.
 """
 
 import functools
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging import Logger
@@ -25,6 +25,7 @@ from estuary_cdk.flow import CaptureBinding
 from source_stripe_native.api import fetch_backfill, fetch_incremental
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.progress import Progress, ProgressHooks
+from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.slices import SlicedBackfill
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import ResourceConfig
@@ -59,13 +60,15 @@ AHEAD = "times of the state lie in the future and are taken as now. If changes a
 @dataclass(frozen=True)
 class CaptureContext:
     """What the bindings of a capture share: one reading of events, the poller of connected accounts, the ids
-    of objects whose changes supersede a page of a backfill, and what was seen in polled lists."""
+    of objects whose changes supersede a page of a backfill, what was seen in polled lists, and pages of
+    parents."""
 
     feed: EventFeed
     poller: AccountPoller | None = None
     refusals: Refusals | None = None
     superseded: SupersededIds = field(default_factory=SupersededIds)
     polled: PolledLists = field(default_factory=PolledLists)
+    sharing: SharedPages | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class StreamBinding:
         )
 
     def fetch_page(
-        self, account_id: str | None, start: datetime, parameters: Mapping[str, str], hooks: PageHooks
+        self, account_id: str | None, start: datetime, suffix: str, hooks: PageHooks
     ) -> FetchPageFn[Any]:
         # A plain function, since the CDK asks for its signature with every page.
         def fetch(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
@@ -117,19 +120,21 @@ class StreamBinding:
                 log,
                 page,
                 cutoff,
-                parameters=parameters,
+                parameters=self.row.VARIANTS[suffix],
+                harvest=self.row.HARVESTS.get(suffix),
                 superseded=self.context.superseded,
                 hooks=hooks,
+                sharing=self.context.sharing,
             )
 
         return fetch
 
     def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
         hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress)
-        return self.fetch_page(account_id, self.start_date, self.row.VARIANTS[suffix], hooks)
+        return self.fetch_page(account_id, self.start_date, suffix, hooks)
 
     def fetch_slice(self, since: int, hooks: PageHooks) -> FetchPageFn[Any]:
-        return self.fetch_page(None, datetime.fromtimestamp(since, UTC), self.row.VARIANTS[""], hooks)
+        return self.fetch_page(None, datetime.fromtimestamp(since, UTC), "", hooks)
 
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]

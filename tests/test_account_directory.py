@@ -22,6 +22,7 @@ from source_stripe_native.stripe.account_directory import (
     new_account_ids,
 )
 from source_stripe_native.stripe.client import Params, StripeSession
+from source_stripe_native.stripe.refused_params import RefusedParams
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
 
@@ -42,6 +43,7 @@ class Directory:
     most_in_flight: int = 0
     time: int = NOW
     settings: Settings = DEFAULTS
+    refused_params: RefusedParams = field(default_factory=RefusedParams)
     connects_at: int | None = None
     """Another account connects with this request."""
 

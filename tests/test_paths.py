@@ -34,7 +34,9 @@ CHILDREN: Final = 12
 WITH_PARENT: Final = [each for each in STREAMS if "{parent}" in each.SEARCH_NAME]
 EVENTED: Final = [each for each in STREAMS if each.EVENT_TYPES and each is not Accounts]
 """Of accounts only the key's own has events that the key reads, and it has no such id."""
-WITH_ID: Final = [each for each in STREAMS if each in WITH_PARENT or each.EVENT_TYPES or each.NESTED]
+WITH_ID: Final = [
+    each for each in STREAMS if each in WITH_PARENT or (each.RETRIEVE and each.EVENT_TYPES) or each.NESTED
+]
 """Streams that are read at some path with an id in it."""
 
 

@@ -36,7 +36,10 @@ from tests.test_streams import HELD
 LOG: Final = logging.getLogger("test")
 OLD: Final = "2024-06-20"
 
-NEEDED: Final = {each.NAME: KINDS[HELD[each.NAME].kind].readable_with for each in STREAMS}
+NEEDED: Final = {
+    each.NAME: KINDS[HELD[(each if each.SEARCH_NAME else each.found_through()[0]).NAME].kind].readable_with
+    for each in STREAMS
+}
 """The permission that each stream's own objects take, in the sandbox's words."""
 ALL: Final = frozenset(NEEDED.values())
 UNCONDITIONAL: Final = frozenset({"event", "account"})
@@ -65,7 +68,7 @@ def readable_with(permissions: frozenset[str]) -> set[str]:
     return {
         each.NAME
         for each in STREAMS
-        if {NEEDED[each.NAME], NEEDED[each.PARENT.NAME if each.PARENT else each.NAME]} <= permissions
+        if {NEEDED[one.NAME] for one in (each, *each.found_through())} <= permissions
     }
 
 
@@ -97,7 +100,8 @@ async def test_a_missing_permission_leaves_out_just_its_streams_and_is_named(
         if stream.NAME in readable:
             assert stream.NAME not in lines
             continue
-        lacking = stream if NEEDED[stream.NAME] in missing or stream.PARENT is None else stream.PARENT
+        through = (stream, *stream.found_through())
+        lacking = next(each for each in through if NEEDED[each.NAME] in missing)
         assert f"lacks the read permission '{lacking.PERMISSION}'" in lines[stream.NAME]
         assert f"rak_{NEEDED[lacking.NAME]}_read" in lines[stream.NAME], "as Stripe itself says"
 
@@ -152,7 +156,7 @@ async def test_a_key_without_any_stream_is_refused(
 
 
 async def test_a_secret_key_is_not_probed_stream_by_stream(world: World, server: StripeServer) -> None:
-    assert len(await discovered(Capture(server))) == 48
+    assert len(await discovered(Capture(server))) == 49
     assert len(server.journal) <= 5
 
 
@@ -161,7 +165,7 @@ class PatientServer(StripeServer):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.probes = asyncio.Barrier(len(STREAMS))
+        self.probes = asyncio.Barrier(len([each for each in STREAMS if each.SEARCH_NAME]))
 
     async def _serve(self, http: web.BaseRequest) -> web.StreamResponse:
         if http.path != "/v1/account":
@@ -174,7 +178,7 @@ async def test_all_probes_are_under_way_at_once(world: World, monkeypatch: pytes
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
         try:
             async with asyncio.timeout(5):
-                assert len(await discovered(Capture(server, key=world.restrict(ALL)))) == 48
+                assert len(await discovered(Capture(server, key=world.restrict(ALL)))) == 49
         finally:
             await server.probes.abort()
 
@@ -193,10 +197,13 @@ async def test_a_probe_that_is_not_answered_is_no_permission(
 @pytest.mark.parametrize(
     ("version", "missing"),
     [
-        ("2016-06-15", {"Subscriptions", "SubscriptionItems", "UsageRecords", "InvoiceLineItems"}),
-        ("2016-07-06", {"InvoiceLineItems"}),
-        ("2019-11-05", {"InvoiceLineItems"}),
-        ("2019-12-03", set()),
+        (
+            "2016-06-15",
+            {"Subscriptions", "SubscriptionItems", "UsageRecords", "InvoiceLineItems", "Discounts"},
+        ),
+        ("2016-07-06", {"InvoiceLineItems", "Discounts"}),
+        ("2019-11-05", {"InvoiceLineItems", "Discounts"}),
+        ("2019-12-03", {"Discounts"}),
         ("2025-02-24.acacia", set()),
         ("2025-03-31.basil", {"UsageRecords"}),
     ],

@@ -410,7 +410,7 @@ def test_endpoint_of_a_streams_path_has_no_id_and_all_else(template: str) -> Non
 
 
 def test_endpoints_are_those_that_the_local_stripe_limits() -> None:
-    for stream in STREAMS:
+    for stream in (each for each in STREAMS if each.SEARCH_NAME):
         path = filled(stream.SEARCH_NAME, lambda _: "cus_1Q2w3E")
         assert stripes_shape("GET", path) == f"GET {endpoint_of(path)}"
 

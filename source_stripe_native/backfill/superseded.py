@@ -16,15 +16,23 @@ class SupersededIds:
     @contextmanager
     def during_page(self, stream: str, account_id: str | None) -> Iterator[set[str]]:
         """The ids that the incremental task captures from here on, while the page is read."""
-        key, ids = (stream, account_id), set[str]()
-        pages = self._open.setdefault(key, {})
-        pages[id(ids)] = ids
+        ids = self.open(stream, account_id)
         try:
             yield ids
         finally:
-            del pages[id(ids)]
-            if not pages:
-                self._open.pop(key, None)
+            self.close(stream, account_id, ids)
+
+    def open(self, stream: str, account_id: str | None) -> set[str]:
+        """The ids that the incremental task captures from here on, until they are closed."""
+        ids = set[str]()
+        self._open.setdefault((stream, account_id), {})[id(ids)] = ids
+        return ids
+
+    def close(self, stream: str, account_id: str | None, ids: set[str]) -> None:
+        pages = self._open[stream, account_id]
+        del pages[id(ids)]
+        if not pages:
+            del self._open[stream, account_id]
 
     def add(self, stream: str, account_id: str | None, object_id: str) -> None:
         """Records that the incremental task captured an object."""

@@ -2,11 +2,12 @@
 
 Events are read newest first: the first events seen of an object are its newest, and older events are skipped.
 Within one second Stripe gives events no order, so a change holds all events of the last second in which its
-subject changed. The subject is one of three, as the event's type says:
+subject changed. The subject is one of four, as the event's type says:
 
     an object    the event carries the object, or another object that names it (`RELATED_EVENTS`)
     a parent     the event carries a parent whose children may have changed (`PARENT_EVENT_TYPES`)
     a list       the event carries an object by which the stream's list is to be read (`list_by`)
+    a holder     the event carries an object that shows objects of the stream (`HARVESTS`)
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -25,15 +26,17 @@ class Kind(Enum):
     OBJECT = auto()
     PARENT = auto()
     LIST = auto()
+    HOLDER = auto()
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What changed: an object of the stream, a parent, or the part of the list that `list_by` selects."""
+    """What changed: an object of the stream, a parent, a part of the stream's list, or a holder."""
 
     kind: Kind
     id: str
-    list_by: str = ""
+    selected_by: str = ""
+    """Of a list the query parameter, of a holder the suffix of its harvest."""
 
 
 @dataclass
@@ -104,6 +107,9 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
             yield Subject(Kind.PARENT, found["id"])
         elif not stream.EVENT_OBJECT or found.get("object") == stream.EVENT_OBJECT:
             yield Subject(Kind.OBJECT, found["id"])
+    for suffix, harvest in stream.HARVESTS.items():
+        if kind in harvest.event_types and isinstance(found, dict) and isinstance(found.get("id"), str):
+            yield Subject(Kind.HOLDER, found["id"], suffix)
     for related in stream.RELATED_EVENTS:
         if related.concerns(kind, event.get("api_version")) and _may_concern(related, found):
             for each in dict.fromkeys(_ids(found, related.ids)):
@@ -112,6 +118,8 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
 
 def _carries(stream: type[BaseStripeObject], event: Json, subject: Subject) -> bool:
     """Whether the event carries the subject itself."""
+    if subject.kind is Kind.HOLDER:
+        return True
     return subject.id == get_path(event, "data.object.id") and event["type"] in (
         *stream.EVENT_TYPES,
         *stream.PARENT_EVENT_TYPES,

@@ -11,15 +11,18 @@ document. An object that Stripe no longer has is a deletion.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.changes import Change, Kind, newest_changes
 from source_stripe_native.events.feed import WindowEvents
-from source_stripe_native.streams.row import Document
+from source_stripe_native.streams.row import Document, Harvest
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import cut_lists, retrieve, stamp, to_document, to_tombstone
+from source_stripe_native.stripe.documents import is_whole, retrieve, stamp, to_document, to_tombstone
+from source_stripe_native.stripe.expansions import lacks_fields
+from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 from source_stripe_native.window import Window
 
@@ -93,11 +96,13 @@ async def _resolutions(
             elif newest is not None and _is_current(source, change):
                 found, op = newest["data"]["object"], types[newest["type"]]
                 checked(source, "an event", [found])
-                yield to_document(source, found, op) if cut_lists(source, found) else stamp(source, found, op)
+                yield stamp(source, found, op) if is_whole(source, found) else to_document(source, found, op)
             else:
                 yield _reread(source, change)
         elif change.subject.kind is Kind.PARENT:
             yield _children_of(source, change)
+        elif change.subject.kind is Kind.HOLDER:
+            yield _harvest(source, change)
         else:
             yield _listed(source, change)
 
@@ -108,14 +113,18 @@ def _agree_on_deletion(source: Source, change: Change) -> bool:
 
 
 def _is_current(source: Source, change: Change) -> bool:
-    """Whether the events of one second agree on the object, in the pinned API version, and none is a deletion
-    among others."""
+    """Whether the events of one second agree on the object, in the pinned API version and with all of its
+    fields, and none is a deletion among others."""
     newest, *others = change.events
     return (
         not change.is_related
         and newest.get("api_version") == source.http.version
         and all(each["data"]["object"] == newest["data"]["object"] for each in others)
         and not any(source.stream.EVENT_TYPES.get(each["type"]) == "d" for each in change.events)
+        and not (
+            change.subject.kind is Kind.OBJECT
+            and lacks_fields(newest["data"]["object"], source.stream.EXPANSIONS)
+        )
     )
 
 
@@ -179,9 +188,38 @@ async def _children_of(source: Source, change: Change) -> Documents:
     return _read_lists(source, lists)
 
 
+async def _harvest(source: Source, change: Change) -> Documents:
+    """The objects that the holder shows which the change's events carry."""
+    harvest = source.stream.HARVESTS[change.subject.selected_by]
+    holder: Json | None = change.events[0]["data"]["object"]
+    try:
+        if not _is_current(source, change):
+            holder = await retrieve(
+                replace(source, stream=harvest.stream),
+                change.events[0]["data"]["object"],
+                expand_params(harvest),
+            )
+        elif holder is not None:
+            holder = await expanded_holder(source, harvest, holder)
+    except StripeError as error:
+        if not is_refusal(error):
+            raise
+        source.log.info(
+            "Stripe refuses to show a changed object: the objects that it shows are left as they are",
+            {"stream": source.stream.NAME, "holder": change.subject.id, "error": str(error)},
+        )
+        return _nothing()
+    return _nothing() if holder is None else _harvested(source, harvest, holder)
+
+
+async def _harvested(source: Source, harvest: Harvest, holder: Json) -> Documents:
+    async for found in harvested(source, harvest, holder):
+        yield await to_document(source, found, "u")
+
+
 async def _listed(source: Source, change: Change) -> Documents:
     """The objects of the stream's list that belong to the changed object."""
-    params = [*source.stream.list_params(), (change.subject.list_by, change.subject.id)]
+    params = [*source.stream.list_params(), (change.subject.selected_by, change.subject.id)]
     found: list[Json] = []
     try:
         async for page in read_pages(source, source.stream.list_path(), params):
@@ -191,7 +229,11 @@ async def _listed(source: Source, change: Change) -> Documents:
             raise
         source.log.info(
             "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
-            {"stream": source.stream.NAME, change.subject.list_by: change.subject.id, "error": str(error)},
+            {
+                "stream": source.stream.NAME,
+                change.subject.selected_by: change.subject.id,
+                "error": str(error),
+            },
         )
     return _as_documents(source, found)
 

@@ -34,6 +34,7 @@ from source_stripe_native.streams.customers import (
     Customers,
     PaymentMethods,
 )
+from source_stripe_native.streams.discounts import Discounts
 from source_stripe_native.streams.issuing import Authorizations, CardHolders, Transactions
 from source_stripe_native.streams.payments import (
     BalanceTransactions,
@@ -103,5 +104,6 @@ STREAMS: Final[list[type[BaseStripeObject]]] = [
     Authorizations,
     CardHolders,
     Transactions,
+    Discounts,
 ]
 """The catalogue in the order of discovery. A new stream is a class in its family's file and its name here."""

@@ -10,6 +10,7 @@ from source_stripe_native.streams.row import (
     DISCOUNT_EVENTS,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
+    Expansion,
     RelatedEvents,
     ops,
 )
@@ -21,6 +22,7 @@ class CreditNotes(BaseStripeObjectWithEvents):
     PERMISSION = "Credit notes"
     EVENT_TYPES = ops("credit_note.created", "credit_note.updated credit_note.voided")
     NESTED = ("lines",)
+    EXPANSIONS = (Expansion("shipping_cost.taxes", ("shipping_cost",)),)
 
 
 class CreditNotesLines(BaseStripeObject):
@@ -78,6 +80,7 @@ class Invoices(BaseStripeObjectWithEvents):
         RelatedEvents(("credit_note.created", "credit_note.updated", "credit_note.voided"), ids=("invoice",)),
     )
     NESTED = ("lines", "payments")
+    EXPANSIONS = (Expansion("shipping_cost.taxes", ("shipping_cost",)),)
 
 
 class InvoiceLineItems(BaseStripeObject):

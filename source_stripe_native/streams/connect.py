@@ -64,15 +64,18 @@ class _ExternalAccounts(BaseStripeObject):
     EVENT_TYPES = ops(*EXTERNAL_ACCOUNT_EVENTS)
     PARENT = Accounts
     TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
+    EMBEDDED = "external_accounts"
 
 
 class ExternalAccountCards(_ExternalAccounts):
+    EMBEDDED_OBJECT = "card"
     NAME = "ExternalAccountCards"
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"object": "card"}}
     EVENT_OBJECT = "card"
 
 
 class ExternalBankAccount(_ExternalAccounts):
+    EMBEDDED_OBJECT = "bank_account"
     NAME = "ExternalBankAccount"
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"object": "bank_account"}}
     EVENT_OBJECT = "bank_account"

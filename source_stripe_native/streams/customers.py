@@ -6,6 +6,7 @@ from source_stripe_native.streams.row import (
     DISCOUNT_EVENTS,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
+    Expansion,
     RelatedEvents,
     ops,
 )
@@ -25,6 +26,7 @@ class Customers(BaseStripeObjectWithEvents):
         RelatedEvents(("cash_balance.funds_available",), ids=("customer",)),
     )
     NESTED = ("sources", "subscriptions", "tax_ids")
+    EXPANSIONS = (Expansion("tax"), Expansion("cash_balance"), Expansion("invoice_credit_balance"))
 
 
 class _Sources(BaseStripeObject):
@@ -37,6 +39,8 @@ class _Sources(BaseStripeObject):
         "customer.source.deleted",
     )
     PARENT = Customers
+    EMBEDDED = "sources"
+    EMBEDDED_EXPANDED = True
 
 
 class BankAccounts(_Sources):
@@ -46,6 +50,7 @@ class BankAccounts(_Sources):
     SEARCH_NAME = "customers/{parent}/bank_accounts"
     RETRIEVE = "customers/{customer}/bank_accounts/{id}"
     EVENT_OBJECT = "bank_account"
+    EMBEDDED_OBJECT = "bank_account"
 
 
 class Cards(_Sources):
@@ -53,6 +58,7 @@ class Cards(_Sources):
     SEARCH_NAME = "customers/{parent}/cards"
     RETRIEVE = "customers/{customer}/cards/{id}"
     EVENT_OBJECT = "card"
+    EMBEDDED_OBJECT = "card"
 
 
 class CustomerBalanceTransaction(BaseStripeObject):

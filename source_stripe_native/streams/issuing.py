@@ -1,6 +1,6 @@
 """Issuing: cards that the account issues. Only accounts with the product have these."""
 
-from source_stripe_native.streams.row import BaseStripeObjectWithEvents, RelatedEvents, ops
+from source_stripe_native.streams.row import BaseStripeObjectWithEvents, Expansion, RelatedEvents, ops
 
 
 class _Issuing(BaseStripeObjectWithEvents):
@@ -32,3 +32,4 @@ class Transactions(_Issuing):
         "issuing_transaction.created",
         "issuing_transaction.updated issuing_transaction.purchase_details_receipt_updated",
     )
+    EXPANSIONS = (Expansion("purchase_details"),)

@@ -5,7 +5,13 @@ from datetime import timedelta
 from pydantic import ConfigDict
 
 from source_stripe_native.errors import OLD_SESSION_WITHOUT_LINES, PARENT_GONE
-from source_stripe_native.streams.row import BaseStripeObject, BaseStripeObjectWithEvents, RelatedEvents, ops
+from source_stripe_native.streams.row import (
+    BaseStripeObject,
+    BaseStripeObjectWithEvents,
+    Expansion,
+    RelatedEvents,
+    ops,
+)
 
 
 class BalanceTransactions(BaseStripeObjectWithEvents):
@@ -59,6 +65,11 @@ class CheckoutSessions(BaseStripeObjectWithEvents):
     # No event tells that a session was opened.
     POLLS = True
     NESTED = ("line_items",)
+    EXPANSIONS = (
+        Expansion("total_details.breakdown", ("total_details",)),
+        Expansion("shipping_cost.taxes", ("shipping_cost",)),
+        Expansion("optional_items"),
+    )
 
 
 class CheckoutSessionsLine(BaseStripeObject):
@@ -72,8 +83,16 @@ class CheckoutSessionsLine(BaseStripeObject):
     PARENT_EVENT_TYPES = tuple(CheckoutSessions.EVENT_TYPES)
     POLLS = True
     EMBEDDED = "line_items"
+    EMBEDDED_EXPANDED = True
     BORN_WITH_PARENT = True
     TOLERATED = (PARENT_GONE, OLD_SESSION_WITHOUT_LINES)
+    EXPANSIONS = (
+        Expansion("discounts"),
+        Expansion("taxes"),
+        # A price that is not active is inline, or archived: Prices has its currencies.
+        Expansion("price.tiers", ("price.billing_scheme",), "tiered", "price", "prices"),
+        Expansion("price.currency_options", ("price.active",), "", "price", "prices"),
+    )
 
 
 class Disputes(BaseStripeObjectWithEvents):
@@ -101,6 +120,12 @@ class PaymentIntents(BaseStripeObjectWithEvents):
     )
     RELATED_EVENTS = (RelatedEvents(("review.opened", "review.closed"), ids=("payment_intent",)),)
     NESTED = ("amount_details.line_items",)
+    EXPANSIONS = (
+        Expansion(
+            "amount_details.line_items",
+            ("amount_details.discount_amount", "amount_details.shipping", "amount_details.tax"),
+        ),
+    )
 
 
 class Payouts(BaseStripeObjectWithEvents):
@@ -140,6 +165,7 @@ class SetupAttempts(BaseStripeObject):
     PERMISSION = "SetupIntents"
     PARENT = SetupIntents
     PARENT_PARAM = "setup_intent"
+    CHILDLESS = "latest_attempt"
     PARENT_EVENT_TYPES = tuple(SetupIntents.EVENT_TYPES)
 
 

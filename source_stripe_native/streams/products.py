@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from source_stripe_native.streams.row import BaseStripeObjectWithEvents, RelatedEvents, ops
+from source_stripe_native.streams.row import BaseStripeObjectWithEvents, Expansion, RelatedEvents, ops
 
 DISCOUNTED = ("customer.discount.created", "customer.discount.updated")
 """They report a redemption of a coupon or of a promotion code."""
@@ -17,6 +17,7 @@ class Coupons(BaseStripeObjectWithEvents):
     # A redemption changes `times_redeemed` and may make the coupon invalid. The coupon's place in a discount
     # depends on the API version.
     RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("coupon", "source.coupon")),)
+    EXPANSIONS = (Expansion("applies_to"), Expansion("currency_options"))
 
 
 class Plans(BaseStripeObjectWithEvents):
@@ -24,6 +25,7 @@ class Plans(BaseStripeObjectWithEvents):
     SEARCH_NAME = "plans"
     PERMISSION = "Plans"
     EVENT_TYPES = ops("plan.created", "plan.updated", "plan.deleted")
+    EXPANSIONS = (Expansion("tiers", ("billing_scheme",), "tiered"),)
 
 
 class Products(BaseStripeObjectWithEvents):
@@ -44,6 +46,11 @@ class Prices(BaseStripeObjectWithEvents):
         "_active": {"active": "true"},
         "_inactive": {"active": "false"},
     }
+    EXPANSIONS = (
+        Expansion("tiers", ("billing_scheme",), "tiered"),
+        Expansion("currency_options"),
+        Expansion("currency_options.*.tiers", ("billing_scheme",), "tiered"),
+    )
 
 
 class PromotionCode(BaseStripeObjectWithEvents):
@@ -52,3 +59,4 @@ class PromotionCode(BaseStripeObjectWithEvents):
     PERMISSION = "Promotion codes"
     EVENT_TYPES = ops("promotion_code.created", "promotion_code.updated", "promotion_code.deleted")
     RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("promotion_code",)),)
+    EXPANSIONS = (Expansion("restrictions.currency_options", ("restrictions.minimum_amount",)),)

@@ -72,6 +72,42 @@ class RelatedEvents:
         return event_type in self.types and is_older
 
 
+@dataclass(frozen=True)
+class Expansion:
+    """A field of a document that Stripe returns only when a request asks for it ("Expanding responses").
+    Events never have the field, so an object that changed is read again for it, where it may have one."""
+
+    path: str
+    """The field, as a path with dots. `*` stands for each key of a map: such a field takes a request for each
+    object, since Stripe wants each key named."""
+    when: tuple[str, ...] = ()
+    """Fields, as paths with dots, of which the object has at least one if it has this one. Empty: it always
+    may."""
+    when_value: str = ""
+    """The value that such a field then has; empty for any value but null, false and zero."""
+    owner: str = ""
+    """The object inside the document that has the field, as a path with dots, where a list cannot be asked
+    for it since it lies too deep. The owner is then read by its own id, once for all documents that show
+    it."""
+    owner_path: str = ""
+    """Where the owner is read: a path below /v1/, followed by its id."""
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """Objects that no endpoint of their own returns: another stream's objects show them when asked to."""
+
+    stream: "type[BaseStripeObject]"
+    """The stream whose objects, the holders, show them."""
+    paths: tuple[str, ...]
+    """Where, as paths with dots; `*` stands for every element of a list. An id there can be expanded."""
+    event_types: tuple[str, ...] = ()
+    """The event types that carry such an object, which is then read again if it shows an id."""
+    born_with_holder: bool = False
+    """Whether what an object shows is never younger than the object. Otherwise objects of any age are read,
+    and what they show is sifted by its own creation time."""
+
+
 class BaseStripeObject(BaseDocument, extra="allow"):
     """A stream's document, and as class values the stream's row in the catalogue."""
 
@@ -110,6 +146,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Where one object is read: a path below /v1/ with the object's own fields in it."""
     UNLISTED: ClassVar[str] = ""
     """Where the one object is read that the list leaves out: a path below /v1/."""
+    EXPANSIONS: ClassVar[tuple[Expansion, ...]] = ()
+    """The fields that are in a document only because requests ask for them."""
     NESTED: ClassVar[tuple[str, ...]] = ()
     """Lists inside the document that Stripe cuts, as paths with dots: they are completed."""
 
@@ -131,6 +169,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The field with the time at which such a change happens, where the object tells it: the others are
     left."""
 
+    HARVESTS: ClassVar[Mapping[str, Harvest]] = {}
+    """Where the objects are found, by the variant's suffix, if no endpoint of their own lists them."""
+
     PARENT: ClassVar["type[BaseStripeObject] | None"] = None
     """The stream whose objects these are children of."""
     PARENT_ITEMS: ClassVar[str] = ""
@@ -146,6 +187,12 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The event types that carry a parent whose children may have changed: they are listed again."""
     EMBEDDED: ClassVar[str] = ""
     """The list inside the parent's document that shows its children, all of them unless it is cut."""
+    EMBEDDED_EXPANDED: ClassVar[bool] = False
+    """Whether the parent shows that list only when a request asks for it."""
+    EMBEDDED_OBJECT: ClassVar[str] = ""
+    """The `object` that a child is, where the list shows other objects too."""
+    CHILDLESS: ClassVar[str] = ""
+    """The field that is null where a parent has no children."""
     BORN_WITH_PARENT: ClassVar[bool] = False
     """Whether a child is never younger than its parent, so that parents from before the start date have none
     to capture. Otherwise parents of any age are read, and their children sifted by their own creation
@@ -182,16 +229,28 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         """The event types that report changes: events of the objects themselves, of their parents, or of
         other objects."""
         related = (each for events in cls.RELATED_EVENTS for each in events.types)
-        return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES, *related))
+        holders = (each for harvest in cls.HARVESTS.values() for each in harvest.event_types)
+        return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES, *related, *holders))
 
     @classmethod
     def follows_events(cls) -> bool:
         return cls.IS_EVENT or bool(cls.all_event_types())
 
     @classmethod
+    def found_through(cls) -> "list[type[BaseStripeObject]]":
+        """The streams whose lists lead to the objects: of parents, or of holders."""
+        parents = [cls.PARENT] if cls.PARENT is not None else []
+        return [*parents, *(harvest.stream for harvest in cls.HARVESTS.values())]
+
+    @classmethod
     def list_params(cls) -> list[tuple[str, str]]:
         """The query parameters of the whole list; none where only its variants have parameters."""
         return list(cls.VARIANTS.get("", {}).items())
+
+    @classmethod
+    def filters(cls) -> frozenset[str]:
+        """The query parameters that only leave objects out of a list: without them more is read, not less."""
+        return frozenset(("created", *(name for params in cls.VARIANTS.values() for name in params)))
 
     @classmethod
     def list_path(cls, parent: str = "") -> str:
@@ -201,8 +260,10 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     @classmethod
     def object_path(cls, found: Mapping[str, Any]) -> str | None:
-        """Where the object is read by itself, None where it lacks a field that the path is made of. Each id
-        is one escaped segment."""
+        """Where the object is read by itself, None where no endpoint returns it or it lacks a field that the
+        path is made of. Each id is one escaped segment."""
+        if not cls.RETRIEVE:
+            return None
         template = f"/v1/{cls.RETRIEVE.replace('{SEARCH_NAME}', cls.SEARCH_NAME)}"
         fields = {name: found.get(name) for name in _FIELD.findall(template)}
         ids = {name: segment(value) for name, value in fields.items() if isinstance(value, str) and value}

@@ -9,6 +9,7 @@ says so too: then the parent was deleted in between.
 """
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
@@ -16,6 +17,7 @@ from source_stripe_native.errors import PARENT_GONE, StripeError
 from source_stripe_native.streams.row import segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path
+from source_stripe_native.stripe.expansions import embedded_params, list_params
 from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
@@ -55,7 +57,16 @@ async def read_parents(source: Source, window: Window, token: PageToken | None) 
         return Page([await platform.get(path)], None)
     since = window.start if stream.BORN_WITH_PARENT else 0
     bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
-    return await read_list(source, parent, parent.list_params(), bounds, token, unlisted=True)
+    sharing = source.sharing
+    expand = sharing.expansions(stream) if sharing else embedded_params(stream)
+    read = functools.partial(
+        read_list, source, parent, parent.list_params(), bounds, token, unlisted=True, expand=expand
+    )
+    if sharing is None:
+        return await read()
+    return await sharing.read(
+        stream, source.account_id, (source.account_id, parent.NAME, bounds, token), read
+    )
 
 
 async def read_children_of(
@@ -80,11 +91,14 @@ async def open_child_lists(
     stream = source.stream
     if any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items()):
         return []
+    if stream.CHILDLESS and parent.get(stream.CHILDLESS, parent) is None:
+        return []
     embedded = shown_children(source, parent)
     if shown and embedded is not None and embedded.get("has_more") is False:
         return [ChildList(str(parent["id"]), "", (), Page(embedded["data"], None))]
+    params = [*params, *list_params(stream)]
     if stream.LISTS_BY_CREATED:
-        params = [*params, *range_params(window)]
+        params += range_params(window)
     lists: list[ChildList] = []
     gone = False
     for parent_id in await _parent_ids(source, parent):
@@ -116,8 +130,14 @@ async def read_children(source: Source, children: ChildList, window: Window) -> 
 
 def shown_children(source: Source, parent: Json) -> Json | None:
     """The list of children inside the parent, None where there is none."""
-    embedded = get_path(parent, source.stream.EMBEDDED) if source.stream.EMBEDDED else None
-    return embedded if isinstance(embedded, dict) else None
+    stream = source.stream
+    embedded = get_path(parent, stream.EMBEDDED) if stream.EMBEDDED else None
+    if not isinstance(embedded, dict) or not isinstance(embedded.get("data"), list):
+        return None
+    if not stream.EMBEDDED_OBJECT:
+        return embedded
+    own = [each for each in embedded["data"] if each.get("object") == stream.EMBEDDED_OBJECT]
+    return embedded | {"data": own}
 
 
 async def _parent_ids(source: Source, parent: Json) -> list[str]:

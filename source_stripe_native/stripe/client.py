@@ -12,12 +12,12 @@ key that worked before is being replaced, perhaps: a 401 then counts only after 
 import math
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from logging import Logger
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import aiohttp
 import stamina
@@ -34,7 +34,11 @@ from source_stripe_native.errors import (
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
+from source_stripe_native.stripe.lookups import Lookups
 from source_stripe_native.stripe.rate_limit import RateLimiter, endpoint_of
+from source_stripe_native.stripe.refused_params import RefusedParams
+from source_stripe_native.stripe.wire import Json as Json
+from source_stripe_native.stripe.wire import Params as Params
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
 DEFAULT_API_BASE: Final = "https://api.stripe.com"
@@ -60,9 +64,6 @@ _ADDRESS: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _HEADER_VALUE: Final = re.compile(r"[!-~]+")
-
-Params = Sequence[tuple[str, str]]
-Json = dict[str, Any]
 
 # Retries are logged here, with the request they belong to.
 stamina.instrumentation.set_on_retry_hooks([])
@@ -140,6 +141,8 @@ class StripeSession:
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
         self._latencies: dict[str, float] = {}
+        self.lookups = Lookups(settings)
+        self.refused_params = RefusedParams()
 
     async def __aenter__(self) -> Self:
         patience = self._patience.total_seconds()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
 from source_stripe_native.streams.row import Document, Op, segment
 from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.expansions import PARAM, keyed_paths, missing_owners, object_params
 from source_stripe_native.stripe.pages import Source, checked, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
@@ -27,7 +28,31 @@ async def to_document(source: Source, found: Json, op: Op) -> Document:
     if op != "d":
         for cut in cut_lists(source, found):
             await complete_list(source, cut, found)
+        await _complete_fields(source, found)
     return stamp(source, found, op)
+
+
+def is_whole(source: Source, found: Json) -> bool:
+    """Whether the object is a document as it is: nothing in it is cut or missing."""
+    stream = source.stream
+    return not (
+        cut_lists(source, found)
+        or (stream.EXPANSIONS and (keyed_paths(found, stream) or any(missing_owners(found, stream))))
+    )
+
+
+async def _complete_fields(source: Source, found: Json) -> None:
+    """Reads the fields that no list can be asked for, in place."""
+    stream = source.stream
+    if keys := keyed_paths(found, stream):
+        current = await retrieve(source, found, [(PARAM, path) for path in keys])
+        for top in {path.partition(".")[0] for path in keys}:
+            if current is not None and top in current:
+                found[top] = current[top]
+    for owner, path, names in missing_owners(found, stream):
+        params = [(PARAM, each) for each in names]
+        current = await source.look_up(f"/v1/{path}/{segment(owner['id'])}", params)
+        owner.update({name: current[name] for name in names if name in current})
 
 
 def cut_lists(source: Source, found: Json) -> list[Json]:
@@ -60,14 +85,14 @@ def to_tombstone(source: Source, found: Json, op: Op, created: int) -> Document:
     return stamp(source, found, op)
 
 
-async def retrieve(source: Source, found: Json) -> Json | None:
-    """The object as it is now and in the pinned version: `found` itself where it lacks a field that its
-    endpoint is made of, None where Stripe no longer has it."""
+async def retrieve(source: Source, found: Json, params: Params | None = None) -> Json | None:
+    """The object as it is now and in the pinned version, with the row's expansions or those of `params`.
+    `found` itself where it lacks a field that its endpoint is made of, None where Stripe no longer has it."""
     path = source.stream.object_path(found)
     if path is None:
         return found
     try:
-        current = await source.get(path)
+        current = await source.get(path, object_params(source.stream) if params is None else params)
     except StripeError as error:
         if OBJECT_GONE.matches(error):
             return None
@@ -101,9 +126,10 @@ def list_request(url: str, owner_id: str) -> tuple[str, Params] | None:
     return "/".join(("/v1", *names)), parse_qsl(query)
 
 
-async def complete_list(source: Source, cut: Json, owner: Json) -> None:
-    """Completes a list object inside `owner`, in place. The list stays cut where its object is gone, or where
-    it has more than `Settings.max_nested` objects; a log line then says so."""
+async def complete_list(source: Source, cut: Json, owner: Json, expand: Params = ()) -> None:
+    """Completes a list object inside `owner`, in place, with the expansions of `expand`. The list stays cut
+    where its object is gone, or where it has more than `Settings.max_nested` objects; a log line then says
+    so."""
     request = list_request(str(cut.get("url")), str(owner["id"]))
     if request is None:
         source.log.warning("a list inside an object has no usable url and stays cut", {"url": cut.get("url")})
@@ -112,7 +138,7 @@ async def complete_list(source: Source, cut: Json, owner: Json) -> None:
     whole: list[Json] = []
     is_cut = False
     try:
-        async for page in read_pages(source, path, params):
+        async for page in read_pages(source, path, [*params, *expand]):
             whole += page.objects
             is_cut = page.next is not None
             if len(whole) >= source.settings.max_nested:

@@ -6,29 +6,51 @@ lists read listings, and both checkpoint page by page.
 
 from collections.abc import AsyncIterator
 
+from source_stripe_native.streams.row import Harvest
 from source_stripe_native.stripe.children import read_children_of, read_parents
 from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.expansions import list_params
+from source_stripe_native.stripe.harvests import harvested, read_holders
 from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window, read_list
 from source_stripe_native.window import Window
 
 
 async def read_listed(
-    source: Source, window: Window, params: Params, token: PageToken | None, *, whole: bool = False
+    source: Source,
+    window: Window,
+    params: Params,
+    token: PageToken | None,
+    *,
+    whole: bool = False,
+    harvest: Harvest | None = None,
 ) -> Page:
-    """A page of what the stream's documents are made of: its objects, or the parents of its objects. `whole`
-    reads the list without bounds."""
+    """A page of what the stream's documents are made of: its objects, the parents of its objects, or the
+    holders of a `harvest`. `whole` reads the list without bounds."""
     stream = source.stream
+    if harvest is not None:
+        return await read_holders(source, harvest, window, token)
     if stream.PARENT is not None:
         return await read_parents(source, window, token)
     bounds = window if stream.LISTS_BY_CREATED and not whole else None
-    return await read_list(source, stream, params, bounds, token, unlisted=whole)
+    return await read_list(source, stream, params, bounds, token, unlisted=whole, expand=list_params(stream))
 
 
 async def listed_objects(
-    source: Source, window: Window, params: Params, listed: Page, *, sift: bool = False
+    source: Source,
+    window: Window,
+    params: Params,
+    listed: Page,
+    *,
+    sift: bool = False,
+    harvest: Harvest | None = None,
 ) -> AsyncIterator[Json]:
     """The stream's objects that a page of `read_listed` stands for. `sift` leaves out those that were not
     created in `window`."""
+    if harvest is not None:
+        for holder in listed.objects:
+            async for found in harvested(source, harvest, holder, window):
+                yield found
+        return
     if source.stream.PARENT is not None:
         async for child in read_children_of(source, listed.objects, window, params):
             yield child

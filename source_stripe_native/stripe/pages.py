@@ -8,21 +8,29 @@ down.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass
 from logging import Logger
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 import stamina
 from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
-from source_stripe_native.errors import PAGE_CURSOR_GONE, PERMISSION_MISSING, ConnectorError, StripeError
+from source_stripe_native.errors import (
+    PAGE_CURSOR_GONE,
+    PERMISSION_MISSING,
+    ConnectorError,
+    StripeError,
+    is_refusal,
+)
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
+from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.window import Window
 
 EVENTS_PATH: Final = Events.list_path()
@@ -36,6 +44,22 @@ def missing_permission(permission: str, error: StripeError) -> str:
         f"the API key lacks the read permission '{permission}': grant it in Stripe's dashboard (Developers > "
         f"API keys > edit key), or use a secret key. (Stripe: {error.stripe_message})"
     )
+
+
+class PageSharing(Protocol):
+    """Who keeps pages of parents for the child streams that are found through them."""
+
+    def expansions(self, stream: type[BaseStripeObject]) -> Params:
+        """What a page of the stream's parents is asked to expand, whoever reads it."""
+
+    async def read(
+        self,
+        stream: type[BaseStripeObject],
+        account_id: str | None,
+        key: Hashable,
+        read_page: "Callable[[], Awaitable[Page]]",
+    ) -> "Page":
+        """The page that `key` stands for, from `read_page` where nobody has read it yet."""
 
 
 @dataclass(frozen=True)
@@ -54,29 +78,72 @@ class Source:
     connected_account_id: str | None
     is_one_of_many: bool = False
     background: bool = False
+    sharing: PageSharing | None = None
 
     @property
     def settings(self) -> Settings:
         return self.http.settings
 
-    async def get(self, path: str, params: Params = ()) -> Json:
+    async def look_up(self, path: str, params: Params) -> Json:
+        """An object that many documents show: read once while it is remembered. An object that Stripe does
+        not have, or refuses to show, is empty."""
+        return await self.http.lookups.get(
+            (self.connected_account_id, path, *params), lambda: self._get_or_nothing(path, params)
+        )
+
+    async def _get_or_nothing(self, path: str, params: Params) -> Json:
         try:
-            return await self.http.get(
-                self.log,
-                path,
-                params,
-                account_id=self.connected_account_id,
-                background=self.background,
-            )
+            return await self.get(path, params)
         except StripeError as error:
-            if PERMISSION_MISSING.matches(error):
-                error.explain(missing_permission(self._permission(path), error))
-            raise error.named(self.stream.NAME) from None
+            if not is_refusal(error):
+                raise
+            self.log.debug(
+                "an object that a document shows cannot be read", {"path": path, "error": str(error)}
+            )
+            return {}
+
+    async def get(self, path: str, params: Params = ()) -> Json:
+        """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
+        out, with one warning that names them. Raises StripeError with the stream's name in it."""
+        while True:
+            params = self.refused.kept(path, params)
+            try:
+                return await self._get(path, params)
+            except StripeError as error:
+                blamed = await self.refused.blame(
+                    path, params, error, self.stream.filters(), functools.partial(self._is_answered, path)
+                )
+                if blamed:
+                    self.log.warning(
+                        f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "
+                        f"now on. Documents lack the fields, or lists are sifted here. {error}"
+                    )
+                    continue
+                if PERMISSION_MISSING.matches(error):
+                    error.explain(missing_permission(self._permission(path), error))
+                raise error.named(self.stream.NAME) from None
+
+    @property
+    def refused(self) -> RefusedParams:
+        return self.http.refused_params
+
+    async def _get(self, path: str, params: Params) -> Json:
+        return await self.http.get(
+            self.log, path, params, account_id=self.connected_account_id, background=self.background
+        )
+
+    async def _is_answered(self, path: str, params: Params) -> bool:
+        try:
+            await self._get(path, params)
+        except StripeError:
+            return False
+        return True
 
     def _permission(self, path: str) -> str:
         """The permission to read `path`: the stream's own, except for events and for the stream's parents."""
-        for each in (Events, self.stream.PARENT):
-            if each is not None and path in (each.list_path(), f"/v1/{each.UNLISTED}"):
+        others: list[type[BaseStripeObject]] = [Events, *self.stream.found_through()]
+        for each in others:
+            if path in (each.list_path(), f"/v1/{each.UNLISTED}"):
                 return each.PERMISSION
         return self.stream.PERMISSION
 
@@ -132,6 +199,8 @@ class Page:
 
     objects: list[Json]
     next: PageToken | None
+    superseded: frozenset[str] = frozenset()
+    """Of a shared page the ids of the stream's objects that were captured since it was read."""
 
 
 def range_params(window: Window) -> list[tuple[str, str]]:
@@ -165,12 +234,14 @@ async def read_list(
     token: PageToken | None,
     *,
     unlisted: bool,
+    expand: Params = (),
 ) -> Page:
     """A page of a stream's own list, of what was created within `bounds` where they are given. `unlisted`
-    says that the one object which the list leaves out comes first."""
-    page = await read_page(
-        source, stream.list_path(), [*params, *(range_params(bounds) if bounds else ())], token
-    )
+    says that the one object which the list leaves out comes first; `expand` are the expansions to ask for."""
+    path = stream.list_path()
+    page = await read_page(source, path, [*params, *(range_params(bounds) if bounds else ()), *expand], token)
+    if bounds and not source.refused.is_filtered(path, "created"):
+        page = _sifted(page, stream, bounds)
     if unlisted and stream.UNLISTED and token is None:
         return Page([await read_unlisted(source, stream), *page.objects], page.next)
     return page
@@ -180,6 +251,16 @@ async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
     """The one object that the list of `stream` leaves out."""
     path = f"/v1/{stream.UNLISTED}"
     return checked(source, f"Stripe's answer to GET {path}", [await source.get(path)])[0]
+
+
+def _sifted(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
+    """What a page of an unfiltered list, newest first, has of `bounds`. The list ends where it gets older."""
+    is_past = any(
+        isinstance(created := each.get(stream.CREATED), int) and created < bounds.start
+        for each in page.objects
+    )
+    objects = [each for each in page.objects if is_in_window(stream, each, bounds)]
+    return Page(objects, None if is_past else page.next)
 
 
 async def read_page(

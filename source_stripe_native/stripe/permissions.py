@@ -42,18 +42,17 @@ async def probe(http: StripeSession, log: Logger, streams: Iterable[type[BaseStr
     """Raises ConnectorError where the key may not read events, without which no stream could follow changes,
     and StripeError for whatever else is wrong with a request."""
     streams = list(streams)
-    parents = [each.PARENT for each in streams if each.PARENT is not None]
+    parents = [parent for each in streams for parent in each.found_through()]
     probed: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
     found = await asyncio.gather(*(_denial(http, log, each) for each in probed))
     denials = dict(zip(probed, found, strict=True))
     if (events := denials[Events]) is not None:
         raise ConnectorError(f"Changes cannot be captured: {events.reason}")
-    denied = {
-        each.NAME: denial
-        for each in streams
-        # Children are found through their parents.
-        if (denial := denials[each] or (denials[each.PARENT] if each.PARENT else None)) is not None
-    }
+    denied: dict[str, Denial] = {}
+    for each in streams:
+        reasons = [denials[one] for one in (each, *each.found_through())]
+        if denial := next(filter(None, reasons), None):
+            denied[each.NAME] = denial
     return Permissions([each for each in streams if each.NAME not in denied], denied)
 
 
@@ -61,7 +60,7 @@ async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObjec
     """Why the stream cannot be read, None where it can."""
     if (reason := outside_versions(stream, http.version or "")) is not None:
         return Denial(reason)
-    if not (http.is_restricted or stream.GATED):
+    if not (http.is_restricted or stream.GATED) or stream.HARVESTS:
         return None
     params = [*next(iter(stream.VARIANTS.values())).items(), ("limit", "1")]
     if stream.PARENT_PARAM:

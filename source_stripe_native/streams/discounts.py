@@ -1,0 +1,46 @@
+"""Discounts: no endpoint lists or returns them. The objects that have one show it when they are asked to."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from source_stripe_native.streams.billing import InvoiceItems, Invoices, Subscriptions
+from source_stripe_native.streams.customers import Customers
+from source_stripe_native.streams.row import BaseStripeObject, Harvest, ops
+
+
+class Discounts(BaseStripeObject):
+    NAME = "Discounts"
+    SEARCH_NAME = ""
+    # And those of all holders.
+    PERMISSION = "Customers"
+    # Before this version a discount has no id.
+    SINCE_VERSION = "2020-08-27"
+    CREATED = "start"
+    RETRIEVE = ""
+    # A discount that was removed is still on the invoices that it was applied to.
+    EVENT_TYPES = ops("customer.discount.created", "customer.discount.updated customer.discount.deleted")
+    HARVESTS: ClassVar[Mapping[str, Harvest]] = {
+        "_customers": Harvest(Customers, ("discount",), ("customer.created", "customer.updated")),
+        "_subscriptions": Harvest(
+            Subscriptions, ("discounts.*", "items.data.*.discounts.*"), tuple(Subscriptions.EVENT_TYPES)
+        ),
+        "_invoices": Harvest(
+            Invoices,
+            ("discounts.*", "lines.data.*.discounts.*"),
+            ("invoice.created", "invoice.updated", "invoice.finalized"),
+            born_with_holder=True,
+        ),
+        "_invoiceitems": Harvest(
+            InvoiceItems, ("discounts.*",), ("invoiceitem.created",), born_with_holder=True
+        ),
+    }
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        suffix: dict(harvest.stream.list_params()) for suffix, harvest in HARVESTS.items()
+    }
+
+    found_in: dict[str, Any] | None = Field(
+        default_factory=lambda: None,
+        description="The object that showed the discount last: its `object` and its `id`.",
+    )

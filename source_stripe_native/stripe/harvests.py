@@ -1,0 +1,66 @@
+"""Harvests: objects that no endpoint of their own returns, taken from the objects that show them.
+
+A holder (a subscription, an invoice) shows ids unless a request expands them. Where a list inside a holder is
+cut, the rest of that list is read with the same expansion.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from source_stripe_native.streams.row import Harvest
+from source_stripe_native.stripe.documents import complete_list, get_path, retrieve
+from source_stripe_native.stripe.expansions import PARAM, values_at
+from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window, read_list
+from source_stripe_native.stripe.wire import Json, Params
+from source_stripe_native.window import Window
+
+ELEMENTS = ".data.*."
+"""In a path: every element of a list object."""
+
+
+def expand_params(harvest: Harvest, prefix: str = "") -> Params:
+    """The query parameters by which holders show the objects; `prefix` is `data.` for a list of holders."""
+    return [(PARAM, f"{prefix}{path.replace('.*', '')}") for path in harvest.paths]
+
+
+async def read_holders(source: Source, harvest: Harvest, window: Window, token: PageToken | None) -> Page:
+    """A page of the holders that may show objects of `window`."""
+    since = window.start if harvest.born_with_holder else 0
+    return await read_list(
+        source,
+        harvest.stream,
+        harvest.stream.list_params(),
+        Window(since, window.end) if harvest.stream.LISTS_BY_CREATED else None,
+        token,
+        unlisted=False,
+        expand=expand_params(harvest, "data."),
+    )
+
+
+async def harvested(
+    source: Source, harvest: Harvest, holder: Json, window: Window | None = None
+) -> AsyncIterator[Json]:
+    """The objects that an expanded holder shows, each once and with the holder's id; those of `window`, where
+    it is given and where the holder may be older."""
+    for path in harvest.paths:
+        place, is_list, inside = path.partition(ELEMENTS)
+        shown = get_path(holder, place) if is_list else None
+        if isinstance(shown, dict) and shown.get("has_more") is True:
+            await complete_list(source, shown, holder, [(PARAM, f"data.{inside.replace('.*', '')}")])
+    seen: set[str] = set()
+    for path in harvest.paths:
+        for found in values_at(holder, path):
+            if not isinstance(found, dict) or not isinstance(found.get("id"), str) or found["id"] in seen:
+                continue
+            seen.add(found["id"])
+            if window is None or harvest.born_with_holder or is_in_window(source.stream, found, window):
+                found["found_in"] = {"object": holder.get("object"), "id": holder["id"]}
+                yield found
+
+
+async def expanded_holder(source: Source, harvest: Harvest, holder: Json) -> Json | None:
+    """The holder with its objects expanded: as it is where it shows no ids, read again where it does; None
+    where Stripe no longer has it."""
+    if not any(isinstance(each, str) for path in harvest.paths for each in values_at(holder, path)):
+        return holder
+    return await retrieve(replace(source, stream=harvest.stream), holder, expand_params(harvest))

@@ -1,0 +1,73 @@
+"""Query parameters that Stripe refuses on an endpoint: left out from then on, with one warning.
+
+A restricted key may lack the permission for an expanded object, and an old API version may not know a field
+or a filter. Neither may end a capture: the documents then lack the field, or the list is sifted here.
+
+Rule: a parameter is blamed only where the same request without it is answered. The parameters that select a
+parent or a page are never left out, since other objects would be read without them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from source_stripe_native.errors import PARAMETER_UNKNOWN, PERMISSION_MISSING, StripeError
+from source_stripe_native.stripe.expansions import PARAM
+from source_stripe_native.stripe.rate_limit import endpoint_of
+from source_stripe_native.stripe.wire import Params
+
+ANSWERED = Callable[[Params], Awaitable[bool]]
+"""Whether Stripe answers the request with these parameters."""
+
+
+class RefusedParams:
+    """What Stripe has refused, by endpoint: names of filters, and paths of expansions."""
+
+    def __init__(self) -> None:
+        self._filters: dict[str, set[str]] = {}
+        self._expansions: dict[str, set[str]] = {}
+
+    def kept(self, path: str, params: Params) -> Params:
+        """`params` without those that Stripe refuses at `path`."""
+        endpoint = endpoint_of(path)
+        filters, expansions = self._filters.get(endpoint, ()), self._expansions.get(endpoint, ())
+        if not filters and not expansions:
+            return params
+        return [
+            (name, value)
+            for name, value in params
+            if not (value in expansions if name == PARAM else _base(name) in filters)
+        ]
+
+    def is_filtered(self, path: str, name: str) -> bool:
+        """Whether Stripe sifts the list at `path` by the filter `name`, as far as is known."""
+        return name not in self._filters.get(endpoint_of(path), ())
+
+    async def blame(
+        self, path: str, params: Params, error: StripeError, filters: Iterable[str], is_answered: ANSWERED
+    ) -> list[str]:
+        """The parameters that `error` is about, which are left out from now on; none where it is about none
+        of the row's `filters` and expansions."""
+        endpoint = endpoint_of(path)
+        name = _base(error.param)
+        if (
+            PARAMETER_UNKNOWN.matches(error)
+            and name in filters
+            and any(_base(each) == name for each, _ in params)
+        ):
+            self._filters.setdefault(endpoint, set()).add(name)
+            return [name]
+        expansions = [value for each, value in params if each == PARAM]
+        is_about_them = "expand" in f"{error.param} {error.stripe_message}".lower()
+        if not expansions or not (is_about_them or PERMISSION_MISSING.matches(error)):
+            return []
+        bare = [pair for pair in params if pair[0] != PARAM]
+        if not await is_answered(bare):
+            return []
+        refused = expansions
+        if len(expansions) > 1:
+            refused = [each for each in expansions if not await is_answered([*bare, (PARAM, each)])]
+        self._expansions.setdefault(endpoint, set()).update(refused)
+        return refused
+
+
+def _base(name: str) -> str:
+    return name.partition("[")[0]
