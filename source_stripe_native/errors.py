@@ -248,9 +248,6 @@ EXPLAINED: Final = (
 """The rows with advice: the first that matches counts, and the last matches every answer. Statuses and codes
 are those of "Errors" and "Error codes" in Stripe's documentation."""
 
-PARAMETER_UNKNOWN = KnownError(frozenset({400}), code="parameter_unknown")
-"""The endpoint does not know a parameter in this API version."""
-
 PAGE_CURSOR_GONE = KnownError(frozenset({400}), code="resource_missing", param="starting_after")
 """The object that a list was to go on after has been deleted since."""
 

@@ -20,7 +20,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -34,6 +34,7 @@ import stamina
 
 from sandbox.stripe import Fault, Faults, StripeServer, Visit, World, errors
 from sandbox.stripe.journal import Journal
+from sandbox.stripe.kind import Holder
 from sandbox.stripe.kinds import CHILDREN, KINDS, VIEWS
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
@@ -577,13 +578,25 @@ def owed(chaos: Chaos, stream: str) -> dict[str, Json]:
 def is_told(chaos: Chaos, stream: str, found: Json) -> bool:
     """Whether a list or an event has shown the object since the capture of it began."""
     hides, value = HIDDEN.get(stream, ("", ""))
-    if not hides or found[hides] != value:
+    holders = KINDS[HELD[stream].kind].holders
+    if not (hides and found[hides] == value) and (not holders or is_held(chaos, holders, found)):
         return True
     return any(
-        (event["data"]["object"] or {}).get("id") == found["id"]
+        found["id"]
+        in ((shown := event["data"]["object"] or {}).get("id"), (shown.get("discount") or {}).get("id"))
         and event["created"] >= chaos.started.get((stream, account), 0)
         for account in chaos.world.accounts
         for event in chaos.world.events(account)
+    )
+
+
+def is_held(chaos: Chaos, holders: Iterable[Holder], found: Json) -> bool:
+    """Whether there is an object that shows `found` in a place of its own."""
+    return any(
+        found[holder.field] in chaos.world.table(kind, account).by_id
+        for account in chaos.world.accounts
+        for holder in holders
+        for kind in holder.kinds
     )
 
 

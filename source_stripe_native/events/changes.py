@@ -10,7 +10,7 @@ subject changed. The subject is one of four, as the event's type says:
     a holder     the event carries an object that shows objects of the stream (`HARVESTS`)
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -48,6 +48,14 @@ class Change:
     subject: Subject
     events: list[Json] = field(default_factory=list)
     is_related: bool = False
+    told: Mapping[str, int] = field(default_factory=dict)
+    """Of a holder: the objects that have events of their own, each with the second of its newest one. What
+    the holder's event shows of them is newer only if it comes from a later second."""
+
+    @property
+    def deletion(self) -> Json | None:
+        """The event that says that the subject is gone."""
+        return next((each for each in self.events if each["type"].endswith(".deleted")), None)
 
 
 async def newest_changes(source: Source, events: WindowEvents, not_before: int = 0) -> AsyncIterator[Change]:
@@ -58,38 +66,48 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
     reread: set[Subject] = set()
     """Objects that only events of other objects have reported so far. If such an object is gone, the deletion
     that says so is an older event."""
+    told: dict[str, int] = {}
     second: dict[Subject, Change] = {}
     new_ones: dict[Subject, Change] = {}
     current_second: int | None = None
     async for is_new, event in events.newest_first(stream.all_event_types()):
         if event["created"] != current_second:
-            for change in _lists_first(new_ones):
+            for change in _newest_first(new_ones):
                 yield change
             done.update(subject for subject, change in second.items() if change.events)
             reread.update(subject for subject, change in second.items() if not change.events)
             second, new_ones, current_second = {}, {}, event["created"]
         for subject in _subjects(source, event):
             carries = _carries(stream, event, subject)
+            if stream.HARVESTS and subject.kind is Kind.OBJECT:
+                told.setdefault(subject.id, event["created"])
             if subject in done:
                 continue
             if subject in reread and not (carries and stream.EVENT_TYPES.get(event["type"]) == "d"):
                 # What was read again is newer. Of older events only a deletion still matters.
                 done.update([subject] if carries else [])
                 continue
-            change = second.setdefault(subject, Change(subject))
+            change = second.setdefault(subject, Change(subject, told=told))
             if carries:
                 change.events.append(event)
             else:
                 change.is_related = True
             if is_new and event["created"] >= not_before:
                 new_ones[subject] = change
-    for change in _lists_first(new_ones):
+    for change in _newest_first(new_ones):
         yield change
 
 
-def _lists_first(changes: dict[Subject, Change]) -> list[Change]:
-    """The changes of one second. What a list shows now is newer than what the events of that second carry."""
-    return sorted(changes.values(), key=lambda each: each.subject.kind is not Kind.LIST)
+def _newest_first(changes: dict[Subject, Change]) -> list[Change]:
+    """The changes of one second. What a list shows now is newer than what the events of that second carry,
+    and what a holder showed when it was deleted is the last of them."""
+
+    def place(change: Change) -> int:
+        if change.subject.kind is Kind.LIST:
+            return 0
+        return 1 if change.subject.kind is Kind.HOLDER and change.deletion else 2
+
+    return sorted(changes.values(), key=place)
 
 
 def _subjects(source: Source, event: Json) -> Iterator[Subject]:

@@ -9,8 +9,9 @@ document. An object that Stripe no longer has is a deletion.
 """
 
 import asyncio
+import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -22,7 +23,7 @@ from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import is_whole, retrieve, stamp, to_document, to_tombstone
 from source_stripe_native.stripe.expansions import lacks_fields
-from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested
+from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested, shown_now
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 from source_stripe_native.window import Window
 
@@ -133,10 +134,14 @@ async def _reread(source: Source, change: Change) -> Document | Documents:
     refuses to show it for good."""
     types = source.stream.EVENT_TYPES
     newest = change.events[0] if change.events else None
+    last = change.deletion or newest
     known = newest["data"]["object"] if newest else {"id": change.subject.id}
     op = types[newest["type"]] if newest else "u"
     try:
-        current = await retrieve(source, known)
+        if source.stream.HARVESTS and last is not None:
+            current: Json | None = await shown_now(source, last["data"]["object"])
+        else:
+            current = await retrieve(source, known)
     except StripeError as error:
         if not is_refusal(error):
             raise
@@ -152,13 +157,12 @@ async def _reread(source: Source, change: Change) -> Document | Documents:
         return stamp(source, known, op)
     if current is not None:
         return await to_document(source, current, "u" if op == "d" else op)
-    if newest is None:
+    if last is None:
         # The object's own deletion event carries what a tombstone needs.
         source.log.debug("a changed object is gone", {"stream": source.stream.NAME, "id": change.subject.id})
         return _nothing()
     # If its deletion is not in this window it is in a later one, and this tombstone only early; unless its
     # deletion counts as an update, which then is the last word.
-    last = next((each for each in change.events if each["type"].endswith(".deleted")), newest)
     kept = last["type"].endswith(".deleted") and types[last["type"]]
     return to_tombstone(source, last["data"]["object"], kept or "d", last["created"])
 
@@ -166,7 +170,7 @@ async def _reread(source: Source, change: Change) -> Document | Documents:
 async def _children_of(source: Source, change: Change) -> Documents:
     """The children of the parent that the change's events carry; tombstones for those that the parent showed
     where Stripe no longer has it. The first requests are sent before this returns."""
-    deletion = next((each for each in change.events if each["type"].endswith(".deleted")), None)
+    deletion = change.deletion
     event = deletion or change.events[0]
     parent = event["data"]["object"]
     # Where children have events of their own, one may be newer than what the parent's event shows.
@@ -191,16 +195,13 @@ async def _children_of(source: Source, change: Change) -> Documents:
 async def _harvest(source: Source, change: Change) -> Documents:
     """The objects that the holder shows which the change's events carry."""
     harvest = source.stream.HARVESTS[change.subject.selected_by]
-    holder: Json | None = change.events[0]["data"]["object"]
+    deletion = change.deletion
+    known: Json = (deletion or change.events[0])["data"]["object"]
     try:
-        if not _is_current(source, change):
-            holder = await retrieve(
-                replace(source, stream=harvest.stream),
-                change.events[0]["data"]["object"],
-                expand_params(harvest),
-            )
-        elif holder is not None:
-            holder = await expanded_holder(source, harvest, holder)
+        if deletion or _is_current(source, change):
+            holder = await expanded_holder(source, harvest, known)
+        else:
+            holder = await retrieve(replace(source, stream=harvest.stream), known, expand_params(harvest))
     except StripeError as error:
         if not is_refusal(error):
             raise
@@ -209,12 +210,22 @@ async def _harvest(source: Source, change: Change) -> Documents:
             {"stream": source.stream.NAME, "holder": change.subject.id, "error": str(error)},
         )
         return _nothing()
-    return _nothing() if holder is None else _harvested(source, harvest, holder)
+    if holder is None:
+        return _nothing()
+    # A deletion is the last of its second, and what was read again is newer than any event.
+    created = change.events[0]["created"]
+    before = math.inf if holder is not known else created + 1 if deletion else created
+    return _harvested(source, harvest, holder, before, change.told)
 
 
-async def _harvested(source: Source, harvest: Harvest, holder: Json) -> Documents:
+async def _harvested(
+    source: Source, harvest: Harvest, holder: Json, before: float, told: Mapping[str, int]
+) -> Documents:
+    """The objects that the holder shows, where events of their own told of them in a second `before` or not
+    at all."""
     async for found in harvested(source, harvest, holder):
-        yield await to_document(source, found, "u")
+        if told.get(found["id"], -1) < before:
+            yield await to_document(source, found, "u")
 
 
 async def _listed(source: Source, change: Change) -> Documents:

@@ -22,10 +22,14 @@ class Discounts(BaseStripeObject):
     # A discount that was removed is still on the invoices that it was applied to.
     EVENT_TYPES = ops("customer.discount.created", "customer.discount.updated customer.discount.deleted")
     HARVESTS: ClassVar[Mapping[str, Harvest]] = {
-        "_customers": Harvest(Customers, ("discount",), ("customer.created", "customer.updated")),
+        # A subscription's discount names the customer too: it is the subscription that shows it.
         "_subscriptions": Harvest(
-            Subscriptions, ("discounts.*", "items.data.*.discounts.*"), tuple(Subscriptions.EVENT_TYPES)
+            Subscriptions,
+            ("discounts.*", "items.data.*.discounts.*"),
+            tuple(Subscriptions.EVENT_TYPES),
+            named_by="subscription",
         ),
+        "_customers": Harvest(Customers, ("discount",), tuple(Customers.EVENT_TYPES), named_by="customer"),
         "_invoices": Harvest(
             Invoices,
             ("discounts.*", "lines.data.*.discounts.*"),

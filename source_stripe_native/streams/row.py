@@ -103,6 +103,8 @@ class Harvest:
     """Where, as paths with dots; `*` stands for every element of a list. An id there can be expanded."""
     event_types: tuple[str, ...] = ()
     """The event types that carry such an object, which is then read again if it shows an id."""
+    named_by: str = ""
+    """The field by which an object with events of its own names the holder that shows it."""
     born_with_holder: bool = False
     """Whether what an object shows is never younger than the object. Otherwise objects of any age are read,
     and what they show is sifted by its own creation time."""

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
-from source_stripe_native.streams.row import Document, Op, segment
+from source_stripe_native.streams.row import Document, Harvest, Op, segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.expansions import PARAM, keyed_paths, missing_owners, object_params
 from source_stripe_native.stripe.pages import Source, checked, read_pages
@@ -70,9 +70,20 @@ def stamp(source: Source, found: Json, op: Op) -> Document:
     stream = source.stream
     if stream.CREATED not in ("created", "") and stream.CREATED in found:
         found.setdefault("created", found[stream.CREATED])
+    if stream.HARVESTS and (named := named_holder(source, found)):
+        found.setdefault("found_in", {"object": named[0].named_by, "id": named[1]})
     found["_meta"] = {"op": op}
     found["account_id"] = source.account_id
     return found
+
+
+def named_holder(source: Source, found: Json) -> tuple[Harvest, str] | None:
+    """The harvest and the id of the holder that the object names, None where it names none."""
+    for harvest in source.stream.HARVESTS.values():
+        holder_id = found.get(harvest.named_by)
+        if isinstance(holder_id, str) and holder_id:
+            return harvest, holder_id
+    return None
 
 
 def to_tombstone(source: Source, found: Json, op: Op, created: int) -> Document:

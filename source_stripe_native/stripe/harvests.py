@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from source_stripe_native.streams.row import Harvest
-from source_stripe_native.stripe.documents import complete_list, get_path, retrieve
+from source_stripe_native.stripe.documents import complete_list, get_path, named_holder, retrieve
 from source_stripe_native.stripe.expansions import PARAM, values_at
 from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window, read_list
 from source_stripe_native.stripe.wire import Json, Params
@@ -56,6 +56,21 @@ async def harvested(
             if window is None or harvest.born_with_holder or is_in_window(source.stream, found, window):
                 found["found_in"] = {"object": holder.get("object"), "id": holder["id"]}
                 yield found
+
+
+async def shown_now(source: Source, found: Json) -> Json:
+    """The object as the holder that it names shows it now; `found` itself where the holder shows it no more,
+    or where it names none."""
+    if named := named_holder(source, found):
+        harvest, holder_id = named
+        holder = await retrieve(
+            replace(source, stream=harvest.stream), {"id": holder_id}, expand_params(harvest)
+        )
+        if holder is not None:
+            async for each in harvested(source, harvest, holder):
+                if each["id"] == found["id"]:
+                    return each
+    return found
 
 
 async def expanded_holder(source: Source, harvest: Harvest, holder: Json) -> Json | None:
