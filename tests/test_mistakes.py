@@ -490,7 +490,7 @@ async def test_an_event_of_every_type_updates_its_object(world: World, server: S
             held = HELD[stream.NAME]
             if stream.NAME == "SubscriptionItems":
                 continue
-            fields: dict[str, str] = {}
+            fields: dict[str, Any] = {}
             if held.kind == "discount":  # a customer has one at a time
                 fields["customer"] = world.create("customer", account, event=False)["id"]
             changed = (
