@@ -37,6 +37,7 @@ from source_stripe_native.stripe.client import Params, StripeSession
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
+from source_stripe_native.stripe.workload import Workload
 from source_stripe_native.window import Window, floor, is_past_retention, next_window
 
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
@@ -147,6 +148,7 @@ async def fetch_incremental(
     superseded: SupersededIds | None = None,
     polled: PolledLists | None = None,
     since: int = 0,
+    workload: Workload | None = None,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, or nearly so, asks for a new
@@ -155,9 +157,10 @@ async def fetch_incremental(
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
     lists from window to window. The first overlap of a list reaches back to `since` at most, the capture's
-    start date in Unix seconds."""
+    start date in Unix seconds. `workload` counts what is done."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
+    source = replace(source, workload=workload or source.workload)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
     margin = http.settings.retention_margin
     if cls.follows_events() and is_past_retention(cursor, http.now(), margin):

@@ -123,6 +123,8 @@ class Settings:
     """How often the capture looks for new accounts."""
     lag_status_interval: timedelta = timedelta(minutes=1)
     """How often a status line says how far the account poller is behind, while it is."""
+    late_after: timedelta = timedelta(minutes=10)
+    """How long changes may wait, beyond the interval and the lag, before the binding is said to be late."""
     flush_interval: timedelta = timedelta(minutes=1)
     """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
     account_ranges: int = 10

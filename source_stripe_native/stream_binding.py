@@ -7,7 +7,7 @@ drive the same fetch functions, and a row's variants become subtasks in either.
 import functools
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from logging import Logger
 from typing import Any
 
@@ -31,6 +31,7 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.events.lateness import Lateness
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
@@ -82,6 +83,10 @@ class StreamBinding:
     context: CaptureContext
     initial: ResourceState
 
+    @functools.cached_property
+    def lateness(self) -> Lateness:
+        return Lateness(self.row.NAME, self.http.settings)
+
     @property
     def is_per_account(self) -> bool:
         return is_per_account(self.row, self.accounts)
@@ -104,6 +109,7 @@ class StreamBinding:
             # Not of this function: with connected accounts each turn of an account has a new one.
             polled=self.context.polled,
             since=floor(self.start_date),
+            workload=self.lateness.workload,
         )
 
     def fetch_page(
@@ -175,7 +181,14 @@ class StreamBinding:
         fetch = self.fetch_changes(None, known_before(state, "", self.suffixes))
         follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, self.http.now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
+        waiting = functools.partial(self._waiting, state.inc, binding.resourceConfig.interval)
+        task.spawn_child(f"{self.row.NAME}.lateness", functools.partial(self.lateness.watch, waiting))
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
+
+    def _waiting(self, state: ResourceState.Incremental, interval: timedelta) -> timedelta:
+        """How long changes have waited for a sweep that was due."""
+        assert isinstance(state.cursor, datetime), "all of Stripe's cursors are times"
+        return self.http.now() - state.cursor - interval - self.http.settings.lag
 
     def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         backfill = SlicedBackfill(
@@ -212,6 +225,7 @@ class StreamBinding:
                 poller=self.context.poller,
                 is_own_refusal=refusals.is_own,
                 refused_interval=self.http.settings.refused_interval,
+                watch=self.lateness.watch,
             ),
             backfill_subtask_suffixes=self.suffixes,
         )

@@ -69,7 +69,7 @@ async def follow_changes(
 
     task.log.info("resuming incremental replication", {"state": state})
     rest = time_to_rest(state.cursor, now(), interval)
-    while not await _stops_within(rest, stopping):
+    while not await stops_within(rest, stopping):
         cursors = await sweep(fetch_changes, state, binding_index, task, checkpoint)
         if cursors is None:
             task.log.info("incremental task triggered backfill")
@@ -87,7 +87,7 @@ def time_to_rest(cursor: LogCursor, now: datetime, interval: timedelta) -> timed
     return max(timedelta(), min(interval, interval - (now - cursor)))
 
 
-async def _stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
+async def stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
     """Whether the capture stops within `rest`. Returns as soon as it does."""
     if not stopping.is_set():
         try:

@@ -94,7 +94,7 @@ async def _resolutions(
             newest = change.events[0] if change.events else None
             if newest is not None and types[newest["type"]] == "d" and _agree_on_deletion(source, change):
                 yield to_tombstone(source, newest["data"]["object"], "d", newest["created"])
-            elif newest is not None and _is_current(source, change):
+            elif _is_current(source, change) and newest is not None:
                 found, op = newest["data"]["object"], types[newest["type"]]
                 checked(source, "an event", [found])
                 yield stamp(source, found, op) if is_whole(source, found) else to_document(source, found, op)
@@ -114,19 +114,31 @@ def _agree_on_deletion(source: Source, change: Change) -> bool:
 
 
 def _is_current(source: Source, change: Change) -> bool:
-    """Whether the events of one second agree on the object, in the pinned API version and with all of its
-    fields, and none is a deletion among others."""
+    """Whether what the events carry can be taken as it is. If not, something is to be read again."""
+    reason = _why_reread(source, change)
+    if reason:
+        source.workload.rereads[reason] += 1
+    return not reason
+
+
+def _why_reread(source: Source, change: Change) -> str:
+    """Why what the events of one second carry may not be the last state, or not all of it; empty where it
+    is."""
+    if change.is_related:
+        return "objects of which other objects' events told"
     newest, *others = change.events
-    return (
-        not change.is_related
-        and newest.get("api_version") == source.http.version
-        and all(each["data"]["object"] == newest["data"]["object"] for each in others)
-        and not any(source.stream.EVENT_TYPES.get(each["type"]) == "d" for each in change.events)
-        and not (
-            change.subject.kind is Kind.OBJECT
-            and lacks_fields(newest["data"]["object"], source.stream.EXPANSIONS)
-        )
-    )
+    if newest.get("api_version") != source.http.version:
+        return "objects whose events are in another API version"
+    types = source.stream.EVENT_TYPES
+    if any(each["data"]["object"] != newest["data"]["object"] for each in others) or any(
+        types.get(each["type"]) == "d" for each in change.events
+    ):
+        return "objects whose events of one second disagree"
+    if change.subject.kind is Kind.OBJECT and lacks_fields(
+        newest["data"]["object"], source.stream.EXPANSIONS
+    ):
+        return "objects whose events lack fields"
+    return ""
 
 
 async def _reread(source: Source, change: Change) -> Document | Documents:

@@ -65,4 +65,6 @@ class PriorityQueueConfig:
     capture."""
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that was set aside is tried again."""
+    watch: Callable[[Callable[[], timedelta], Task], Awaitable[None]] | None = None
+    """Watches how long accounts have waited for their turn, or its end, until the capture stops."""
     now: Clock = _utc_now

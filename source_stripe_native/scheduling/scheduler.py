@@ -11,7 +11,7 @@ import asyncio
 import functools
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceState
@@ -101,6 +101,15 @@ class Scheduler:
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         self._added.extend(account_ids)
         self._executor.freed.set()
+
+    def waiting(self) -> timedelta:
+        """How long an account has waited for its turn, or has been behind while it lasts."""
+        now, time_slice = asyncio.get_running_loop().time(), self._config.time_slice.total_seconds()
+        turns = [
+            min(now - end_time + time_slice, self._age(account_id) - self._interval)
+            for account_id, (_, end_time) in self._running.items()
+        ]
+        return timedelta(seconds=max([self._queue.longest_wait(now), *turns]))
 
     async def _start_added(self, task: Task) -> None:
         added, self._added = self._added, []
@@ -228,4 +237,7 @@ def open_binding_with_priority_queue(
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
         config.poller.subscribe(scheduler, binding.resourceConfig.interval, task)
-    task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.accounts", scheduler.run)
+    name = ".".join(binding.resourceConfig.path())
+    task.spawn_child(f"{name}.accounts", scheduler.run)
+    if config.watch is not None:
+        task.spawn_child(f"{name}.lateness", functools.partial(config.watch, scheduler.waiting))

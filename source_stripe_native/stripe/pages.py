@@ -10,7 +10,7 @@ down.
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any, Final, Protocol
 
@@ -31,6 +31,7 @@ from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.refused_params import RefusedParams
+from source_stripe_native.stripe.workload import Workload
 from source_stripe_native.window import Window
 
 EVENTS_PATH: Final = Events.list_path()
@@ -68,7 +69,7 @@ class Source:
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read by a task of its own. `background` requests
-    have the lowest priority.
+    have the lowest priority. `workload` counts what they do.
     """
 
     http: StripeSession
@@ -79,6 +80,7 @@ class Source:
     is_one_of_many: bool = False
     background: bool = False
     sharing: PageSharing | None = None
+    workload: Workload = field(default_factory=Workload)
 
     @property
     def settings(self) -> Settings:
@@ -108,7 +110,9 @@ class Source:
         while True:
             params = self.refused.kept(path, params)
             try:
-                return await self._get(path, params)
+                body = await self._get(path, params)
+                self.workload.requests += 1
+                return body
             except StripeError as error:
                 blamed = await self.refused.blame(
                     path, params, error, self.stream.filters(), functools.partial(self._is_answered, path)

@@ -1,0 +1,66 @@
+"""A binding that is long behind says so, and why."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from sandbox.stripe import Fault, StripeServer, World
+from source_stripe_native.events.lateness import Lateness
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.workload import Workload
+from tests.capture import UNLIMITED, Capture
+from tests.test_documents import backfill, catch_up, logged
+
+SOON = replace(
+    UNLIMITED,
+    rereads_at_once=1,
+    late_after=timedelta(milliseconds=100),
+    lag_status_interval=timedelta(milliseconds=60),
+)
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_binding_that_reads_many_objects_again_says_why_it_is_behind(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, connected: bool
+) -> None:
+    ids = [world.create("charge", event=False)["id"] for _ in range(3)]
+    capture = Capture(server, ["Charges"], connected=connected, settings=SOON)
+    await backfill(capture)
+    assert not logged(caplog, "behind: ")
+    for each in ids:
+        world.tell("charge.updated", "charge", each, api_version="2022-11-15")
+    server.faults.set(Fault("/v1/charges/*", latency=0.2))
+    world.clock.advance(600)
+    await catch_up(capture)
+    lines = [each.getMessage() for each in logged(caplog, "behind: ")]
+    assert any(each.startswith("Charges is ") for each in lines)
+    assert any("1 objects whose events are in another API version" in each for each in lines)
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_binding_in_time_says_nothing(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, connected: bool
+) -> None:
+    settings = replace(SOON, late_after=DEFAULTS.late_after)
+    capture = Capture(server, ["Charges"], connected=connected, settings=settings)
+    await backfill(capture)
+    for _ in range(3):
+        world.create("charge")
+        await catch_up(capture)
+    assert not logged(caplog, "behind: ")
+
+
+def test_a_line_is_about_the_time_since_the_last_one() -> None:
+    lateness = Lateness("Prices", DEFAULTS, Workload())
+    late = timedelta(minutes=14)
+    assert lateness.line(late) == "Prices is 14 minutes behind: no request was answered since the last look"
+    lateness.workload.requests += 90
+    lateness.workload.rereads["objects whose events lack fields"] += 80
+    assert lateness.line(late) == (
+        "Prices is 14 minutes behind: 90 requests were answered since the last look, and something was read "
+        "again for 80 objects whose events lack fields"
+    )
+    lateness.workload.requests += 1
+    assert lateness.line(late) == "Prices is 14 minutes behind: 1 requests were answered since the last look"
+    assert lateness.line(timedelta(minutes=10)) is None
