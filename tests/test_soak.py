@@ -142,6 +142,48 @@ async def test_a_fee_shows_no_older_version_of_its_refunds_than_their_own_events
     assert [captured[each]["metadata"] for each in refunds] == [{"edit": "1"}] * 10
 
 
+async def test_an_attempt_in_the_second_in_which_its_intent_had_none_is_captured(
+    world: World, server: StripeServer
+) -> None:
+    capture = Capture(server, streams=["SetupAttempts"])
+    await capture.session(lambda: started(capture))
+    intents = [world.create("setup_intent")["id"] for _ in range(10)]
+    attempts = {world.create("setup_attempt", setup_intent=each)["id"] for each in intents}
+    await catch_up(capture)
+    assert capture.last("SetupAttempts").keys() == attempts
+
+
+@pytest.mark.parametrize("holder", ["customer", "subscription"])
+async def test_of_a_discounts_changes_in_one_second_the_last_one_counts(
+    world: World, server: StripeServer, holder: str
+) -> None:
+    capture = Capture(server, streams=["Discounts"])
+    await capture.session(lambda: started(capture))
+    ends: dict[str, int] = {}
+    for number in range(10):  # the events of one second come in any order
+        id = world.create("discount", **{holder: world.create(holder)["id"]})["id"]
+        for end in (NOW + 100, NOW + 200, ends.setdefault(id, NOW + 300 + number)):
+            world.update("discount", id, end=end)
+    await catch_up(capture)
+    assert {id: each["end"] for id, each in capture.last("Discounts").items()} == ends
+
+
+async def test_a_discount_is_as_it_was_when_its_customer_was_deleted(
+    world: World, server: StripeServer
+) -> None:
+    capture = Capture(server, streams=["Discounts"])
+    await capture.session(lambda: started(capture))
+    for number in range(10):
+        customer = world.create("customer")["id"]
+        id = world.create("discount", customer=customer)["id"]
+        world.update("discount", id, end=NOW + 100)
+        world.update("discount", id, end=NOW + 1000 + number)
+        world.delete("customer", customer)
+    await catch_up(capture)
+    captured = capture.last("Discounts").values()
+    assert sorted(each["end"] for each in captured) == [NOW + 1000 + number for number in range(10)]
+
+
 async def test_an_event_that_shows_up_after_the_backfill_has_listed_events_is_captured(
     world: World, server: StripeServer
 ) -> None:

@@ -183,7 +183,9 @@ async def _children_of(source: Source, change: Change) -> Documents:
     """The children of the parent that the change's events carry; tombstones for those that the parent showed
     where Stripe no longer has it. The first requests are sent before this returns."""
     deletion = change.deletion
-    event = deletion or change.events[0]
+    # Of the versions of one second any may be the last.
+    may_have = (e for e in change.events if children.may_have_children(source, e["data"]["object"]))
+    event = deletion or next(may_have, change.events[0])
     parent = event["data"]["object"]
     # Where children have events of their own, one may be newer than what the parent's event shows.
     shown = _is_current(source, change) and deletion is None and not source.stream.EVENT_TYPES

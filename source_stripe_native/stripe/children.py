@@ -89,9 +89,7 @@ async def open_child_lists(
     """The lists of one parent's children, or None where Stripe no longer has the parent. `shown` says that
     the children which the parent shows are as they are now."""
     stream = source.stream
-    if any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items()):
-        return []
-    if stream.CHILDLESS and parent.get(stream.CHILDLESS, parent) is None:
+    if not may_have_children(source, parent):
         return []
     embedded = shown_children(source, parent)
     if shown and embedded is not None and embedded.get("has_more") is False:
@@ -112,6 +110,14 @@ async def open_child_lists(
             gone = gone or PARENT_GONE.matches(error)
             source.log.debug("no children to read", {"path": path, "error": error.answer})
     return None if gone and not lists else lists
+
+
+def may_have_children(source: Source, parent: Json) -> bool:
+    """Whether children of the parent, as it is shown, can be read."""
+    stream = source.stream
+    is_childless = bool(stream.CHILDLESS) and parent.get(stream.CHILDLESS, parent) is None
+    is_barred = any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items())
+    return not is_childless and not is_barred
 
 
 async def read_children(source: Source, children: ChildList, window: Window) -> AsyncIterator[Json]:
