@@ -1,5 +1,6 @@
 """Fields that Stripe returns only when asked: captured, kept through changes, survivable where refused."""
 
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.models import STREAMS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.expansions import object_params
-from tests.capture import Capture, unstamped
+from tests.capture import UNLIMITED, Capture, unstamped
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up, logged
 from tests.test_streams import HELD, expected, without_needless
@@ -98,6 +99,59 @@ async def test_a_refused_expansion_costs_its_field_and_one_warning(
         assert stream.NAME in line.message
         assert field in line.message
     await catch_up(capture)
+
+
+@pytest.mark.parametrize(
+    ("stream", "fields", "change"),
+    [
+        pytest.param(
+            "PaymentIntents",
+            {"amount_details": {"tip": {}, "line_items": {"object": "list", "data": [{"id": "uli_1"}]}}},
+            {"status": "processing"},
+            id="lines without a tax, a discount or shipping of the whole payment",
+        ),
+        pytest.param(
+            "PromotionCode",
+            {"restrictions": {"minimum_amount": None, "currency_options": {"eur": {"minimum_amount": 400}}}},
+            {"active": False},
+            id="a minimum in another currency alone",
+        ),
+    ],
+)
+async def test_a_field_is_kept_where_no_other_tells_of_it(
+    world: World, server: StripeServer, stream: str, fields: dict[str, Any], change: dict[str, Any]
+) -> None:
+    kind = HELD[stream].kind
+    id = world.create(kind, event=False, **fields)["id"]
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update(kind, id, **change)
+    (document,) = await catch_up(capture)
+    for name in fields:
+        assert document[name] == world.whole(kind, id)[name]
+        assert document[name].keys() >= fields[name].keys()
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+async def test_changes_after_a_refused_expansion_cost_no_requests_and_no_warnings(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, side_by_side: bool
+) -> None:
+    ids = [world.create("payment_intent", event=False)["id"] for _ in range(5)]
+    at_once = len(ids) if side_by_side else 1
+    capture = Capture(server, ["PaymentIntents"], settings=replace(UNLIMITED, rereads_at_once=at_once))
+    await backfill(capture)
+    refusal = "This property cannot be expanded (amount_details.line_items)."
+    server.faults.set(Fault(query="=amount_details.line_items", status=400, message=refusal))
+    server.journal.clear()
+    world.clock.advance(10)
+    for each in ids:
+        world.update("payment_intent", each, status="processing")
+    assert {each["id"] for each in await catch_up(capture)} == {*ids}
+    assert len(logged(caplog, "is asked without")) == 1
+    visits = [each for each in server.journal if each.path.startswith("/v1/payment_intents/")]
+    # Those with the expansion, the one that finds out, and those without it.
+    assert len(visits) == 2 * at_once + 1
 
 
 async def test_a_filter_that_stripe_does_not_know_is_sifted_here(

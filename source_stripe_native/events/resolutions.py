@@ -21,8 +21,14 @@ from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.streams.row import Document, Harvest
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import is_whole, retrieve, stamp, to_document, to_tombstone
-from source_stripe_native.stripe.expansions import lacks_fields
+from source_stripe_native.stripe.documents import (
+    is_whole,
+    lacks_fields,
+    retrieve,
+    stamp,
+    to_document,
+    to_tombstone,
+)
 from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested, shown_now
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 from source_stripe_native.window import Window
@@ -122,10 +128,7 @@ def _is_current(source: Source, change: Change) -> bool:
         and newest.get("api_version") == source.http.version
         and all(each["data"]["object"] == newest["data"]["object"] for each in others)
         and not any(source.stream.EVENT_TYPES.get(each["type"]) == "d" for each in change.events)
-        and not (
-            change.subject.kind is Kind.OBJECT
-            and lacks_fields(newest["data"]["object"], source.stream.EXPANSIONS)
-        )
+        and not (change.subject.kind is Kind.OBJECT and lacks_fields(source, newest["data"]["object"]))
     )
 
 
