@@ -1,6 +1,8 @@
 """Fields that Stripe returns only when asked: captured, kept through changes, survivable where refused."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -174,3 +176,32 @@ async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     assert capture.last("Charges").keys() == new
     assert old not in capture.last("Charges")
     assert len(logged(caplog, "is asked without")) == 1
+
+
+def readme_fields() -> dict[str, tuple[list[str], str]]:
+    """The README's table of expanded fields: for each stream the fields, and when it is read again."""
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    _, _, table = text.partition("| stream | fields | read again after a change |\n|---|---|---|\n")
+    lines = [line.strip("|").split("|") for line in table.partition("\n\n")[0].splitlines()]
+    return {
+        stream.strip(): (re.findall(r"`([^`]+)`", fields), when.strip()) for stream, fields, when in lines
+    }
+
+
+def test_the_readme_names_the_fields_of_every_row_and_no_others() -> None:
+    assert {stream: fields for stream, (fields, _) in readme_fields().items()} == {
+        each.NAME: [expansion.path for expansion in each.EXPANSIONS] for each in EXPANDED
+    }
+
+
+@pytest.mark.parametrize("stream", rows(EXPANDED))
+def test_the_readme_says_when_a_changed_object_is_read_again(stream: Any) -> None:
+    _, when = readme_fields()[stream.NAME]
+    assert when.startswith("always") == any(not each.when for each in stream.EXPANSIONS)
+    if not when.startswith("always"):
+        assert all(
+            f"`{name}`" in when
+            for each in stream.EXPANSIONS
+            for name in (*each.when, each.when_value)
+            if name
+        )
