@@ -1,5 +1,8 @@
 """Fields that Stripe returns only when asked: captured, kept through changes, survivable where refused."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -11,7 +14,7 @@ from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.models import STREAMS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.expansions import object_params
-from tests.capture import Capture, unstamped
+from tests.capture import UNLIMITED, Capture, unstamped
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up, logged
 from tests.test_streams import HELD, expected, without_needless
@@ -100,6 +103,59 @@ async def test_a_refused_expansion_costs_its_field_and_one_warning(
     await catch_up(capture)
 
 
+@pytest.mark.parametrize(
+    ("stream", "fields", "change"),
+    [
+        pytest.param(
+            "PaymentIntents",
+            {"amount_details": {"tip": {}, "line_items": {"object": "list", "data": [{"id": "uli_1"}]}}},
+            {"status": "processing"},
+            id="lines without a tax, a discount or shipping of the whole payment",
+        ),
+        pytest.param(
+            "PromotionCode",
+            {"restrictions": {"minimum_amount": None, "currency_options": {"eur": {"minimum_amount": 400}}}},
+            {"active": False},
+            id="a minimum in another currency alone",
+        ),
+    ],
+)
+async def test_a_field_is_kept_where_no_other_tells_of_it(
+    world: World, server: StripeServer, stream: str, fields: dict[str, Any], change: dict[str, Any]
+) -> None:
+    kind = HELD[stream].kind
+    id = world.create(kind, event=False, **fields)["id"]
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update(kind, id, **change)
+    (document,) = await catch_up(capture)
+    for name in fields:
+        assert document[name] == world.whole(kind, id)[name]
+        assert document[name].keys() >= fields[name].keys()
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+async def test_changes_after_a_refused_expansion_cost_no_requests_and_no_warnings(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, side_by_side: bool
+) -> None:
+    ids = [world.create("payment_intent", event=False)["id"] for _ in range(5)]
+    at_once = len(ids) if side_by_side else 1
+    capture = Capture(server, ["PaymentIntents"], settings=replace(UNLIMITED, rereads_at_once=at_once))
+    await backfill(capture)
+    refusal = "This property cannot be expanded (amount_details.line_items)."
+    server.faults.set(Fault(query="=amount_details.line_items", status=400, message=refusal))
+    server.journal.clear()
+    world.clock.advance(10)
+    for each in ids:
+        world.update("payment_intent", each, status="processing")
+    assert {each["id"] for each in await catch_up(capture)} == {*ids}
+    assert len(logged(caplog, "is asked without")) == 1
+    visits = [each for each in server.journal if each.path.startswith("/v1/payment_intents/")]
+    # Those with the expansion, the one that finds out, and those without it.
+    assert len(visits) == 2 * at_once + 1
+
+
 async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,3 +176,32 @@ async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     assert capture.last("Charges").keys() == new
     assert old not in capture.last("Charges")
     assert len(logged(caplog, "is asked without")) == 1
+
+
+def readme_fields() -> dict[str, tuple[list[str], str]]:
+    """The README's table of expanded fields: for each stream the fields, and when it is read again."""
+    text = (Path(__file__).parent.parent / "README.md").read_text()
+    _, _, table = text.partition("| stream | fields | read again after a change |\n|---|---|---|\n")
+    lines = [line.strip("|").split("|") for line in table.partition("\n\n")[0].splitlines()]
+    return {
+        stream.strip(): (re.findall(r"`([^`]+)`", fields), when.strip()) for stream, fields, when in lines
+    }
+
+
+def test_the_readme_names_the_fields_of_every_row_and_no_others() -> None:
+    assert {stream: fields for stream, (fields, _) in readme_fields().items()} == {
+        each.NAME: [expansion.path for expansion in each.EXPANSIONS] for each in EXPANDED
+    }
+
+
+@pytest.mark.parametrize("stream", rows(EXPANDED))
+def test_the_readme_says_when_a_changed_object_is_read_again(stream: Any) -> None:
+    _, when = readme_fields()[stream.NAME]
+    assert when.startswith("always") == any(not each.when for each in stream.EXPANSIONS)
+    if not when.startswith("always"):
+        assert all(
+            f"`{name}`" in when
+            for each in stream.EXPANSIONS
+            for name in (*each.when, each.when_value)
+            if name
+        )

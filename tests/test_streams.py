@@ -158,12 +158,16 @@ def shown(world: World, stream: str, found: Json, account: str) -> Json:
 
 
 def without_needless(stream: str, document: Json) -> Json:
-    """The document without the fields that an expansion adds to no purpose: a list shows them as null."""
+    """The document without the fields that an expansion adds as null, which events and unexpanded objects
+    lack; and without the currencies of a line's price that is archived, which only Prices has."""
     document = deepcopy(document)
     for each in ROWS[stream].EXPANSIONS:
         *path, name = each.path.split(".")
         holder = get_path(document, ".".join(path)) if path else document
-        if "*" not in path and isinstance(holder, dict) and not may_have(document, each):
+        if "*" in path or not isinstance(holder, dict):
+            continue
+        is_archived = each.path == "price.currency_options" and not holder["active"]
+        if holder.get(name) is None or is_archived:
             holder.pop(name, None)
     return document
 

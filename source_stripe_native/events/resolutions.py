@@ -21,13 +21,20 @@ from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.streams.row import Document, Harvest
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import is_whole, retrieve, stamp, to_document, to_tombstone
-from source_stripe_native.stripe.expansions import lacks_fields
+from source_stripe_native.stripe.documents import (
+    is_whole,
+    lacks_fields,
+    retrieve,
+    stamp,
+    to_document,
+    to_tombstone,
+)
 from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested, shown_now
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 from source_stripe_native.window import Window
 
 _ALL_TIME: Final = Window(0, 2**40)
+LACKS_FIELDS: Final = "objects whose events lack fields"
 READY_FACTOR: Final = 20
 """How many times more documents may wait for their turn than rereads run at once."""
 
@@ -134,10 +141,8 @@ def _why_reread(source: Source, change: Change) -> str:
         types.get(each["type"]) == "d" for each in change.events
     ):
         return "objects whose events of one second disagree"
-    if change.subject.kind is Kind.OBJECT and lacks_fields(
-        newest["data"]["object"], source.stream.EXPANSIONS
-    ):
-        return "objects whose events lack fields"
+    if change.subject.kind is Kind.OBJECT and lacks_fields(source, newest["data"]["object"]):
+        return LACKS_FIELDS
     return ""
 
 

@@ -23,7 +23,10 @@ class Customers(BaseStripeObjectWithEvents):
             ("customer.tax_id.created", "customer.tax_id.updated", "customer.tax_id.deleted"),
             ids=("customer",),
         ),
-        RelatedEvents(("cash_balance.funds_available",), ids=("customer",)),
+        # The first comes only while funds are left, the second also when a payment has taken the last.
+        RelatedEvents(
+            ("cash_balance.funds_available", "customer_cash_balance_transaction.created"), ids=("customer",)
+        ),
     )
     NESTED = ("sources", "subscriptions", "tax_ids")
     EXPANSIONS = (Expansion("tax"), Expansion("cash_balance"), Expansion("invoice_credit_balance"))

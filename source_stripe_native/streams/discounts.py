@@ -13,8 +13,8 @@ from source_stripe_native.streams.row import BaseStripeObject, Harvest, ops
 class Discounts(BaseStripeObject):
     NAME = "Discounts"
     SEARCH_NAME = ""
-    # And those of all holders.
-    PERMISSION = "Customers"
+    # And those of the other holders.
+    PERMISSION = Subscriptions.PERMISSION
     # Before this version a discount has no id.
     SINCE_VERSION = "2020-08-27"
     CREATED = "start"

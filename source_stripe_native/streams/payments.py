@@ -120,12 +120,9 @@ class PaymentIntents(BaseStripeObjectWithEvents):
     )
     RELATED_EVENTS = (RelatedEvents(("review.opened", "review.closed"), ids=("payment_intent",)),)
     NESTED = ("amount_details.line_items",)
-    EXPANSIONS = (
-        Expansion(
-            "amount_details.line_items",
-            ("amount_details.discount_amount", "amount_details.shipping", "amount_details.tax"),
-        ),
-    )
+    # Without a condition: lines may have the only tax and discount, so that a payment intent with lines may
+    # look like one without.
+    EXPANSIONS = (Expansion("amount_details.line_items"),)
 
 
 class Payouts(BaseStripeObjectWithEvents):

@@ -59,4 +59,5 @@ class PromotionCode(BaseStripeObjectWithEvents):
     PERMISSION = "Promotion codes"
     EVENT_TYPES = ops("promotion_code.created", "promotion_code.updated", "promotion_code.deleted")
     RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("promotion_code",)),)
-    EXPANSIONS = (Expansion("restrictions.currency_options", ("restrictions.minimum_amount",)),)
+    # Without a condition: the options can be set where there is no `minimum_amount`.
+    EXPANSIONS = (Expansion("restrictions.currency_options"),)

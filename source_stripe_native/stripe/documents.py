@@ -11,7 +11,13 @@ from urllib.parse import parse_qsl, unquote
 from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
 from source_stripe_native.streams.row import Document, Harvest, Op, segment
 from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.expansions import PARAM, keyed_paths, missing_owners, object_params
+from source_stripe_native.stripe.expansions import (
+    PARAM,
+    keyed_paths,
+    may_have,
+    missing_owners,
+    object_params,
+)
 from source_stripe_native.stripe.pages import Source, checked, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
@@ -38,6 +44,16 @@ def is_whole(source: Source, found: Json) -> bool:
     return not (
         cut_lists(source, found)
         or (stream.EXPANSIONS and (keyed_paths(found, stream) or any(missing_owners(found, stream))))
+    )
+
+
+def lacks_fields(source: Source, found: Json) -> bool:
+    """Whether a request may add fields of the row's expansions to an object that an event shows. What Stripe
+    refuses to expand is no reason for a request."""
+    path = source.stream.object_path(found)
+    wanted = (each for each in source.stream.EXPANSIONS if may_have(found, each))
+    return path is not None and any(
+        source.refused.kept(path, [(PARAM, each.path.partition(".*.")[0])]) for each in wanted
     )
 
 

@@ -5,7 +5,7 @@ levels deep at most. An expansion adds a field and changes none: the documents o
 shape.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from source_stripe_native.streams.row import BaseStripeObject, Expansion
@@ -43,11 +43,6 @@ def may_have(found: Json, expansion: Expansion) -> bool:
     if expansion.when_value:
         return expansion.when_value in values
     return any(values)
-
-
-def lacks_fields(found: Json, expansions: Iterable[Expansion]) -> bool:
-    """Whether the object, as an event or an unexpanded list shows it, may lack a field of `expansions`."""
-    return any(may_have(found, each) for each in expansions)
 
 
 def missing_owners(found: Json, stream: type[BaseStripeObject]) -> Iterator[tuple[Json, str, list[str]]]:

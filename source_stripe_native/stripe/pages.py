@@ -114,9 +114,12 @@ class Source:
                 self.workload.requests += 1
                 return body
             except StripeError as error:
-                blamed = await self.refused.blame(
-                    path, params, error, self.stream.filters(), functools.partial(self._is_answered, path)
-                )
+                async with self.refused.lock(path):
+                    if len(self.refused.kept(path, params)) < len(params):
+                        continue  # Another request has found out meanwhile.
+                    blamed = await self.refused.blame(
+                        path, params, error, self.stream.filters(), functools.partial(self._is_answered, path)
+                    )
                 if blamed:
                     self.log.warning(
                         f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "

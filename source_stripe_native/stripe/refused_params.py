@@ -7,6 +7,8 @@ Rule: a parameter is blamed only where the same request without it is answered. 
 parent or a page are never left out, since other objects would be read without them.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 
 from source_stripe_native.errors import PARAMETER_UNKNOWN, PERMISSION_MISSING, StripeError
@@ -24,6 +26,11 @@ class RefusedParams:
     def __init__(self) -> None:
         self._filters: dict[str, set[str]] = {}
         self._expansions: dict[str, set[str]] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def lock(self, path: str) -> asyncio.Lock:
+        """Held while a parameter is blamed: of requests that fail side by side one finds out and warns."""
+        return self._locks[endpoint_of(path)]
 
     def kept(self, path: str, params: Params) -> Params:
         """`params` without those that Stripe refuses at `path`."""
