@@ -67,6 +67,10 @@ class Settings:
 
     # Changes
 
+    changes_at_once: int = 500
+    """Changes of one window that are looked at together, for objects to be read again through their list."""
+    least_listed: int = 5
+    """How many such objects a page of the list has to show, for the next page to be worth its request."""
     rereads_at_once: int = 50
     """Changed objects of one window that are read again at once."""
 

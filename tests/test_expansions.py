@@ -141,7 +141,9 @@ async def test_changes_after_a_refused_expansion_cost_no_requests_and_no_warning
 ) -> None:
     ids = [world.create("payment_intent", event=False)["id"] for _ in range(5)]
     at_once = len(ids) if side_by_side else 1
-    capture = Capture(server, ["PaymentIntents"], settings=replace(UNLIMITED, rereads_at_once=at_once))
+    # By their ids, however many there are.
+    settings = replace(UNLIMITED, rereads_at_once=at_once, least_listed=1000)
+    capture = Capture(server, ["PaymentIntents"], settings=settings)
     await backfill(capture)
     refusal = "This property cannot be expanded (amount_details.line_items)."
     server.faults.set(Fault(query="=amount_details.line_items", status=400, message=refusal))

@@ -3,6 +3,7 @@ refuses to show them; deletions, and events that carry nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import Any, Final
 
 import jsonschema_rs
@@ -14,7 +15,8 @@ from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.events.resolutions import in_order
 from source_stripe_native.models import STREAMS, BaseStripeObject
-from tests.capture import Capture
+from tests.capture import UNLIMITED, Capture
+from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up, logged
 from tests.test_streams import HELD
 
@@ -39,6 +41,10 @@ def rows(streams: list[type[BaseStripeObject]]) -> list[Any]:
 
 def account_of(world: World, stream: type[BaseStripeObject]) -> str | None:
     return world.connect()["id"] if HELD[stream.NAME].scope == "connected" else None
+
+
+ONE_BY_ONE: Final = replace(UNLIMITED, least_listed=1000)
+"""Objects are read again by their ids, however many there are."""
 
 
 # Refused for good
@@ -195,7 +201,7 @@ async def test_rereads_of_one_window_run_side_by_side_in_the_order_of_the_change
     async with StripeServer(world, latency=0.02) as server:
         monkeypatch.setenv("STRIPE_API_BASE", server.url)
         ids = [world.create("charge", event=False)["id"] for _ in range(60)]
-        capture = Capture(server, ["Charges"])
+        capture = Capture(server, ["Charges"], settings=ONE_BY_ONE)
         await backfill(capture)
         for id in ids:
             world.clock.advance(1)
@@ -207,3 +213,47 @@ async def test_rereads_of_one_window_run_side_by_side_in_the_order_of_the_change
     assert len(visits) == len(ids)
     at_once = [sum(one.started_at <= each.started_at < one.finished_at for one in visits) for each in visits]
     assert max(at_once) > 10
+
+
+# Through the list
+
+
+@pytest.mark.parametrize("stream", ["PaymentIntents", "Customers", "Charges"])
+async def test_young_objects_are_read_again_through_their_list(
+    world: World, server: StripeServer, stream: str
+) -> None:
+    kind, version = HELD[stream].kind, "2022-11-15"
+    row = next(each for each in STREAMS if stream == each.NAME)
+    told = next(each for each, op in row.EVENT_TYPES.items() if op == "u")
+    old = [world.create(kind, at=NOW - 10_000_000 + each, event=False)["id"] for each in range(4)]
+    for number in range(300):  # between the old ones and the young ones
+        world.create(kind, at=NOW - 5_000_000 + number, event=False)
+    capture = Capture(server, [stream])
+    await backfill(capture)
+    server.journal.clear()
+    young = [world.create(kind, at=NOW + 1 + each, api_version=version)["id"] for each in range(220)]
+    for each in (*old, *young[:50]):
+        world.update(kind, each, at=NOW + 300, event=False, metadata={"edit": "1"})
+        world.tell(told, kind, each, at=NOW + 300, api_version=version)
+    world.clock.advance(300)
+    documents = {each["id"]: each for each in await catch_up(capture)}
+    assert documents.keys() == {*old, *young}
+    assert [documents[each]["metadata"] for each in (old[0], young[0])] == [{"edit": "1"}] * 2
+    path = KINDS[kind].path
+    assert path
+    assert sorted(visit.path.rpartition("/")[2] for visit in server.journal.visits(f"{path}/*")) == sorted(
+        old
+    )
+    # As many pages as show young ones, and one that shows that there are no more.
+    assert len(server.journal.visits(path)) == 4
+
+
+async def test_a_refused_list_leaves_its_objects_to_be_read_by_their_ids(
+    world: World, server: StripeServer
+) -> None:
+    capture = Capture(server, ["Charges"])
+    await backfill(capture)
+    ids = {world.create("charge", api_version="2022-11-15")["id"] for _ in range(10)}
+    server.faults.set(Fault("/v1/charges", query="created", status=403, message="Not for you"))
+    assert {each["id"] for each in await catch_up(capture)} == ids
+    assert len(server.journal.visits("/v1/charges/*")) == 10

@@ -1,8 +1,9 @@
 """Resolutions: from a change to the documents that it stands for.
 
-An event's object is the document where the events of its second agree, in the pinned API version. Otherwise
-the object is read again, since a document has one shape and one last state. Rereads of one window run side by
-side, as many as `Settings.rereads_at_once`; documents keep the order of the changes.
+An event's object is the document where the events of its second agree, in the pinned API version, and where
+nothing is missing in it. Otherwise the object is read again, since a document has one shape and one last
+state: through its list where many are as young (listed_rereads.py), or by its id. Rereads of one window run
+side by side, as many as `Settings.rereads_at_once`; documents keep the order of the changes.
 
 Rule: a reread that Stripe refuses for good does not end a capture. The event's own object is then the
 document. An object that Stripe no longer has is a deletion.
@@ -18,6 +19,7 @@ from typing import Final, TypeVar
 from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.changes import Change, Kind, newest_changes
 from source_stripe_native.events.feed import WindowEvents
+from source_stripe_native.events.listed_rereads import ListedRereads
 from source_stripe_native.streams.row import Document, Harvest
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
@@ -95,35 +97,53 @@ async def _resolutions(
     source: Source, events: WindowEvents, not_before: int
 ) -> AsyncIterator[Resolved | Awaitable[Resolved]]:
     """For each change its document, or what has to be awaited for its documents."""
-    types = source.stream.EVENT_TYPES
-    async for change in newest_changes(source, events, not_before):
-        if change.subject.kind is Kind.OBJECT:
-            newest = change.events[0] if change.events else None
-            if newest is not None and types[newest["type"]] == "d" and _agree_on_deletion(source, change):
-                yield to_tombstone(source, newest["data"]["object"], "d", newest["created"])
-            elif _is_current(source, change) and newest is not None:
-                found, op = newest["data"]["object"], types[newest["type"]]
-                checked(source, "an event", [found])
-                yield stamp(source, found, op) if is_whole(source, found) else to_document(source, found, op)
+    async for some in _batches(newest_changes(source, events, not_before), source.settings.changes_at_once):
+        rereads = [each for each in some if each.subject.kind is Kind.OBJECT and not _is_final(source, each)]
+        listed = ListedRereads(source, [each.events[0]["data"]["object"] for each in rereads if each.events])
+        to_read = {each.subject for each in rereads}
+        for change in some:
+            if change.subject in to_read:
+                yield _reread(source, change, listed)
+            elif change.subject.kind is Kind.OBJECT:
+                yield _of_event(source, change.events[0])
+            elif change.subject.kind is Kind.PARENT:
+                yield _children_of(source, change)
+            elif change.subject.kind is Kind.HOLDER:
+                yield _harvest(source, change)
             else:
-                yield _reread(source, change)
-        elif change.subject.kind is Kind.PARENT:
-            yield _children_of(source, change)
-        elif change.subject.kind is Kind.HOLDER:
-            yield _harvest(source, change)
-        else:
-            yield _listed(source, change)
+                yield _listed(source, change)
 
 
-def _agree_on_deletion(source: Source, change: Change) -> bool:
+async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[Item]]:
+    batch: list[Item] = []
+    async for each in items:
+        batch.append(each)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _of_event(source: Source, event: Json) -> Document | Awaitable[Document]:
+    """The document of an event's object, which is as it is now; a tombstone where it was deleted."""
+    found, op = event["data"]["object"], source.stream.EVENT_TYPES[event["type"]]
+    if op == "d":
+        return to_tombstone(source, found, op, event["created"])
+    checked(source, "an event", [found])
+    return stamp(source, found, op) if is_whole(source, found) else to_document(source, found, op)
+
+
+def _is_final(source: Source, change: Change) -> bool:
+    """Whether an object's own events suffice: it is as they carry it, or they agree that it was deleted."""
     types = source.stream.EVENT_TYPES
-    return not change.is_related and all(types[each["type"]] == "d" for each in change.events)
+    is_deletion = not change.is_related and all(types[each["type"]] == "d" for each in change.events)
+    return is_deletion or not _why_reread(source, change)
 
 
 def _is_current(source: Source, change: Change) -> bool:
     """Whether what the events carry can be taken as it is. If not, something is to be read again."""
-    reason = _why_reread(source, change)
-    if reason:
+    if reason := _why_reread(source, change):
         source.workload.rereads[reason] += 1
     return not reason
 
@@ -146,10 +166,15 @@ def _why_reread(source: Source, change: Change) -> str:
     return ""
 
 
-async def _reread(source: Source, change: Change) -> Document | Documents:
+async def _reread(source: Source, change: Change, listed: ListedRereads) -> Document | Documents:
     """The object as it is now; a tombstone where Stripe no longer has it; the event's own object where Stripe
     refuses to show it for good."""
     types = source.stream.EVENT_TYPES
+    reason = _why_reread(source, change)
+    if not reason:  # by now, as Stripe refuses what was to be asked for
+        found = _of_event(source, change.events[0])
+        return found if isinstance(found, dict) else await found
+    source.workload.rereads[reason] += 1
     newest = change.events[0] if change.events else None
     last = change.deletion or newest
     known = newest["data"]["object"] if newest else {"id": change.subject.id}
@@ -158,7 +183,7 @@ async def _reread(source: Source, change: Change) -> Document | Documents:
         if source.stream.HARVESTS and last is not None:
             current: Json | None = await shown_now(source, last["data"]["object"])
         else:
-            current = await retrieve(source, known)
+            current = await listed.get(change.subject.id) or await retrieve(source, known)
     except StripeError as error:
         if not is_refusal(error):
             raise

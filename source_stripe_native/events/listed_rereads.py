@@ -1,0 +1,73 @@
+"""Listed rereads: changed objects that were created lately are read again together, through their list.
+
+Many changes are of objects that are as young as the change: a payment, a new customer. A page of the list
+shows a hundred of them as they are now, where each would cost a request of its own.
+
+    created    |- older: a request each -|--- page ---|--- page ---|
+                                     fewer than `Settings.least_listed` on the page before
+
+The list is read newest first, and only for as long as each page shows enough of the objects.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from source_stripe_native.errors import StripeError, is_refusal
+from source_stripe_native.stripe.client import Json
+from source_stripe_native.stripe.expansions import list_params
+from source_stripe_native.stripe.pages import PageToken, Source, read_list
+from source_stripe_native.window import Window
+
+
+class ListedRereads:
+    """Some of the objects that are to be read again: `objects` as their events carry them. Nothing is read
+    before the first one is asked for."""
+
+    def __init__(self, source: Source, objects: Iterable[Json]) -> None:
+        stream = source.stream
+        self._source = source
+        # A stream of several variants has no list that is known to show every object.
+        has_list = stream.LISTS_BY_CREATED and list(stream.VARIANTS) == [""] and not stream.found_through()
+        self._wanted = {
+            str(each["id"]): created
+            for each in objects
+            if has_list and isinstance(created := each.get(stream.CREATED), int)
+        }
+        self._found: dict[str, Json] = {}
+        self._lock = asyncio.Lock()
+        self._is_read = len(self._wanted) < source.settings.least_listed
+
+    async def get(self, object_id: str) -> Json | None:
+        """The object as its list shows it now, None where it was not looked for there. Raises as requests
+        do, but for a refusal."""
+        if object_id not in self._wanted:
+            return None
+        async with self._lock:
+            if not self._is_read:
+                await self._read()
+                self._is_read = True
+        return self._found.pop(object_id, None)
+
+    async def _read(self) -> None:
+        source, stream = self._source, self._source.stream
+        window = Window(min(self._wanted.values()), max(self._wanted.values()) + 1)
+        token: PageToken | None = None
+        try:
+            while True:
+                page = await read_list(
+                    source,
+                    stream,
+                    stream.list_params(),
+                    window,
+                    token,
+                    unlisted=False,
+                    expand=list_params(stream),
+                )
+                shown = [each for each in page.objects if each["id"] in self._wanted]
+                self._found.update((str(each["id"]), each) for each in shown)
+                token = page.next
+                if token is None or len(shown) < source.settings.least_listed:
+                    return
+        except StripeError as error:
+            if not is_refusal(error):
+                raise
