@@ -85,8 +85,8 @@ async def shared_pages(figures: Figures) -> None:
 
 
 async def rereads(figures: Figures) -> None:
-    """Changed objects that have to be read again are read at the rate that the limits allow, young ones a page
-    at a time, and those that need not be cost nothing."""
+    """Changed objects that have to be read again are read at the rate that the limits allow, and young ones a
+    page at a time. Those that need not be read again cost nothing."""
     world = World(seed=1, livemode=True)
     now = world.clock.now()
     prices = [world.create("price", at=now - 7200, event=False)["id"] for _ in range(CHANGED)]
