@@ -290,19 +290,22 @@ class Chaos:
         accounts = self.world.accounts[1:]
         if not self.case.refuses or self.refusing or not accounts:
             return
-        self.refusing = self.rng.choice(accounts)
-        self.tally.counts["refusals"] += 1
-        if self.case.refuses == "account":
-            self.world.revoked.add(self.refusing)
-            return
-        paths = paths_of(HELD[self.rng.choice(self.case.streams)].kind)
-        error = errors.not_set_up("this product")
+        account, stream = self.rng.choice(accounts), self.rng.choice(self.case.streams)
+        paths = paths_of(HELD[stream].kind)
         # An account's events are never refused alone. An account that bars the platform from its persons and
         # external accounts has none until the next daily backfill.
-        for each in paths if not paths[0].startswith(("/v1/events", "/v1/accounts")) else ():
-            rule = Fault(
-                each, account=self.refusing, status=error.status, type=error.type, message=error.message
-            )
+        if self.case.refuses == "endpoint" and any(
+            each.startswith(("/v1/events", "/v1/accounts")) for each in paths
+        ):
+            return
+        self.refusing = account
+        self.tally.counts["refusals"] += 1
+        if self.case.refuses == "account":
+            self.world.revoked.add(account)
+            return
+        error = errors.not_set_up("this product")
+        for each in paths:
+            rule = Fault(each, account=account, status=error.status, type=error.type, message=error.message)
             self.refusals.append(rule)
             self.faults.add(rule)
 
@@ -418,10 +421,15 @@ class Chaos:
 
 
 def paths_of(kind: str) -> list[str]:
-    """The paths of a kind's lists and objects, as globs."""
-    lists = [KINDS[kind].path, *(view.path for view in VIEWS if kind in view.kinds)]
+    """The paths of a kind's lists and objects, as globs: those of its holders if it has none of its own."""
+    held = {each for holder in KINDS[kind].holders for each in holder.kinds}
+    lists = [path for each in sorted(held or {kind}) for path in lists_of(each)]
     found = [re.sub(r"{\w+}", "*", each) for each in lists if each]
     return [path for each in found for path in (each, f"{each}/*")]
+
+
+def lists_of(kind: str) -> list[str]:
+    return [KINDS[kind].path, *(view.path for view in VIEWS if kind in view.kinds)]
 
 
 def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
