@@ -58,6 +58,8 @@ QUIET: Final = {"Accounts": ("external_accounts",)}
 """Fields whose changes only an account's own events tell of, and the daily backfill."""
 PATIENCE: Final = 20.0
 """Seconds that a session may take."""
+PROCESS_PATIENCE: Final = 60.0
+"""As long for a process, whose start alone takes seconds where others use the processor."""
 MINUTE: Final = 60.0
 WARM: Final = 20
 """Cases after which everything is loaded, so that memory should grow no more."""
@@ -400,7 +402,8 @@ class Chaos:
         self.loses_after = self.rng.randrange(60) if session.loses else None
         self.tally.counts["sessions"] += 1
         try:
-            await capture.session(at_checkpoint, checkpoints=session.checkpoints, seconds=PATIENCE)
+            patience = PROCESS_PATIENCE if isinstance(capture, Process) else PATIENCE
+            await capture.session(at_checkpoint, checkpoints=session.checkpoints, seconds=patience)
             self.tally.counts["kills"] += 1
         except SystemExit:
             if not session.loses or self.loses_after is not None:
