@@ -119,7 +119,7 @@ class Capture:
         until: Callable[[], bool] = lambda: False,
         *,
         checkpoints: int | None = None,
-        seconds: float = 20,
+        seconds: float = 60,
     ) -> None:
         """Runs the connector until `until` holds at a checkpoint, or for so many `checkpoints`, and kills it
         there; or until it exits by itself. Raises SystemExit where it exits with an error, and TimeoutError

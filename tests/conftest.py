@@ -1,4 +1,7 @@
 import asyncio
+import gc
+import os
+import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,8 +14,18 @@ from source_stripe_native.stripe.client import API_BASE_VARIABLE
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
+# About a hundred processes are started, each of which would compile the connector anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 NOW = 1_780_000_000
 """When the tests' worlds stand still: 2026-05-28T20:26:40Z."""
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays to the end: modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -58,6 +58,8 @@ QUIET: Final = {"Accounts": ("external_accounts",)}
 """Fields whose changes only an account's own events tell of, and the daily backfill."""
 PATIENCE: Final = 20.0
 """Seconds that a session may take."""
+PROCESS_PATIENCE: Final = 60.0
+"""As long for a process, whose start alone takes seconds where others use the processor."""
 MINUTE: Final = 60.0
 WARM: Final = 20
 """Cases after which everything is loaded, so that memory should grow no more."""
@@ -290,19 +292,22 @@ class Chaos:
         accounts = self.world.accounts[1:]
         if not self.case.refuses or self.refusing or not accounts:
             return
-        self.refusing = self.rng.choice(accounts)
-        self.tally.counts["refusals"] += 1
-        if self.case.refuses == "account":
-            self.world.revoked.add(self.refusing)
-            return
-        paths = paths_of(HELD[self.rng.choice(self.case.streams)].kind)
-        error = errors.not_set_up("this product")
+        account, stream = self.rng.choice(accounts), self.rng.choice(self.case.streams)
+        paths = paths_of(HELD[stream].kind)
         # An account's events are never refused alone. An account that bars the platform from its persons and
         # external accounts has none until the next daily backfill.
-        for each in paths if not paths[0].startswith(("/v1/events", "/v1/accounts")) else ():
-            rule = Fault(
-                each, account=self.refusing, status=error.status, type=error.type, message=error.message
-            )
+        if self.case.refuses == "endpoint" and any(
+            each.startswith(("/v1/events", "/v1/accounts")) for each in paths
+        ):
+            return
+        self.refusing = account
+        self.tally.counts["refusals"] += 1
+        if self.case.refuses == "account":
+            self.world.revoked.add(account)
+            return
+        error = errors.not_set_up("this product")
+        for each in paths:
+            rule = Fault(each, account=account, status=error.status, type=error.type, message=error.message)
             self.refusals.append(rule)
             self.faults.add(rule)
 
@@ -397,7 +402,8 @@ class Chaos:
         self.loses_after = self.rng.randrange(60) if session.loses else None
         self.tally.counts["sessions"] += 1
         try:
-            await capture.session(at_checkpoint, checkpoints=session.checkpoints, seconds=PATIENCE)
+            patience = PROCESS_PATIENCE if isinstance(capture, Process) else PATIENCE
+            await capture.session(at_checkpoint, checkpoints=session.checkpoints, seconds=patience)
             self.tally.counts["kills"] += 1
         except SystemExit:
             if not session.loses or self.loses_after is not None:
@@ -418,10 +424,15 @@ class Chaos:
 
 
 def paths_of(kind: str) -> list[str]:
-    """The paths of a kind's lists and objects, as globs."""
-    lists = [KINDS[kind].path, *(view.path for view in VIEWS if kind in view.kinds)]
+    """The paths of a kind's lists and objects, as globs: those of its holders if it has none of its own."""
+    held = {each for holder in KINDS[kind].holders for each in holder.kinds}
+    lists = [path for each in sorted(held or {kind}) for path in lists_of(each)]
     found = [re.sub(r"{\w+}", "*", each) for each in lists if each]
     return [path for each in found for path in (each, f"{each}/*")]
+
+
+def lists_of(kind: str) -> list[str]:
+    return [KINDS[kind].path, *(view.path for view in VIEWS if kind in view.kinds)]
 
 
 def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:

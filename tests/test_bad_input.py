@@ -45,7 +45,7 @@ HASTY = [
 """The connector, but that it writes cursors that moved without a document ten times a second."""
 
 SIDE_BY_SIDE = 4
-TIME_LIMIT = 30
+TIME_LIMIT = 60
 SECRET = "sandboxSecretForNobody"
 
 

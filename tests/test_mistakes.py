@@ -337,7 +337,7 @@ async def test_what_fails_in_one_account_fails_the_capture_and_names_it(
         }
     }
     with pytest.raises(SystemExit):
-        await capture.session(seconds=5)
+        await capture.session()
     assert "Charges: " in errors(caplog)
     assert f"for account {accounts[1]}: Out of the ordinary" in errors(caplog)
 

@@ -6,6 +6,7 @@ the collection's schema. No instance is made per document: documents pass throug
 `_meta` and `account_id`.
 """
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -227,6 +228,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         )
 
     @classmethod
+    @functools.cache
     def all_event_types(cls) -> frozenset[str]:
         """The event types that report changes: events of the objects themselves, of their parents, or of
         other objects."""

@@ -17,6 +17,8 @@ import orjson
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 """Half a pair: the parser has joined the whole ones."""
+_WHITESPACE: Final = b" \t\n\r"
+"""What JSON allows after a value."""
 _REPLACEMENT: Final = "\ufffd"
 _INTEGERS: Final = range(-(2**63), 2**64)
 """What orjson reads and writes as integers."""
@@ -24,6 +26,10 @@ _INTEGERS: Final = range(-(2**63), 2**64)
 
 def json_object(body: bytes) -> dict[str, Any] | None:
     """The JSON object that `body` is, None where it is none."""
+    if not body.rstrip(_WHITESPACE).endswith(b"}"):
+        return (
+            None  # Cut off, or a page of HTML: a parser would find that out at its end, and both would try.
+        )
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
