@@ -30,6 +30,7 @@ from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.resolutions import read_changes
+from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import cursor_time
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Harvest
@@ -57,6 +58,7 @@ async def fetch_backfill(
     superseded: SupersededIds | None = None,
     hooks: PageHooks | None = None,
     sharing: PageSharing | None = None,
+    shard: Shard = WHOLE,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
     cursor of the next page unless it was the last. `parameters` select a variant, and `harvest` says
@@ -66,9 +68,10 @@ async def fetch_backfill(
 
     `superseded` has the ids that the incremental task captures. A page is read whole before any of it is
     yielded, and objects that were captured meanwhile are left out; `sharing` hands on pages of parents:
-    nothing is awaited from then on until the caller's checkpoint."""
+    nothing is awaited from then on until the caller's checkpoint. Of a list of accounts those of the `shard`
+    are captured."""
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, background=True, sharing=sharing)
+    source = replace(source, background=True, sharing=sharing, shard=shard)
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
@@ -147,6 +150,7 @@ async def fetch_incremental(
     superseded: SupersededIds | None = None,
     polled: PolledLists | None = None,
     since: int = 0,
+    shard: Shard = WHOLE,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, or nearly so, asks for a new
@@ -155,9 +159,9 @@ async def fetch_incremental(
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
     lists from window to window. The first overlap of a list reaches back to `since` at most, the capture's
-    start date in Unix seconds."""
+    start date in Unix seconds. Of a list of accounts those of the `shard` are captured."""
     cursor = cursor_time(log_cursor)
-    source = _source(cls, platform_account_id, connected_account_id, http, log)
+    source = replace(_source(cls, platform_account_id, connected_account_id, http, log), shard=shard)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
     margin = http.settings.retention_margin
     if cls.follows_events() and is_past_retention(cursor, http.now(), margin):

@@ -36,6 +36,7 @@ from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
+from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import (
     FROM_START,
     StatePatch,
@@ -90,6 +91,12 @@ class StreamBinding:
     def suffixes(self) -> list[str]:
         return initial_suffixes(self.row, self.accounts)
 
+    @property
+    def shard(self) -> Shard:
+        """Of whose accounts the documents are read, where the documents are accounts."""
+        is_part_of_accounts = self.accounts.connected_ids is not None and not self.row.PER_ACCOUNT
+        return self.accounts.shard if is_part_of_accounts else WHOLE
+
     def fetch_changes(self, account_id: str | None, not_before: int) -> FetchChangesFn[Any]:
         return functools.partial(
             fetch_incremental,
@@ -104,6 +111,7 @@ class StreamBinding:
             # Not of this function: with connected accounts each turn of an account has a new one.
             polled=self.context.polled,
             since=floor(self.start_date),
+            shard=self.shard,
         )
 
     def fetch_page(
@@ -125,6 +133,7 @@ class StreamBinding:
                 superseded=self.context.superseded,
                 hooks=hooks,
                 sharing=self.context.sharing,
+                shard=self.shard,
             )
 
         return fetch
@@ -141,7 +150,9 @@ class StreamBinding:
     ) -> None:
         ids = state_account_ids(self.row, self.accounts)
         await self._correct_times(binding, state, task)
-        await reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
+        await reconcile_state(
+            ids, binding, state, self.initial, task, self.suffixes, self.accounts.platform_id
+        )
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
             if at is not None and isinstance(at.cursor, datetime):
@@ -256,9 +267,11 @@ async def reconcile_state(
     initial: ResourceState,
     task: Task,
     suffixes: Sequence[str],
+    owner: str = "",
 ) -> None:
-    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint."""
-    patch = reconcile(state, initial, account_ids, suffixes)
+    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint. A state
+    without account ids is that of `owner`, by default of the first account."""
+    patch = reconcile(state, initial, account_ids, suffixes, owner)
     if not patch:
         return
     task.log.info("reconciling the state with the accounts", {"binding": binding.stateKey})
