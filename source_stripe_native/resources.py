@@ -188,9 +188,8 @@ def _capture_context(
         acting = account_id if account_id != accounts.platform_id else None
         return Source(http, log, Events, account_id, acting, is_one_of_many=True)
 
-    subscribers = sum(each.PER_ACCOUNT for each in streams)
     refusals = Refusals(http, log, accounts.platform_id)
     poller = AccountPoller(
-        feed, source_of, accounts.all_ids, find_new, subscribers, settings, refusals.is_own
+        feed, source_of, accounts.all_ids, find_new, len(streams), settings, refusals.is_own
     )
     return CaptureContext(feed, poller, refusals, superseded, sharing=sharing)

@@ -32,16 +32,18 @@ from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
+from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
-from source_stripe_native.shard import WHOLE, Shard
+from source_stripe_native.shard import WHOLE
 from source_stripe_native.state import (
     FROM_START,
     StatePatch,
     accounts_after,
     apply,
+    cursor_time,
     in_time,
     known_before,
     reconcile,
@@ -92,12 +94,13 @@ class StreamBinding:
         return initial_suffixes(self.row, self.accounts)
 
     @property
-    def shard(self) -> Shard:
-        """Of whose accounts the documents are read, where the documents are accounts."""
-        is_part_of_accounts = self.accounts.connected_ids is not None and not self.row.PER_ACCOUNT
-        return self.accounts.shard if is_part_of_accounts else WHOLE
+    def follows_accounts(self) -> bool:
+        """Whether the documents are the connected accounts, with one state for all of them."""
+        return self.accounts.connected_ids is not None and not self.row.PER_ACCOUNT
 
-    def fetch_changes(self, account_id: str | None, not_before: int) -> FetchChangesFn[Any]:
+    def fetch_changes(
+        self, account_id: str | None, not_before: int, account_changes: AccountChanges | None = None
+    ) -> FetchChangesFn[Any]:
         return functools.partial(
             fetch_incremental,
             self.row,
@@ -111,7 +114,8 @@ class StreamBinding:
             # Not of this function: with connected accounts each turn of an account has a new one.
             polled=self.context.polled,
             since=floor(self.start_date),
-            shard=self.shard,
+            shard=self.accounts.shard if self.follows_accounts else WHOLE,
+            account_changes=account_changes,
         )
 
     def fetch_page(
@@ -133,7 +137,7 @@ class StreamBinding:
                 superseded=self.context.superseded,
                 hooks=hooks,
                 sharing=self.context.sharing,
-                shard=self.shard,
+                shard=self.accounts.shard if self.follows_accounts else WHOLE,
             )
 
         return fetch
@@ -155,7 +159,11 @@ class StreamBinding:
         )
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
-            if at is not None and isinstance(at.cursor, datetime):
+            if at is None or not isinstance(at.cursor, datetime):
+                continue
+            if self.follows_accounts:
+                self.context.feed.subscribe_all(at.cursor)
+            else:
                 self.context.feed.subscribe(account_id, at.cursor)
         if self.is_per_account:
             self._open_accounts(binding, binding_index, state, task)
@@ -183,10 +191,32 @@ class StreamBinding:
             progress = self._progress(task, len(self.suffixes), len(state.backfill))
             fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
         assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
-        fetch = self.fetch_changes(None, known_before(state, "", self.suffixes))
+        fetch = self.fetch_changes(
+            None,
+            known_before(state, "", self.suffixes),
+            self._subscribe_accounts(binding, state.inc, task) if self.follows_accounts else None,
+        )
         follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, self.http.now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
+
+    def _subscribe_accounts(
+        self, binding: Binding, inc: ResourceState.Incremental, task: Task
+    ) -> AccountChanges | None:
+        """The changes of the accounts themselves, after the binding's cursor."""
+        if self.context.poller is None:
+            return None
+        interval = binding.resourceConfig.interval
+        changes = AccountChanges(
+            self.row.all_event_types(),
+            self.accounts.all_ids,
+            floor(cursor_time(inc.cursor)),
+            self.context.poller,
+            interval,
+            task.stopping.event,
+        )
+        self.context.poller.subscribe(changes, interval, task)
+        return changes
 
     def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         backfill = SlicedBackfill(
