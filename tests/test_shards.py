@@ -167,6 +167,8 @@ async def test_what_changes_is_captured_by_the_shard_of_its_account(
     for _ in range(40):
         world.random_change(rng, ["price", "customer", "card", "person"])
         world.clock.advance(3)
+    for each in world.accounts:
+        world.update("account", each, email=f"{each}@new.example.com")
     world.clock.advance(120)
     await side_by_side(*parts, until=caught_up)
     for part in parts:
@@ -247,6 +249,7 @@ async def test_changes_around_a_split_are_captured_by_the_shards_that_go_on(
         for _ in range(20):
             world.random_change(rng, ["price", "customer", "card", "person"])
             world.clock.advance(2)
+        world.update("account", rng.choice(world.accounts), metadata={"edit": str(rng.randrange(1000))})
 
     await parent.session(checkpoints=12)
     change()
