@@ -166,7 +166,7 @@ async def test_a_restart_reads_no_account_again_for_nothing(world: World, server
     assert not [each for account in accounts for each in server.journal.visits(f"/v1/accounts/{account}")]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     others=st.sampled_from([(), ("Customers",), ("Persons", "ExternalBankAccount")]),

@@ -213,7 +213,7 @@ async def test_a_shard_without_accounts_waits_for_some(world: World, server: Str
 # A split
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     middle=st.sampled_from([key_of(PLATFORM) - 1, key_of(PLATFORM), 0x7FFF_FFFF])
     | st.integers(1, LAST_KEY - 1),
