@@ -31,6 +31,7 @@ from source_stripe_native.requests import (
     read_requests,
     refuse_future,
     refuse_stdin,
+    shard_of,
     stream_names,
 )
 from source_stripe_native.resources import all_resources
@@ -94,7 +95,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     async def open(
         self, log: FlowLogger, open: request.Open[EndpointConfig, ResourceConfig, ConnectorState]
     ) -> tuple[response.Opened, Callable[[Task], Awaitable[None]]]:
-        config = open.capture.config
+        config, shard = open.capture.config, shard_of(open.range)
         names = stream_names(open.capture.bindings)
         for binding in open.capture.bindings:
             # The CDK's loop would keep the processor busy.
@@ -105,14 +106,23 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
                 {"start_date": config.start_date.isoformat()},
             )
         http = await self._while_open.enter_async_context(
-            self._session(config, self._settings.patience, self._settings.key_patience)
+            self._session(
+                config,
+                self._settings.patience,
+                self._settings.key_patience,
+                # A single account is captured by one shard alone, however small that is.
+                shard.share if config.capture_connected_accounts else 1.0,
+            )
         )
         states = {
             binding.resourceConfig.name: state
             for binding in open.capture.bindings
             if (state := previous_state(open.state, binding.stateKey)) is not None
         }
-        resources = await all_resources(log, http, config, names, states)
+        resources = await all_resources(log, http, config, names, states, shard)
+        if open.capture.bindings and not resources:
+            # The state stays as it is, whatever the bindings' schedules say.
+            return response.Opened(explicitAcknowledgements=False), _idle
         opened, capture = common.open(open, common.resolve_bindings(open.capture.bindings, resources))
 
         async def run(task: Task) -> None:
@@ -122,7 +132,11 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         return opened, run
 
     def _session(
-        self, config: EndpointConfig, patience: timedelta, key_patience: timedelta = timedelta()
+        self,
+        config: EndpointConfig,
+        patience: timedelta,
+        key_patience: timedelta = timedelta(),
+        share: float = 1.0,
     ) -> StripeSession:
         key = config.credentials.access_token
         return StripeSession(
@@ -131,9 +145,16 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             version=config.advanced.api_version or None,
             patience=patience,
             key_patience=key_patience,
-            rate_limiter=rate_limiter_for(key, config.advanced.max_requests_per_second, self._settings),
+            rate_limiter=rate_limiter_for(
+                key, config.advanced.max_requests_per_second, self._settings, share
+            ),
             settings=self._settings,
         )
+
+
+async def _idle(task: Task) -> None:
+    """Keeps a capture open that has nothing to do."""
+    await task.stopping.event.wait()
 
 
 def main(settings: Settings = DEFAULTS) -> None:

@@ -29,7 +29,9 @@ from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
-from source_stripe_native.events.resolutions import read_changes
+from source_stripe_native.events.resolutions import read_again, read_changes
+from source_stripe_native.scheduling.account_changes import AccountChanges
+from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import cursor_time
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Harvest
@@ -58,6 +60,7 @@ async def fetch_backfill(
     superseded: SupersededIds | None = None,
     hooks: PageHooks | None = None,
     sharing: PageSharing | None = None,
+    shard: Shard = WHOLE,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
     cursor of the next page unless it was the last. `parameters` select a variant, and `harvest` says
@@ -67,9 +70,10 @@ async def fetch_backfill(
 
     `superseded` has the ids that the incremental task captures. A page is read whole before any of it is
     yielded, and objects that were captured meanwhile are left out; `sharing` hands on pages of parents:
-    nothing is awaited from then on until the caller's checkpoint."""
+    nothing is awaited from then on until the caller's checkpoint. Of a list of accounts those of the `shard`
+    are captured."""
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, background=True, sharing=sharing)
+    source = replace(source, background=True, sharing=sharing, shard=shard)
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
@@ -149,6 +153,8 @@ async def fetch_incremental(
     polled: PolledLists | None = None,
     since: int = 0,
     workload: Workload | None = None,
+    shard: Shard = WHOLE,
+    account_changes: AccountChanges | None = None,
 ) -> AsyncGenerator[Document | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, or nearly so, asks for a new
@@ -157,10 +163,11 @@ async def fetch_incremental(
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
     lists from window to window. The first overlap of a list reaches back to `since` at most, the capture's
-    start date in Unix seconds. `workload` counts what is done."""
+    start date in Unix seconds. `workload` counts what is done. Of a list of accounts those of the `shard` are
+    captured, and `account_changes` tells which of them have changed."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, workload=workload or source.workload)
+    source = replace(source, workload=workload or source.workload, shard=shard)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
     margin = http.settings.retention_margin
     if cls.follows_events() and is_past_retention(cursor, http.now(), margin):
@@ -173,14 +180,14 @@ async def fetch_incremental(
     reader = ListReader(source, polled.recall(source, floor(cursor), since))
     written: set[str] = set()
     try:
-        window, events = await _next_window(source, cursor, feed, reader)
+        window, events = await _next_window(source, cursor, feed, reader, account_changes)
         if window is None:
             return
         if events is not None and is_past_retention(cursor, http.now()):
             log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
             yield Triggers.BACKFILL
             return
-        async for document in _read_window(source, window, events, reader, not_before):
+        async for document in _read_window(source, window, events, reader, not_before, account_changes):
             # Events come newest first and lists are as new as can be: what was written once is not older.
             if document["id"] not in written:
                 written.add(document["id"])
@@ -199,14 +206,22 @@ async def fetch_incremental(
 
 
 async def _next_window(
-    source: Source, cursor: datetime, feed: EventFeed, reader: ListReader
+    source: Source,
+    cursor: datetime,
+    feed: EventFeed,
+    reader: ListReader,
+    account_changes: AccountChanges | None,
 ) -> tuple[Window | None, WindowEvents | None]:
-    """The window that is due after `cursor`, None where none is, and its events where the stream follows
-    events."""
-    if source.stream.follows_events():
+    """The window that is due after `cursor`, None where none is, and its events where the stream reads events
+    itself."""
+    if source.stream.follows_events() and account_changes is None:
         events = await feed.read(source, cursor)
         return (events.window, events) if events else (None, None)
+    if account_changes is not None:
+        await account_changes.wait(floor(cursor))
     due = next_window(cursor, source.http.now(), lag=source.settings.lag, span=feed.window_size)
+    if due is not None and account_changes is not None:
+        due = account_changes.limit(due)
     if due is None:
         await source.http.refresh_clock(source.log)
         return None, None
@@ -214,10 +229,18 @@ async def _next_window(
 
 
 async def _read_window(
-    source: Source, window: Window, events: WindowEvents | None, reader: ListReader, not_before: int
+    source: Source,
+    window: Window,
+    events: WindowEvents | None,
+    reader: ListReader,
+    not_before: int,
+    account_changes: AccountChanges | None,
 ) -> AsyncIterator[Document]:
     if events is not None:
         async for document in read_changes(source, events, not_before):
+            yield document
+    if account_changes is not None:
+        async for document in read_again(source, account_changes.take()):
             yield document
     async for document in reader.read(window):
         yield document

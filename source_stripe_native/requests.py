@@ -15,13 +15,14 @@ from typing import Any, Final
 import pydantic
 from estuary_cdk import stdin_jsonl
 from estuary_cdk.capture import Request, request
-from estuary_cdk.flow import CaptureBinding
+from estuary_cdk.flow import CaptureBinding, RangeSpec
 from pydantic_core import ErrorDetails
 
 from source_stripe_native import last_capture
 from source_stripe_native.config import Advanced, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.one_line import report
+from source_stripe_native.shard import LAST_KEY, Shard
 from source_stripe_native.state import ConnectorState, readable_part
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.stripe.client import Json
@@ -85,6 +86,19 @@ def stream_names(
             f"There is no stream named {', '.join(unknown)}: discover again, or disable the binding."
         )
     return names
+
+
+def shard_of(given: RangeSpec) -> Shard:
+    """The shard that a range stands for. Raises ConnectorError for a range without keys, and for a part of
+    the range of clocks: documents have none, so that each such shard would capture all of them."""
+    if (given.rClockBegin, given.rClockEnd) != (0, LAST_KEY):
+        raise ConnectorError("The capture was split by r-clock: split it by key instead.")
+    if not given.keyBegin <= given.keyEnd <= LAST_KEY:
+        raise ConnectorError(
+            f"The range from {given.keyBegin} to {given.keyEnd} is no part of the keys from 0 to {LAST_KEY}: "
+            "publish the capture again."
+        )
+    return Shard(given.keyBegin, given.keyEnd)
 
 
 def _refuse_unknown(config: Json) -> None:

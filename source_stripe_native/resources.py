@@ -21,6 +21,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.refusals import Refusals
+from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import (
     EPOCH,
     initial_state,
@@ -65,7 +66,7 @@ def base_object(
     )
     # Twice the margin, so that a cursor that is carried over leaves time to read on from it.
     oldest = http.now() - RETENTION + 2 * http.settings.retention_margin
-    initial = with_cursors(new, previous, state_account_ids(cls, accounts), oldest)
+    initial = with_cursors(new, previous, state_account_ids(cls, accounts), oldest, accounts.platform_id)
     stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, initial)
     return Resource(
         name=cls.NAME,
@@ -117,14 +118,21 @@ async def all_resources(
     config: EndpointConfig,
     names: Collection[str] | None = None,
     states: Mapping[str, ResourceState] | None = None,
+    shard: Shard = WHOLE,
 ) -> list[StripeResource]:
     """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
-    those that a capture resumes from or starts anew after, by name.
+    those that a capture resumes from or starts anew after, by name. The accounts of the `shard` are captured:
+    nothing where the only account belongs to another one.
 
     Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
     cannot be read, and where there is none left.
     """
-    accounts = await find_accounts(http, log, connected=config.capture_connected_accounts)
+    accounts = await find_accounts(http, log, connected=config.capture_connected_accounts, shard=shard)
+    if not accounts.all_ids and not config.capture_connected_accounts:
+        log.info(f"account {accounts.platform_id} is captured by another shard: this one has nothing to do")
+        return []
+    if not shard.is_whole:
+        log.info("this shard captures a part of the accounts", {"accounts": len(accounts.all_ids)})
     wanted = [each for each in STREAMS if names is None or each.NAME in names]
     permissions = await probe(http, log, wanted)
     for name, denial in permissions.denied.items():
@@ -172,7 +180,7 @@ def _capture_context(
     async def find_new() -> list[str]:
         nonlocal last_look
         since, last_look = last_look, floor(http.now())
-        found = await new_account_ids(http, log, accounts.platform_id, known, since)
+        found = accounts.shard.own(await new_account_ids(http, log, accounts.platform_id, known, since))
         known.update(found)
         return found
 
@@ -180,9 +188,8 @@ def _capture_context(
         acting = account_id if account_id != accounts.platform_id else None
         return Source(http, log, Events, account_id, acting, is_one_of_many=True)
 
-    subscribers = sum(each.PER_ACCOUNT for each in streams)
     refusals = Refusals(http, log, accounts.platform_id)
     poller = AccountPoller(
-        feed, source_of, accounts.all_ids, find_new, subscribers, settings, refusals.is_own
+        feed, source_of, accounts.all_ids, find_new, len(streams), settings, refusals.is_own
     )
     return CaptureContext(feed, poller, refusals, superseded, sharing=sharing)

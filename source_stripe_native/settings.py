@@ -34,7 +34,7 @@ class Settings:
     recovery: float = 1.03
     """The factor by which a reduced rate grows each second, until it is back at its ceiling."""
     min_rate: float = 1.0
-    """Requests a second that no 429 takes away."""
+    """Requests a second that no 429 takes away, and that the smallest shard has."""
     background_share: int = 10
     """One of this many requests is a background request while others wait, so that backfills go on slowly."""
     max_in_flight: int = 100

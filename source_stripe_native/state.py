@@ -113,14 +113,16 @@ def reconcile(
     initial: ResourceState,
     account_ids: str | Sequence[str],
     suffixes: Sequence[str] = ("",),
+    owner: str = "",
 ) -> Json:
     """The merge patch that brings a binding's `state` into the shape wanted, empty where it is that already.
 
-    New accounts start as in `initial`, accounts that are gone are dropped, and an account without a cursor
-    follows changes from its backfill's cutoff on. Of a list of accounts the first is the key's own: a state
-    without account ids is its.
+    New accounts start as in `initial`, accounts that are gone or of another shard are dropped, and an account
+    without a cursor follows changes from its backfill's cutoff on. A state without account ids is that of
+    `owner`, by default of the first account.
     """
-    known, wanted = _read(state, account_ids, suffixes), _read(initial, account_ids, suffixes)
+    owner = owner or _ids(account_ids)[0]
+    known, wanted = (_read(each, account_ids, suffixes, owner) for each in (state, initial))
     for account_id, new in wanted.items():
         have = known.get(account_id)
         if have is None:
@@ -171,13 +173,15 @@ def with_cursors(
     previous: ResourceState | None,
     account_ids: str | Sequence[str],
     oldest: datetime,
+    owner: str = "",
 ) -> ResourceState:
     """The state of a repeat: `initial`, with the cursors of `previous` where they are not before `oldest`, so
-    that no deletion in between is missed. `previous` may have either shape. Without it, `initial` itself."""
+    that no deletion in between is missed. `previous` may have either shape: without account ids it is that of
+    `owner`, by default of the first account. Without it, `initial` itself."""
     if previous is None:
         return initial
     assert initial.inc is not None, "every stream follows changes"
-    owner = _ids(account_ids)[0]
+    owner = owner or _ids(account_ids)[0]
     known = _cursors(previous, owner)
 
     def carried(account_id: str, new: Incremental) -> Incremental:
@@ -281,11 +285,10 @@ def _ids(account_ids: str | Sequence[str]) -> Sequence[str]:
 
 
 def _read(
-    state: ResourceState, account_ids: str | Sequence[str], suffixes: Sequence[str]
+    state: ResourceState, account_ids: str | Sequence[str], suffixes: Sequence[str], owner: str
 ) -> dict[str, AccountState]:
     """The state account by account, from either shape; accounts it knows nothing of are left out."""
     ids = _ids(account_ids)
-    owner = ids[0]
     incs = _cursors(state, owner)
     flat = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
     backfills: dict[str, dict[str, Backfill]] = {}

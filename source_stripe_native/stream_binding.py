@@ -33,15 +33,18 @@ from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.lateness import Lateness
 from source_stripe_native.events.list_feed import PolledLists
+from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
+from source_stripe_native.shard import WHOLE
 from source_stripe_native.state import (
     FROM_START,
     StatePatch,
     accounts_after,
     apply,
+    cursor_time,
     in_time,
     known_before,
     reconcile,
@@ -95,7 +98,14 @@ class StreamBinding:
     def suffixes(self) -> list[str]:
         return initial_suffixes(self.row, self.accounts)
 
-    def fetch_changes(self, account_id: str | None, not_before: int) -> FetchChangesFn[Any]:
+    @property
+    def follows_accounts(self) -> bool:
+        """Whether the documents are the connected accounts, with one state for all of them."""
+        return self.accounts.connected_ids is not None and not self.row.PER_ACCOUNT
+
+    def fetch_changes(
+        self, account_id: str | None, not_before: int, account_changes: AccountChanges | None = None
+    ) -> FetchChangesFn[Any]:
         return functools.partial(
             fetch_incremental,
             self.row,
@@ -110,6 +120,8 @@ class StreamBinding:
             polled=self.context.polled,
             since=floor(self.start_date),
             workload=self.lateness.workload,
+            shard=self.accounts.shard if self.follows_accounts else WHOLE,
+            account_changes=account_changes,
         )
 
     def fetch_page(
@@ -131,6 +143,7 @@ class StreamBinding:
                 superseded=self.context.superseded,
                 hooks=hooks,
                 sharing=self.context.sharing,
+                shard=self.accounts.shard if self.follows_accounts else WHOLE,
             )
 
         return fetch
@@ -147,10 +160,16 @@ class StreamBinding:
     ) -> None:
         ids = state_account_ids(self.row, self.accounts)
         await self._correct_times(binding, state, task)
-        await reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
+        await reconcile_state(
+            ids, binding, state, self.initial, task, self.suffixes, self.accounts.platform_id
+        )
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
-            if at is not None and isinstance(at.cursor, datetime):
+            if at is None or not isinstance(at.cursor, datetime):
+                continue
+            if self.follows_accounts:
+                self.context.feed.subscribe_all(at.cursor)
+            else:
                 self.context.feed.subscribe(account_id, at.cursor)
         if self.is_per_account:
             self._open_accounts(binding, binding_index, state, task)
@@ -178,7 +197,11 @@ class StreamBinding:
             progress = self._progress(task, len(self.suffixes), len(state.backfill))
             fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
         assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
-        fetch = self.fetch_changes(None, known_before(state, "", self.suffixes))
+        fetch = self.fetch_changes(
+            None,
+            known_before(state, "", self.suffixes),
+            self._subscribe_accounts(binding, state.inc, task) if self.follows_accounts else None,
+        )
         follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, self.http.now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
         waiting = functools.partial(self._waiting, state.inc, binding.resourceConfig.interval)
@@ -189,6 +212,24 @@ class StreamBinding:
         """How long changes have waited for a sweep that was due."""
         assert isinstance(state.cursor, datetime), "all of Stripe's cursors are times"
         return self.http.now() - state.cursor - interval - self.http.settings.lag
+
+    def _subscribe_accounts(
+        self, binding: Binding, inc: ResourceState.Incremental, task: Task
+    ) -> AccountChanges | None:
+        """The changes of the accounts themselves, after the binding's cursor."""
+        if self.context.poller is None:
+            return None
+        interval = binding.resourceConfig.interval
+        changes = AccountChanges(
+            self.row.all_event_types(),
+            self.accounts.all_ids,
+            floor(cursor_time(inc.cursor)),
+            self.context.poller,
+            interval,
+            task.stopping.event,
+        )
+        self.context.poller.subscribe(changes, interval, task)
+        return changes
 
     def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         backfill = SlicedBackfill(
@@ -270,9 +311,11 @@ async def reconcile_state(
     initial: ResourceState,
     task: Task,
     suffixes: Sequence[str],
+    owner: str = "",
 ) -> None:
-    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint."""
-    patch = reconcile(state, initial, account_ids, suffixes)
+    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint. A state
+    without account ids is that of `owner`, by default of the first account."""
+    patch = reconcile(state, initial, account_ids, suffixes, owner)
     if not patch:
         return
     task.log.info("reconciling the state with the accounts", {"binding": binding.stateKey})

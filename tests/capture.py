@@ -68,6 +68,8 @@ class Capture:
     schedule: str = ""
     config: Json = field(default_factory=dict)
     settings: Settings = UNLIMITED
+    keys: tuple[int, int] = (0, 0xFFFF_FFFF)
+    """The range of keys that Flow opens the capture with, the last one included."""
     backfills: int = 0
     """How many backfills the user has requested of each binding."""
     state: Json = field(default_factory=dict)
@@ -155,7 +157,7 @@ class Capture:
                 "bindings": [self.binding(each) for each in self.streams],
             },
             "version": "test",
-            "range": {},
+            "range": {"keyBegin": self.keys[0], "keyEnd": self.keys[1]},
             "state": self.state,
         }
         if checkpoints == 0:

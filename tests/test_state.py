@@ -546,3 +546,40 @@ def test_accounts_ahead_are_those_with_a_cursor_or_a_cutoff_in_the_future() -> N
     assert accounts_after(parsed(state), A, now) == [A, B]
     flat = {"inc": inc(), "backfill": {"_active": half(cutoff=FUTURE)}}
     assert accounts_after(parsed(flat), A, now) == [A]
+
+
+@given(
+    state=st.fixed_dictionaries(
+        {
+            "inc": st.dictionaries(st.sampled_from([A, B, C]), st.just(inc()), min_size=1),
+            "backfill": st.dictionaries(
+                st.sampled_from([f"{each}{half}" for each in (A, B, C) for half in PRICES]),
+                st.sampled_from([half(), half("after")]),
+            ),
+        }
+    )
+    | st.just({"inc": inc(), "backfill": {"_active": half("after")}}),
+    own=st.sets(st.sampled_from([A, B, C])),
+)
+def test_shards_divide_a_state_by_account_and_change_nothing_of_it(state: Json, own: set[str]) -> None:
+    def part(ids: list[str]) -> Json:
+        initial = initial_state(ids, PRICES, datetime.fromisoformat(NOW))
+        return merged_with(state, reconcile(parsed(state), initial, ids, PRICES, A))
+
+    whole = part([A, B, C])
+    parts = [part([each for each in (A, B, C) if (each in own) is side]) for side in (True, False)]
+    for name in ("inc", "backfill"):
+        assert {**parts[0][name], **parts[1][name]} == whole[name]
+        assert not parts[0][name].keys() & parts[1][name].keys()
+
+
+def merged_with(state: Json, patch: Json) -> Json:
+    merged: Json = json_merge_patch.merge(copy.deepcopy(state), patch)
+    return {"inc": {}, "backfill": {}} | merged
+
+
+@pytest.mark.parametrize("previous", [{"inc": inc(LATER)}, {"inc": {A: inc(LATER)}}])
+def test_a_repeat_of_a_shard_takes_no_cursor_of_another_account(previous: Json) -> None:
+    initial = initial_state([B], PRICES, datetime.fromisoformat(NOW))
+    repeat = with_cursors(initial, parsed(previous), [B], EPOCH, A)
+    assert repeat.inc == initial.inc

@@ -6,6 +6,7 @@ with 128 plus the signal's number.
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from sandbox.flow.duration import parse_duration
 from sandbox.flow.errors import FlowError
 from sandbox.flow.preview import Preview
 from sandbox.flow.progress import Progress
-from sandbox.flow.session import Capture
+from sandbox.flow.session import ALL_KEYS, Capture, Keys
 from sandbox.flow.spec import spec_line
 
 T = TypeVar("T")
@@ -49,6 +50,20 @@ class _Counts(click.ParamType[tuple[int, ...]]):
             return tuple(int(count) for count in value.split(","))
         except ValueError:
             self.fail(f"{value!r} is not a list of numbers, as in 2,3", param, ctx)
+
+
+class _KeyRange(click.ParamType[Keys]):
+    name = "keys"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Keys:
+        if isinstance(value, tuple):
+            return value
+        if not (match := re.fullmatch(r"([0-9a-f]{8})-([0-9a-f]{8})", value, re.IGNORECASE)):
+            self.fail(f"{value!r} is not a range of keys, as in 00000000-7fffffff", param, ctx)
+        first, last = int(match[1], 16), int(match[2], 16)
+        if first > last:
+            self.fail(f"{value!r} ends before it begins", param, ctx)
+        return first, last
 
 
 class _JsonObject(click.ParamType[dict[str, Any]]):
@@ -84,11 +99,18 @@ _source = click.option(
 @click.option(
     "--initial-state", type=_JsonObject(), default="{}", help="State that the first session opens with."
 )
+@click.option(
+    "--keys",
+    type=_KeyRange(),
+    default=ALL_KEYS,
+    metavar="FIRST-LAST",
+    help="Run the shard with these keys, as in 00000000-7fffffff. (flowctl has no such option.)",
+)
 @click.option("--output-state", is_flag=True, help="Print the changes of the connector's state.")
 @click.option("--output-apply", is_flag=True, help="Print what the connector did to apply the capture.")
 @click.option("--log-json", is_flag=True, help="Write the connector's log as JSON lines.")
 def preview(
-    source: Path, name: str | None, initial_state: dict[str, Any], log_json: bool, **options: Any
+    source: Path, name: str | None, initial_state: dict[str, Any], keys: Keys, log_json: bool, **options: Any
 ) -> None:
     """Run a capture and print the documents of each transaction.
 
@@ -98,7 +120,7 @@ def preview(
     with _errors():
         catalog = load_catalog(source)
         progress = Progress(level=_log_level(catalog, name), as_json=log_json)
-        capture = Capture(catalog, name, state=initial_state, on_log=progress.log)
+        capture = Capture(catalog, name, state=initial_state, keys=keys, on_log=progress.log)
         with progress:
             _run(Preview(**options).run(capture, _write, progress))
 

@@ -11,6 +11,11 @@ Leaving the `async with` kills the connector with SIGKILL, in the middle of what
 `session.kill()`. What it had not checkpointed, and the checkpoints that were not yet given out as a
 transaction, are lost: the next session opens with the state of the last transaction given out. That is
 Flow's at-least-once delivery.
+
+A capture may be a shard: one part of the range of keys that Flow spreads over several processes. Shards of
+one capture run side by side, each with a state of its own. One that is split goes on as two:
+
+    left, right = capture.split()                      # each with half the keys and a copy of the state
 """
 
 import asyncio
@@ -32,11 +37,16 @@ from sandbox.flow.transaction import Accumulator, Target, Transaction
 _TYPE = {"connectorType": "LOCAL"}
 _VERSION = "local"
 _DISCOVERED = {"recommendedName", "resourceConfig", "documentSchema", "key"}
-_RANGE = {"keyBegin": 0, "keyEnd": 0xFFFFFFFF, "rClockBegin": 0, "rClockEnd": 0xFFFFFFFF}
+_CLOCKS = {"rClockBegin": 0, "rClockEnd": 0xFFFFFFFF}
+
+Keys = tuple[int, int]
+"""The first and the last key of a shard, both included."""
+ALL_KEYS: Keys = (0, 0xFFFFFFFF)
 
 
 class Capture:
-    """One capture of a catalog, and the state that it has come to. CatalogError: it can't run here."""
+    """One capture of a catalog, or the shard of it with these `keys`, and the state that it has come to.
+    CatalogError: it can't run here."""
 
     def __init__(
         self,
@@ -44,9 +54,11 @@ class Capture:
         name: str | None = None,
         *,
         state: Json | None = None,
+        keys: Keys = ALL_KEYS,
         on_log: OnLog = lambda _: None,
     ) -> None:
         self.catalog = catalog
+        self.keys = keys
         self.name = catalog.capture_name(name)
         self.model: CaptureModel = catalog.captures[self.name]
         self.bindings: Sequence[Binding] = [b for b in self.model.bindings if not b.disable]
@@ -66,6 +78,21 @@ class Capture:
     @property
     def state(self) -> Json:
         return copy.deepcopy(self._state)
+
+    def split(self) -> "tuple[Capture, Capture]":
+        """The two shards, of half the keys each, that go on from this one's state. They are as valid as this
+        one is. Raises ValueError for a single key."""
+        first, last = self.keys
+        if first == last:
+            raise ValueError(f"the shard of the key {first} cannot be split")
+        middle = (first + last) // 2
+        left, right = (
+            Capture(self.catalog, self.name, state=self._state, keys=keys, on_log=self._on_log)
+            for keys in ((first, middle), (middle + 1, last))
+        )
+        for each in (left, right):
+            each._task, each._targets = self._task, self._targets
+        return left, right
 
     async def spec(self) -> Json:
         return await self._call("spec", _TYPE, "spec")
@@ -134,7 +161,8 @@ class Capture:
         """A connector that captures from the state on, and whether it wants checkpoints acknowledged."""
         connector = await Connector.start(self._program, self._on_log)
         try:
-            body = {"capture": self._validated(), "version": _VERSION, "range": _RANGE, "state": self._state}
+            keys = {"keyBegin": self.keys[0], "keyEnd": self.keys[1], **_CLOCKS}
+            body = {"capture": self._validated(), "version": _VERSION, "range": keys, "state": self._state}
             await connector.send("open", body)
             match await connector.receive():
                 case "opened", opened:

@@ -124,6 +124,7 @@ class EventFeed:
         self._accounts: dict[str | None, _Account] = {}
         self._locks: dict[str | None, asyncio.Lock] = {}
         self._first_cursors: dict[str | None, int] = {}
+        self._common_cursor: int | None = None
         self._restored: dict[str | None, set[int]] = {}
         self._own_readers: dict[tuple[str | None, str], LogReader] = {}
         """Of the bindings that read on their own, by account and stream."""
@@ -141,6 +142,10 @@ class EventFeed:
         else:
             self._first_cursors[account_id] = max(known, start)
 
+    def subscribe_all(self, cursor: datetime) -> None:
+        """Subscribes a binding that follows all accounts, at one `cursor`."""
+        self._common_cursor = floor(cursor)
+
     def skip(self, account_id: str | None, to: int) -> None:
         """Gives up the events before `to`, which Stripe no longer keeps."""
         while (account := self._accounts.get(account_id)) and account.batches:
@@ -149,12 +154,16 @@ class EventFeed:
 
     def first_cursor(self, account_id: str | None) -> int | None:
         """The cursor from which the account is first read, None where nobody has subscribed."""
-        return self._first_cursors.get(account_id)
+        first, common = self._first_cursors.get(account_id), self._common_cursor
+        if first is None or common is None:
+            return common if first is None else first
+        is_near = first - common <= self._settings.subscription_spread.total_seconds()
+        return min(first, common) if is_near else first
 
     def high_watermark(self, account_id: str | None) -> int | None:
         """The second from which the account is read next, None where nobody has subscribed."""
         account = self._accounts.get(account_id)
-        return account.reader.high_watermark if account else self._first_cursors.get(account_id)
+        return account.reader.high_watermark if account else self.first_cursor(account_id)
 
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
@@ -167,7 +176,8 @@ class EventFeed:
     async def _read(self, source: Source, start: int) -> WindowEvents | None:
         account = self._accounts.get(source.account_id)
         if account is None:
-            account = self._account(source.account_id, self._first_cursors.get(source.account_id, start))
+            first = self.first_cursor(source.account_id)
+            account = self._account(source.account_id, start if first is None else first)
         if self._reads_alone(source, start) and not account.can_be_shared(start):
             return await self._read_alone(source, start, account.reader.high_watermark)
         self._own_readers.pop((source.account_id, source.stream.NAME), None)

@@ -12,12 +12,12 @@ document. An object that Stripe no longer has is a deletion.
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, TypeVar
 
 from source_stripe_native.errors import StripeError, is_refusal
-from source_stripe_native.events.changes import Change, Kind, newest_changes
+from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
 from source_stripe_native.streams.row import Document, Harvest
@@ -63,6 +63,21 @@ async def read_changes(source: Source, events: WindowEvents, not_before: int = 0
         else:
             async for document in resolved:
                 yield document
+
+
+async def read_again(source: Source, ids: Iterable[str]) -> Documents:
+    """The objects with these `ids` as they are now. What Stripe no longer has or shows is left out."""
+
+    async def rereads() -> AsyncIterator[Resolved | Awaitable[Resolved]]:
+        for each in ids:
+            yield _reread(
+                source, Change(Subject(Kind.OBJECT, each), is_related=True), ListedRereads(source, ())
+            )
+
+    documents: AsyncIterator[Resolved] = in_order(rereads(), source.settings.rereads_at_once)
+    async for found in documents:
+        if isinstance(found, dict):
+            yield found
 
 
 async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -> AsyncIterator[Item]:

@@ -51,6 +51,8 @@ class AccountPoller:
         self._published: dict[str, int] = {}
         """The end of the last window of each account that the subscribers were notified of."""
         self._wake = asyncio.Event()
+        self.set_aside: set[str] = set()
+        """The accounts whose events Stripe refuses for the time being."""
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
         """The poller runs in the task of the last subscriber to come, at the shortest interval of all."""
@@ -95,8 +97,10 @@ class AccountPoller:
             except StripeError as error:
                 if not await self._is_own_refusal(account_id, error):
                     raise
+                self.set_aside.add(account_id)
                 self._push(account_id, clock() + self._settings.refused_interval.total_seconds())
             else:
+                self.set_aside.discard(account_id)
                 self._push(account_id, start_time + self._interval)
 
     async def _read(self, account_id: str, stopping: asyncio.Event) -> None:

@@ -1,6 +1,6 @@
 """Limits of the scheduler, and what the scheduler and the account poller expect of each other."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
@@ -27,6 +27,10 @@ class Subscriber(Protocol):
 
 class Poller(Protocol):
     """The account poller, as a binding's scheduler sees it."""
+
+    @property
+    def set_aside(self) -> Collection[str]:
+        """The accounts whose events Stripe refuses for the time being."""
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
         """From now on `subscriber` is notified of each account once per `interval`, as far as there is

@@ -18,6 +18,7 @@ from logging import Logger
 from typing import Final
 
 from source_stripe_native.errors import PERMISSION_MISSING, ConnectorError, StripeError
+from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import (
@@ -44,15 +45,16 @@ MARGIN: Final = 24 * 60 * 60
 class CapturedAccounts:
     """`platform_id` is the account of the key. `connected_ids` is None for a capture of that account alone,
     and a list, which may be empty, where connected accounts are captured too: the shape of state follows from
-    that."""
+    that. Of the connected accounts it has those of the `shard`."""
 
     platform_id: str
     connected_ids: list[str] | None = None
+    shard: Shard = WHOLE
 
     @property
     def all_ids(self) -> list[str]:
-        """Every account to read, the platform's own first."""
-        return [self.platform_id, *(self.connected_ids or [])]
+        """Every account to read, the platform's own first where the shard has it."""
+        return [*self.shard.own([self.platform_id]), *(self.connected_ids or [])]
 
 
 @dataclass
@@ -82,13 +84,15 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
     return str(account["id"])
 
 
-async def find_accounts(http: StripeSession, log: Logger, *, connected: bool) -> CapturedAccounts:
+async def find_accounts(
+    http: StripeSession, log: Logger, *, connected: bool, shard: Shard = WHOLE
+) -> CapturedAccounts:
+    """The accounts that a capture reads, or the `shard` of it."""
     platform_id = await own_account_id(http, log)
     # A backfill ends where the clock is now: one wrong `Date` must not move that.
     await http.refresh_clock(log)
-    return CapturedAccounts(
-        platform_id, await connected_account_ids(http, log, platform_id) if connected else None
-    )
+    connected_ids = shard.own(await connected_account_ids(http, log, platform_id)) if connected else None
+    return CapturedAccounts(platform_id, connected_ids, shard)
 
 
 async def connected_account_ids(http: StripeSession, log: Logger, platform_id: str) -> list[str]:

@@ -90,12 +90,20 @@ def _is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def rate_limiter_for(key: str, total: float | None = None, settings: Settings = DEFAULTS) -> RateLimiter:
-    """The rate limits of a key, where the config allows `total` requests a second or leaves that open."""
+def rate_limiter_for(
+    key: str, total: float | None = None, settings: Settings = DEFAULTS, share: float = 1.0
+) -> RateLimiter:
+    """The rate limits of a key, where the config allows `total` requests a second or leaves that open: the
+    `share` of them that one of several processes with the key has, but `Settings.min_rate` at the least."""
     if total is None:
         total = settings.requests_live if "_live_" in key else settings.requests_test
-        return RateLimiter(total, settings.requests_per_endpoint, settings)
-    return RateLimiter(total, min(total, MOST_PER_ENDPOINT), settings)
+        per_endpoint = settings.requests_per_endpoint
+    else:
+        per_endpoint = min(total, MOST_PER_ENDPOINT)
+    shared, shared_per_endpoint = (
+        max(each * share, min(each, settings.min_rate)) for each in (total, per_endpoint)
+    )
+    return RateLimiter(shared, shared_per_endpoint, settings)
 
 
 class StripeSession:

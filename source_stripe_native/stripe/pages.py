@@ -27,6 +27,7 @@ from source_stripe_native.errors import (
     is_refusal,
 )
 from source_stripe_native.settings import Settings
+from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
@@ -69,7 +70,8 @@ class Source:
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read by a task of its own. `background` requests
-    have the lowest priority. `workload` counts what they do.
+    have the lowest priority. `workload` counts what they do. Where the objects are accounts, those of the
+    `shard` are read.
     """
 
     http: StripeSession
@@ -81,6 +83,7 @@ class Source:
     background: bool = False
     sharing: PageSharing | None = None
     workload: Workload = field(default_factory=Workload)
+    shard: Shard = WHOLE
 
     @property
     def settings(self) -> Settings:
@@ -250,8 +253,10 @@ async def read_list(
     if bounds and not source.refused.is_filtered(path, "created"):
         page = _sifted(page, stream, bounds)
     if unlisted and stream.UNLISTED and token is None:
-        return Page([await read_unlisted(source, stream), *page.objects], page.next)
-    return page
+        page = Page([await read_unlisted(source, stream), *page.objects], page.next)
+    if source.shard.is_whole:
+        return page
+    return Page([each for each in page.objects if source.shard.has(each["id"])], page.next)
 
 
 async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:

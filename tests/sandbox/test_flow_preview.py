@@ -370,3 +370,29 @@ def test_flag_that_makes_no_sense_is_a_usage_error(tmp_path: Path, flags: tuple[
     result = preview(tmp_path, catalog(), *flags)
     assert result.exit_code == 2
     assert flags[0] in result.stderr
+
+
+def test_shard_is_previewed_by_its_range_of_keys(tmp_path: Path) -> None:
+    requests = tmp_path / "requests"
+    content = catalog([doc("a"), CHECKPOINT], requests=str(requests))
+    assert ids(preview(tmp_path, content, "--sessions", "1", "--keys", "00000000-7FFFffff")) == ["a"]
+    [opened] = [line for line in requests.read_text().splitlines() if '"open"' in line]
+    assert json.loads(opened)["open"]["range"] == {
+        "keyBegin": 0,
+        "keyEnd": 0x7FFFFFFF,
+        "rClockBegin": 0,
+        "rClockEnd": 0xFFFFFFFF,
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        ("0-7fffffff", "is not a range of keys, as in 00000000-7fffffff"),
+        ("80000000-7fffffff", "ends before it begins"),
+    ],
+)
+def test_range_without_keys_is_refused(tmp_path: Path, keys: str, told: str) -> None:
+    result = preview(tmp_path, catalog(), "--keys", keys)
+    assert result.exit_code == 2
+    assert told in result.stderr

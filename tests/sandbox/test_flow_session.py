@@ -1,6 +1,7 @@
 """`Capture` as tests drive it: transactions one by one, kills in between, and no process left behind."""
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -113,6 +114,28 @@ async def test_state_that_is_given_out_is_a_copy(tmp_path: Path) -> None:
     capture = await validated(tmp_path, catalog(), state=given)
     capture.state["a"]["b"] = given["a"]["b"] = 2
     assert capture.state == {"a": {"b": 1}}
+
+
+async def test_shard_that_is_split_goes_on_as_two_from_a_copy_of_its_state(tmp_path: Path) -> None:
+    requests = tmp_path / "requests"
+    content = catalog([{"count": [6, 2]}], requests=str(requests))
+    capture = await validated(tmp_path, content, keys=(100, 199))
+    async with capture.session() as session:
+        await first(session, 1)
+    for half in capture.split():
+        async with half.session() as session:
+            await first(session, 1)
+    opened = [json.loads(line)["open"] for line in requests.read_text().splitlines() if '"open"' in line]
+    keys = [(each["range"]["keyBegin"], each["range"]["keyEnd"]) for each in opened]
+    assert keys == [(100, 199), (100, 149), (150, 199)]
+    assert [each["state"] for each in opened] == [{}, {"n": 2}, {"n": 2}]
+    assert capture.state == {"n": 2}
+
+
+async def test_shard_of_a_single_key_cannot_be_split(tmp_path: Path) -> None:
+    capture = Capture(load_catalog(written(tmp_path, catalog())), keys=(7, 7))
+    with pytest.raises(ValueError, match="cannot be split"):
+        capture.split()
 
 
 async def test_log_is_handed_over_as_it_is_written(tmp_path: Path) -> None:

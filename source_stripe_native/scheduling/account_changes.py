@@ -1,0 +1,93 @@
+"""Account changes: which accounts changed themselves, for the one binding whose documents are the accounts.
+
+An account's own changes are events of that account, which the account poller reads for all bindings. The
+binding of the accounts has one cursor for all of them:
+
+    account 1    ---- read ------------------->|
+    account 2    ---- read ---------->|                 not read yet
+    cursor                            |<- at this second at most
+
+Rule: the cursor never passes the second up to which the events of every account have been read, and what they
+report is captured before the cursor moves on. After a crash each account's events are read from the cursor
+on (`EventFeed.subscribe_all`), so that no change is lost. An account that Stripe refuses holds nobody up: it
+is read again once it is back.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Poller
+from source_stripe_native.scheduling.subtasks import wait_any
+from source_stripe_native.window import Window
+
+
+class AccountChanges:
+    """A subscriber of the `poller`. Accounts change by events of `types`. Up to the `cursor` (Unix seconds)
+    the changes of all `account_ids` have been captured. The binding reads once per `interval`, until the
+    event `stopping`."""
+
+    def __init__(
+        self,
+        types: frozenset[str],
+        account_ids: Sequence[str],
+        cursor: int,
+        poller: Poller,
+        interval: timedelta,
+        stopping: asyncio.Event,
+    ) -> None:
+        self._types = types
+        self._poller = poller
+        self._interval = max(interval, MIN_INTERVAL).total_seconds()
+        self._stopping = stopping
+        self._read_until = dict.fromkeys(account_ids, cursor)
+        """The second up to which each account's events have been read."""
+        self._changed: dict[str, None] = {}
+        """A set that keeps its order."""
+        self._target = cursor
+        self._behind: set[str] = set()
+        """The accounts whose events have not been read up to the target, while somebody waits for them."""
+        self._reached = asyncio.Event()
+
+    def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
+        before = self._read_until.get(account_id, window.start)
+        # What nobody has read since the cursor may have reported a change.
+        if window.start > before or types & self._types:
+            self._changed[account_id] = None
+        self._read_until[account_id] = max(before, window.end)
+        if account_id in self._behind and window.end >= self._target:
+            self._behind.remove(account_id)
+            if not self._behind:
+                self._reached.set()
+
+    def add_accounts(self, account_ids: Sequence[str]) -> None:
+        """New accounts count as changed: one that was created long ago is not found by its creation time."""
+        for each in account_ids:
+            self._changed[each] = None
+            if (start := self._poller.high_watermark(each)) is not None:
+                self._read_until.setdefault(each, start)
+
+    async def wait(self, cursor: int) -> None:
+        """Returns once the events of all accounts have been read up to an interval after `cursor`; after an
+        interval at the latest."""
+        self._target = cursor + int(self._interval)
+        behind = {each for each, at in self._read_until.items() if at < self._target}
+        self._behind = behind.difference(self._poller.set_aside)
+        if self._behind:
+            self._reached.clear()
+            await wait_any(self._reached, self._stopping, at_most=self._interval)
+            self._behind = set()
+
+    def limit(self, due: Window) -> Window | None:
+        """The part of `due` in which the events of all accounts have been read, None where there is none."""
+        aside = self._poller.set_aside
+        self._changed |= dict.fromkeys(aside)
+        end = min((at for each, at in self._read_until.items() if each not in aside), default=due.end)
+        return Window(due.start, min(due.end, end)) if end > due.start else None
+
+    def take(self) -> list[str]:
+        """The accounts that have changed, but for those that Stripe refuses for the time being."""
+        aside = self._poller.set_aside
+        taken = [each for each in self._changed if each not in aside]
+        self._changed = {each: None for each in self._changed if each in aside}
+        return taken

@@ -1,0 +1,345 @@
+"""Accounts' own changes: with connected accounts, each is in the collection of accounts within the round in
+which its events are read, wherever the connector is killed."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.stripe import PLATFORM, StripeServer, World
+from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.models import DEFAULT_WINDOW, Accounts
+from source_stripe_native.scheduling.account_changes import AccountChanges
+from source_stripe_native.window import Window
+from tests.capture import UNLIMITED, Capture, Json, unstamped
+from tests.cdk_task import on_virtual_time
+from tests.conftest import NOW
+from tests.soak import LATEST, SETTLE, Case, Session, Tally, run
+from tests.test_streams import expected
+
+TYPES: Final = Accounts.all_event_types()
+A, B = "acct_1A", "acct_1B"
+
+
+async def backfill(capture: Capture) -> None:
+    await capture.session(
+        lambda: all(
+            (state := capture.binding_state(each)) and not state.get("backfill") for each in capture.streams
+        )
+    )
+
+
+async def catch_up(capture: Capture, seconds: float = 120) -> list[Json]:
+    """The accounts' documents that are captured after `seconds`."""
+    capture.server.world.clock.advance(seconds)
+    before = len(capture.documents)
+    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
+    return [each for stream, each in capture.documents[before:] if stream == "Accounts"]
+
+
+def is_current(capture: Capture) -> bool:
+    have = {key: unstamped(each) for key, each in capture.last("Accounts").items()}
+    return have == expected(capture.server.world, "Accounts", connected=True)
+
+
+# What is captured
+
+
+def edit(world: World, account: str) -> None:
+    world.update("account", account, email="new@example.com")
+
+
+def capability(world: World, account: str) -> None:
+    world.update("account", account, event=False, capabilities={"transfers": "pending"})
+    found = {"id": "transfers", "object": "capability", "account": account, "status": "pending"}
+    world.announce("capability.updated", found, account)
+
+
+def add(world: World, account: str) -> None:
+    world.create("external_card", account, event=True)
+
+
+def change(world: World, account: str) -> None:
+    card = next(iter(world.table("external_card", account).by_id))
+    world.update("external_card", card, account, metadata={"edit": "1"})
+
+
+def remove(world: World, account: str) -> None:
+    world.delete("external_card", next(iter(world.table("external_card", account).by_id)), account)
+
+
+@pytest.mark.parametrize("others", [[], ["Customers", "ExternalAccountCards"]])
+@pytest.mark.parametrize("happens", [edit, capability, add, change, remove])
+async def test_a_connected_accounts_change_is_captured_whole_within_the_round(
+    world: World, server: StripeServer, happens: Callable[[World, str], None], others: list[str]
+) -> None:
+    changed, _ = (world.connect(at=NOW - 5000)["id"] for _ in range(2))
+    for _ in range(12):
+        world.create("external_card", changed, at=NOW - 5000, event=False)
+    capture = Capture(server, ["Accounts", *others], connected=True)
+    await backfill(capture)
+    world.clock.advance(700)
+    happens(world, changed)
+    found = await catch_up(capture)
+    assert [(each["id"], each["_meta"]["op"], each["account_id"]) for each in found] == [
+        (changed, "u", PLATFORM)
+    ]
+    assert is_current(capture)
+
+
+async def test_the_platforms_own_change_is_captured_once(world: World, server: StripeServer) -> None:
+    world.connect(at=NOW - 5000)
+    capture = Capture(server, ["Accounts", "Customers"], connected=True)
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update("account", PLATFORM, email="new@example.com")
+    assert [each["id"] for each in await catch_up(capture)] == [PLATFORM]
+    assert is_current(capture)
+
+
+async def test_several_changes_of_an_account_cost_one_request(world: World, server: StripeServer) -> None:
+    account = world.connect(at=NOW - 5000)["id"]
+    capture = Capture(server, ["Accounts"], connected=True)
+    await backfill(capture)
+    world.clock.advance(10)
+    for number in range(20):
+        world.update("account", account, email=f"{number}@example.com")
+    assert len(await catch_up(capture)) == 1
+    assert len(list(server.journal.visits(f"/v1/accounts/{account}"))) == 1
+
+
+async def test_an_account_that_connects_long_after_its_creation_is_captured_within_the_hour(
+    world: World, server: StripeServer
+) -> None:
+    quick = replace(UNLIMITED, new_accounts_interval=timedelta(milliseconds=30))
+    capture = Capture(server, ["Accounts"], connected=True, settings=quick)
+    await backfill(capture)
+    world.clock.advance(3600)
+    new: list[str] = []
+
+    def is_captured() -> bool:
+        if not new:
+            new.append(world.connect(created=NOW - 10**7)["id"])
+        world.clock.advance(1)
+        return new[0] in capture.last("Accounts")
+
+    await capture.session(is_captured)
+
+
+# Kills
+
+
+@pytest.mark.parametrize("checkpoints", range(1, 9))
+async def test_a_change_is_captured_even_if_other_bindings_are_past_it_when_the_connector_is_killed(
+    world: World, server: StripeServer, checkpoints: int
+) -> None:
+    accounts = [world.connect(at=NOW - 5000)["id"] for _ in range(2)]
+    capture = Capture(server, ["Customers", "Accounts"], connected=True)
+    await backfill(capture)
+    world.clock.advance(10)
+    for account in accounts:
+        world.create("customer", account)
+        world.update("account", account, email="new@example.com")
+    # So long ago that no overlap reads it again.
+    world.clock.advance(LATEST + 300)
+    await capture.session(
+        lambda: all(capture.caught_up(each) for each in capture.streams), checkpoints=checkpoints
+    )
+    await catch_up(capture, LATEST + SETTLE)
+    assert is_current(capture)
+
+
+async def test_a_restart_reads_no_account_again_for_nothing(world: World, server: StripeServer) -> None:
+    accounts = [world.connect(at=NOW - 5000)["id"] for _ in range(3)]
+    capture = Capture(server, ["Customers", "Accounts"], connected=True)
+    await backfill(capture)
+    await catch_up(capture)
+    # The other bindings are a little further, as they mostly are.
+    for each in capture.state["bindingStateV1"]["Customers"]["inc"].values():
+        each["cursor"] = (datetime.fromisoformat(each["cursor"]) + timedelta(seconds=30)).isoformat()
+    assert await catch_up(capture) == []
+    assert not [each for account in accounts for each in server.journal.visits(f"/v1/accounts/{account}")]
+
+
+@settings(max_examples=8, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    others=st.sampled_from([(), ("Customers",), ("Persons", "ExternalBankAccount")]),
+    sessions=st.lists(
+        st.builds(
+            Session,
+            checkpoints=st.integers(1, 12),
+            chance=st.sampled_from([0.0, 0.2]),
+            changes=st.integers(1, 8),
+            pause=st.sampled_from([0, 7, 45, 300]),
+        ),
+        min_size=1,
+        max_size=3,
+    ).map(tuple),
+    late=st.sampled_from([0, LATEST]),
+)
+async def test_every_accounts_last_state_is_captured_wherever_the_connector_is_killed(
+    seed: int, others: tuple[str, ...], sessions: tuple[Session, ...], late: int
+) -> None:
+    case = Case(seed, ("Accounts", *others), sessions, connected=2, objects=2, late=late)
+    tally = Tally()
+    assert await run(case, tally) == [], tally
+
+
+async def test_accounts_that_other_bindings_have_read_far_beyond_are_read_again(
+    world: World, server: StripeServer
+) -> None:
+    account = world.connect(at=NOW - 500_000)["id"]
+    capture = Capture(server, ["Accounts", "Customers"], connected=True)
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update("account", account, email="new@example.com")
+    world.clock.advance(20_000)
+    # As where accounts were disabled for hours: the others have read what happened meanwhile.
+    far = datetime.fromtimestamp(NOW + 19_000, tz=UTC).isoformat()
+    capture.state["bindingStateV1"]["Customers"]["inc"][account] = {"cursor": far}
+    capture.state["bindingStateV1"]["Customers"]["inc"][PLATFORM] = {"cursor": far}
+    assert account in {each["id"] for each in await catch_up(capture)}
+    assert is_current(capture)
+
+
+async def test_an_account_that_is_let_in_again_is_read_again_and_held_nobody_up(
+    world: World, server: StripeServer
+) -> None:
+    refused, other = (world.connect(at=NOW - 5000)["id"] for _ in range(2))
+    quick = replace(UNLIMITED, refused_interval=timedelta(milliseconds=100))
+    capture = Capture(server, ["Accounts"], connected=True, settings=quick)
+    await backfill(capture)
+    world.clock.advance(10)
+    world.revoked.add(refused)
+    for each in (refused, other):
+        world.update("account", each, email="new@example.com")
+    world.clock.advance(120)
+
+    def is_let_in() -> bool:
+        if capture.last("Accounts")[other]["email"] == "new@example.com":
+            world.revoked.clear()
+            world.clock.advance(2)
+        return is_current(capture)
+
+    await capture.session(is_let_in)
+
+
+# Which accounts, and how far
+
+
+@dataclass
+class Polled:
+    """An account poller that has read each account up to the same second."""
+
+    high: int = 100
+    set_aside: set[str] = field(default_factory=set)
+
+    def subscribe(self, *_: object) -> None: ...
+
+    def high_watermark(self, _: str) -> int:
+        return self.high
+
+
+def changes(poller: Polled | None = None, accounts: tuple[str, ...] = (A, B)) -> AccountChanges:
+    interval = timedelta(seconds=10)
+    return AccountChanges(TYPES, accounts, 100, poller or Polled(), interval, asyncio.Event())
+
+
+UPDATED: Final = frozenset({"account.updated"})
+NOTHING: Final = frozenset({"customer.created"})
+
+
+def test_the_cursor_goes_as_far_as_every_account_has_been_read() -> None:
+    tracked = changes()
+    assert tracked.limit(Window(100, 500)) is None
+    tracked.notify(A, Window(100, 300), NOTHING)
+    assert tracked.limit(Window(100, 500)) is None
+    tracked.notify(B, Window(100, 200), NOTHING)
+    assert tracked.limit(Window(100, 500)) == Window(100, 200)
+    assert tracked.limit(Window(100, 150)) == Window(100, 150)
+    assert tracked.take() == []
+
+
+def test_a_changed_account_is_told_once() -> None:
+    tracked = changes()
+    for _ in range(2):
+        tracked.notify(B, Window(100, 300), UPDATED)
+    assert (tracked.take(), tracked.take()) == ([B], [])
+
+
+def test_an_account_of_which_something_was_not_read_counts_as_changed() -> None:
+    tracked = changes()
+    tracked.notify(A, Window(100, 200), NOTHING)
+    tracked.notify(A, Window(201, 300), NOTHING)
+    tracked.notify(B, Window(50, 300), NOTHING)
+    assert tracked.take() == [A]
+
+
+def test_a_refused_account_limits_nothing_and_counts_as_changed_once_it_is_back() -> None:
+    poller = Polled(set_aside={A})
+    tracked = changes(poller)
+    tracked.notify(B, Window(100, 300), NOTHING)
+    assert tracked.limit(Window(100, 500)) == Window(100, 300)
+    assert tracked.take() == []
+    poller.set_aside.clear()
+    assert tracked.limit(Window(300, 500)) is None
+    assert tracked.take() == [A]
+
+
+def test_without_accounts_nothing_is_waited_for() -> None:
+    assert changes(accounts=()).limit(Window(100, 500)) == Window(100, 500)
+
+
+def test_a_new_account_counts_as_changed_and_is_waited_for_from_then_on() -> None:
+    tracked = changes(Polled(high=400), accounts=())
+    tracked.add_accounts([A])
+    assert tracked.take() == [A]
+    assert tracked.limit(Window(100, 500)) == Window(100, 400)
+
+
+@on_virtual_time
+async def test_it_is_waited_until_all_accounts_are_an_interval_further_and_no_longer_than_that() -> None:
+    clock, tracked = asyncio.get_running_loop().time, changes()
+    start = clock()
+    await tracked.wait(100)
+    assert clock() - start == 10
+    waiting = asyncio.create_task(tracked.wait(100))
+    await asyncio.sleep(1)
+    tracked.notify(A, Window(100, 110), NOTHING)
+    tracked.notify(B, Window(100, 109), NOTHING)
+    await asyncio.sleep(1)
+    assert not waiting.done()
+    tracked.notify(B, Window(109, 110), NOTHING)
+    await waiting
+    assert clock() - start == 12
+    await tracked.wait(100)
+    assert clock() - start == 12
+
+
+@pytest.mark.parametrize(
+    ("own", "common", "first"),
+    [
+        (None, None, None),
+        (None, 100, 100),
+        (500, None, 500),
+        (500, 400, 400),
+        (500, 600, 500),
+        (500 + 3600, 500, 500),
+        (501 + 3600, 500, 501 + 3600),
+    ],
+)
+def test_an_account_is_read_from_the_cursor_of_the_accounts_unless_that_is_far_behind(
+    own: int | None, common: int | None, first: int | None
+) -> None:
+    feed = EventFeed(TYPES, window_size=DEFAULT_WINDOW)
+    if own is not None:
+        feed.subscribe(A, datetime.fromtimestamp(own, tz=UTC))
+    if common is not None:
+        feed.subscribe_all(datetime.fromtimestamp(common, tz=UTC))
+    assert feed.first_cursor(A) == feed.high_watermark(A) == first
