@@ -10,8 +10,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -117,7 +117,14 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
         async def run(task: Task) -> None:
             self._stopping = task.stopping
-            await capture(task)
+            # A group of its own, since the CDK waits half an hour for its group to end.
+            async with _ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
+                status, name = task.connector_status, task.catalog_task_name
+                await capture(
+                    Task(
+                        task.log, status, "capture", self.output, task.stopping, group, task.transactor, name
+                    )
+                )
 
         return opened, run
 
@@ -134,6 +141,28 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             rate_limiter=rate_limiter_for(key, config.advanced.max_requests_per_second, self._settings),
             settings=self._settings,
         )
+
+
+@asynccontextmanager
+async def _ended_in_time(task: Task, patience: timedelta) -> AsyncIterator[None]:
+    """Cancels the block once the capture has been stopping for `patience`, since a retry may take minutes.
+    Nothing is lost: a document counts only with the checkpoint after it."""
+
+    async def set_deadline() -> None:
+        await task.stopping.event.wait()
+        deadline.reschedule(asyncio.get_running_loop().time() + patience.total_seconds())
+
+    try:
+        async with asyncio.timeout(None) as deadline:
+            watch = asyncio.create_task(set_deadline())
+            try:
+                yield
+            finally:
+                watch.cancel()
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        task.log.info("stopped in the middle: what was under way is done again at the next start")
 
 
 def main(settings: Settings = DEFAULTS) -> None:

@@ -302,3 +302,8 @@ def is_refusal(error: Exception) -> bool:
         and not error.should_retry
         and not any(known.matches(error) for known in KEY_ERRORS)
     )
+
+
+def outlasts_patience(error: Exception) -> bool:
+    """Whether a request was retried for as long as there is patience, so that another one would fail too."""
+    return error.should_retry if isinstance(error, StripeError) else isinstance(error, ConnectorError)
