@@ -44,8 +44,9 @@ class ConnectorError(ValidationError):
 class StripeError(ConnectorError):
     """A response of Stripe other than 2xx, or a 2xx that is not what was asked for.
 
-    `status` is the HTTP status; `code`, `param` and `stripe_message` come from Stripe's error body ("Errors"
-    in its API reference) and are empty where it sent none; `retry_after` is in seconds.
+    `status` is the HTTP status, and `path` the request's path as it was sent. `code`, `param` and
+    `stripe_message` come from Stripe's error body ("Errors" in its API reference) and are empty where it sent
+    none. `retry_after` is in seconds.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class StripeError(ConnectorError):
         code: str = "",
         param: str = "",
         request: str = "",
+        path: str = "",
         request_id: str = "",
         should_retry: bool = False,
         retry_after: float | None = None,
@@ -65,6 +67,7 @@ class StripeError(ConnectorError):
         self.param = param
         self.stripe_message = excerpt(stripe_message)
         self.request = request
+        self.path = path
         self.request_id = request_id
         self.should_retry = should_retry
         self.retry_after = retry_after

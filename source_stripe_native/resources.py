@@ -20,7 +20,7 @@ from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, Endpoi
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.refusals import Refusals
+from source_stripe_native.scheduling.refusals import CHANGES, Refusals
 from source_stripe_native.state import (
     EPOCH,
     initial_state,
@@ -182,7 +182,16 @@ def _capture_context(
 
     subscribers = sum(each.PER_ACCOUNT for each in streams)
     refusals = Refusals(http, log, accounts.platform_id)
+    of_changes = refusals.of(CHANGES)
     poller = AccountPoller(
-        feed, source_of, accounts.all_ids, find_new, subscribers, settings, refusals.is_own
+        feed,
+        source_of,
+        accounts.all_ids,
+        find_new,
+        subscribers,
+        settings,
+        of_changes.is_own,
+        of_changes.readmit,
+        refusals.status,
     )
     return CaptureContext(feed, poller, refusals, superseded, sharing=sharing)

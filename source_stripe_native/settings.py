@@ -125,6 +125,8 @@ class Settings:
     """How much later than its turn an account without recent events is read at most."""
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that Stripe refused is tried again."""
+    key_answer_retention: timedelta = timedelta(minutes=1)
+    """How long it is remembered whether a refusal concerns the key, for all accounts that meet the same."""
     new_accounts_interval: timedelta = timedelta(hours=1)
     """How often the capture looks for new accounts."""
     lag_status_interval: timedelta = timedelta(minutes=1)

@@ -143,7 +143,7 @@ class StripeSession:
         """The monotonic time of the last answer."""
         self._outage = Outage(settings.outage_gap.total_seconds())
         self._latencies: dict[str, float] = {}
-        self.lookups = Lookups(settings)
+        self.lookups = Lookups[Json](settings)
         self.refused_params = RefusedParams()
 
     async def __aenter__(self) -> Self:
@@ -309,6 +309,7 @@ class StripeSession:
             code=str(detail.get("code") or ""),
             param=str(detail.get("param") or ""),
             request=request,
+            path=response.url.raw_path,
             request_id=response.headers.get("Request-Id", ""),
             should_retry=should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
             retry_after=retry_after(response.headers.get("Retry-After"), self._patience),
