@@ -22,6 +22,10 @@ OWN_ACCOUNT: Final = "/v1/account"
 """Every key may read it, and its answer says whether the key is still good."""
 CHANGES: Final = "their changes"
 """What the account poller is refused: the events of an account, for all streams."""
+KEPT_OUT: Final = (
+    "The account does not let the key read this, though the key is good: ask the account's owner to connect "
+    "it again, or look at the key's permissions for connected accounts in Stripe's dashboard."
+)
 SHOWN: Final = 3
 """Streams that the status line names."""
 
@@ -50,8 +54,10 @@ class Refusals:
         if not isinstance(error, StripeError) or not 400 <= error.status < 500 or error.should_retry:
             return False
         may_concern_key = error.status == 401 or any(known.matches(error) for known in KEY_ERRORS)
-        if may_concern_key and await self._concerns_key(account_id, error):
-            return False
+        if may_concern_key:
+            if await self._concerns_key(account_id, error):
+                return False
+            error.explain(f"{KEPT_OUT} {error.answer}")
         self._aside.setdefault(account_id, set()).add(what)
         kind = account_id, error.status, error.code or error.stripe_message[:40]
         if kind not in self._warned:

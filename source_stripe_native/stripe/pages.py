@@ -106,12 +106,17 @@ class Source:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
         out, with one warning that names them. Raises StripeError with the stream's name in it."""
         while True:
-            params = self.refused.kept(path, params)
+            params = self.refused.kept(self.connected_account_id, path, params)
             try:
                 return await self._get(path, params)
             except StripeError as error:
                 blamed = await self.refused.blame(
-                    path, params, error, self.stream.filters(), functools.partial(self._is_answered, path)
+                    self.connected_account_id,
+                    path,
+                    params,
+                    error,
+                    self.stream.filters(),
+                    functools.partial(self._is_answered, path),
                 )
                 if blamed:
                     self.log.warning(
