@@ -57,8 +57,11 @@ def base_object(
     context: CaptureContext,
     cutoff: datetime | None = None,
     previous: ResourceState | None = None,
+    *,
+    is_unproven: bool = False,
 ) -> StripeResource:
-    """The resource of one row of the catalogue. A new capture's backfill and changes meet at `cutoff`. A
+    """The resource of one row of the catalogue, proposed as disabled where it `is_unproven` that any account
+    has it. A new capture's backfill and changes meet at `cutoff`. A
     capture with a `previous` state keeps its cursors when it starts again, by schedule or on request."""
     new = initial_state(
         state_account_ids(cls, accounts), initial_suffixes(cls, accounts), cutoff or http.now()
@@ -75,7 +78,7 @@ def base_object(
         initial_state=initial,
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
-        disable=cls.DISABLED,
+        disable=cls.DISABLED or is_unproven,
     )
 
 
@@ -126,7 +129,7 @@ async def all_resources(
     """
     accounts = await find_accounts(http, log, connected=config.capture_connected_accounts)
     wanted = [each for each in STREAMS if names is None or each.NAME in names]
-    permissions = await probe(http, log, wanted)
+    permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
     for name, denial in permissions.denied.items():
         if names is not None:
             raise ConnectorError(f"{name} cannot be captured: {denial.reason} Or disable the binding.")
@@ -134,6 +137,8 @@ async def all_resources(
     if permissions.denied and not permissions.readable:
         reasons = "; ".join(denial.reason for denial in permissions.denied.values())
         raise ConnectorError(f"None of the streams can be read: {reasons}")
+    for name, denial in permissions.unproven.items():
+        log.info(f"{name} is read of connected accounts only, and proposed as disabled: {denial.reason}")
     context = _capture_context(log, http, config, accounts, permissions.readable)
     cutoff, previous = http.now(), states or {}
     for each in permissions.readable:
@@ -141,7 +146,16 @@ async def all_resources(
         if context.sharing is not None and (state is None or state.backfill):
             context.sharing.register(each)
     return [
-        base_object(each, http, config.start_date, accounts, context, cutoff, previous.get(each.NAME))
+        base_object(
+            each,
+            http,
+            config.start_date,
+            accounts,
+            context,
+            cutoff,
+            previous.get(each.NAME),
+            is_unproven=each.NAME in permissions.unproven,
+        )
         for each in permissions.readable
     ]
 

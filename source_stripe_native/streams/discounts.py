@@ -14,7 +14,7 @@ class Discounts(BaseStripeObject):
     NAME = "Discounts"
     SEARCH_NAME = ""
     # And those of all holders.
-    PERMISSION = "Customers"
+    PERMISSION = "Subscriptions"
     # Before this version a discount has no id.
     SINCE_VERSION = "2020-08-27"
     CREATED = "start"
