@@ -136,6 +136,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             key,
             base=api_base(os.environ),
             version=config.advanced.api_version or None,
+            context=config.advanced.stripe_context or None,
             patience=patience,
             key_patience=key_patience,
             rate_limiter=rate_limiter_for(key, config.advanced.max_requests_per_second, self._settings),

@@ -13,7 +13,7 @@ from estuary_cdk.flow import ValidationError
 MAX_BODY: Final = 500
 """Characters of an error body that are worth showing."""
 
-_KEY: Final = re.compile(r"((?:sk|rk|pk)_(?:org_)?(?:live|test)_)[A-Za-z0-9*_]+")
+_KEY: Final = re.compile(r"((?:sk|rk|pk)_(?:org_)?(?:live|test)_|sk_org_)[A-Za-z0-9*_]+")
 _LOGIN: Final = re.compile(r"(?<=//)[^/\s@]+(?=@)")
 
 

@@ -49,6 +49,8 @@ from source_stripe_native.stripe.wire import Params as Params
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
 DEFAULT_API_BASE: Final = "https://api.stripe.com"
+ORGANIZATION: Final = "sk_org_"
+"""How the key of an organization begins, whatever it may read ("Organization API keys")."""
 CLOCK_PATH: Final = "/v1/account"
 """What is asked for the time alone: one small object, which every key that captures can read."""
 CLOCK_ATTEMPTS: Final = 3
@@ -105,9 +107,12 @@ class StripeSession:
     `patience` is how long one request is retried, and all of them in an outage. `key_patience` is how long a
     key is tried again that Stripe has accepted before and now refuses.
 
+    `context` is the account, or the path of accounts, that every request is made for (`Stripe-Context`), by
+    default the key's own account. An organization's key has none, and needs both `context` and `version`.
+
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
     last reported of the account's own default, in the `stripe-version` response header. Raises ConnectorError
-    for a key or a version that cannot be sent.
+    for a key or a version that cannot be sent, and for an organization's key without what it needs.
     """
 
     def __init__(
@@ -116,6 +121,7 @@ class StripeSession:
         *,
         base: str,
         version: str | None = None,
+        context: str | None = None,
         patience: timedelta | None = None,
         key_patience: timedelta = timedelta(),
         rate_limiter: RateLimiter | None = None,
@@ -127,9 +133,18 @@ class StripeSession:
                     f"{name} is empty or has a space, a line break or another character that does not belong "
                     "there: copy it anew."
                 )
+        is_organizations = key.startswith(ORGANIZATION)
+        if is_organizations and (context is None or version is None):
+            raise ConnectorError(
+                "credentials.access_token is the key of an organization, which needs an account and a "
+                "version with every request: set advanced.stripe_context to the account to read (acct_...) "
+                "and advanced.api_version to a version such as 2024-06-20, or use the account's own key."
+            )
         self.settings = settings
         self.version = version
-        self.is_restricted = not key.startswith("sk_")
+        self.context = context
+        # An organization's key does not tell by its name whether it is restricted.
+        self.is_restricted = is_organizations or not key.startswith("sk_")
         self.account_version: str | None = None
         self._key = key
         self._base = base
@@ -203,7 +218,7 @@ class StripeSession:
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
-        `account_id` is the connected account to act as (`Stripe-Account`). `background` requests have the
+        `account_id` is the connected account to act as. `background` requests have the
         lowest priority. Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached
         for as long as the session has patience, counted from when the first attempt leaves, and in an outage
         from its beginning.
@@ -263,7 +278,10 @@ class StripeSession:
         self, path: str, params: Params, account_id: str | None, endpoint: str, request: str
     ) -> Json:
         headers: dict[str, str] = {}
-        if account_id is not None:
+        if self.context is not None:
+            # It takes the place of Stripe-Account: a connected account is one step further down the path.
+            headers["Stripe-Context"] = f"{self.context}/{account_id}" if account_id else self.context
+        elif account_id is not None:
             headers["Stripe-Account"] = account_id
         if self.version is not None:
             headers["Stripe-Version"] = self.version
