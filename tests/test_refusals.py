@@ -323,7 +323,9 @@ async def test_a_permission_that_is_missing_everywhere_ends_the_capture_with_one
     assert not logged(caplog, "is set aside")
 
 
-async def every_stream(_http: StripeSession, _log: Logger, streams: Iterable[Any]) -> Permissions:
+async def every_stream(
+    _http: StripeSession, _log: Logger, streams: Iterable[Any], *, connected: bool
+) -> Permissions:
     return Permissions(list(streams), {})
 
 
