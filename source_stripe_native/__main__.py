@@ -10,8 +10,8 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
@@ -127,7 +127,14 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
         async def run(task: Task) -> None:
             self._stopping = task.stopping
-            await capture(task)
+            # A group of its own, since the CDK waits half an hour for its group to end.
+            async with _ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
+                status, name = task.connector_status, task.catalog_task_name
+                await capture(
+                    Task(
+                        task.log, status, "capture", self.output, task.stopping, group, task.transactor, name
+                    )
+                )
 
         return opened, run
 
@@ -143,6 +150,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             key,
             base=api_base(os.environ),
             version=config.advanced.api_version or None,
+            context=config.advanced.stripe_context or None,
             patience=patience,
             key_patience=key_patience,
             rate_limiter=rate_limiter_for(
@@ -155,6 +163,28 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 async def _idle(task: Task) -> None:
     """Keeps a capture open that has nothing to do."""
     await task.stopping.event.wait()
+
+
+@asynccontextmanager
+async def _ended_in_time(task: Task, patience: timedelta) -> AsyncIterator[None]:
+    """Cancels the block once the capture has been stopping for `patience`, since a retry may take minutes.
+    Nothing is lost: a document counts only with the checkpoint after it."""
+
+    async def set_deadline() -> None:
+        await task.stopping.event.wait()
+        deadline.reschedule(asyncio.get_running_loop().time() + patience.total_seconds())
+
+    try:
+        async with asyncio.timeout(None) as deadline:
+            watch = asyncio.create_task(set_deadline())
+            try:
+                yield
+            finally:
+                watch.cancel()
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        task.log.info("stopped in the middle: what was under way is done again at the next start")
 
 
 def main(settings: Settings = DEFAULTS) -> None:

@@ -18,6 +18,9 @@ ResourceConfig = ResourceConfigWithSchedule
 VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z][a-z0-9_]*)?", re.ASCII)
 """An API version of Stripe: a date, since 2024-09-30 with a name ("Versioning" in its API reference)."""
 
+CONTEXT: Final = re.compile(r"acct_\w+(/acct_\w+)*", re.ASCII)
+"""An account, or the path of accounts that leads to it ("Stripe-Context header" in Stripe's docs)."""
+
 
 def default_start_date() -> datetime:
     """Thirty days ago: the start date of a capture whose config names none."""
@@ -50,6 +53,16 @@ class Advanced(BaseModel):
         json_schema_extra={"nonsensitive": True},
     )
 
+    stripe_context: str | None = Field(
+        title="Stripe Context",
+        description="The account to read with the API key of an organization (sk_org_...), such as acct_123. "
+        "Where the organization's account is a platform and one of its connected accounts is to be read, it "
+        "is the path of both, acct_123/acct_456. Such a key needs the API version too. Leave it blank with "
+        "the key of an account.",
+        default=None,
+        json_schema_extra={"nonsensitive": True},
+    )
+
     # Not a pattern of the field, which would change the config's JSON schema.
     @field_validator("api_version")
     @classmethod
@@ -59,6 +72,15 @@ class Advanced(BaseModel):
         if not VERSION.fullmatch(version):
             raise ValueError("it is not an API version: set it to one such as 2024-06-20")
         return version
+
+    @field_validator("stripe_context")
+    @classmethod
+    def _is_context(cls, context: str | None) -> str | None:
+        if context is None or not (context := context.strip()):
+            return context
+        if not CONTEXT.fullmatch(context):
+            raise ValueError("it is not an account: set it to an id such as acct_123, or to a path of ids")
+        return context
 
 
 class EndpointConfig(BaseModel):

@@ -13,7 +13,7 @@ from estuary_cdk.flow import ValidationError
 MAX_BODY: Final = 500
 """Characters of an error body that are worth showing."""
 
-_KEY: Final = re.compile(r"((?:sk|rk|pk)_(?:org_)?(?:live|test)_)[A-Za-z0-9*_]+")
+_KEY: Final = re.compile(r"((?:sk|rk|pk)_(?:org_)?(?:live|test)_|sk_org_)[A-Za-z0-9*_]+")
 _LOGIN: Final = re.compile(r"(?<=//)[^/\s@]+(?=@)")
 
 
@@ -44,8 +44,9 @@ class ConnectorError(ValidationError):
 class StripeError(ConnectorError):
     """A response of Stripe other than 2xx, or a 2xx that is not what was asked for.
 
-    `status` is the HTTP status; `code`, `param` and `stripe_message` come from Stripe's error body ("Errors"
-    in its API reference) and are empty where it sent none; `retry_after` is in seconds.
+    `status` is the HTTP status, and `path` the request's path as it was sent. `code`, `param` and
+    `stripe_message` come from Stripe's error body ("Errors" in its API reference) and are empty where it sent
+    none. `retry_after` is in seconds.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class StripeError(ConnectorError):
         code: str = "",
         param: str = "",
         request: str = "",
+        path: str = "",
         request_id: str = "",
         should_retry: bool = False,
         retry_after: float | None = None,
@@ -65,6 +67,7 @@ class StripeError(ConnectorError):
         self.param = param
         self.stripe_message = excerpt(stripe_message)
         self.request = request
+        self.path = path
         self.request_id = request_id
         self.should_retry = should_retry
         self.retry_after = retry_after
@@ -302,3 +305,8 @@ def is_refusal(error: Exception) -> bool:
         and not error.should_retry
         and not any(known.matches(error) for known in KEY_ERRORS)
     )
+
+
+def outlasts_patience(error: Exception) -> bool:
+    """Whether a request was retried for as long as there is patience, so that another one would fail too."""
+    return error.should_retry if isinstance(error, StripeError) else isinstance(error, ConnectorError)

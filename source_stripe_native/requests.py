@@ -37,6 +37,7 @@ FORMS: Final = {
     "config": "an object",
     "advanced": "an object",
     "api_version": "a version such as 2024-06-20 or 2025-03-31.basil, or blank",
+    "stripe_context": "an account id such as acct_123, a path of them such as acct_123/acct_456, or blank",
     "incremental_window_size": "an ISO 8601 duration above zero such as PT1H",
     "max_requests_per_second": "a number above zero such as 50, or left out",
     "interval": "an ISO 8601 duration such as PT5M",

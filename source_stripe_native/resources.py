@@ -20,7 +20,7 @@ from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, Endpoi
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.refusals import Refusals
+from source_stripe_native.scheduling.refusals import CHANGES, Refusals
 from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import (
     EPOCH,
@@ -58,8 +58,11 @@ def base_object(
     context: CaptureContext,
     cutoff: datetime | None = None,
     previous: ResourceState | None = None,
+    *,
+    is_unproven: bool = False,
 ) -> StripeResource:
-    """The resource of one row of the catalogue. A new capture's backfill and changes meet at `cutoff`. A
+    """The resource of one row of the catalogue, proposed as disabled where it `is_unproven` that any account
+    has it. A new capture's backfill and changes meet at `cutoff`. A
     capture with a `previous` state keeps its cursors when it starts again, by schedule or on request."""
     new = initial_state(
         state_account_ids(cls, accounts), initial_suffixes(cls, accounts), cutoff or http.now()
@@ -76,7 +79,7 @@ def base_object(
         initial_state=initial,
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
-        disable=cls.DISABLED,
+        disable=cls.DISABLED or is_unproven,
     )
 
 
@@ -134,7 +137,7 @@ async def all_resources(
     if not shard.is_whole:
         log.info("this shard captures a part of the accounts", {"accounts": len(accounts.all_ids)})
     wanted = [each for each in STREAMS if names is None or each.NAME in names]
-    permissions = await probe(http, log, wanted)
+    permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
     for name, denial in permissions.denied.items():
         if names is not None:
             raise ConnectorError(f"{name} cannot be captured: {denial.reason} Or disable the binding.")
@@ -142,6 +145,8 @@ async def all_resources(
     if permissions.denied and not permissions.readable:
         reasons = "; ".join(denial.reason for denial in permissions.denied.values())
         raise ConnectorError(f"None of the streams can be read: {reasons}")
+    for name, denial in permissions.unproven.items():
+        log.info(f"{name} is read of connected accounts only, and proposed as disabled: {denial.reason}")
     context = _capture_context(log, http, config, accounts, permissions.readable)
     cutoff, previous = http.now(), states or {}
     for each in permissions.readable:
@@ -149,7 +154,16 @@ async def all_resources(
         if context.sharing is not None and (state is None or state.backfill):
             context.sharing.register(each)
     return [
-        base_object(each, http, config.start_date, accounts, context, cutoff, previous.get(each.NAME))
+        base_object(
+            each,
+            http,
+            config.start_date,
+            accounts,
+            context,
+            cutoff,
+            previous.get(each.NAME),
+            is_unproven=each.NAME in permissions.unproven,
+        )
         for each in permissions.readable
     ]
 
@@ -189,7 +203,16 @@ def _capture_context(
         return Source(http, log, Events, account_id, acting, is_one_of_many=True)
 
     refusals = Refusals(http, log, accounts.platform_id)
+    of_changes = refusals.of(CHANGES)
     poller = AccountPoller(
-        feed, source_of, accounts.all_ids, find_new, len(streams), settings, refusals.is_own
+        feed,
+        source_of,
+        accounts.all_ids,
+        find_new,
+        len(streams),
+        settings,
+        of_changes.is_own,
+        of_changes.readmit,
+        refusals.status,
     )
     return CaptureContext(feed, poller, refusals, superseded, sharing=sharing)

@@ -40,12 +40,18 @@ class Settings:
     max_in_flight: int = 100
     """Requests that wait for their answer at most: more would queue where no priority counts."""
     patience: timedelta = timedelta(minutes=5)
-    """How long a capture retries one request."""
+    """How long a capture retries a request: counted from its first attempt, and in an outage from the first
+    attempt of any request that failed."""
+    outage_gap: timedelta = timedelta(seconds=90)
+    """How long after a failed attempt another one may leave to belong to the same outage. Between two
+    attempts of one request lie 60 seconds at most, and the wait for the rate limiter."""
     unary_patience: timedelta = timedelta(seconds=10)
     """The same where a person waits for the answer: discover and validate."""
     key_patience: timedelta = timedelta(minutes=1)
     """How long a capture asks again when Stripe refuses a key that it has accepted before: a key is replaced
     in more than one place."""
+    stop_patience: timedelta = timedelta(seconds=5)
+    """How long a capture that is to stop goes on with what it is doing. Then it is cancelled."""
     empty_page_attempts: int = 3
     """How often a page is asked for that says it has more, and does not lead there."""
     longest_silence: timedelta = timedelta(minutes=1)
@@ -123,6 +129,8 @@ class Settings:
     """How much later than its turn an account without recent events is read at most."""
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that Stripe refused is tried again."""
+    key_answer_retention: timedelta = timedelta(minutes=1)
+    """How long it is remembered whether a refusal concerns the key, for all accounts that meet the same."""
     new_accounts_interval: timedelta = timedelta(hours=1)
     """How often the capture looks for new accounts."""
     lag_status_interval: timedelta = timedelta(minutes=1)

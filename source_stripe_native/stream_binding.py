@@ -248,7 +248,8 @@ class StreamBinding:
         accounts = self.accounts.all_ids
         unfinished = len(state.backfill) if isinstance(state.backfill, dict) else 0
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
-        refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
+        all_refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
+        refusals = all_refusals.of(self.row.NAME)
         open_binding_with_priority_queue(
             binding,
             binding_index,
@@ -265,6 +266,7 @@ class StreamBinding:
                 is_relevant=functools.partial(_is_relevant, self.row),
                 poller=self.context.poller,
                 is_own_refusal=refusals.is_own,
+                readmit=refusals.readmit,
                 refused_interval=self.http.settings.refused_interval,
                 watch=self.lateness.watch,
             ),

@@ -1,10 +1,12 @@
 import asyncio
 import gc
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator
 
 import pytest
+from estuary_cdk.logger import FlowLogger
 from hypothesis import settings
 
 from sandbox.stripe import StripeServer, World
@@ -17,6 +19,8 @@ settings.load_profile("patient")
 # About a hundred processes are started, each of which would compile the connector anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# The CDK insists on its own class of the logger "flow", whichever test is the first to ask for that logger.
+logging.setLoggerClass(FlowLogger)
 
 NOW = 1_780_000_000
 """When the tests' worlds stand still: 2026-05-28T20:26:40Z."""

@@ -24,6 +24,7 @@ from source_stripe_native.stripe import client
 from source_stripe_native.stripe.client import StripeSession, api_base
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.rate_limit import RateLimiter
+from source_stripe_native.stripe.retries import MAX_RETRY_AFTER
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 
@@ -353,7 +354,7 @@ async def test_error_that_is_not_as_stripe_writes_them_is_shown_as_it_came(body:
     [
         ("7", 7.0),
         ("60", 60.0),
-        ("86400", client.MAX_RETRY_AFTER),
+        ("86400", MAX_RETRY_AFTER),
         ("0", None),
         ("-5", None),
         ("nan", None),

@@ -158,6 +158,26 @@ async def test_changes_after_a_refused_expansion_cost_no_requests_and_no_warning
     assert len(visits) == 2 * at_once + 1
 
 
+async def test_what_one_account_refuses_to_expand_stays_in_the_documents_of_the_others(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    refused, other = (world.connect()["id"] for _ in range(2))
+    for account in world.accounts:
+        for _ in range(3):
+            world.create("coupon", account, event=False, applies_to={"products": ["prod_1"]})
+    message = "This property cannot be expanded (data.applies_to)."
+    server.faults.set(Fault("/v1/coupons", account=refused, query="expand", status=400, message=message))
+    capture = Capture(server, ["Coupons"], connected=True)
+    await capture.session(lambda: len(capture.last("Coupons")) == 9)
+    assert {(each["account_id"], "applies_to" in each) for each in capture.last("Coupons").values()} == {
+        (world.platform, True),
+        (other, True),
+        (refused, False),
+    }
+    (line,) = logged(caplog, "is asked without")
+    assert refused in line.message
+
+
 async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 from aiohttp import web
 
-from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.api import fetch_backfill, fetch_incremental
 from source_stripe_native.errors import ConnectorError
@@ -284,6 +284,73 @@ async def test_issuing_is_left_out_where_the_account_does_not_have_it(
     for line in lines:
         assert "not set up to use Issuing" in line.message
         assert line.levelno == logging.INFO, "nobody has to do anything"
+
+
+ISSUING: Final = {"Authorizations", "CardHolders", "Transactions"}
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+async def test_a_product_that_the_platform_lacks_is_proposed_as_disabled_where_connected_accounts_may_have_it(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, restricted: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.unavailable.add((PLATFORM, "issuing"))
+    capture = Capture(server, key=world.restrict(ALL) if restricted else None, connected=True)
+    found = {each["recommendedName"]: each for each in await capture.discover()}
+    assert {name for name in found if found[name].get("disable")} == {
+        "ValueLists",
+        "ValueListItems",
+        *ISSUING,
+    }
+    lines = [each for each in caplog.records if "proposed as disabled" in each.message]
+    assert {each.message.partition(" ")[0] for each in lines} == ISSUING
+    assert all("not set up to use Issuing" in each.message for each in lines)
+    assert all(each.levelno == logging.INFO for each in lines)
+
+
+@pytest.mark.parametrize("restricted", [False, True])
+async def test_what_connected_accounts_alone_have_is_captured_of_them(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, restricted: bool
+) -> None:
+    without, having = (world.connect()["id"] for _ in range(2))
+    world.unavailable |= {(PLATFORM, "issuing"), (without, "issuing")}
+    cards = {world.create("issuing.cardholder", having, event=False)["id"] for _ in range(3)}
+    customers = {world.create("customer", each, event=False)["id"] for each in world.accounts}
+    key = world.restrict(ALL) if restricted else None
+    capture = Capture(server, ["CardHolders", "Customers"], key=key, connected=True)
+    await capture.validate()
+    await capture.session(
+        lambda: capture.last("CardHolders").keys() == cards and capture.last("Customers").keys() == customers
+    )
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_what_the_platform_alone_may_not_read_says_nothing_about_connected_accounts(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    account = world.connect()["id"]
+    made = world.create("review", account, event=False)["id"]
+    server.faults.set(Fault("/v1/reviews", account=PLATFORM, status=403, message="Not in your country"))
+    capture = Capture(server, ["Reviews"], key=world.restrict(ALL), connected=connected)
+    if not connected:
+        with pytest.raises(SystemExit):
+            await capture.validate()
+        return
+    await capture.validate()
+    await capture.session(lambda: made in capture.last("Reviews"))
+
+
+@pytest.mark.parametrize("verb", ["validate", "session"])
+async def test_a_permission_that_the_key_lacks_holds_for_connected_accounts_too(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, verb: str
+) -> None:
+    world.connect()
+    world.unavailable.add("issuing")
+    capture = Capture(
+        server, ["CardHolders"], key=world.restrict(ALL - {"issuing_cardholder"}), connected=True
+    )
+    assert "CardHolders cannot be captured: the API key lacks" in await refusal(capture, caplog, verb)
 
 
 # What is lost while a capture runs

@@ -4,14 +4,18 @@ one line that says what to do where its output, its disk or an object of Stripe'
 import asyncio
 import fcntl
 import os
+import re
 import resource
+import shutil
 import signal
+import subprocess
 import sys
 import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import orjson
 import pytest
@@ -130,6 +134,60 @@ def catches(pid: int, number: signal.Signals) -> bool:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     (mask,) = [int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")]
     return all(mask >> (each - 1) & 1 for each in (signal.SIGTERM, number))
+
+
+UNSHARE: Final = ("unshare", "--pid", "--fork", "--kill-child")
+
+
+def may_unshare() -> bool:
+    return (
+        bool(shutil.which("unshare"))
+        and not subprocess.run([*UNSHARE, "true"], check=False, capture_output=True).returncode
+    )
+
+
+def process_1_of(outer: int) -> int:
+    """The id, seen from here, of the process that is 1 in the namespace that `outer` has made."""
+    (inner,) = map(int, Path(f"/proc/{outer}/task/{outer}/children").read_text().split())
+    assert re.search(r"NSpid:.*\t1\n", Path(f"/proc/{inner}/status").read_text())
+    return inner
+
+
+@pytest.mark.skipif(not may_unshare(), reason="no process namespace may be made here")
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_signal_ends_process_1_of_a_container_in_the_middle_of_a_retry(
+    world: World, server: StripeServer, number: signal.Signals
+) -> None:
+    """The kernel ignores a signal without a handler in process 1, so that only a handler can end it."""
+    rule = Fault("/v1/charges", status=503, headers={"Retry-After": "60"})
+    server.faults.set(rule)
+    outer = await asyncio.create_subprocess_exec(
+        *(*UNSHARE, sys.executable, "-c", PROGRAM),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, API_BASE_VARIABLE: server.url},
+    )
+    assert outer.stdin
+    assert outer.stderr
+    try:
+        async with asyncio.timeout(30):
+            outer.stdin.write(orjson.dumps(open_request(Capture(server, ["Charges"]))) + b"\n")
+            await until(lambda: server.faults.fired(rule) > 0)
+            os.kill(process_1_of(outer.pid), number)
+            async with asyncio.timeout(2):
+                assert await outer.wait() == 128 + number
+            assert b"Traceback" not in await outer.stderr.read()
+    finally:
+        if outer.returncode is None:
+            outer.kill()
+        await outer.wait()
+
+
+def test_the_container_runs_the_connector_itself_and_no_shell_that_would_keep_its_signals() -> None:
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert orjson.loads(entry) == ["python", *MODULE]
 
 
 # What does not do

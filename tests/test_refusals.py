@@ -1,21 +1,34 @@
 """One account's refusal is its own: whatever Stripe refuses one account for good, the others' capture is what
 it would be without it, and the refused account is caught up with once it is let in again."""
 
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from itertools import pairwise
+from logging import Logger
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from sandbox.stripe.faults import account_in
+from sandbox.stripe.kinds import KINDS
+from sandbox.stripe.routes import endpoint
+from source_stripe_native import resources
+from source_stripe_native.scheduling.refusals import Refusals
+from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.permissions import Permissions
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 from tests.test_documents import logged
-from tests.test_streams import HELD
+from tests.test_streams import ALL, DAY, HELD, differences
 
 STREAMS: Final = {
     "Customers": "customer",
@@ -26,17 +39,6 @@ STREAMS: Final = {
     "Prices": "price",
 }
 """A stream of each kind: own list, children, polled, children by parents' events, per account, variants."""
-PATHS: Final = [
-    "*",
-    "/v1/events",
-    "/v1/customers",
-    "/v1/customers/*",
-    "/v1/files",
-    "/v1/invoices",
-    "/v1/invoices/*",
-    "/v1/prices",
-    "/v1/accounts/*",
-]
 ANSWERS: Final = [
     (400, None, "Your account is not set up to use Issuing"),
     (401, None, "This account's access was revoked"),
@@ -47,7 +49,9 @@ ANSWERS: Final = [
     (410, None, "Gone for good"),
     (422, None, "Out of the ordinary"),
 ]
-QUICK: Final = replace(UNLIMITED, refused_interval=timedelta(milliseconds=100))
+QUICK: Final = replace(
+    UNLIMITED, refused_interval=timedelta(milliseconds=100), lag_status_interval=timedelta(milliseconds=50)
+)
 
 
 def populate(world: World, accounts: list[str], number: int) -> None:
@@ -78,42 +82,94 @@ def has_all_of(capture: Capture, world: World, accounts: list[str]) -> bool:
     )
 
 
-@settings(max_examples=40, deadline=None)
+def fill(world: World, names: list[str], accounts: list[str], *, event: bool) -> None:
+    """Two objects of each stream in each account; those that no event tells of have more inside them than
+    Stripe shows at once."""
+    for name in names:
+        kind = KINDS[HELD[name].kind]
+        if kind.name in ("account", "event"):
+            continue
+        nested: Json = {} if event else {each.field: 12 for each in kind.nested}
+        for account in accounts:
+            if HELD[name].scope != "connected" or account != PLATFORM:
+                for _ in range(2):
+                    world.create(kind.name, account, event=event, **nested)
+
+
+def incomplete(capture: Capture, among: list[str], changed: bool) -> str:
+    """What is wrong with what was captured of these accounts. The platform has a document of each account."""
+    found = []
+    for name in capture.streams:
+        if name == "Accounts" and len(among) < len(capture.server.world.accounts):
+            last = capture.last(name)
+            found += [f"no account {each}" for each in among if each != PLATFORM and each not in last]
+        else:
+            found.append(differences(capture, name, True, changed=changed, among=among))
+    return "\n".join(filter(None, found))
+
+
+def requests_for(server: StripeServer, account: str) -> list[str]:
+    """A glob for each kind of request that was made for a connected account."""
+    shapes = {
+        (each.account if not each.path.startswith("/v1/accounts/") else account_in(each.path), shape)
+        for each in server.journal
+        for shape in [re.sub(r"(?<=/){}", "*", endpoint(each.method, each.path).partition(" ")[2])]
+    }
+    return sorted({"*", *(shape for acting, shape in shapes if acting == account)})
+
+
+async def finished(capture: Capture, among: list[str], changed: bool) -> None:
+    """Runs a session until the capture of these accounts is complete, unless it is already."""
+    if not incomplete(capture, among, changed):
+        return
+    try:
+        await capture.session(lambda: not incomplete(capture, among, changed))
+    except TimeoutError:
+        raise AssertionError(incomplete(capture, among, changed)) from None
+
+
+@settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
-    path=st.sampled_from(PATHS),
+    names=st.lists(st.sampled_from(ALL), min_size=2, max_size=3, unique=True),
+    number=st.integers(0, 10_000),
     answer=st.sampled_from(ANSWERS),
-    refused=st.integers(0, 2),
     is_late=st.booleans(),
 )
 async def test_what_one_account_is_refused_changes_nothing_for_the_others(
-    seed: int, path: str, answer: tuple[int, str | None, str], refused: int, is_late: bool
+    seed: int, names: list[str], number: int, answer: tuple[int, str | None, str], is_late: bool
 ) -> None:
     world = World(seed, now=NOW, unordered=True)
-    accounts = [world.connect()["id"] for _ in range(3)]
+    accounts = [world.connect(controller={"type": "application"})["id"] for _ in range(2)]
     everyone = [PLATFORM, *accounts]
-    others = [each for each in everyone if each != accounts[refused]]
+    others = [PLATFORM, accounts[1]]
     status, code, message = answer
-    rule = Fault(path, account=accounts[refused], status=status, code=code, message=message)
-    # The platform reads a connected account by its id, without acting as it.
-    by_id = replace(rule, path=f"/v1/accounts/{accounts[refused]}*", account="")
-    populate(world, everyone, 2)
+    fill(world, names, everyone, event=False)
     with pytest.MonkeyPatch.context() as patch:
         async with StripeServer(world) as server:
             patch.setenv(API_BASE_VARIABLE, server.url)
-            capture = Capture(server, list(STREAMS), connected=True, settings=QUICK)
-            if is_late:
-                await capture.session(lambda: has_all_of(capture, world, everyone))
-            server.faults.set(rule, by_id)
+            # What requests there are, of a capture whom nobody refuses anything.
+            capture = Capture(server, names, connected=True, settings=QUICK)
+            await finished(capture, everyone, changed=False)
+            if not is_late:
+                again = capture
+                capture = Capture(server, names, connected=True, settings=QUICK)
             world.clock.advance(10)
-            populate(world, everyone, 1)
+            fill(world, names, everyone, event=True)
             world.clock.advance(120)
-            await capture.session(lambda: has_all_of(capture, world, others))
+            if not is_late:
+                await finished(again, everyone, changed=True)
+            paths = requests_for(server, accounts[0])
+            path = paths[number % len(paths)]
+            event(f"{path} of {', '.join(names)}")
+            rule = Fault(path, account=accounts[0], status=status, code=code, message=message)
+            # The platform reads a connected account by its id, without acting as it.
+            by_id = replace(rule, path=f"/v1/accounts/{accounts[0]}*", account="")
+            server.faults.set(rule, by_id) if path == "*" else server.faults.set(rule)
+            await finished(capture, others, changed=True)
             server.faults.set()
             world.clock.advance(10)
-            await capture.session(lambda: has_all_of(capture, world, everyone))
-    for stream in STREAMS:
-        assert captured(capture, stream, everyone) == expected(world, stream, everyone)
+            await finished(capture, everyone, changed=True)
 
 
 async def test_a_refused_account_is_named_once_and_let_in_again_in_the_same_session(
@@ -125,7 +181,7 @@ async def test_a_refused_account_is_named_once_and_let_in_again_in_the_same_sess
     server.faults.set(Fault("*", account=accounts[0], times=40, **refused))  # type: ignore[arg-type]  # as named
     capture = Capture(server, list(STREAMS), connected=True, settings=QUICK)
     await capture.session(lambda: has_all_of(capture, world, [PLATFORM, *accounts]))
-    (line,) = logged(caplog, "is set aside")
+    (line,) = logged(caplog, "is set aside for what")
     assert accounts[0] in line.message
     assert line.levelname == "WARNING"
 
@@ -177,3 +233,193 @@ async def test_an_account_that_refuses_its_external_accounts_is_captured_with_th
     lists = {key: each.get("external_accounts") for key, each in capture.last("Accounts").items()}
     shown = {key: len(each["data"]) for key, each in lists.items() if each}
     assert (shown[accounts[0]], shown[accounts[1]]) == (10, 12)
+
+
+# How many, and for what
+
+
+async def run_until(capture: Capture, *steps: tuple[Callable[[], bool], Callable[[], object]]) -> None:
+    """Runs a session that is killed after the last step. Each one waits until something holds, and does
+    something then."""
+    session = asyncio.create_task(capture.session())
+    for holds, act in steps:
+        while not holds():
+            await asyncio.sleep(0.01)
+            assert not session.done()
+        act()
+    session.cancel()
+    await asyncio.wait([session])
+
+
+@pytest.fixture
+def aside(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The status lines that tell of accounts that are set aside."""
+    return lambda: [
+        each.message for each in caplog.records if "set aside" in each.message and is_status(each)
+    ]
+
+
+def is_status(record: logging.LogRecord) -> bool:
+    return getattr(record, "eventType", "") == "connectorStatus"
+
+
+async def test_the_status_line_says_how_many_accounts_are_set_aside_and_for_what_until_none_is(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, aside: Callable[[], list[str]]
+) -> None:
+    caplog.set_level(logging.INFO)
+    accounts = [world.connect()["id"] for _ in range(3)]
+    populate(world, [PLATFORM, *accounts], 2)
+    capture = Capture(server, ["Customers", "Files"], connected=True, settings=QUICK)
+    await capture.session(lambda: has_all_of(capture, world, [PLATFORM, *accounts]))
+    world.clock.advance(120)
+    server.faults.set(
+        *(Fault("/v1/files", account=each, status=403, message="Barred") for each in accounts[:2]),
+        Fault("/v1/events", account=accounts[2], status=403, message="Barred"),
+    )
+    await run_until(
+        capture,
+        (lambda: any(each.startswith("3 accounts are") for each in aside()), server.faults.set),
+        (lambda: aside()[-1] == "No account is set aside any more", lambda: None),
+    )
+    assert "3 accounts are set aside, as Stripe refuses: 2 for Files, 1 for their changes" in aside()
+    assert all(one != other for one, other in pairwise(aside())), "only what is new is said"
+
+
+def test_the_status_line_names_a_few_streams() -> None:
+    refusals = Refusals(cast(Any, SimpleNamespace(settings=QUICK)), logging.getLogger("test"), PLATFORM)
+    refusals._aside = {"acct_1": {"Cards", "Files", "Persons", "Prices", "Reviews"}, "acct_2": {"Files"}}
+    assert refusals.status().startswith("2 accounts are set aside, as Stripe refuses: 2 for Files, 1 for ")
+    assert refusals.status().endswith(", and others for 2 more streams")
+    refusals.readmit("Files", "acct_2")
+    refusals.readmit("Nothing", "acct_3")
+    assert refusals.status().startswith("1 account is set aside, as Stripe refuses: 1 for ")
+
+
+# What concerns the key
+
+
+async def test_a_permission_that_is_missing_everywhere_ends_the_capture_with_one_line(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Only connected accounts have customers, so that the platform's cards are never asked for.
+    accounts = [world.connect()["id"] for _ in range(5)]
+    populate(world, accounts, 2)
+    key = world.keys.restrict(world.keys._known)
+    capture = Capture(server, ["Customers", "Cards"], connected=True, key=key, settings=QUICK)
+    await capture.session(lambda: has_all_of(capture, world, [PLATFORM, *accounts]))
+    world.keys.add(key, world.keys._known - {"source"})
+    world.clock.advance(10)
+    populate(world, accounts, 1)
+    world.clock.advance(120)
+    capture.state, capture.documents = {}, []
+    caplog.clear()
+    # At the start the probe would find it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resources, "probe", every_stream)
+        with pytest.raises(SystemExit):
+            await capture.session()
+    # The filter of `main` makes a warning of what the tasks log.
+    (line,) = [each for each in caplog.records if each.levelno == logging.ERROR and each.name == "flow"]
+    assert "the API key lacks the read permission" in line.message
+    assert not logged(caplog, "is set aside")
+
+
+async def every_stream(
+    _http: StripeSession, _log: Logger, streams: Iterable[Any], *, connected: bool
+) -> Permissions:
+    return Permissions(list(streams), {})
+
+
+async def test_a_permission_that_an_account_withdraws_sets_it_aside(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = [world.connect()["id"] for _ in range(2)]
+    populate(world, [PLATFORM, *accounts], 2)
+    message = (
+        "The provided key 'rk_test_*1' does not have the required permissions for this endpoint on account"
+    )
+    server.faults.set(Fault("/v1/customers*", account=accounts[0], status=403, message=message))
+    capture = Capture(server, ["Customers", "Cards"], connected=True, settings=QUICK)
+    await capture.session(lambda: has_all_of(capture, world, [PLATFORM, accounts[1]]))
+    assert logged(caplog, f"account {accounts[0]} is set aside")
+    server.faults.set()
+    await capture.session(lambda: has_all_of(capture, world, [PLATFORM, *accounts]))
+
+
+async def test_one_answer_about_the_key_serves_all_refusals_of_a_minute(
+    world: World, server: StripeServer
+) -> None:
+    accounts = [world.connect()["id"] for _ in range(20)]
+    refused = {"status": 401, "message": "This account's access was revoked"}
+    server.faults.set(*(Fault("*", account=each, **refused) for each in accounts))  # type: ignore[arg-type]  # as named
+    capture = Capture(server, list(STREAMS), connected=True, settings=QUICK)
+    new = world.create("customer", event=False)["id"]
+    await capture.session(lambda: not capture.binding_state("Customers").get("backfill", {}).get(PLATFORM))
+    assert new in capture.last("Customers")
+    paths = [each.path if each.status == 200 else "refused" for each in server.journal]
+    assert paths.count("refused") > 20
+    # One is about the key, and one may be for the clock.
+    assert paths[paths.index("refused") :].count("/v1/account") <= 2
+
+
+# Coming back, and being gone
+
+
+@pytest.mark.parametrize("restarts", [True, False])
+async def test_an_account_that_comes_back_after_thirty_days_is_backfilled_again(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, restarts: bool
+) -> None:
+    account, other = (world.connect()["id"] for _ in range(2))
+    everyone = [PLATFORM, account, other]
+    populate(world, everyone, 2)
+    capture = Capture(server, list(STREAMS), connected=True, settings=QUICK)
+    await capture.session(lambda: has_all_of(capture, world, everyone))
+    world.revoked.add(account)
+    world.clock.advance(10)
+    for each in everyone:
+        world.update("customer", world.list_all("customer", each)[0]["id"], each, name="while away")
+        populate(world, [each], 1)
+    world.clock.advance(120)
+    await capture.session(lambda: has_all_of(capture, world, [PLATFORM, other]))
+
+    def come_back() -> bool:
+        if world.revoked and logged(caplog, f"account {account} is set aside"):
+            world.clock.advance(31 * DAY)
+            world.revoked.clear()
+        return has_last_of_all()
+
+    def has_last_of_all() -> bool:
+        return all(captured(capture, each, everyone) == expected(world, each, everyone) for each in STREAMS)
+
+    if restarts:
+        world.clock.advance(31 * DAY)
+        world.revoked.clear()
+    # The others' cursors are as old as their account's where no capture ran.
+    await capture.session(come_back)
+    assert has_last_of_all()
+
+
+async def test_an_account_that_is_refused_and_no_longer_listed_is_dropped_at_the_next_start(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone, other = (world.connect()["id"] for _ in range(2))
+    populate(world, [PLATFORM, gone, other], 2)
+    capture = Capture(server, list(STREAMS), connected=True, settings=QUICK)
+    await capture.session(lambda: has_all_of(capture, world, [PLATFORM, gone, other]))
+    world.revoked.add(gone)
+    world.clock.advance(10)
+    new = world.create("customer", other)["id"]
+    world.clock.advance(120)
+    await capture.session(
+        lambda: (
+            bool(logged(caplog, f"account {gone} is set aside for what")) and new in capture.last("Customers")
+        )
+    )
+    assert gone in capture.binding_state("Customers")["inc"]
+    before = captured(capture, "Customers", [gone])
+    assert before
+    world.delete("account", gone)
+    server.journal.clear()
+    await capture.session(lambda: all(gone not in capture.binding_state(each)["inc"] for each in STREAMS))
+    assert captured(capture, "Customers", [gone]) == before
+    assert not [each for each in server.journal if each.account == gone]

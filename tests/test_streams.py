@@ -1,5 +1,6 @@
 """Every stream against the world: what a capture of all bindings holds is what Stripe has, and stays so."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
@@ -172,7 +173,10 @@ def without_needless(stream: str, document: Json) -> Json:
     return document
 
 
-def expected(world: World, stream: str, connected: bool) -> dict[str, Json]:
+def expected(
+    world: World, stream: str, connected: bool, among: Sequence[str] | None = None
+) -> dict[str, Json]:
+    """The documents of a whole capture by id, or of the accounts `among` them."""
     held = HELD[stream]
     accounts = world.accounts if connected else [world.platform]
     if held.scope == "platform":
@@ -180,7 +184,7 @@ def expected(world: World, stream: str, connected: bool) -> dict[str, Json]:
     elif held.scope == "connected":
         accounts = [each for each in world.accounts if each != world.platform]
     documents: dict[str, Json] = {}
-    for account in accounts:
+    for account in accounts if among is None else [each for each in accounts if each in among]:
         for found in world.list_all(held.kind, account):
             document = found
             if held.kind != "event":
@@ -191,13 +195,25 @@ def expected(world: World, stream: str, connected: bool) -> dict[str, Json]:
     return documents
 
 
-def differences(capture: Capture, stream: str, connected: bool, *, changed: bool = False) -> str:
+def differences(
+    capture: Capture,
+    stream: str,
+    connected: bool,
+    *,
+    changed: bool = False,
+    among: Sequence[str] | None = None,
+) -> str:
+    """What a capture lacks, invents or has as it was before, of all accounts or of those `among` them."""
     held = HELD[stream]
     if changed and not connected and held.scope == "connected":
         return ""  # Only the accounts' own events tell, which a single account does not read: once a day.
     left = {held.parent_field, *(held.quiet if changed else ())}
-    want = without(left, expected(capture.server.world, stream, connected))
-    last = {key: without_needless(stream, unstamped(each)) for key, each in capture.last(stream).items()}
+    want = without(left, expected(capture.server.world, stream, connected, among))
+    last = {
+        key: without_needless(stream, unstamped(each))
+        for key, each in capture.last(stream).items()
+        if among is None or each["account_id"] in among
+    }
     have = without(left, last)
     missing, extra = want.keys() - have.keys(), set() if held.kept else have.keys() - want.keys()
     stale = {key for key in want.keys() & have.keys() if want[key] != have[key]}

@@ -95,6 +95,20 @@ def wrong_key(key: str) -> StripeError:
     return StripeError(401, f"Invalid API Key provided: {mask(key)}")
 
 
+def no_context() -> StripeError:
+    """Stripe's words in the issues of its Python library; their status is not in there."""
+    return StripeError(
+        400,
+        "Please include the Stripe-Context header with your target account when using an Organization API "
+        "key.",
+    )
+
+
+def no_version() -> StripeError:
+    """That a version is needed is documented ("Organization API keys"), Stripe's words for it are not."""
+    return StripeError(400, "Please include the Stripe-Version header when using an Organization API key.")
+
+
 def expired_key(key: str) -> StripeError:
     return StripeError(401, f"Expired API Key provided: {mask(key)}", code="api_key_expired")
 

@@ -10,17 +10,23 @@ from sandbox.stripe import errors
 
 DEFAULT_KEY = "sk_test_sandbox_0000000000000000"
 DEFAULT_LIVE_KEY = "sk_live_sandbox_0000000000000000"
+ORGANIZATION = "sk_org_"
+"""How the keys of organizations begin, restricted ones too."""
 
 
 @dataclass(frozen=True)
 class Key:
     """`permissions` are the resources that it can read, None for a key without restriction. It belongs to
-    `account`."""
+    `account`, or to the organization that `account` is in."""
 
     secret: str
     account: str
     permissions: frozenset[str] | None = None
     revoked: bool = False
+
+    @property
+    def is_organizations(self) -> bool:
+        return self.secret.startswith(ORGANIZATION)
 
 
 class Keys:
@@ -46,6 +52,10 @@ class Keys:
     def restrict(self, permissions: Iterable[str]) -> str:
         """A new restricted key that can read these resources only."""
         return self.add(f"rk_{self._mode}_sandbox_{len(self._keys):016}", permissions)
+
+    def organization(self, permissions: Iterable[str] | None = None) -> str:
+        """A new key of the organization that the account is in."""
+        return self.add(f"{ORGANIZATION}{self._mode}_sandbox_{len(self._keys):016}", permissions)
 
     def revoke(self, secret: str) -> None:
         key = self._keys[secret]

@@ -123,6 +123,24 @@ def endpoint(method: str, path: str) -> str:
     return f"{method} /{'/'.join(shape)}"
 
 
+def acting_account(headers: Mapping[str, str]) -> str:
+    """The account that a request is made for, "" where it names none: the end of the path in Stripe-Context,
+    which takes the place of Stripe-Account."""
+    context = headers.get("stripe-context")
+    return context.rpartition("/")[2] if context else headers.get("stripe-account", "")
+
+
+def _leads_down(key: Key, context: str | None) -> bool:
+    """Whether a context can be the way from the key's owner to an account: with an organization's key it
+    begins with the organization's account, with a platform's key it is the connected account."""
+    if not context:
+        return True
+    first, *others = context.split("/")
+    if key.is_organizations:
+        return first == key.account and len(others) <= 1
+    return not others
+
+
 class Api:
     """Answers requests about a world."""
 
@@ -131,7 +149,7 @@ class Api:
 
     def answer(self, request: Request) -> Response:
         headers = {"stripe-version": request.headers.get("stripe-version", self.world.api_version)}
-        if account := request.headers.get("stripe-account"):
+        if account := acting_account(request.headers):
             headers["stripe-account"] = account
         try:
             return Response(200, self._answer(request), headers)
@@ -168,10 +186,17 @@ class Api:
 
     def _admit(self, request: Request) -> Call:
         key = self.world.keys.check(_secret(request.headers.get("authorization", "")))
+        if key.is_organizations:
+            if "stripe-context" not in request.headers:
+                raise errors.no_context()
+            if "stripe-version" not in request.headers:
+                raise errors.no_version()
         version = request.headers.get("stripe-version", self.world.api_version)
         if version not in KNOWN:
             raise errors.unknown_version(version)
-        account = request.headers.get("stripe-account") or key.account
+        account = acting_account(request.headers) or key.account
+        if not _leads_down(key, request.headers.get("stripe-context")):
+            raise errors.no_access(key.secret, account)
         if account not in self._accounts().by_id or account in self.world.revoked:
             raise errors.no_access(key.secret, account)
         return Call(request, key, version, account)

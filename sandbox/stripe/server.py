@@ -24,7 +24,7 @@ from sandbox.stripe.faults import Fault, Faults
 from sandbox.stripe.journal import Journal, Visit
 from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.odd import ODD
-from sandbox.stripe.routes import Api, Request, Response, endpoint
+from sandbox.stripe.routes import Api, Request, Response, acting_account, endpoint
 from sandbox.stripe.world import World
 
 PIECES = 10
@@ -83,7 +83,7 @@ class StripeServer:
             headers={name.lower(): value for name, value in http.headers.items()},
             form=parse_qsl(body.decode(), keep_blank_values=True),
         )
-        account = request.headers.get("stripe-account") or self.world.platform
+        account = acting_account(request.headers) or self.world.platform
         status = 0
         try:
             firing = self.faults.firing(request.method, http.path, http.query_string, account)

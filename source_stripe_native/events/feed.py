@@ -7,7 +7,6 @@ the reading, for the event types of all bindings; the others get the result from
 lies before the kept batches reads on its own: nobody waits for it, and it waits for nobody.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +14,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from source_stripe_native.events.event_log import EventBatch, LogReader
+from source_stripe_native.events.turns import Turns
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
@@ -122,7 +122,7 @@ class EventFeed:
         self._settings = settings
         self.window_size = window_size
         self._accounts: dict[str | None, _Account] = {}
-        self._locks: dict[str | None, asyncio.Lock] = {}
+        self._turns = Turns()
         self._first_cursors: dict[str | None, int] = {}
         self._common_cursor: int | None = None
         self._restored: dict[str | None, set[int]] = {}
@@ -167,7 +167,7 @@ class EventFeed:
 
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
-        async with self._locks.setdefault(source.account_id, asyncio.Lock()):
+        async with self._turns.take(source.account_id):
             found = await self._read(source, floor(cursor))
         if found is None:
             await source.http.refresh_clock(source.log)

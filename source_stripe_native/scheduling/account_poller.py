@@ -36,6 +36,8 @@ class AccountPoller:
         subscribers: int,
         settings: Settings = DEFAULTS,
         is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = PriorityQueueConfig.is_own_refusal,
+        readmit: Callable[[str], None] = PriorityQueueConfig.readmit,
+        refusals_status: Callable[[], str] = str,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
@@ -44,6 +46,8 @@ class AccountPoller:
         self._expected = subscribers
         self._settings = settings
         self._is_own_refusal = is_own_refusal
+        self._readmit = readmit
+        self._refusals_status = refusals_status
         self._subscribers: list[Subscriber] = []
         self._interval = math.inf
         self._queue = AccountQueue(settings.quiet_wait.total_seconds())
@@ -71,13 +75,17 @@ class AccountPoller:
         for number in range(self._settings.account_readers):
             task.spawn_child(f"reader.{number}", self._read_accounts)
         task.spawn_child("new", self._look_for_new)
+        refusals = ""
         while not task.stopping.event.is_set():
             await wait_any(task.stopping.event, at_most=self._settings.lag_status_interval.total_seconds())
             lag = self._queue.longest_wait(asyncio.get_running_loop().time())
+            parts = []
             if lag > self._interval:
-                task.connector_status.log.event.status(
-                    f"Reading {len(self._account_ids)} accounts, up to {lag / 60:.0f} minutes behind"
-                )
+                parts = [f"Reading {len(self._account_ids)} accounts, up to {lag / 60:.0f} minutes behind"]
+            refusals_before, refusals = refusals, self._refusals_status()
+            if parts or refusals != refusals_before:
+                parts.append(refusals or "No account is set aside any more" if refusals_before else refusals)
+                task.connector_status.log.event.status("; ".join(filter(None, parts)))
 
     async def _read_accounts(self, task: Task) -> None:
         """Reads one account after another, each when its turn has come."""
@@ -101,6 +109,7 @@ class AccountPoller:
                 self._push(account_id, clock() + self._settings.refused_interval.total_seconds())
             else:
                 self.set_aside.discard(account_id)
+                self._readmit(account_id)
                 self._push(account_id, start_time + self._interval)
 
     async def _read(self, account_id: str, stopping: asyncio.Event) -> None:

@@ -44,6 +44,10 @@ async def _never(_account_id: str, _error: Exception) -> bool:
     return False
 
 
+def _ignore(_account_id: str) -> None:
+    pass
+
+
 def _utc_now() -> datetime:
     return datetime.now(tz=UTC)
 
@@ -67,6 +71,8 @@ class PriorityQueueConfig:
     is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = _never
     """Whether an error concerns an account alone, which is then set aside. Any other error ends the
     capture."""
+    readmit: Callable[[str], None] = _ignore
+    """Is told of each account whose turn ended without a refusal."""
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that was set aside is tried again."""
     watch: Callable[[Callable[[], timedelta], Task], Awaitable[None]] | None = None

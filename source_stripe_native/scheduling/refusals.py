@@ -2,18 +2,32 @@
 
 Rule: one account's trouble is its own. An account that Stripe refuses for good (disconnected, barred, without
 a product) is set aside for what was refused: its state stays as it is, and it is tried again after
-`Settings.refused_interval` and at the next start. The other accounts go on. One warning names the account and
-the refusal. Only a refusal of the key itself ends the capture.
+`Settings.refused_interval` and at the next start. The other accounts go on. One log line names the account
+and the refusal, and the status line has the number of such accounts. Only a refusal of the key itself ends
+the capture: the key is revoked, or lacks a permission for the platform's own account too.
 """
 
+import logging
+from collections import Counter
+from dataclasses import dataclass
 from logging import Logger
 from typing import Final
 
-from source_stripe_native.errors import KEY_ERRORS, StripeError
+from source_stripe_native.errors import KEY_ERRORS, NOT_SET_UP, PERMISSION_MISSING, StripeError
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.lookups import Lookups
+from source_stripe_native.stripe.rate_limit import endpoint_of
 
 OWN_ACCOUNT: Final = "/v1/account"
 """Every key may read it, and its answer says whether the key is still good."""
+CHANGES: Final = "their changes"
+"""What the account poller is refused: the events of an account, for all streams."""
+KEPT_OUT: Final = (
+    "The account does not let the key read this, though the key is good: ask the account's owner to connect "
+    "it again, or look at the key's permissions for connected accounts in Stripe's dashboard."
+)
+SHOWN: Final = 3
+"""Streams that the status line names."""
 
 
 class Refusals:
@@ -24,23 +38,93 @@ class Refusals:
         self._log = log
         self._platform_id = platform_id
         self._warned: set[tuple[str, int, str]] = set()
+        self._aside: dict[str, set[str]] = {}
+        """The accounts that are set aside, each with what for."""
+        self._key_answers = Lookups[bool](http.settings, retention=http.settings.key_answer_retention)
+        """Whether the key is refused, by what was asked for."""
 
-    async def is_own(self, account_id: str, error: Exception) -> bool:
-        """Whether `error`, of a request for the account, concerns that account alone. If so, a warning says
-        that the account is set aside, once for each kind of refusal. Raises what refuses the key."""
+    def of(self, what: str) -> "RefusalsOf":
+        """The refusals of a stream, or of `CHANGES`."""
+        return RefusalsOf(self, what)
+
+    async def is_own(self, what: str, account_id: str, error: Exception) -> bool:
+        """Whether `error`, of a request for the account, concerns that account alone. If so, the account is
+        set aside for `what`, and a log line says so, once for each kind of refusal. Raises what refuses the
+        key."""
         if not isinstance(error, StripeError) or not 400 <= error.status < 500 or error.should_retry:
             return False
-        if any(known.matches(error) for known in KEY_ERRORS) or error.status == 401:
-            if account_id == self._platform_id:
+        may_concern_key = error.status == 401 or any(known.matches(error) for known in KEY_ERRORS)
+        if may_concern_key:
+            if await self._concerns_key(account_id, error):
                 return False
-            # Stripe answers alike for a revoked key and for an account that the key may not read.
-            await self._http.get(self._log, OWN_ACCOUNT)
+            error.explain(f"{KEPT_OUT} {error.answer}")
+        self._aside.setdefault(account_id, set()).add(what)
         kind = account_id, error.status, error.code or error.stripe_message[:40]
         if kind not in self._warned:
             self._warned.add(kind)
             minutes = self._http.settings.refused_interval.total_seconds() / 60
-            self._log.warning(
+            # That an account lacks a product is how most accounts are: nobody has to do anything.
+            self._log.log(
+                logging.INFO if NOT_SET_UP.matches(error) else logging.WARNING,
                 f"account {account_id} is set aside for what Stripe refuses. It is tried again in "
-                f"{minutes:.0f} minutes and at the next start. {error}"
+                f"{minutes:.0f} minutes and at the next start. {error}",
             )
         return True
+
+    def readmit(self, what: str, account_id: str) -> None:
+        """Stripe no longer refuses the account `what` it was set aside for."""
+        if (whats := self._aside.get(account_id)) is not None:
+            whats.discard(what)
+            if not whats:
+                del self._aside[account_id]
+
+    def status(self) -> str:
+        """How many accounts are set aside, and for what; empty where there is none."""
+        if not self._aside:
+            return ""
+        counts = Counter(what for whats in self._aside.values() for what in whats)
+        shown = [f"{number:,} for {what}" for what, number in counts.most_common(SHOWN)]
+        if (more := len(counts) - SHOWN) > 0:
+            shown.append(f"and others for {more} more stream{'s' if more > 1 else ''}")
+        number = len(self._aside)
+        accounts = "1 account is" if number == 1 else f"{number:,} accounts are"
+        return f"{accounts} set aside, as Stripe refuses: {', '.join(shown)}"
+
+    async def _concerns_key(self, account_id: str, error: StripeError) -> bool:
+        """Whether Stripe refuses the same for the platform's own account. It answers alike for a key that is
+        revoked and for an account that the key may not read. One answer serves all refusals of a minute."""
+        if account_id == self._platform_id:
+            return True
+        if not PERMISSION_MISSING.matches(error):
+            return await self._key_answers.get(OWN_ACCOUNT, self._is_refused)
+        path = error.path.replace(f"/v1/accounts/{account_id}", f"/v1/accounts/{self._platform_id}")
+        return await self._key_answers.get(endpoint_of(path), lambda: self._is_not_permitted(path))
+
+    async def _is_refused(self) -> bool:
+        await self._http.get(self._log, OWN_ACCOUNT)
+        return False
+
+    async def _is_not_permitted(self, path: str) -> bool:
+        """Stripe looks at the permission first: what else it says of the path does not matter."""
+        try:
+            await self._http.get(self._log, path)
+        except StripeError as error:
+            if PERMISSION_MISSING.matches(error):
+                return True
+            if error.should_retry:
+                raise
+        return False
+
+
+@dataclass(frozen=True)
+class RefusalsOf:
+    """What the scheduler of one stream, or the account poller, is told of refusals."""
+
+    all: Refusals
+    what: str
+
+    async def is_own(self, account_id: str, error: Exception) -> bool:
+        return await self.all.is_own(self.what, account_id, error)
+
+    def readmit(self, account_id: str) -> None:
+        self.all.readmit(self.what, account_id)

@@ -182,6 +182,8 @@ class Scheduler:
         if work_item.cursor_dirty:
             self._dirty.add(work_item.account_id)
         now = asyncio.get_running_loop().time()
+        if not work_item.is_refused:
+            self._config.readmit(work_item.account_id)
         if work_item.is_refused:
             self._push(work_item.account_id, now + self._config.refused_interval.total_seconds())
         elif (

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from logging import Logger
 from typing import Final
 
-from source_stripe_native.errors import PERMISSION_MISSING, ConnectorError, StripeError
+from source_stripe_native.errors import ACCOUNT_CLOSED, PERMISSION_MISSING, ConnectorError, StripeError
 from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
@@ -72,6 +72,12 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
     try:
         account = await http.get(log, "/v1/account")
     except StripeError as error:
+        if http.context is not None and ACCOUNT_CLOSED.matches(error):
+            raise ConnectorError(
+                f"advanced.stripe_context {http.context} is no account that the key may read: set it to an "
+                "account of the key's organization, or to the path from there to a connected account. "
+                f"{error.answer}"
+            ) from None
         if not PERMISSION_MISSING.matches(error):
             raise
         raise ConnectorError(

@@ -4,9 +4,9 @@ Rule: every request passes here and goes to the base address only. Redirects are
 a response contains is ever requested. A body is read and parsed whole before any of it is used: a page that
 was cut off is asked for again and never half captured.
 
-Retries follow Stripe's own clients: what `Stripe-Should-Retry` says, else 409, 429, 5xx and a broken
-connection, and 408, 424 and 425, which pass too, with jittered exponential backoff and for a bounded time. A
-key that worked before is being replaced, perhaps: a 401 then counts only after a while.
+A failure that may pass is retried with jittered exponential backoff and for a bounded time (see `retries`).
+While nobody gets an answer, that time is one and the same for all requests. A key that worked before is being
+replaced, perhaps: a 401 then counts only after a while.
 """
 
 import math
@@ -29,7 +29,6 @@ from source_stripe_native.errors import (
     PERMISSION_MISSING,
     ConnectorError,
     StripeError,
-    excerpt,
 )
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.clock import StripeClock
@@ -37,27 +36,31 @@ from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.lookups import Lookups
 from source_stripe_native.stripe.rate_limit import RateLimiter, endpoint_of
 from source_stripe_native.stripe.refused_params import RefusedParams
+from source_stripe_native.stripe.retries import (
+    Outage,
+    is_no_answer,
+    reason,
+    retry_after,
+    should_retry,
+    worth_retrying,
+)
 from source_stripe_native.stripe.wire import Json as Json
 from source_stripe_native.stripe.wire import Params as Params
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
 DEFAULT_API_BASE: Final = "https://api.stripe.com"
+ORGANIZATION: Final = "sk_org_"
+"""How the key of an organization begins, whatever it may read ("Organization API keys")."""
 CLOCK_PATH: Final = "/v1/account"
 """What is asked for the time alone: one small object, which every key that captures can read."""
 CLOCK_ATTEMPTS: Final = 3
 """Answers that are asked for at once, until two of them agree on the time."""
-
-MAX_RETRY_AFTER: Final = 60.0
-"""Seconds of `Retry-After` that are honoured. A server that asks for more is asked again sooner."""
 
 LATENCY_WEIGHT: Final = 0.2
 """The weight of the last answer in the latency of its endpoint."""
 
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
-
-PASSING: Final = frozenset({408, 409, 424, 425, 429})
-"""Statuses below 500 with which a request fails only for now."""
 
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?/*",
@@ -109,12 +112,15 @@ def rate_limiter_for(
 class StripeSession:
     """A session with Stripe under one key, to be used as an async context manager.
 
-    `patience` is how long one request is retried, `key_patience` how long a key is that Stripe has accepted
-    before and now refuses.
+    `patience` is how long one request is retried, and all of them in an outage. `key_patience` is how long a
+    key is tried again that Stripe has accepted before and now refuses.
+
+    `context` is the account, or the path of accounts, that every request is made for (`Stripe-Context`), by
+    default the key's own account. An organization's key has none, and needs both `context` and `version`.
 
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
     last reported of the account's own default, in the `stripe-version` response header. Raises ConnectorError
-    for a key or a version that cannot be sent.
+    for a key or a version that cannot be sent, and for an organization's key without what it needs.
     """
 
     def __init__(
@@ -123,6 +129,7 @@ class StripeSession:
         *,
         base: str,
         version: str | None = None,
+        context: str | None = None,
         patience: timedelta | None = None,
         key_patience: timedelta = timedelta(),
         rate_limiter: RateLimiter | None = None,
@@ -134,9 +141,18 @@ class StripeSession:
                     f"{name} is empty or has a space, a line break or another character that does not belong "
                     "there: copy it anew."
                 )
+        is_organizations = key.startswith(ORGANIZATION)
+        if is_organizations and (context is None or version is None):
+            raise ConnectorError(
+                "credentials.access_token is the key of an organization, which needs an account and a "
+                "version with every request: set advanced.stripe_context to the account to read (acct_...) "
+                "and advanced.api_version to a version such as 2024-06-20, or use the account's own key."
+            )
         self.settings = settings
         self.version = version
-        self.is_restricted = not key.startswith("sk_")
+        self.context = context
+        # An organization's key does not tell by its name whether it is restricted.
+        self.is_restricted = is_organizations or not key.startswith("sk_")
         self.account_version: str | None = None
         self._key = key
         self._base = base
@@ -148,8 +164,9 @@ class StripeSession:
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
+        self._outage = Outage(settings.outage_gap.total_seconds())
         self._latencies: dict[str, float] = {}
-        self.lookups = Lookups(settings)
+        self.lookups = Lookups[Json](settings)
         self.refused_params = RefusedParams()
 
     async def __aenter__(self) -> Self:
@@ -209,36 +226,41 @@ class StripeSession:
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
-        `account_id` is the connected account to act as (`Stripe-Account`). `background` requests have the
+        `account_id` is the connected account to act as. `background` requests have the
         lowest priority. Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached
-        for as long as the session has patience, counted from when the first attempt leaves.
+        for as long as the session has patience, counted from when the first attempt leaves, and in an outage
+        from its beginning.
         """
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
         await self._rate_limiter.acquire(endpoint, background=background)
         key_deadline = math.inf
 
-        def worth_retrying(error: Exception) -> bool | float:
+        def is_retried(error: Exception) -> bool | float:
             nonlocal key_deadline
             if not self._may_be_replaced(error):
-                return _worth_retrying(error)
+                outage = self._outage.duration(time.monotonic())
+                return outage < self._patience.total_seconds() and worth_retrying(error)
             key_deadline = min(key_deadline, time.monotonic() + self._key_patience)
             return time.monotonic() < key_deadline
 
         try:
             async for attempt in stamina.retry_context(
-                on=worth_retrying, attempts=None, timeout=self._patience, wait_initial=0.5, wait_max=30
+                on=is_retried, attempts=None, timeout=self._patience, wait_initial=0.5, wait_max=30
             ):
                 with attempt:
                     if attempt.num > 1:
                         await self._rate_limiter.acquire(endpoint, background=background)
+                    asked_time = time.monotonic()
                     try:
                         return await self._attempt(path, params, account_id, endpoint, request)
                     except Exception as error:
-                        if worth_retrying(error) is not False:
+                        if is_no_answer(error):
+                            self._outage.failed(asked_time, time.monotonic())
+                        if is_retried(error) is not False:
                             log.warning(
                                 "a request failed in a way that may pass",
-                                {"request": request, "attempt": attempt.num, "error": _reason(error)},
+                                {"request": request, "attempt": attempt.num, "error": reason(error)},
                             )
                         raise
                     finally:
@@ -247,7 +269,7 @@ class StripeSession:
             raise ConnectorError(
                 f"Stripe could not be reached at {self._base} for {self._patience.total_seconds():.0f} "
                 "seconds: check the network and Stripe's status page. The capture goes on where it was once "
-                f"it starts again. {request} failed: {_reason(error)}"
+                f"it starts again. {request} failed: {reason(error)}"
             ) from error
         raise AssertionError("the retry context returns or raises")
 
@@ -264,7 +286,10 @@ class StripeSession:
         self, path: str, params: Params, account_id: str | None, endpoint: str, request: str
     ) -> Json:
         headers: dict[str, str] = {}
-        if account_id is not None:
+        if self.context is not None:
+            # It takes the place of Stripe-Account: a connected account is one step further down the path.
+            headers["Stripe-Context"] = f"{self.context}/{account_id}" if account_id else self.context
+        elif account_id is not None:
             headers["Stripe-Account"] = account_id
         if self.version is not None:
             headers["Stripe-Version"] = self.version
@@ -283,6 +308,8 @@ class StripeSession:
             before = self._latencies.get(endpoint, took)
             self._latencies[endpoint] = before + LATENCY_WEIGHT * (took - before)
             parsed = json_object(body)
+            if response.status < 500 and parsed is not None:
+                self._outage.answered()
             if response.status != 200 or parsed is None:
                 refusal = self._refusal(response, body, parsed or {}, request)
                 # A lock timeout is a 429 too, but about one object.
@@ -308,9 +335,10 @@ class StripeSession:
             code=str(detail.get("code") or ""),
             param=str(detail.get("param") or ""),
             request=request,
+            path=response.url.raw_path,
             request_id=response.headers.get("Request-Id", ""),
-            should_retry=_should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
-            retry_after=_seconds(response.headers.get("Retry-After"), self._patience),
+            should_retry=should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
+            retry_after=retry_after(response.headers.get("Retry-After"), self._patience),
         )
 
     def _read_clock(self, date: str | None, read_time: float) -> None:
@@ -322,31 +350,3 @@ class StripeSession:
             return
         if server.tzinfo is not None:
             self._clock.read(server.timestamp(), read_time)
-
-
-def _should_retry(status: int, header: str | None) -> bool:
-    if header in ("true", "false"):
-        return header == "true"
-    # A 200 that came here has a body that is none of Stripe's: something stands in between.
-    return status == 200 or status in PASSING or status >= 500
-
-
-def _seconds(header: str | None, patience: timedelta) -> float | None:
-    if header is None or not header.isdecimal():
-        return None
-    return min(float(header), MAX_RETRY_AFTER, patience.total_seconds())
-
-
-def _worth_retrying(error: Exception) -> bool | float:
-    """Whether to try again, or the seconds to wait before it where Stripe names them."""
-    if isinstance(error, StripeError):
-        return (error.retry_after or True) if error.should_retry else False
-    return isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, StripeError):
-        return f"{error.status} {error.stripe_message}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        error = error.os_error
-    return excerpt(str(error) or type(error).__name__)

@@ -53,7 +53,8 @@ def lacks_fields(source: Source, found: Json) -> bool:
     path = source.stream.object_path(found)
     wanted = (each for each in source.stream.EXPANSIONS if may_have(found, each))
     return path is not None and any(
-        source.refused.kept(path, [(PARAM, each.path.partition(".*.")[0])]) for each in wanted
+        source.refused.kept(source.connected_account_id, path, [(PARAM, each.path.partition(".*.")[0])])
+        for each in wanted
     )
 
 

@@ -111,17 +111,22 @@ class Source:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
         out, with one warning that names them. Raises StripeError with the stream's name in it."""
         while True:
-            params = self.refused.kept(path, params)
+            params = self.refused.kept(self.connected_account_id, path, params)
             try:
                 body = await self._get(path, params)
                 self.workload.requests += 1
                 return body
             except StripeError as error:
                 async with self.refused.lock(path):
-                    if len(self.refused.kept(path, params)) < len(params):
+                    if len(self.refused.kept(self.connected_account_id, path, params)) < len(params):
                         continue  # Another request has found out meanwhile.
                     blamed = await self.refused.blame(
-                        path, params, error, self.stream.filters(), functools.partial(self._is_answered, path)
+                        self.connected_account_id,
+                        path,
+                        params,
+                        error,
+                        self.stream.filters(),
+                        functools.partial(self._is_answered, path),
                     )
                 if blamed:
                     self.log.warning(

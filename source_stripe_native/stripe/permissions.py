@@ -3,14 +3,23 @@
 Rule: this is known before anything is captured. All probes are sent at once, one request each. A secret key
 may read everything that the account has; only a restricted key is probed stream by stream. A missing
 permission is named as Stripe's dashboard calls it.
+
+The probes ask the key's own account. A missing permission and an API version hold for connected accounts too.
+A product that the platform lacks says nothing about them: an account that lacks it too is set aside.
 """
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
 
-from source_stripe_native.errors import NOT_SET_UP, PERMISSION_MISSING, ConnectorError, StripeError
+from source_stripe_native.errors import (
+    NOT_SET_UP,
+    PERMISSION_MISSING,
+    ConnectorError,
+    StripeError,
+    is_refusal,
+)
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
@@ -24,39 +33,51 @@ ABOUT_PARENT = (400, 403, 404)
 
 @dataclass(frozen=True)
 class Denial:
-    """Why a stream cannot be read, and whether another key could."""
+    """Why a stream cannot be read of the key's own account, whether another key could, and whether connected
+    accounts may have it all the same."""
 
     reason: str
     by_key: bool = False
+    is_platforms_alone: bool = False
 
 
 @dataclass(frozen=True)
 class Permissions:
-    """`readable` streams, in the order asked for, and those that are `denied`, by name."""
+    """`readable` streams, in the order asked for, and those that are `denied`, by name. Of the readable ones
+    those in `unproven` are refused to the platform, and connected accounts may have them."""
 
     readable: list[type[BaseStripeObject]]
     denied: dict[str, Denial]
+    unproven: dict[str, Denial] = field(default_factory=dict)
 
 
-async def probe(http: StripeSession, log: Logger, streams: Iterable[type[BaseStripeObject]]) -> Permissions:
-    """Raises ConnectorError where the key may not read events, without which no stream could follow changes,
-    and StripeError for whatever else is wrong with a request."""
+async def probe(
+    http: StripeSession, log: Logger, streams: Iterable[type[BaseStripeObject]], *, connected: bool = False
+) -> Permissions:
+    """`connected` says that connected accounts are captured too. Raises ConnectorError where the key may not
+    read events, without which no stream could follow changes, and StripeError for whatever else is wrong with
+    a request."""
     streams = list(streams)
     parents = [parent for each in streams for parent in each.found_through()]
     probed: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
-    found = await asyncio.gather(*(_denial(http, log, each) for each in probed))
+    found = await asyncio.gather(*(_denial(http, log, each, connected) for each in probed))
     denials = dict(zip(probed, found, strict=True))
     if (events := denials[Events]) is not None:
         raise ConnectorError(f"Changes cannot be captured: {events.reason}")
     denied: dict[str, Denial] = {}
+    unproven: dict[str, Denial] = {}
     for each in streams:
-        reasons = [denials[one] for one in (each, *each.found_through())]
-        if denial := next(filter(None, reasons), None):
+        reasons = [reason for one in (each, *each.found_through()) if (reason := denials[one]) is not None]
+        if denial := next((reason for reason in reasons if not reason.is_platforms_alone), None):
             denied[each.NAME] = denial
-    return Permissions([each for each in streams if each.NAME not in denied], denied)
+        elif reasons:
+            unproven[each.NAME] = reasons[0]
+    return Permissions([each for each in streams if each.NAME not in denied], denied, unproven)
 
 
-async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObject]) -> Denial | None:
+async def _denial(
+    http: StripeSession, log: Logger, stream: type[BaseStripeObject], connected: bool
+) -> Denial | None:
     """Why the stream cannot be read, None where it can."""
     if (reason := outside_versions(stream, http.version or "")) is not None:
         return Denial(reason)
@@ -70,8 +91,12 @@ async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObjec
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
             return Denial(missing_permission(stream.PERMISSION, error), by_key=True)
+        others_may = connected and stream.PER_ACCOUNT
         if stream.GATED and NOT_SET_UP.matches(error):
-            return Denial(f"the account does not have the product. (Stripe: {error.stripe_message})")
+            reason = f"the account does not have the product. (Stripe: {error.stripe_message})"
+            return Denial(reason, is_platforms_alone=others_may)
+        if others_may and stream.PARENT is None and is_refusal(error):
+            return Denial(error.answer, is_platforms_alone=True)
         if stream.PARENT is None or error.status not in ABOUT_PARENT:
             raise
     return None

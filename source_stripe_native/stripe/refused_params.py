@@ -4,7 +4,8 @@ A restricted key may lack the permission for an expanded object, and an old API 
 or a filter. Neither may end a capture: the documents then lack the field, or the list is sifted here.
 
 Rule: a parameter is blamed only where the same request without it is answered. The parameters that select a
-parent or a page are never left out, since other objects would be read without them.
+parent or a page are never left out, since other objects would be read without them. What one connected
+account refuses to expand is left out for that account alone; what the key's own account refuses, for all.
 """
 
 import asyncio
@@ -21,21 +22,26 @@ ANSWERED = Callable[[Params], Awaitable[bool]]
 
 
 class RefusedParams:
-    """What Stripe has refused, by endpoint: names of filters, and paths of expansions."""
+    """What Stripe has refused: names of filters by endpoint, and paths of expansions by the account acted as
+    (None for the key's own) and endpoint."""
 
     def __init__(self) -> None:
         self._filters: dict[str, set[str]] = {}
-        self._expansions: dict[str, set[str]] = {}
+        self._expansions: dict[tuple[str | None, str], set[str]] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def lock(self, path: str) -> asyncio.Lock:
         """Held while a parameter is blamed: of requests that fail side by side one finds out and warns."""
         return self._locks[endpoint_of(path)]
 
-    def kept(self, path: str, params: Params) -> Params:
-        """`params` without those that Stripe refuses at `path`."""
+    def kept(self, account_id: str | None, path: str, params: Params) -> Params:
+        """`params` without those that Stripe refuses at `path` when acting as the account."""
+        if not self._filters and not self._expansions:
+            return params
         endpoint = endpoint_of(path)
-        filters, expansions = self._filters.get(endpoint, ()), self._expansions.get(endpoint, ())
+        filters = self._filters.get(endpoint, ())
+        of_all, of_account = (self._expansions.get((each, endpoint), set()) for each in (None, account_id))
+        expansions = of_all | of_account
         if not filters and not expansions:
             return params
         return [
@@ -49,7 +55,13 @@ class RefusedParams:
         return name not in self._filters.get(endpoint_of(path), ())
 
     async def blame(
-        self, path: str, params: Params, error: StripeError, filters: Iterable[str], is_answered: ANSWERED
+        self,
+        account_id: str | None,
+        path: str,
+        params: Params,
+        error: StripeError,
+        filters: Iterable[str],
+        is_answered: ANSWERED,
     ) -> list[str]:
         """The parameters that `error` is about, which are left out from now on; none where it is about none
         of the row's `filters` and expansions."""
@@ -72,7 +84,7 @@ class RefusedParams:
         refused = expansions
         if len(expansions) > 1:
             refused = [each for each in expansions if not await is_answered([*bare, (PARAM, each)])]
-        self._expansions.setdefault(endpoint, set()).update(refused)
+        self._expansions.setdefault((account_id, endpoint), set()).update(refused)
         return refused
 
 

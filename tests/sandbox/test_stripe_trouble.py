@@ -68,6 +68,36 @@ async def fetch(server: StripeServer, path: str, account: str = "") -> tuple[int
         return answer.status, await answer.read(), answer.headers
 
 
+# Keys of organizations
+
+
+def test_an_organizations_key_needs_a_context_and_a_version_and_the_path_to_a_connected_account(
+    world: World,
+) -> None:
+    account, key = world.connect()["id"], world.keys.organization()
+    version, platform = world.api_version, world.platform
+
+    def asked(secret: str, **headers: str) -> tuple[int, Any]:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = Api(world).answer(
+            Request("GET", "/v1/account", (), sent | {"authorization": f"Bearer {secret}"})
+        )
+        body = orjson.loads(answer.body)
+        return answer.status, body.get("id") or body["error"]["message"].partition(" header")[0]
+
+    assert asked(key) == (400, "Please include the Stripe-Context")
+    assert asked(key, stripe_account=platform, stripe_version=version)[0] == 400
+    assert asked(key, stripe_context=platform) == (400, "Please include the Stripe-Version")
+    assert asked(key, stripe_context=platform, stripe_version=version) == (200, platform)
+    assert asked(key, stripe_context=f"{platform}/{account}", stripe_version=version) == (200, account)
+    for context in (account, "acct_nobody", f"{platform}/acct_nobody", f"{platform}/{account}/{account}"):
+        assert asked(key, stripe_context=context, stripe_version=version)[0] == 403
+    # It takes the place of Stripe-Account, with the key of an account too.
+    assert asked(world.key, stripe_context=account) == (200, account)
+    assert asked(world.key, stripe_context=account, stripe_account=platform) == (200, account)
+    assert asked(world.key, stripe_context=f"{platform}/{account}")[0] == 403
+
+
 # Lasting refusals
 
 
