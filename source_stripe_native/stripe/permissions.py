@@ -7,7 +7,7 @@ permission is named as Stripe's dashboard calls it.
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 
 from source_stripe_native.errors import NOT_SET_UP, PERMISSION_MISSING, ConnectorError, StripeError
@@ -24,10 +24,11 @@ ABOUT_PARENT = (400, 403, 404)
 
 @dataclass(frozen=True)
 class Denial:
-    """Why a stream cannot be read, and whether another key could."""
+    """Why a stream cannot be read, and the `permissions` that the key lacks for it, as Stripe's dashboard
+    calls them; none where no key could read it."""
 
     reason: str
-    by_key: bool = False
+    permissions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,16 @@ async def probe(http: StripeSession, log: Logger, streams: Iterable[type[BaseStr
     streams = list(streams)
     parents = [parent for each in streams for parent in each.found_through()]
     probed: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
-    found = await asyncio.gather(*(_denial(http, log, each) for each in probed))
-    denials = dict(zip(probed, found, strict=True))
+    answers = await asyncio.gather(*(_denial(http, log, each) for each in probed))
+    denials = dict(zip(probed, answers, strict=True))
     if (events := denials[Events]) is not None:
         raise ConnectorError(f"Changes cannot be captured: {events.reason}")
     denied: dict[str, Denial] = {}
     for each in streams:
-        reasons = [denials[one] for one in (each, *each.found_through())]
-        if denial := next(filter(None, reasons), None):
-            denied[each.NAME] = denial
+        found = [denial for one in (each, *each.found_through()) if (denial := denials[one]) is not None]
+        if found:
+            missing = dict.fromkeys(name for denial in found for name in denial.permissions)
+            denied[each.NAME] = replace(found[0], permissions=tuple(missing))
     return Permissions([each for each in streams if each.NAME not in denied], denied)
 
 
@@ -69,7 +71,7 @@ async def _denial(http: StripeSession, log: Logger, stream: type[BaseStripeObjec
         await http.get(log, stream.list_path(NO_PARENT), params)
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
-            return Denial(missing_permission(stream.PERMISSION, error), by_key=True)
+            return Denial(missing_permission(stream.PERMISSION, error), (stream.PERMISSION,))
         if stream.GATED and NOT_SET_UP.matches(error):
             return Denial(f"the account does not have the product. (Stripe: {error.stripe_message})")
         if stream.PARENT is None or error.status not in ABOUT_PARENT:
