@@ -1,4 +1,4 @@
-"""The protocol's verbs, served on stdin and stdout."""
+"""The protocol's verbs, served on stdin and stdout. With arguments, the commands of command_line.py."""
 
 from source_stripe_native import signals
 
@@ -8,7 +8,6 @@ if __name__ == "__main__":
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,11 +35,15 @@ from source_stripe_native.requests import (
 )
 from source_stripe_native.resources import all_resources
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
+from source_stripe_native.sessions import open_session
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state import ConnectorState, previous_state
-from source_stripe_native.stripe.client import StripeSession, api_base, rate_limiter_for
 
 DOCUMENTATION_URL: Final = "https://go.estuary.dev/source-stripe-native"
+ABOUT: Final = (
+    "This is a capture connector: Flow runs it and sends it requests on stdin. To look at an account "
+    "yourself, see source-stripe-native --help."
+)
 
 
 class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorState]):
@@ -78,7 +81,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     async def discover(
         self, log: FlowLogger, discover: request.Discover[EndpointConfig]
     ) -> response.Discovered[ResourceConfig]:
-        async with self._session(discover.config, self._settings.unary_patience) as http:
+        async with open_session(discover.config, self._settings, self._settings.unary_patience) as http:
             return common.discovered(await all_resources(log, http, discover.config))
 
     async def validate(
@@ -87,7 +90,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         refuse_switch(validate)
         refuse_future(validate.config)
         names = stream_names(validate.bindings)
-        async with self._session(validate.config, self._settings.unary_patience) as http:
+        async with open_session(validate.config, self._settings, self._settings.unary_patience) as http:
             resources = await all_resources(log, http, validate.config, names)
         warn_of_earlier_start(log, validate)
         return common.validated(common.resolve_bindings(validate.bindings, resources))
@@ -106,8 +109,9 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
                 {"start_date": config.start_date.isoformat()},
             )
         http = await self._while_open.enter_async_context(
-            self._session(
+            open_session(
                 config,
+                self._settings,
                 self._settings.patience,
                 self._settings.key_patience,
                 # A single account is captured by one shard alone, however small that is.
@@ -137,27 +141,6 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
                 )
 
         return opened, run
-
-    def _session(
-        self,
-        config: EndpointConfig,
-        patience: timedelta,
-        key_patience: timedelta = timedelta(),
-        share: float = 1.0,
-    ) -> StripeSession:
-        key = config.credentials.access_token
-        return StripeSession(
-            key,
-            base=api_base(os.environ),
-            version=config.advanced.api_version or None,
-            context=config.advanced.stripe_context or None,
-            patience=patience,
-            key_patience=key_patience,
-            rate_limiter=rate_limiter_for(
-                key, config.advanced.max_requests_per_second, self._settings, share
-            ),
-            settings=self._settings,
-        )
 
 
 async def _idle(task: Task) -> None:
@@ -208,5 +191,17 @@ def main(settings: Settings = DEFAULTS) -> None:
         release_output()
 
 
+def command() -> None:
+    """The console script. Its commands are imported only where there is one: Flow starts many connectors."""
+    if len(sys.argv) > 1:
+        from source_stripe_native import command_line
+
+        command_line.main(prog_name="source-stripe-native")
+    elif sys.stdin is not None and sys.stdin.isatty():
+        raise SystemExit(ABOUT)
+    else:
+        main()
+
+
 if __name__ == "__main__":
-    main()
+    command()

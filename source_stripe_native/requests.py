@@ -165,8 +165,14 @@ def _explain(error: pydantic.ValidationError) -> str:
     return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}. {SEND}"
 
 
+def explain(part: str, error: pydantic.ValidationError) -> str:
+    """What is wrong with a config, one line; `part` is its name where all of it is."""
+    problems = error.errors(include_input=False, include_url=False, include_context=False)
+    return f"The {part} is not valid: {'; '.join(_problem(part, each) for each in problems)}."
+
+
 def _problem(part: str, problem: ErrorDetails) -> str:
-    loc = problem["loc"][problem["loc"].index(part) + 1 :]
+    loc = problem["loc"][problem["loc"].index(part) + 1 :] if part in problem["loc"] else problem["loc"]
     path, name = ".".join(map(str, loc)) or part, str(loc[-1]) if loc else part
     if problem["type"] == "extra_forbidden":
         return f"it has no {path}"

@@ -141,7 +141,9 @@ async def all_resources(
     for name, denial in permissions.denied.items():
         if names is not None:
             raise ConnectorError(f"{name} cannot be captured: {denial.reason} Or disable the binding.")
-        log.log(logging.WARNING if denial.by_key else logging.INFO, f"{name} is left out: {denial.reason}")
+        log.log(
+            logging.WARNING if denial.permissions else logging.INFO, f"{name} is left out: {denial.reason}"
+        )
     if permissions.denied and not permissions.readable:
         reasons = "; ".join(denial.reason for denial in permissions.denied.values())
         raise ConnectorError(f"None of the streams can be read: {reasons}")

@@ -10,7 +10,7 @@ A product that the platform lacks says nothing about them: an account that lacks
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from logging import Logger
 
 from source_stripe_native.errors import (
@@ -33,11 +33,12 @@ ABOUT_PARENT = (400, 403, 404)
 
 @dataclass(frozen=True)
 class Denial:
-    """Why a stream cannot be read of the key's own account, whether another key could, and whether connected
-    accounts may have it all the same."""
+    """Why a stream cannot be read of the key's own account; the `permissions` that the key lacks for it, as
+    Stripe's dashboard calls them, none where no key could read it; and whether connected accounts may have it
+    all the same."""
 
     reason: str
-    by_key: bool = False
+    permissions: tuple[str, ...] = ()
     is_platforms_alone: bool = False
 
 
@@ -69,7 +70,8 @@ async def probe(
     for each in streams:
         reasons = [reason for one in (each, *each.found_through()) if (reason := denials[one]) is not None]
         if denial := next((reason for reason in reasons if not reason.is_platforms_alone), None):
-            denied[each.NAME] = denial
+            missing = dict.fromkeys(name for reason in reasons for name in reason.permissions)
+            denied[each.NAME] = replace(denial, permissions=tuple(missing))
         elif reasons:
             unproven[each.NAME] = reasons[0]
     return Permissions([each for each in streams if each.NAME not in denied], denied, unproven)
@@ -90,7 +92,7 @@ async def _denial(
         await http.get(log, stream.list_path(NO_PARENT), params)
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
-            return Denial(missing_permission(stream.PERMISSION, error), by_key=True)
+            return Denial(missing_permission(stream.PERMISSION, error), (stream.PERMISSION,))
         others_may = connected and stream.PER_ACCOUNT
         if stream.GATED and NOT_SET_UP.matches(error):
             reason = f"the account does not have the product. (Stripe: {error.stripe_message})"

@@ -1,0 +1,186 @@
+"""`source-stripe-native`: what a key can capture, and which permissions a key needs, for a person.
+
+The connector itself is run by Flow and has no options: see `__main__`.
+"""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import click
+import pydantic
+from rich.console import Console
+from rich.table import Table
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from source_stripe_native.config import EndpointConfig
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.requests import explain
+from source_stripe_native.sessions import open_session
+from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.streams import STREAMS
+from source_stripe_native.streams.core import Events
+from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe import account_directory
+from source_stripe_native.survey import Count, Survey, as_rows, limits_of, seconds_of, survey
+
+KEY_VARIABLE: Final = "STRIPE_API_KEY"
+ALL_HISTORY: Final = "2011-01-01T00:00:00Z"
+"""The start date of a check without a config: before Stripe was open to anyone."""
+WIDTH: Final = 120
+"""Columns of a table that no terminal shows."""
+NEW_KEY: Final = "https://dashboard.stripe.com/apikeys/create"
+"""Where the dashboard makes a restricted key, with permissions chosen in advance."""
+
+STREAM: Final = click.Choice([each.NAME for each in STREAMS], case_sensitive=False)
+
+
+@click.group()
+def main() -> None:
+    """Looks at a Stripe account as the connector sees it. Flow runs the connector itself, without arguments:
+    it reads requests on stdin."""
+
+
+@main.command()
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"The endpoint config, as YAML or JSON. Without one the key is taken from {KEY_VARIABLE}.",
+)
+@click.option("--stream", "names", type=STREAM, multiple=True, help="A stream to check. Default: all.")
+@click.option("--json", "is_json", is_flag=True, help="Write JSON in place of tables.")
+@click.pass_context
+def check(context: click.Context, config: Path | None, names: tuple[str, ...], is_json: bool) -> None:
+    """Says what a key can capture.
+
+    Asks Stripe for a page or two of each list, and changes nothing. Exits with 1 where a stream cannot be
+    read that was named, or for which the key lacks a permission."""
+    numbers: Settings = context.obj or DEFAULTS
+    endpoint = _endpoint_config(config)
+    streams = [each for each in STREAMS if not names or each.NAME in names]
+    try:
+        found = asyncio.run(_survey(endpoint, streams, numbers))
+    except ConnectorError as error:
+        raise click.ClickException(str(error)) from None
+    if is_json:
+        click.echo(json.dumps({"account": found.account_id, "streams": as_rows(found)}, indent=2))
+    else:
+        _show(found, endpoint, numbers)
+    lacking = [each for each in found.streams if each.denial and (names or each.denial.permissions)]
+    raise SystemExit(1 if lacking else 0)
+
+
+@main.command()
+@click.argument("names", metavar="[STREAM]...", type=STREAM, nargs=-1)
+def permissions(names: tuple[str, ...]) -> None:
+    """Lists the read permissions that a restricted key needs, for some streams or for all."""
+    wanted = [each for each in STREAMS if not names or each.NAME in names]
+    table = Table("Permission (Read)", "Needed by", box=None, pad_edge=False)
+    for permission, needed_by in checklist(wanted).items():
+        table.add_row(permission, ", ".join(needed_by))
+    _console().print(table)
+    click.echo(
+        "\nThe names are those of Stripe's dashboard (Developers > API keys > Create restricted key), as far "
+        "as they are known: Stripe documents no list of them. `check` says with a key what it lacks, in "
+        "Stripe's own words."
+    )
+    click.echo(f"\nA key can be made at {NEW_KEY}?{urlencode({'name': 'Estuary Flow'})}")
+
+
+def checklist(streams: Iterable[type[BaseStripeObject]]) -> dict[str, list[str]]:
+    """The permissions that capturing `streams` takes, in alphabetical order, each with who needs it."""
+    needed: dict[str, list[str]] = {
+        account_directory.PERMISSION: ["every capture"],
+        Events.PERMISSION: ["every capture"],
+    }
+    for each in streams:
+        for permission in dict.fromkeys(one.PERMISSION for one in (each, *each.found_through())):
+            needed.setdefault(permission, []).append(each.NAME)
+    return dict(sorted(needed.items()))
+
+
+async def _survey(
+    config: EndpointConfig, streams: Sequence[type[BaseStripeObject]], numbers: Settings
+) -> Survey:
+    log = logging.getLogger("flow")
+    log.setLevel(logging.WARNING)
+    async with open_session(config, numbers, numbers.unary_patience) as http:
+        return await survey(http, log, config, streams)
+
+
+def _endpoint_config(path: Path | None) -> EndpointConfig:
+    """The endpoint config of a file, or one with the key of the environment. Raises ClickException, which
+    never repeats the key, for one that is not valid."""
+    if path is None:
+        if not (key := os.environ.get(KEY_VARIABLE, "").strip()):
+            raise click.ClickException(
+                f"there is no key: name a config by --config FILE, or put the key into {KEY_VARIABLE}."
+            )
+        content: Any = {"credentials": {"access_token": key}, "start_date": ALL_HISTORY}
+    else:
+        try:
+            content = YAML(typ="safe").load(path.read_text())
+        except (OSError, UnicodeDecodeError, YAMLError):
+            raise click.ClickException(f"{path} is not YAML or JSON that can be read.") from None
+    if isinstance(content, dict):
+        content.setdefault("credentials", {"access_token": os.environ.get(KEY_VARIABLE, "")})
+    try:
+        return EndpointConfig.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise click.ClickException(explain("config", error)) from None
+
+
+def _console() -> Console:
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    return console
+
+
+def _show(found: Survey, config: EndpointConfig, numbers: Settings) -> None:
+    console = _console()
+    mode = "live mode" if found.is_live else "test mode"
+    console.print(f"Account {found.account_id}, {mode}, API version {found.version or 'unknown'}")
+    if found.connected is not None:
+        console.print(f"{found.connected:,} connected accounts, whose objects are not counted below")
+    table = Table(box=None, pad_edge=False)
+    for name in ("Stream", "Objects", "Requests", ""):
+        table.add_column(name, justify="right" if name in ("Objects", "Requests") else "left")
+    for each in found.streams:
+        if each.denial is None:
+            requests = f"{sum(each.requests.values()):,}" if each.requests else ""
+            table.add_row(each.stream.NAME, _count(each.count), requests, "")
+        else:
+            lacks = ", ".join(each.denial.permissions)
+            table.add_row(each.stream.NAME, "", "", f"lacks {lacks}" if lacks else each.denial.reason)
+    console.print(table)
+    if missing := sorted({name for each in found.streams if each.denial for name in each.denial.permissions}):
+        console.print("\nGrant these read permissions to the key, or use another one:")
+        for name in missing:
+            console.print(f"  {name}")
+    if requests_of_all := found.requests:
+        total, per_endpoint = limits_of(config, numbers)
+        seconds = seconds_of(requests_of_all, total, per_endpoint, numbers)
+        console.print(
+            f"\nA backfill of what can be read takes about {sum(requests_of_all.values()):,} requests: "
+            f"{_time(seconds)} at {total:g} requests a second in all and {per_endpoint:g} to each endpoint."
+        )
+
+
+def _count(count: Count | None) -> str:
+    if count is None:
+        return "?"
+    return f"{count.objects:,}" if count.exact else f"~{count.objects:,}"
+
+
+def _time(seconds: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, seconds):.0f} s"

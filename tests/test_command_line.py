@@ -1,0 +1,158 @@
+"""The command line: what a key can capture, and which permissions a key needs."""
+
+import asyncio
+import json
+import logging
+import os
+import pty
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.stripe import StripeServer, World
+from sandbox.stripe.kinds import KINDS
+from source_stripe_native.command_line import KEY_VARIABLE, checklist, main
+from source_stripe_native.config import EndpointConfig
+from source_stripe_native.models import STREAMS, Coupons
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.survey import seconds_of, survey
+from tests.capture import UNLIMITED
+from tests.conftest import NOW
+from tests.soak import ROOT
+
+LOG = logging.getLogger("test")
+
+
+async def run(server: StripeServer, *arguments: str, key: str | None = None) -> Result:
+    environment = {API_BASE_VARIABLE: server.url, KEY_VARIABLE: key or server.world.key}
+    # In a thread, as the command has an event loop of its own.
+    return await asyncio.to_thread(CliRunner().invoke, main, arguments, env=environment, obj=UNLIMITED)
+
+
+async def test_a_secret_key_can_capture_every_stream_there_is(world: World, server: StripeServer) -> None:
+    for _ in range(3):
+        world.create("charge", event=False)
+    result = await run(server, "check")
+    assert result.exit_code == 0, result.output
+    lines = {line.split()[0]: line.split()[1:] for line in result.output.splitlines() if line.strip()}
+    assert {each.NAME for each in STREAMS} <= lines.keys()
+    assert lines["Charges"] == ["3", "1"]
+    assert "lacks" not in result.output
+
+
+async def test_a_restricted_key_is_told_which_permissions_to_grant(
+    world: World, server: StripeServer
+) -> None:
+    everything = {row.readable_with for row in KINDS.values()}
+    key = world.restrict(everything - {"charge", "invoice"})
+    result = await run(server, "check", key=key)
+    assert result.exit_code == 1
+    _, _, granted = result.output.partition("Grant these read permissions")
+    assert [line.strip() for line in granted.splitlines() if line.startswith("  ")] == ["Charges", "Invoices"]
+    assert key not in result.output
+    named = await run(server, "check", "--stream", "Prices", key=key)
+    assert named.exit_code == 0
+    refused = await run(server, "check", "--stream", "InvoiceLineItems", "--json", key=key)
+    assert refused.exit_code == 1
+    (row,) = json.loads(refused.output)["streams"]
+    assert (row["readable"], row["objects"]) == (False, None)
+
+
+async def test_a_key_or_a_config_that_does_not_do_gets_one_line(server: StripeServer, tmp_path: Path) -> None:
+    wrong = "sk_test_NobodyKnowsThisKey0000"
+    config = tmp_path / "config.yaml"
+    results = [await run(server, "check", key=wrong), await run(server, "check", key=" ")]
+    for content in ("credentials: {access_token: [", "- 1", "credentials: {access_token: 7}", "\x00"):
+        config.write_text(content)
+        results.append(await run(server, "check", "--config", str(config)))
+    for result in results:
+        assert result.exit_code == 1
+        assert len(result.output.strip().splitlines()) == 1
+        assert result.output.startswith("Error: ")
+        assert wrong not in result.output
+
+
+async def test_a_config_says_what_to_capture(world: World, server: StripeServer, tmp_path: Path) -> None:
+    world.connect()
+    for at in (NOW - 100, NOW - 200, NOW - 40 * 86_400):
+        world.create("charge", at=at, event=False)
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"credentials: {{access_token: {world.key}}}\n"
+        "start_date: 2026-05-01T00:00:00Z\n"
+        "capture_connected_accounts: true\n"
+    )
+    result = await run(server, "check", "--config", str(config), "--stream", "Charges", key="unused")
+    assert result.exit_code == 0, result.output
+    assert "1 connected accounts" in result.output
+    assert any(line.split()[:2] == ["Charges", "2"] for line in result.output.splitlines())
+
+
+@settings(max_examples=8, deadline=None)
+@given(objects=st.integers(0, 400), seconds=st.integers(3600, 4000 * 86_400))
+async def test_a_list_that_grew_evenly_is_guessed_to_a_factor_of_two(objects: int, seconds: int) -> None:
+    world = World(now=NOW)
+    for number in range(objects):
+        world.create("coupon", at=NOW - number * seconds // objects, event=False)
+    config = EndpointConfig.model_validate(
+        {"credentials": {"access_token": world.key}, "start_date": "2010-01-01T00:00:00Z"}
+    )
+    async with (
+        StripeServer(world) as server,
+        StripeSession(world.key, base=server.url, settings=UNLIMITED) as http,
+    ):
+        (coupons,) = (await survey(http, LOG, config, [Coupons])).streams
+    assert coupons.count is not None
+    assert coupons.count.exact == (objects <= 100)
+    assert objects / 2 <= coupons.count.objects <= objects * 2
+    assert len(server.journal) < 30
+
+
+def test_a_backfill_takes_as_long_as_its_slowest_limit() -> None:
+    requests = {"/v1/charges": 960, "/v1/prices": 96}
+    assert seconds_of(requests, 80, 20, DEFAULTS) == pytest.approx(50)
+    assert seconds_of(requests, 11, 20, DEFAULTS) == pytest.approx(100)
+
+
+def test_the_checklist_has_every_permission_that_a_stream_needs() -> None:
+    needed = checklist(STREAMS)
+    assert {each.PERMISSION for each in STREAMS} <= needed.keys()
+    assert list(needed) == sorted(needed)
+    result = CliRunner().invoke(main, ["permissions", "Cards"])
+    assert {line.split("  ")[0] for line in result.output.splitlines()[1:5]} == {
+        "Accounts",
+        "Customers",
+        "Events",
+        "PaymentMethods",
+    }
+
+
+async def process(*arguments: str, terminal: bool = False) -> tuple[int | None, str]:
+    """The exit code and the output of `python -m source_stripe_native`."""
+    ours, theirs = pty.openpty() if terminal else (None, asyncio.subprocess.DEVNULL)
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "source_stripe_native", *arguments),
+        cwd=ROOT,
+        stdin=theirs,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await started.communicate()
+    for each in (ours, theirs) if ours is not None else ():
+        os.close(each)
+    return started.returncode, output.decode()
+
+
+async def test_the_module_is_the_command_line_where_it_has_arguments() -> None:
+    (code, listed), (refused, why) = await asyncio.gather(
+        process("permissions", "Prices"), process(terminal=True)
+    )
+    assert code == 0
+    assert "Prices" in listed
+    assert refused == 1
+    assert why.startswith("This is a capture connector")
