@@ -37,6 +37,7 @@ from source_stripe_native.stripe.client import Params, StripeSession
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
+from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.window import Window, floor, is_past_retention, next_window
 
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
@@ -68,7 +69,7 @@ async def fetch_backfill(
     yielded, and objects that were captured meanwhile are left out; `sharing` hands on pages of parents:
     nothing is awaited from then on until the caller's checkpoint."""
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, background=True, sharing=sharing)
+    source = replace(source, priority=Priority.BACKFILL, sharing=sharing)
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:

@@ -35,8 +35,9 @@ class Settings:
     """The factor by which a reduced rate grows each second, until it is back at its ceiling."""
     min_rate: float = 1.0
     """Requests a second that no 429 takes away."""
-    background_share: int = 10
-    """One of this many requests is a background request while others wait, so that backfills go on slowly."""
+    least_share: int = 10
+    """One of this many requests is of each lower priority while those of a higher one wait, so that polled
+    lists and backfills go on slowly."""
     max_in_flight: int = 100
     """Requests that wait for their answer at most: more would queue where no priority counts."""
     patience: timedelta = timedelta(minutes=5)

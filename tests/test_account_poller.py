@@ -25,6 +25,7 @@ from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state import initial_state
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
 from source_stripe_native.window import RETENTION, Window, floor
 from tests import cdk_task
 from tests.capture import UNLIMITED, Capture, Json, plain
@@ -63,6 +64,7 @@ class Feed:
     """Where accounts start that are not in `starts`."""
     reads: list[tuple[float, str]] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    limiter: RateLimiter | None = None
     reading: int = 0
     most_reading: int = 0
 
@@ -80,6 +82,9 @@ class Feed:
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         account_id = str(source.account_id)
         start, end = floor(cursor), floor(min(clock() - LAG, cursor + timedelta(seconds=min(self.span, 1e9))))
+        if self.limiter is not None:
+            await self.limiter.acquire("/v1/events", Priority.EVENTS)
+            self.limiter.release()
         self.reads.append((time(), account_id))
         self.reading += 1
         self.most_reading = max(self.most_reading, self.reading)
@@ -229,6 +234,28 @@ async def test_active_accounts_go_first_where_not_all_can_be_read_in_time() -> N
     longest = [max(gaps(feed.times(account), warm)) for account in quiet]
     assert max(longest) <= INTERVAL + WAIT + 2 * READERS
     assert sum(longest) / len(longest) > 2 * INTERVAL, "there was too much to do for all to be in time"
+
+
+@on_virtual_time
+async def test_every_accounts_events_are_read_in_time_while_lists_are_polled_and_backfills_run() -> None:
+    """A tenth of a live key's budget, of which one endpoint has a quarter."""
+    limiter, accounts, interval = RateLimiter(8, 2), names(60), 20.0
+    feed = Feed(limiter=limiter)
+
+    async def crowd(priority: Priority, number: int) -> None:
+        while True:
+            await limiter.acquire(f"/v1/{number % 5}", priority)
+            limiter.release()
+
+    lower = (Priority.CHANGES, Priority.BACKFILL)
+    crowds = [asyncio.ensure_future(crowd(each, number)) for number in range(500) for each in lower]
+    async with running_poller(feed, accounts, interval=interval) as _:
+        await asyncio.sleep(300)
+        for each in crowds:
+            each.cancel()
+    waited = sorted(gap for account in accounts for gap in gaps(feed.times(account)))
+    budget = DEFAULTS.utilisation * 2
+    assert waited[int(0.99 * len(waited))] <= max(interval, len(accounts) / budget) + 60
 
 
 def gaps(times: list[float], after: float = 0.0) -> list[float]:

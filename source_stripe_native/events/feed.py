@@ -9,7 +9,7 @@ lies before the kept batches reads on its own: nobody waits for it, and it waits
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -18,6 +18,7 @@ from source_stripe_native.events.event_log import EventBatch, LogReader
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.window import Window, floor
 
 
@@ -173,7 +174,8 @@ class EventFeed:
         self._own_readers.pop((source.account_id, source.stream.NAME), None)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
         while account.reader.high_watermark <= start:
-            result = await account.reader.read_next(source, self._types, self.window_size)
+            shared = replace(source, priority=Priority.EVENTS)
+            result = await account.reader.read_next(shared, self._types, self.window_size)
             if result is None:
                 return None
             self._accounts[source.account_id] = account

@@ -30,6 +30,7 @@ from source_stripe_native.settings import Settings
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
+from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.window import Window
 
@@ -67,8 +68,8 @@ class Source:
     """One stream of one account, as read over one session.
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
-    key's own. `is_one_of_many` says that each account is read by a task of its own. `background` requests
-    have the lowest priority.
+    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of
+    all its requests.
     """
 
     http: StripeSession
@@ -77,7 +78,7 @@ class Source:
     account_id: str | None
     connected_account_id: str | None
     is_one_of_many: bool = False
-    background: bool = False
+    priority: Priority = Priority.CHANGES
     sharing: PageSharing | None = None
 
     @property
@@ -129,7 +130,7 @@ class Source:
 
     async def _get(self, path: str, params: Params) -> Json:
         return await self.http.get(
-            self.log, path, params, account_id=self.connected_account_id, background=self.background
+            self.log, path, params, account_id=self.connected_account_id, priority=self.priority
         )
 
     async def _is_answered(self, path: str, params: Params) -> bool:
