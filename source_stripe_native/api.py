@@ -155,8 +155,8 @@ async def fetch_incremental(
 
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
-    lists from window to window. The first overlap of a list reaches back to `since` at most, the capture's
-    start date in Unix seconds."""
+    lists from window to window. The overlap of a list reaches back to `since` at most, the capture's start
+    date in Unix seconds."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
@@ -168,7 +168,7 @@ async def fetch_incremental(
     if feed is None:
         feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
     polled = PolledLists() if polled is None else polled
-    reader = ListReader(source, polled.recall(source, floor(cursor), since))
+    reader = ListReader(source, polled.recall(source, floor(cursor)), since)
     written: set[str] = set()
     try:
         window, events = await _next_window(source, cursor, feed, reader)

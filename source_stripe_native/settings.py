@@ -71,10 +71,16 @@ class Settings:
     rereads_at_once: int = 50
     """Changed objects of one window that are read again at once."""
 
-    lag: timedelta = timedelta(minutes=1)
+    lag: timedelta = timedelta(seconds=10)
     """How far behind Stripe's clock a window ends at least: events and listed objects become visible late."""
+    lag_share: float = 0.2
+    """The part of an interval, at most, by which a reading is early because a cursor is as old as the lag."""
     overlap: timedelta = timedelta(minutes=10)
     """How late an event or a listed object may become visible, beyond the lag, to be captured."""
+    overlap_interval: timedelta = timedelta(minutes=1)
+    """How often the overlap is read in full."""
+    short_overlap: timedelta = timedelta(minutes=1)
+    """How much of the overlap every other reading takes in, as far as it costs no further page."""
     target: int = 2_000
     """Events that a window is to hold. It may hold twice as many before it is cut."""
     growth: int = 8
@@ -132,8 +138,10 @@ class Settings:
     """How often a log line tells of a long listing of accounts."""
 
     @property
-    def overlap_seconds(self) -> int:
-        return int(self.overlap.total_seconds())
+    def restored_overlap(self) -> int:
+        """How many seconds before a cursor of an earlier process something may be new: the overlap, and what
+        may have become visible in it since it was last read in full."""
+        return int((self.overlap + self.overlap_interval).total_seconds())
 
 
 DEFAULTS: Final = Settings()

@@ -48,7 +48,7 @@ from source_stripe_native.state import (
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.window import floor
+from source_stripe_native.window import floor, uncounted_lag
 
 Binding = CaptureBinding[ResourceConfig]
 
@@ -173,7 +173,12 @@ class StreamBinding:
             fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
         assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
         fetch = self.fetch_changes(None, known_before(state, "", self.suffixes))
-        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, self.http.now)
+        uncounted = uncounted_lag(binding.resourceConfig.interval, self.http.settings)
+
+        def now() -> datetime:
+            return self.http.now() - uncounted
+
+        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
 

@@ -211,7 +211,7 @@ class Capture:
         state = self.binding_state(stream)
         inc = state.get("inc") or {}
         cursors = [inc] if "cursor" in inc else list(inc.values())
-        horizon = self.server.world.clock.now() - 60
+        horizon = self.server.world.clock.now() - self.settings.lag.total_seconds()
         return (
             bool(cursors)
             and not state.get("backfill")

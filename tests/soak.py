@@ -46,7 +46,7 @@ from tests.test_streams import ALL, HELD, TOLD, expected, without, without_needl
 ROOT: Final = Path(__file__).parent.parent
 LATEST: Final = 600
 """Seconds after which every event can be read."""
-LAG: Final = 60
+LAG: Final = int(DEFAULTS.lag.total_seconds())
 """Seconds for which the capture leaves events to show up."""
 SETTLE: Final = LAG + 1
 """Seconds after which there is something new to read for every binding."""

@@ -29,7 +29,7 @@ from tests.test_rate_limit import times_of
 from tests.test_streams import HELD
 
 DAY: Final = 86_400
-LAG: Final = 60
+LAG: Final = int(DEFAULTS.lag.total_seconds())
 LOG: Final = logging.getLogger("mistakes")
 LIMITS: Final = (DEFAULTS.requests_test, DEFAULTS.requests_per_endpoint)
 """As they are where no fixture lifts them."""

@@ -83,7 +83,7 @@ class _Account:
         """Whether everything that a binding at `start` needs is kept."""
         if self.dropped is None:
             return start >= self.kept_since
-        overlap = self.reader.settings.overlap_seconds if start in self.restored else 0
+        overlap = self.reader.settings.restored_overlap if start in self.restored else 0
         return start - overlap >= self.dropped
 
     def can_be_shared(self, start: int) -> bool:
@@ -98,7 +98,7 @@ class _Account:
         many."""
         settings, restored = self.reader.settings, start in self.restored
         taken, events, end = list[EventBatch](), 0, self.reader.high_watermark
-        for each in self._after(start - settings.overlap_seconds if restored else start):
+        for each in self._after(start - settings.restored_overlap if restored else start):
             events += each.events
             if taken and each.window.start > start and events > 2 * settings.target:
                 end = each.window.start
@@ -189,7 +189,7 @@ class EventFeed:
         """What one binding lacks of what was read, so that it is as far as the others at most afterwards."""
         key = source.account_id, source.stream.NAME
         if not self._reads_alone(source, start):
-            self._own_readers[key] = self._reader(start)
+            self._own_readers[key] = self._reader(start, is_alone=True)
         types = source.stream.all_event_types()
         result = await self._own_readers[key].read_next(source, types, self.window_size, at_most)
         if result is None:
@@ -208,8 +208,8 @@ class EventFeed:
     def _account(self, account_id: str | None, since: int) -> _Account:
         return _Account(since, self._reader(since), self._restored.setdefault(account_id, set()))
 
-    def _reader(self, start: int) -> LogReader:
-        return LogReader(start, int(self.window_size.total_seconds()), self._settings)
+    def _reader(self, start: int, *, is_alone: bool = False) -> LogReader:
+        return LogReader(start, int(self.window_size.total_seconds()), self._settings, is_alone)
 
     def _keep(self, account: _Account, batch: EventBatch) -> None:
         account.keep(batch)

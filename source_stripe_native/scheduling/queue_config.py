@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.window import Window
+from source_stripe_native.window import Window, floor
 
 Clock = Callable[[], datetime]
 
@@ -66,3 +66,13 @@ class PriorityQueueConfig:
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that was set aside is tried again."""
     now: Clock = _utc_now
+
+    def is_behind(self, account_id: str, cursor: object, interval: timedelta) -> bool:
+        """Whether there is more to read of an account after `cursor`: what the poller has read or, without a
+        poller, an `interval` and more."""
+        if not isinstance(cursor, datetime):
+            return True
+        high_watermark = self.poller.high_watermark(account_id) if self.poller else None
+        if high_watermark is not None:
+            return floor(cursor) < high_watermark
+        return self.now() - cursor > interval
