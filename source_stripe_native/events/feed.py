@@ -4,7 +4,8 @@
 
 A binding asks for the events after its own cursor. The first binding to ask for more than has been read makes
 the reading, for the event types of all bindings; the others get the result from here. A binding whose cursor
-lies before the kept batches reads on its own: nobody waits for it, and it waits for nobody.
+lies before the kept batches reads on its own, without the account's lock and after the readings that are
+shared: nobody waits for it, and it waits for nobody.
 """
 
 import asyncio
@@ -159,31 +160,35 @@ class EventFeed:
 
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
+        start = floor(cursor)
         async with self._locks.setdefault(source.account_id, asyncio.Lock()):
-            found = await self._read(source, floor(cursor))
+            account = self._accounts.get(source.account_id)
+            if account is None:
+                account = self._account(source.account_id, self._first_cursors.get(source.account_id, start))
+            found = await self._read_shared(source, start, account)
+        if found is None and start < account.reader.high_watermark:
+            # Without the lock: a binding that is behind holds nobody up.
+            found = await self._read_alone(source, start, account.reader.high_watermark)
         if found is None:
             await source.http.refresh_clock(source.log)
         return found
 
-    async def _read(self, source: Source, start: int) -> WindowEvents | None:
-        account = self._accounts.get(source.account_id)
-        if account is None:
-            account = self._account(source.account_id, self._first_cursors.get(source.account_id, start))
+    async def _read_shared(self, source: Source, start: int, account: _Account) -> WindowEvents | None:
+        """What is shared of the account after `start`, None where nothing is due, or where the binding has to
+        read it alone."""
         if self._reads_alone(source, start) and not account.can_be_shared(start):
-            return await self._read_alone(source, start, account.reader.high_watermark)
+            return None
         self._own_readers.pop((source.account_id, source.stream.NAME), None)
+        shared = replace(source, priority=Priority.EVENTS)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
         while account.reader.high_watermark <= start:
-            shared = replace(source, priority=Priority.EVENTS)
             result = await account.reader.read_next(shared, self._types, self.window_size)
             if result is None:
                 return None
             self._accounts[source.account_id] = account
             if result.batch is not None:
                 self._keep(account, result.batch)
-        if not account.has_after(start):
-            return await self._read_alone(source, start, account.reader.high_watermark)
-        return account.events_after(start)
+        return account.events_after(start) if account.has_after(start) else None
 
     async def _read_alone(self, source: Source, start: int, at_most: int) -> WindowEvents | None:
         """What one binding lacks of what was read, so that it is as far as the others at most afterwards."""
