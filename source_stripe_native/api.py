@@ -168,7 +168,7 @@ async def fetch_incremental(
     if feed is None:
         feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
     polled = PolledLists() if polled is None else polled
-    reader = ListReader(source, polled.recall(source, floor(cursor)), since)
+    reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
     written: set[str] = set()
     try:
         window, events = await _next_window(source, cursor, feed, reader)
@@ -208,6 +208,9 @@ async def _next_window(
     if due is None:
         await source.http.refresh_clock(source.log)
         return None, None
+    # Up to where the account's events were read: streams that share a list then read the same window of it.
+    if due.start < (read := feed.read_up_to(source.account_id) or 0) < due.end:
+        due = Window(due.start, read)
     return await reader.fit(due), None
 
 

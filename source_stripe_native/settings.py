@@ -94,8 +94,14 @@ class Settings:
     batch_bytes: int = 100_000_000
     """The size of all event batches that are kept, of all accounts together. Beyond it the oldest are
     dropped, even where a binding has not read them yet; only the newest is kept whatever its size."""
-    subscription_spread: timedelta = timedelta(hours=1)
-    """How far apart the cursors of subscribers may be that are read together from the earliest on."""
+    subscription_spread: timedelta = timedelta(hours=2)
+    """How far apart the cursors of subscribers may be that are read together from the earliest on. More than
+    `longest_poll_wait`, since a cursor waits for its list."""
+
+    shared_list_retention: timedelta = timedelta(minutes=1)
+    """How old the page of a polled list may be that another stream is given."""
+    shared_list_bytes: int = 8_000_000
+    """Bytes of all such pages that are kept."""
 
     retention_margin: timedelta = timedelta(hours=1)
     """How long before Stripe drops an event it must be read. A binding with less time is backfilled again."""
@@ -126,6 +132,10 @@ class Settings:
     """How much later than its turn an account without recent events is read at most."""
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that Stripe refused is tried again."""
+    longest_poll_wait: timedelta = timedelta(hours=1)
+    """How long a list without events waits at most, in an account in which nothing happens."""
+    active_poll_wait: timedelta = timedelta(minutes=15)
+    """How often at most such a list is read for the account's events alone, while nothing is found in it."""
     new_accounts_interval: timedelta = timedelta(hours=1)
     """How often the capture looks for new accounts."""
     lag_status_interval: timedelta = timedelta(minutes=1)

@@ -33,6 +33,7 @@ from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
@@ -144,7 +145,7 @@ class StreamBinding:
         await reconcile_state(ids, binding, state, self.initial, task, self.suffixes)
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
-            if at is not None and isinstance(at.cursor, datetime):
+            if self.row.follows_events() and at is not None and isinstance(at.cursor, datetime):
                 self.context.feed.subscribe(account_id, at.cursor)
         if self.is_per_account:
             self._open_accounts(binding, binding_index, state, task)
@@ -214,6 +215,7 @@ class StreamBinding:
                 now=self.http.now,
                 flush=self.http.settings.flush_interval,
                 is_relevant=functools.partial(_is_relevant, self.row),
+                polls=PollTimes(self.http.settings) if self.row.POLLS else None,
                 poller=self.context.poller,
                 is_own_refusal=refusals.is_own,
                 refused_interval=self.http.settings.refused_interval,
@@ -250,8 +252,8 @@ def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) ->
 
 
 def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
-    """Whether new events of `types` may concern the stream. A polled list has to be read each time."""
-    return cls.POLLS or bool(types if cls.IS_EVENT else types & cls.all_event_types())
+    """Whether new events of `types` may concern the stream."""
+    return bool(types if cls.IS_EVENT else types & cls.all_event_types())
 
 
 async def reconcile_state(

@@ -22,6 +22,7 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state import initial_state
 from source_stripe_native.stripe.pages import Source
@@ -444,7 +445,13 @@ class Fetching:
 
 @asynccontextmanager
 async def capturing(
-    feed: Feed, fetching: Fetching, account_ids: list[str], bindings: int = 1, flush: float = 60.0
+    feed: Feed,
+    fetching: Fetching,
+    account_ids: list[str],
+    bindings: int = 1,
+    flush: float = 60.0,
+    polls: bool = False,
+    own_types: frozenset[str] = TYPES,
 ) -> AsyncIterator[tuple[cdk_task.Capture, list[ResourceState]]]:
     """Bindings that have backfilled, and follow their accounts since a minute before the start."""
     async with running_capture() as capture:
@@ -462,7 +469,13 @@ async def capturing(
                 account_ids,
                 fetching.changes,
                 fetching.page,
-                config=PriorityQueueConfig(now=clock, poller=going, flush=timedelta(seconds=flush)),
+                config=PriorityQueueConfig(
+                    now=clock,
+                    poller=going,
+                    flush=timedelta(seconds=flush),
+                    polls=PollTimes() if polls else None,
+                    is_relevant=lambda types: bool(types & own_types),
+                ),
             )
         yield capture, states
         capture.stopping.event.set()
@@ -486,6 +499,36 @@ async def test_polling_quiet_accounts_costs_few_checkpoints_and_no_task_for_an_a
     for state in states:
         assert isinstance(state.inc, dict)
         assert all(each is not None and cast(datetime, each.cursor) >= end for each in state.inc.values())
+
+
+@on_virtual_time
+async def test_a_binding_whose_lists_are_polled_waits_while_nothing_happens() -> None:
+    feed = Feed(news={"acct_0": [15_000.0], "acct_1": []})
+    fetching = Fetching(feed)
+    async with capturing(feed, fetching, names(2), polls=True, own_types=frozenset()) as (capture, _):
+        await asyncio.sleep(5 * 3600)
+        written = len(capture.output.checkpoints)
+    hour = DEFAULTS.longest_poll_wait.total_seconds()
+    times = {each: [at for at, account in fetching.fetched if account == each] for each in names(2)}
+    assert [round(each) for each in times["acct_1"]] == [hour, 2 * hour, 3 * hour, 4 * hour]
+    # An event, with which something is found. Then each wait is twice as long as the one before.
+    assert [round(each / INTERVAL) for each in times["acct_0"]] == [12, 24, 36, 48, 51, 52, 53, 55, 59]
+    assert written <= len(fetching.fetched), "a cursor that waits costs no checkpoint"
+
+
+@on_virtual_time
+async def test_a_binding_whose_lists_are_polled_is_read_at_once_for_events_of_its_own() -> None:
+    news = [1000.0, 1400.0, 5000.0]
+    feed = Feed(news={"acct_0": news})
+    fetching = Fetching(feed)
+    async with capturing(feed, fetching, names(1), polls=True) as (capture, _):
+        await asyncio.sleep(6000)
+        documents = [
+            (each.at, document["id"]) for each in capture.output.checkpoints for _, document in each.documents
+        ]
+    assert [id for _, id in documents] == [f"acct_0 {each:.0f}" for each in news]
+    for at, happened in zip((at for at, _ in documents), news, strict=True):
+        assert at - happened <= INTERVAL + LAG.total_seconds() + 1
 
 
 @on_virtual_time

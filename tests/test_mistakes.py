@@ -174,7 +174,7 @@ async def test_an_event_that_becomes_visible_late_is_not_skipped(world: World, s
     world.clock.advance(30)
     world.update("customer", customer, name="late", visible_after=LAG - 5)
     world.create("customer")
-    await catch_up(capture, LAG - 10)
+    await catch_up(capture, LAG - 6)
     await catch_up(capture, LAG)
     assert capture.last("Customers")[customer]["name"] == "late"
 

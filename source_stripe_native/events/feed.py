@@ -158,6 +158,11 @@ class EventFeed:
         account = self._accounts.get(account_id)
         return account.reader.high_watermark if account else self._first_cursors.get(account_id)
 
+    def read_up_to(self, account_id: str | None) -> int | None:
+        """The second up to which the account was read by this process, None where it was not."""
+        account = self._accounts.get(account_id)
+        return account.reader.high_watermark if account else None
+
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
         start = floor(cursor)

@@ -16,14 +16,15 @@ without an event.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import Page, Source, is_in_window
+from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window
 from source_stripe_native.window import (
     Window,
     is_overlap_due,
@@ -52,10 +53,11 @@ class ListMemory:
 
 
 class PolledLists:
-    """The memories of all polled lists of a capture, by stream and account. A list in which the last window
-    and its overlap found nothing has none."""
+    """The memories of all polled lists of a capture, by stream and account, and the lists that streams share.
+    A list in which the last window and its overlap found nothing has no memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedLists | None = None) -> None:
+        self.shared = shared or SharedLists()
         self._memories: dict[tuple[str, str | None], ListMemory] = {}
 
     def __len__(self) -> int:
@@ -81,12 +83,15 @@ class ListReader:
     """Reads one window of a polled list. An overlap reaches back to the second `since` at most. Nothing is
     remembered of the window until `memory_after` is kept: a reading that fails changes nothing."""
 
-    def __init__(self, source: Source, memory: ListMemory, since: int) -> None:
+    def __init__(self, source: Source, memory: ListMemory, since: int, shared: SharedLists) -> None:
         self._source = source
         self._memory = memory
         self._since = since
-        # Of a time before the list is read: what becomes visible meanwhile is still found later.
-        self._low_watermark = low_watermark(source.http.now(), source.settings)
+        self._shared = shared
+        # Of a time before the list is read, by this stream or by another one that shares it: what becomes
+        # visible meanwhile is still found later.
+        asked_at = source.http.now() - source.settings.shared_list_retention
+        self._low_watermark = low_watermark(asked_at, source.settings)
         self._span = memory.span
         self._first: Page | None = None
         """The first page of the window's list, where that has been read."""
@@ -99,10 +104,10 @@ class ListReader:
     async def fit(self, due: Window) -> Window:
         """As much of the window `due`, from its start, as makes a checkpoint by the density of the newest
         page of its list. Reads that page."""
-        source, settings = self._source, self._source.settings
+        settings = self._source.settings
         while True:
             window = planned(due, self._span or due.seconds, self._low_watermark)
-            self._first = await read_listed(source, self._whole(window), source.stream.list_params(), None)
+            self._first = await self._page(self._whole(window), None)
             objects = self._estimate(window, self._first)
             self._span = next_span(window.seconds, window.seconds, objects, settings)
             if objects <= 2 * settings.target or planned(due, self._span, self._low_watermark) == window:
@@ -118,7 +123,7 @@ class ListReader:
         # alone.
         if stream.RELIST and window.start // DAY != window.end // DAY:
             past = Window(window.end - int(stream.RELIST.total_seconds()), window.start)
-            async for page in _pages(source, past):
+            async for page in self._pages(past):
                 async for found in listed_objects(source, past, stream.list_params(), page):
                     if _may_have_changed(stream, found, window):
                         yield await to_document(source, found, "u")
@@ -163,7 +168,7 @@ class ListReader:
         """The objects of the window and its overlap that were not seen before."""
         source, stream, whole = self._source, self._source.stream, self._whole(window)
         sifts_parents = stream.BORN_WITH_PARENT
-        async for listed in _pages(source, whole, self._first):
+        async for listed in self._pages(whole, self._first):
             objects = listed.objects
             if sifts_parents:
                 # The children of a parent that was seen before cost no request again.
@@ -175,6 +180,27 @@ class ListReader:
                     yield found
             if not self._in_full(window) and self._is_past(window, listed):
                 return
+
+    async def _pages(self, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
+        """Every page of the stream's listing of `window`."""
+        page = first or await self._page(window, None)
+        yield page
+        while page.next is not None:
+            page = await self._page(window, page.next)
+            yield page
+
+    async def _page(self, window: Window, token: PageToken | None) -> Page:
+        source, stream, shared = self._source, self._source.stream, self._shared
+        child, params = shared.child_of(stream), stream.list_params()
+        if child is None:
+            return await read_listed(replace(source, sharing=shared), window, params, token)
+        # As the children read it, who may need older parents too.
+        page = await read_listed(replace(source, stream=child, sharing=shared), window, params, token)
+        objects = [each for each in page.objects if is_in_window(stream, each, window)]
+        is_past = page.next is not None and page.next.created is not None and page.next.created < window.start
+        return Page(
+            [shared.without_children(stream, each) for each in objects], None if is_past else page.next
+        )
 
     def _is_past(self, window: Window, listed: Page) -> bool:
         """Whether the pages after this one show nothing of the window."""
@@ -195,13 +221,3 @@ def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Windo
     """Whether the object's own field says that it changed about this day; True without such a field."""
     at = found.get(stream.RELIST_BY) if stream.RELIST_BY else None
     return not isinstance(at, int) or window.start - 2 * DAY <= at < window.end + DAY
-
-
-async def _pages(source: Source, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
-    """Every page of the stream's listing of `window`."""
-    params = source.stream.list_params()
-    page = first or await read_listed(source, window, params, None)
-    yield page
-    while page.next is not None:
-        page = await read_listed(source, window, params, page.next)
-        yield page

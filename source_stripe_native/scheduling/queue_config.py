@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.window import Window, floor
 
 Clock = Callable[[], datetime]
@@ -58,6 +59,9 @@ class PriorityQueueConfig:
     """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
     is_relevant: Callable[[frozenset[str]], bool] = bool
     """Whether new events of these types concern the binding."""
+    polls: PollTimes | None = None
+    """When the binding's lists are polled that no event tells of; None where it has none. Their cursors wait
+    meanwhile."""
     poller: Poller | None = None
     """Tells of events and of new accounts. Without a poller each account is read once per interval."""
     is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = _never

@@ -193,6 +193,7 @@ async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task
 
     async def checkpoint(pending: bool) -> None:
         # A cursor that moved without a document can wait: it is written with those of other accounts.
+        work_item.has_found = work_item.has_found or pending
         work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
         if not work_item.cursor_dirty:
             await task.checkpoint(progress)
