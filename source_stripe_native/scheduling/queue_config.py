@@ -71,12 +71,15 @@ class PriorityQueueConfig:
     """When an account that was set aside is tried again."""
     now: Clock = _utc_now
 
-    def is_behind(self, account_id: str, cursor: object, interval: timedelta) -> bool:
-        """Whether there is more to read of an account after `cursor`: what the poller has read or, without a
-        poller, an `interval` and more."""
+    def high_watermark(self, account_id: str) -> int | None:
+        """Before which the poller has read the account's events, None without a poller."""
+        return self.poller.high_watermark(account_id) if self.poller else None
+
+    def is_behind(self, cursor: object, high_watermark: int | None, interval: timedelta) -> bool:
+        """Whether there is more to read after `cursor`: what the poller had read or, without a poller, an
+        `interval` and more."""
         if not isinstance(cursor, datetime):
             return True
-        high_watermark = self.poller.high_watermark(account_id) if self.poller else None
         if high_watermark is not None:
             return floor(cursor) < high_watermark
         return self.now() - cursor > interval

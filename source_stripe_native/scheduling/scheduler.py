@@ -57,7 +57,7 @@ class Scheduler:
         self._dirty: set[str] = set()
         """Accounts whose cursor moved without a document since it was last written."""
         self._missed: set[str] = set()
-        """Accounts of which something relevant was told while it was their turn."""
+        """Accounts of which something relevant was told while it was their turn, where lists are polled."""
         self._added: list[str] = []
         self._poller = config.poller
 
@@ -86,10 +86,11 @@ class Scheduler:
         """Moves an account's cursor where nothing in `window` concerns this binding, and queues the account
         where something does. A cursor that waits for its lists stays where it is."""
         polls, is_relevant = self._config.polls, self._config.is_relevant(types)
-        if polls is not None and types:
-            polls.note_events(account_id, window.end)
-        if account_id in self._running and is_relevant:
-            self._missed.add(account_id)
+        if polls is not None:
+            if types:
+                polls.note_events(account_id, window.end)
+            if is_relevant and account_id in self._running:
+                self._missed.add(account_id)
         if self._poller is None or account_id in self._running or account_id in self._queued:
             return
         state = self._cursor(account_id)
@@ -164,6 +165,7 @@ class Scheduler:
                 return
             self._queue.pop()
             self._queued.discard(account_id)
+            self._missed.discard(account_id)
             work_item = self._manager.create_work_item(account_id)
             self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
             task.spawn_child(account_id, functools.partial(self._run_item, work_item))
@@ -198,10 +200,8 @@ class Scheduler:
     def _has_more(self, work_item: WorkItem) -> bool:
         """Whether the account needs another turn for what was read of it while its turn lasted."""
         if self._config.polls is not None:
-            missed = work_item.account_id in self._missed
-            self._missed.discard(work_item.account_id)
-            return missed
-        high_watermark = self._poller.high_watermark(work_item.account_id) if self._poller else None
+            return work_item.account_id in self._missed
+        high_watermark = self._config.high_watermark(work_item.account_id)
         cursor = work_item.incremental_state.cursor
         return high_watermark is not None and isinstance(cursor, datetime) and floor(cursor) < high_watermark
 

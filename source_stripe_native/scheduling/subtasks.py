@@ -168,13 +168,15 @@ async def _binding_incremental_task_of_account(
     interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
     cancelled, stopping = work_item.cancellation_event, task.stopping.event
     while not stopping.is_set():
+        # Of before the sweep: the scheduler sees to what is read meanwhile.
+        high_watermark = config.high_watermark(work_item.account_id)
         checkpoints = await _sweep(binding, binding_index, work_item, task)
         if work_item.backfill_requested:
             work_item.caught_up_time = None
             cancelled.set()
             return
         cursor = work_item.incremental_state.cursor
-        behind = checkpoints > 0 and config.is_behind(work_item.account_id, cursor, interval)
+        behind = checkpoints > 0 and config.is_behind(cursor, high_watermark, interval)
         work_item.caught_up_time = None if behind else asyncio.get_running_loop().time()
         if not behind:
             if not work_item.has_backfill_work():
