@@ -149,7 +149,7 @@ class Changes:
 
     def _change(self) -> None:
         account, kind = self.rng.choice(self.world.accounts), self.rng.choice(list(KINDS.values()))
-        late = self.rng.choice([0, 0, 5, 50])
+        late = self.rng.choice([0, 0, 2, 8])
         listed = self.world.list_all(kind, account)
         deed = self.rng.choices(("create", "update", "delete"), (3, 6, 1))[0] if listed else "create"
         readable_at = self.world.clock.now() + DEFAULTS.lag.total_seconds()
