@@ -301,7 +301,7 @@ class Chaos:
         error = errors.not_set_up("this product")
         # An account's events are never refused alone. An account that bars the platform from its persons and
         # external accounts has none until the next daily backfill.
-        for each in paths if not paths[0].startswith(("/v1/events", "/v1/accounts")) else ():
+        for each in (path for path in paths if not path.startswith(("/v1/events", "/v1/accounts"))):
             rule = Fault(
                 each, account=self.refusing, status=error.status, type=error.type, message=error.message
             )

@@ -420,6 +420,8 @@ class Fetching:
 
     feed: Feed
     seconds: float = 0.0
+    latency: float = 0.0
+    """Seconds until any answer."""
     fetched: list[tuple[float, str]] = field(default_factory=list)
 
     def changes(self, account_id: str) -> Any:
@@ -430,6 +432,7 @@ class Fetching:
             if until <= floor(cursor):
                 return
             self.fetched.append((time(), account_id))
+            await asyncio.sleep(self.latency)
             window = Window(floor(cursor), until)
             for at in self.feed.news[account_id]:
                 if window.start <= floor(EPOCH) + at < window.end:
@@ -529,6 +532,19 @@ async def test_a_binding_whose_lists_are_polled_is_read_at_once_for_events_of_it
     assert [id for _, id in documents] == [f"acct_0 {each:.0f}" for each in news]
     for at, happened in zip((at for at, _ in documents), news, strict=True):
         assert at - happened <= INTERVAL + LAG.total_seconds() + 1
+
+
+@on_virtual_time
+async def test_an_account_with_events_goes_before_those_of_which_only_the_lists_are_due() -> None:
+    accounts, hour = names(200), DEFAULTS.longest_poll_wait.total_seconds()
+    feed = Feed()
+    feed.news[accounts[-1]].append(hour - 100)
+    fetching = Fetching(feed, latency=100)
+    async with capturing(feed, fetching, accounts, polls=True) as _:
+        await asyncio.sleep(hour + 1000)
+    first = {account: at for at, account in reversed(fetching.fetched)}
+    assert len(first) == len(accounts)
+    assert first[accounts[-1]] <= hour + 101 < max(first.values())
 
 
 @on_virtual_time

@@ -99,7 +99,9 @@ class Scheduler:
         cursor = floor(state.cursor)
         is_due = polls.is_due(account_id, cursor, window.end) if polls else cursor < window.start
         if is_relevant or is_due:
-            self._push(account_id, asyncio.get_running_loop().time())
+            # Of those that only their lists' turn brings there may be many at once.
+            grace = 0.0 if polls is not None and is_relevant else None
+            self._push(account_id, asyncio.get_running_loop().time(), grace)
             self._executor.freed.set()
             return
         if polls is not None:
@@ -153,9 +155,10 @@ class Scheduler:
             return math.inf
         return (self._config.now() - state.cursor).total_seconds()
 
-    def _push(self, account_id: str, ready_time: float) -> None:
+    def _push(self, account_id: str, ready_time: float, grace: float | None = None) -> None:
         self._queued.add(account_id)
-        self._queue.push(account_id, self._manager.calculator.get_account_priority(account_id), ready_time)
+        priority = self._manager.calculator.get_account_priority(account_id)
+        self._queue.push(account_id, priority, ready_time, grace=grace)
 
     def _start_ready(self, task: Task, now: float) -> None:
         spent = sum(work_item.cost for work_item, _ in self._running.values())
