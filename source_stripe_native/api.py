@@ -39,6 +39,7 @@ from source_stripe_native.stripe.client import Params, StripeSession
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
+from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.workload import Workload
 from source_stripe_native.window import Window, floor, is_past_retention, next_window
 
@@ -73,7 +74,7 @@ async def fetch_backfill(
     nothing is awaited from then on until the caller's checkpoint. Of a list of accounts those of the `shard`
     are captured."""
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, background=True, sharing=sharing, shard=shard)
+    source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard)
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
@@ -162,8 +163,8 @@ async def fetch_incremental(
 
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
-    lists from window to window. The first overlap of a list reaches back to `since` at most, the capture's
-    start date in Unix seconds. `workload` counts what is done. Of a list of accounts those of the `shard` are
+    lists from window to window. The overlap of a list reaches back to `since` at most, the capture's start
+    date in Unix seconds. `workload` counts what is done. Of a list of accounts those of the `shard` are
     captured, and `account_changes` tells which of them have changed."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
@@ -177,7 +178,7 @@ async def fetch_incremental(
     if feed is None:
         feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
     polled = PolledLists() if polled is None else polled
-    reader = ListReader(source, polled.recall(source, floor(cursor), since))
+    reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
     written: set[str] = set()
     try:
         window, events = await _next_window(source, cursor, feed, reader, account_changes)
@@ -225,6 +226,9 @@ async def _next_window(
     if due is None:
         await source.http.refresh_clock(source.log)
         return None, None
+    # Up to where the account's events were read: streams that share a list then read the same window of it.
+    if due.start < (read := feed.read_up_to(source.account_id) or 0) < due.end:
+        due = Window(due.start, read)
     return await reader.fit(due), None
 
 

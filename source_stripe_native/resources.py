@@ -19,6 +19,8 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.events.list_feed import PolledLists
+from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.refusals import CHANGES, Refusals
 from source_stripe_native.shard import WHOLE, Shard
@@ -188,9 +190,9 @@ def _capture_context(
     window_size, settings = config.advanced.incremental_window_size, http.settings
     feed = EventFeed(types, window_size=window_size, settings=settings)
     superseded = SupersededIds()
-    sharing = SharedPages(superseded, settings)
+    polled, sharing = PolledLists(SharedLists(streams, settings)), SharedPages(superseded, settings)
     if accounts.connected_ids is None:
-        return CaptureContext(feed, superseded=superseded, sharing=sharing)
+        return CaptureContext(feed, superseded=superseded, polled=polled, sharing=sharing)
     known, last_look = set(accounts.all_ids), floor(http.now())
 
     async def find_new() -> list[str]:
@@ -217,4 +219,4 @@ def _capture_context(
         of_changes.readmit,
         refusals.status,
     )
-    return CaptureContext(feed, poller, refusals, superseded, sharing=sharing)
+    return CaptureContext(feed, poller, refusals, superseded, polled, sharing)

@@ -35,8 +35,9 @@ class Settings:
     """The factor by which a reduced rate grows each second, until it is back at its ceiling."""
     min_rate: float = 1.0
     """Requests a second that no 429 takes away, and that the smallest shard has."""
-    background_share: int = 10
-    """One of this many requests is a background request while others wait, so that backfills go on slowly."""
+    least_share: int = 10
+    """One of this many requests is of each lower priority while those of a higher one wait, so that polled
+    lists and backfills go on slowly."""
     max_in_flight: int = 100
     """Requests that wait for their answer at most: more would queue where no priority counts."""
     patience: timedelta = timedelta(minutes=5)
@@ -80,10 +81,16 @@ class Settings:
     rereads_at_once: int = 50
     """Changed objects of one window that are read again at once."""
 
-    lag: timedelta = timedelta(minutes=1)
+    lag: timedelta = timedelta(seconds=10)
     """How far behind Stripe's clock a window ends at least: events and listed objects become visible late."""
+    lag_share: float = 0.2
+    """The part of an interval, at most, by which a reading is early because a cursor is as old as the lag."""
     overlap: timedelta = timedelta(minutes=10)
     """How late an event or a listed object may become visible, beyond the lag, to be captured."""
+    overlap_interval: timedelta = timedelta(minutes=1)
+    """How often the overlap is read in full."""
+    short_overlap: timedelta = timedelta(minutes=1)
+    """How much of the overlap every other reading takes in, as far as it costs no further page."""
     target: int = 2_000
     """Events that a window is to hold. It may hold twice as many before it is cut."""
     growth: int = 8
@@ -97,8 +104,14 @@ class Settings:
     batch_bytes: int = 100_000_000
     """The size of all event batches that are kept, of all accounts together. Beyond it the oldest are
     dropped, even where a binding has not read them yet; only the newest is kept whatever its size."""
-    subscription_spread: timedelta = timedelta(hours=1)
-    """How far apart the cursors of subscribers may be that are read together from the earliest on."""
+    subscription_spread: timedelta = timedelta(hours=2)
+    """How far apart the cursors of subscribers may be that are read together from the earliest on. More than
+    `longest_poll_wait`, since a cursor waits for its list."""
+
+    shared_list_retention: timedelta = timedelta(minutes=1)
+    """How old the page of a polled list may be that another stream is given."""
+    shared_list_bytes: int = 8_000_000
+    """Bytes of all such pages that are kept."""
 
     retention_margin: timedelta = timedelta(hours=1)
     """How long before Stripe drops an event it must be read. A binding with less time is backfilled again."""
@@ -131,6 +144,10 @@ class Settings:
     """When an account that Stripe refused is tried again."""
     key_answer_retention: timedelta = timedelta(minutes=1)
     """How long it is remembered whether a refusal concerns the key, for all accounts that meet the same."""
+    longest_poll_wait: timedelta = timedelta(hours=1)
+    """How long a list without events waits at most, in an account in which nothing happens."""
+    active_poll_wait: timedelta = timedelta(minutes=15)
+    """How often at most such a list is read for the account's events alone, while nothing is found in it."""
     new_accounts_interval: timedelta = timedelta(hours=1)
     """How often the capture looks for new accounts."""
     lag_status_interval: timedelta = timedelta(minutes=1)
@@ -145,8 +162,10 @@ class Settings:
     """How often a log line tells of a long listing of accounts."""
 
     @property
-    def overlap_seconds(self) -> int:
-        return int(self.overlap.total_seconds())
+    def restored_overlap(self) -> int:
+        """How many seconds before a cursor of an earlier process something may be new: the overlap, and what
+        may have become visible in it since it was last read in full."""
+        return int((self.overlap + self.overlap_interval).total_seconds())
 
 
 DEFAULTS: Final = Settings()

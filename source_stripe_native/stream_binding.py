@@ -35,6 +35,7 @@ from source_stripe_native.events.lateness import Lateness
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
@@ -52,7 +53,7 @@ from source_stripe_native.state import (
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.window import floor
+from source_stripe_native.window import floor, uncounted_lag
 
 Binding = CaptureBinding[ResourceConfig]
 
@@ -169,7 +170,7 @@ class StreamBinding:
                 continue
             if self.follows_accounts:
                 self.context.feed.subscribe_all(at.cursor)
-            else:
+            elif self.row.follows_events():
                 self.context.feed.subscribe(account_id, at.cursor)
         if self.is_per_account:
             self._open_accounts(binding, binding_index, state, task)
@@ -202,7 +203,12 @@ class StreamBinding:
             known_before(state, "", self.suffixes),
             self._subscribe_accounts(binding, state.inc, task) if self.follows_accounts else None,
         )
-        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, self.http.now)
+        uncounted = uncounted_lag(binding.resourceConfig.interval, self.http.settings)
+
+        def now() -> datetime:
+            return self.http.now() - uncounted
+
+        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
         waiting = functools.partial(self._waiting, state.inc, binding.resourceConfig.interval)
         task.spawn_child(f"{self.row.NAME}.lateness", functools.partial(self.lateness.watch, waiting))
@@ -264,6 +270,7 @@ class StreamBinding:
                 now=self.http.now,
                 flush=self.http.settings.flush_interval,
                 is_relevant=functools.partial(_is_relevant, self.row),
+                polls=PollTimes(self.http.settings) if self.row.POLLS else None,
                 poller=self.context.poller,
                 is_own_refusal=refusals.is_own,
                 readmit=refusals.readmit,
@@ -302,8 +309,8 @@ def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) ->
 
 
 def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
-    """Whether new events of `types` may concern the stream. A polled list has to be read each time."""
-    return cls.POLLS or bool(types if cls.IS_EVENT else types & cls.all_event_types())
+    """Whether new events of `types` may concern the stream."""
+    return bool(types if cls.IS_EVENT else types & cls.all_event_types())
 
 
 async def reconcile_state(

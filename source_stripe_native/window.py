@@ -68,6 +68,27 @@ def low_watermark(now: datetime, settings: Settings) -> int:
     return floor(now - settings.lag - settings.overlap)
 
 
+def is_overlap_due(settled: int, low_watermark: int, settings: Settings) -> bool:
+    """Whether the overlap is to be read in full. Before the second `settled` nothing was new when it was last
+    read so; before the `low_watermark` nothing can be new now."""
+    return low_watermark - settled >= settings.overlap_interval.total_seconds()
+
+
+def overlap_start(start: int, settled: int, settings: Settings, *, in_full: bool) -> int:
+    """The second from which a window is read that starts at `start`: `settled`, or a short overlap."""
+    short = start - int(settings.short_overlap.total_seconds())
+    return max(0, min(start, settled if in_full else max(settled, short)))
+
+
+def uncounted_lag(interval: timedelta, settings: Settings) -> timedelta:
+    """The part of the lag, in whole seconds, that does not count towards the age at which a cursor is due.
+
+    A cursor is due when it is an `interval` old, and no cursor is ever younger than the lag. All of the lag
+    would make short intervals none."""
+    counted = min(settings.lag, interval * settings.lag_share)
+    return settings.lag - timedelta(seconds=counted // timedelta(seconds=1))
+
+
 def planned(due: Window, span: int, low_watermark: int) -> Window:
     """The part of the window `due` to read at once: `span` seconds (one at least), or all of `due` where the
     rest would lie after the `low_watermark`. Such a rest is read again with each window that follows, so that

@@ -33,9 +33,10 @@ UNLIMITED = Settings(
     requests_test=100_000,
     requests_per_endpoint=100_000,
     flush_interval=timedelta(milliseconds=20),
+    longest_poll_wait=timedelta(),
     key_patience=timedelta(),
 )
-"""The local Stripe has no rate limit to keep to, and a test should not wait for one."""
+"""The local Stripe has no rate limit to keep to. A test should not wait for one, nor for a list to be due."""
 NAME = "acmeCo/source-stripe-native"
 
 
@@ -213,7 +214,7 @@ class Capture:
         state = self.binding_state(stream)
         inc = state.get("inc") or {}
         cursors = [inc] if "cursor" in inc else list(inc.values())
-        horizon = self.server.world.clock.now() - 60
+        horizon = self.server.world.clock.now() - self.settings.lag.total_seconds()
         return (
             bool(cursors)
             and not state.get("backfill")

@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -46,7 +46,7 @@ from tests.test_streams import ALL, HELD, TOLD, expected, without, without_needl
 ROOT: Final = Path(__file__).parent.parent
 LATEST: Final = 600
 """Seconds after which every event can be read."""
-LAG: Final = 60
+LAG: Final = int(DEFAULTS.lag.total_seconds())
 """Seconds for which the capture leaves events to show up."""
 SETTLE: Final = LAG + 1
 """Seconds after which there is something new to read for every binding."""
@@ -88,7 +88,7 @@ PROGRAM: Final = """
 from datetime import timedelta
 from source_stripe_native.__main__ import Settings, main
 limits = {each: 100_000 for each in ("requests_live", "requests_test", "requests_per_endpoint")}
-main(Settings(flush_interval=timedelta(milliseconds=100), **limits))
+main(Settings(flush_interval=timedelta(milliseconds=100), longest_poll_wait=timedelta(), **limits))
 """
 """The connector as a process, without what it owes to Stripe's limits."""
 
@@ -135,6 +135,8 @@ class Case:
     deletions: float = 0.0
     divided: float = DEFAULTS.pages_to_divide
     """Pages beyond which a slice of a backfill is divided."""
+    poll_wait: int = 0
+    """Seconds for which the polled list of a quiet connected account waits at most."""
 
 
 @dataclass
@@ -389,7 +391,7 @@ class Chaos:
                 account
                 for account, at in cursors.items()
                 if account != (self.refusing or None)
-                and datetime.fromisoformat(at["cursor"]).timestamp() < self.horizon
+                and datetime.fromisoformat(at["cursor"]).timestamp() < self.horizon - self.case.poll_wait
             ]
             unfinished = [
                 key
@@ -529,6 +531,8 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
                     page_size=case.page_size,
                     pages_to_divide=case.divided,
                     slice_surplus=10**9,
+                    longest_poll_wait=timedelta(seconds=case.poll_wait),
+                    active_poll_wait=timedelta(seconds=case.poll_wait / 4),
                 ),
             )
 
@@ -546,7 +550,7 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
                 capture.kill_after = None
             tally.at = "the last session"
             chaos.lift()
-            world.clock.advance(LATEST + SETTLE)
+            world.clock.advance(LATEST + SETTLE + case.poll_wait)
             await chaos.session(capture, Session(checkpoints=1 << 30), caught_up)
             tally.counts["requests"] += watch.total
             tally.counts["faults"] += sum(server.faults.fired(each) for each in server.faults.rules)
@@ -661,6 +665,7 @@ def draw(rng: Random, size: int) -> Case:
         wrong_dates=rng.choice(WRONG_DATES),
         deletions=rng.choice(DELETIONS),
         divided=rng.choice((0.5, 2, DEFAULTS.pages_to_divide)),
+        poll_wait=rng.choice((0, 0, 60, 900)),
     )
 
 

@@ -15,6 +15,7 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import DEFAULT_WINDOW, Accounts
 from source_stripe_native.scheduling.account_changes import AccountChanges
+from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.window import Window
 from tests.capture import UNLIMITED, Capture, Json, unstamped
 from tests.cdk_task import on_virtual_time
@@ -253,6 +254,7 @@ def changes(poller: Polled | None = None, accounts: tuple[str, ...] = (A, B)) ->
 
 UPDATED: Final = frozenset({"account.updated"})
 NOTHING: Final = frozenset({"customer.created"})
+SPREAD: Final = int(DEFAULTS.subscription_spread.total_seconds())
 
 
 def test_the_cursor_goes_as_far_as_every_account_has_been_read() -> None:
@@ -330,8 +332,8 @@ async def test_it_is_waited_until_all_accounts_are_an_interval_further_and_no_lo
         (500, None, 500),
         (500, 400, 400),
         (500, 600, 500),
-        (500 + 3600, 500, 500),
-        (501 + 3600, 500, 501 + 3600),
+        (500 + SPREAD, 500, 500),
+        (501 + SPREAD, 500, 501 + SPREAD),
     ],
 )
 def test_an_account_is_read_from_the_cursor_of_the_accounts_unless_that_is_far_behind(

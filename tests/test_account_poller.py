@@ -22,9 +22,11 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state import initial_state
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
 from source_stripe_native.window import RETENTION, Window, floor
 from tests import cdk_task
 from tests.capture import UNLIMITED, Capture, Json, plain
@@ -63,6 +65,7 @@ class Feed:
     """Where accounts start that are not in `starts`."""
     reads: list[tuple[float, str]] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
+    limiter: RateLimiter | None = None
     reading: int = 0
     most_reading: int = 0
 
@@ -80,6 +83,9 @@ class Feed:
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         account_id = str(source.account_id)
         start, end = floor(cursor), floor(min(clock() - LAG, cursor + timedelta(seconds=min(self.span, 1e9))))
+        if self.limiter is not None:
+            await self.limiter.acquire("/v1/events", Priority.EVENTS)
+            self.limiter.release()
         self.reads.append((time(), account_id))
         self.reading += 1
         self.most_reading = max(self.most_reading, self.reading)
@@ -229,6 +235,28 @@ async def test_active_accounts_go_first_where_not_all_can_be_read_in_time() -> N
     longest = [max(gaps(feed.times(account), warm)) for account in quiet]
     assert max(longest) <= INTERVAL + WAIT + 2 * READERS
     assert sum(longest) / len(longest) > 2 * INTERVAL, "there was too much to do for all to be in time"
+
+
+@on_virtual_time
+async def test_every_accounts_events_are_read_in_time_while_lists_are_polled_and_backfills_run() -> None:
+    """A tenth of a live key's budget, of which one endpoint has a quarter."""
+    limiter, accounts, interval = RateLimiter(8, 2), names(60), 20.0
+    feed = Feed(limiter=limiter)
+
+    async def crowd(priority: Priority, number: int) -> None:
+        while True:
+            await limiter.acquire(f"/v1/{number % 5}", priority)
+            limiter.release()
+
+    lower = (Priority.CHANGES, Priority.BACKFILL)
+    crowds = [asyncio.ensure_future(crowd(each, number)) for number in range(500) for each in lower]
+    async with running_poller(feed, accounts, interval=interval) as _:
+        await asyncio.sleep(300)
+        for each in crowds:
+            each.cancel()
+    waited = sorted(gap for account in accounts for gap in gaps(feed.times(account)))
+    budget = DEFAULTS.utilisation * 2
+    assert waited[int(0.99 * len(waited))] <= max(interval, len(accounts) / budget) + 60
 
 
 def gaps(times: list[float], after: float = 0.0) -> list[float]:
@@ -392,6 +420,8 @@ class Fetching:
 
     feed: Feed
     seconds: float = 0.0
+    latency: float = 0.0
+    """Seconds until any answer."""
     fetched: list[tuple[float, str]] = field(default_factory=list)
 
     def changes(self, account_id: str) -> Any:
@@ -402,6 +432,7 @@ class Fetching:
             if until <= floor(cursor):
                 return
             self.fetched.append((time(), account_id))
+            await asyncio.sleep(self.latency)
             window = Window(floor(cursor), until)
             for at in self.feed.news[account_id]:
                 if window.start <= floor(EPOCH) + at < window.end:
@@ -417,7 +448,13 @@ class Fetching:
 
 @asynccontextmanager
 async def capturing(
-    feed: Feed, fetching: Fetching, account_ids: list[str], bindings: int = 1, flush: float = 60.0
+    feed: Feed,
+    fetching: Fetching,
+    account_ids: list[str],
+    bindings: int = 1,
+    flush: float = 60.0,
+    polls: bool = False,
+    own_types: frozenset[str] = TYPES,
 ) -> AsyncIterator[tuple[cdk_task.Capture, list[ResourceState]]]:
     """Bindings that have backfilled, and follow their accounts since a minute before the start."""
     async with running_capture() as capture:
@@ -435,7 +472,13 @@ async def capturing(
                 account_ids,
                 fetching.changes,
                 fetching.page,
-                config=PriorityQueueConfig(now=clock, poller=going, flush=timedelta(seconds=flush)),
+                config=PriorityQueueConfig(
+                    now=clock,
+                    poller=going,
+                    flush=timedelta(seconds=flush),
+                    polls=PollTimes() if polls else None,
+                    is_relevant=lambda types: bool(types & own_types),
+                ),
             )
         yield capture, states
         capture.stopping.event.set()
@@ -462,6 +505,49 @@ async def test_polling_quiet_accounts_costs_few_checkpoints_and_no_task_for_an_a
 
 
 @on_virtual_time
+async def test_a_binding_whose_lists_are_polled_waits_while_nothing_happens() -> None:
+    feed = Feed(news={"acct_0": [15_000.0], "acct_1": []})
+    fetching = Fetching(feed)
+    async with capturing(feed, fetching, names(2), polls=True, own_types=frozenset()) as (capture, _):
+        await asyncio.sleep(5 * 3600)
+        written = len(capture.output.checkpoints)
+    hour = DEFAULTS.longest_poll_wait.total_seconds()
+    times = {each: [at for at, account in fetching.fetched if account == each] for each in names(2)}
+    assert [round(each) for each in times["acct_1"]] == [hour, 2 * hour, 3 * hour, 4 * hour]
+    # An event, with which something is found. Then each wait is twice as long as the one before.
+    assert [round(each / INTERVAL) for each in times["acct_0"]] == [12, 24, 36, 48, 51, 52, 53, 55, 59]
+    assert written <= len(fetching.fetched), "a cursor that waits costs no checkpoint"
+
+
+@on_virtual_time
+async def test_a_binding_whose_lists_are_polled_is_read_at_once_for_events_of_its_own() -> None:
+    news = [1000.0, 1400.0, 5000.0]
+    feed = Feed(news={"acct_0": news})
+    fetching = Fetching(feed)
+    async with capturing(feed, fetching, names(1), polls=True) as (capture, _):
+        await asyncio.sleep(6000)
+        documents = [
+            (each.at, document["id"]) for each in capture.output.checkpoints for _, document in each.documents
+        ]
+    assert [id for _, id in documents] == [f"acct_0 {each:.0f}" for each in news]
+    for at, happened in zip((at for at, _ in documents), news, strict=True):
+        assert at - happened <= INTERVAL + LAG.total_seconds() + 1
+
+
+@on_virtual_time
+async def test_an_account_with_events_goes_before_those_of_which_only_the_lists_are_due() -> None:
+    accounts, hour = names(200), DEFAULTS.longest_poll_wait.total_seconds()
+    feed = Feed()
+    feed.news[accounts[-1]].append(hour - 100)
+    fetching = Fetching(feed, latency=100)
+    async with capturing(feed, fetching, accounts, polls=True) as _:
+        await asyncio.sleep(hour + 1000)
+    first = {account: at for at, account in reversed(fetching.fetched)}
+    assert len(first) == len(accounts)
+    assert first[accounts[-1]] <= hour + 101 < max(first.values())
+
+
+@on_virtual_time
 async def test_cursors_that_moved_over_nothing_are_written_together_once_a_minute_at_most() -> None:
     feed = Feed(seconds=3.0)
     async with capturing(feed, Fetching(feed), names(400)) as (capture, _):
@@ -481,7 +567,9 @@ async def test_what_moved_is_written_when_the_capture_stops() -> None:
         assert capture.output.checkpoints == []
     state = merged(initial, capture.output.checkpoints)
     cursors = {each["cursor"] for each in state["inc"].values()}
-    assert cursors == {"2026-05-28T12:09:00Z"}
+    assert {datetime.fromisoformat(each) for each in cursors} == {
+        EPOCH - LAG + timedelta(seconds=2 * INTERVAL)
+    }
 
 
 @settings(max_examples=40, deadline=None)

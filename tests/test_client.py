@@ -23,7 +23,7 @@ from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.stripe import client
 from source_stripe_native.stripe.client import StripeSession, api_base
 from source_stripe_native.stripe.json_body import json_object
-from source_stripe_native.stripe.rate_limit import RateLimiter
+from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
 from source_stripe_native.stripe.retries import MAX_RETRY_AFTER
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
@@ -528,15 +528,15 @@ class RecordingLimiter(RateLimiter):
     def __init__(self, first_waits: timedelta = timedelta()) -> None:
         super().__init__(1000, 1000)
         self.first_waits = first_waits.total_seconds()
-        self.asked: list[tuple[str, bool]] = []
+        self.asked: list[tuple[str, Priority]] = []
         self.answered = 0
         self.reasons: list[tuple[str, str | None]] = []
 
-    async def acquire(self, endpoint: str, *, background: bool = False) -> None:
-        self.asked.append((endpoint, background))
+    async def acquire(self, endpoint: str, priority: Priority = Priority.CHANGES) -> None:
+        self.asked.append((endpoint, priority))
         if len(self.asked) == 1:
             await asyncio.to_thread(time.sleep, self.first_waits)
-        await super().acquire(endpoint, background=background)
+        await super().acquire(endpoint, priority)
 
     def release(self) -> None:
         self.answered += 1
@@ -554,8 +554,8 @@ async def test_every_attempt_passes_the_rate_limiter_and_the_wait_for_it_costs_n
     async with session(server, patience=IMPATIENT, rate_limiter=limiter) as stripe:
         await stripe.get(LOG, PATH)
         with pytest.raises(StripeError):
-            await stripe.get(LOG, "/v1/prices/none", background=True)
-    assert limiter.asked == [(PATH, False)] * 3 + [("/v1/prices/{}", True)]
+            await stripe.get(LOG, "/v1/prices/none", priority=Priority.BACKFILL)
+    assert limiter.asked == [(PATH, Priority.CHANGES)] * 3 + [("/v1/prices/{}", Priority.BACKFILL)]
     assert limiter.answered == 4
 
 

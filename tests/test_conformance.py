@@ -33,6 +33,7 @@ from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.priority_capture import (
     BackfillVariant,
     Outcome,
+    PriorityQueueConfig,
     WorkItem,
     WorkItemPriority,
     _binding_backfill_task_with_variant,
@@ -293,7 +294,7 @@ async def changes_of_ours(fetch: Any, state: ResourceState.Incremental, task: Ta
     # One turn after the other: to let an account rest in between is the scheduler's part.
     while not task.stopping.event.is_set():
         item = WorkItem(ACCOUNT, WorkItemPriority.INCREMENTAL, fetch, state)
-        await _binding_incremental_task_of_account(binding(), INDEX, item, task, lambda: datetime.now(tz=UTC))
+        await _binding_incremental_task_of_account(binding(), INDEX, item, task, PriorityQueueConfig())
 
 
 async def trace_of_changes(follow: Callable[..., Any], case: Changes) -> Trace:

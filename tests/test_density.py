@@ -27,7 +27,7 @@ DAY: Final = 86_400
 PAGE: Final = 5
 TARGET: Final = 100
 AT_ONCE: Final = 2 * TARGET
-OVERLAP: Final = 600
+OVERLAP: Final = int(DEFAULTS.overlap.total_seconds())
 DUE: Final = int(DEFAULTS.lag.total_seconds())
 
 
@@ -180,8 +180,8 @@ async def test_what_was_settled_when_it_was_read_is_not_read_again_but_after_a_r
     async with behind(steady(DAY, 1000)) as (bindings, (products,), _):
         await products.catch_up()
         newest, *windows = [bounds(each) for each in bindings.event_queries()]
-        assert newest == (-DAY - OVERLAP, -DUE)
-        assert windows[0][0] == -DAY - OVERLAP, (
+        assert newest == (-DAY - DEFAULTS.restored_overlap, -DUE)
+        assert windows[0][0] == -DAY - DEFAULTS.restored_overlap, (
             "others may have read up to there when that lay after the low watermark"
         )
         assert [start for start, _ in windows[1:]] == [end for _, end in windows[:-1]]
@@ -257,10 +257,10 @@ async def test_a_binding_that_reads_on_its_own_does_so_window_by_window_and_then
 async def test_one_that_has_read_on_its_own_is_not_given_older_versions_that_others_read_before(
     world: World, server: StripeServer
 ) -> None:
+    ago = int(DEFAULTS.subscription_spread.total_seconds()) + 400
     async with session(server, SMALL) as http:
-        bindings = Bindings(server, http, timedelta(seconds=4100), SMALL)
-        ahead, alone = bindings.open({"Products": 0, "Coupons": 4000})
-        assert DEFAULTS.subscription_spread.total_seconds() < 4000
+        bindings = Bindings(server, http, timedelta(seconds=ago + 100), SMALL)
+        ahead, alone = bindings.open({"Products": 0, "Coupons": ago})
         id = world.create("coupon", at=NOW - 2000)["id"]
         world.update("coupon", id, name="older", at=NOW + 5, visible_after=200)
         world.update("coupon", id, name="newer", at=NOW + 10, visible_after=400)
@@ -274,4 +274,4 @@ async def test_one_that_has_read_on_its_own_is_not_given_older_versions_that_oth
             names += [each["name"] for each in await alone.sweep()]
         assert "newer" in names
         assert set(names[names.index("newer") :]) == {"newer"}
-        assert alone.cursor.timestamp() == NOW + 390
+        assert alone.cursor.timestamp() == NOW + 450 - DUE

@@ -32,6 +32,9 @@ from tests.conftest import NOW
 
 LOG: Final = logging.getLogger("test")
 DAY: Final = 86_400
+LAG: Final = int(DEFAULTS.lag.total_seconds())
+OVERLAP: Final = int(DEFAULTS.overlap.total_seconds())
+RESTORED: Final = DEFAULTS.restored_overlap
 LATEST: Final = 600
 """Seconds after which an event is visible at the latest."""
 ROWS: Final = {each.NAME: each for each in STREAMS}
@@ -170,7 +173,10 @@ async def test_bindings_share_one_reading_of_each_window(world: World, bindings:
         assert [await each.catch_up() for each in opened] == [{each} for each in made]
         (query,) = bindings.event_queries()
         assert set(query["types[]"].split(",")) == types_of(each.stream for each in opened)
-        assert bounds(query) == (max(0, 120 * round - 60) - 600, 120 * round + 60)
+        assert bounds(query) == (
+            (120 * round - LAG - OVERLAP) if round else -RESTORED,
+            120 * (round + 1) - LAG,
+        )
 
 
 async def test_bindings_that_ask_at_the_same_time_wait_for_one_reading(
@@ -206,11 +212,11 @@ async def test_a_binding_gets_what_came_after_its_own_cursor_from_a_reading_that
     await bindings.pass_time(120)
     for each in (late, early):
         assert (await each.catch_up()) == ({old_price} if each is early else {old_customer})
-    assert [bounds(each) for each in bindings.event_queries()] == [(-1800 - 600, 60)]
+    assert [bounds(each) for each in bindings.event_queries()] == [(-1800 - RESTORED, 120 - LAG)]
     new_price, new_customer = world.create("price")["id"], world.create("customer")["id"]
     await bindings.pass_time(120)
     assert (await late.catch_up(), await early.catch_up()) == ({new_customer}, {new_price})
-    assert [bounds(each) for each in bindings.event_queries()] == [(60 - 600, 180)]
+    assert [bounds(each) for each in bindings.event_queries()] == [(120 - LAG - OVERLAP, 240 - LAG)]
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -226,15 +232,40 @@ async def test_a_binding_far_behind_reads_on_its_own_until_it_is_as_far_as_the_o
     for each in opened[first:] + opened[:first]:
         expected = {new[each.stream.NAME]} if each.stream.NAME in new else set()
         assert await each.catch_up() == expected | ({while_away} if each is behind else set())
-    alone = [each for each in bindings.event_queries() if bounds(each)[0] == -ago - 600]
+    alone = [each for each in bindings.event_queries() if bounds(each)[0] == -ago - RESTORED]
     together = [each for each in bindings.event_queries() if each not in alone]
     assert [set(each["types[]"].split(",")) for each in alone] == [types_of([behind.stream])]
-    assert [bounds(each)[1] for each in alone] == [0 if first else 60], "no further than the others"
-    assert [bounds(each) for each in together] == [(-600, 60)]
+    assert [bounds(each)[1] for each in alone] == [0 if first else 120 - LAG], "no further than the others"
+    assert [bounds(each) for each in together] == [(-RESTORED, 120 - LAG)]
     await bindings.pass_time(120)
     for each in opened:
         await each.catch_up()
     assert len(bindings.event_queries()) == 1, "it shares with the others"
+
+
+async def test_a_binding_that_catches_up_on_its_own_holds_nobody_up(
+    world: World, server: StripeServer, bindings: Bindings
+) -> None:
+    ago = int(DEFAULTS.subscription_spread.total_seconds()) + 1
+    late, other = bindings.open({"Customers": ago, "Prices": 0})
+    while_away = {world.create("customer", at=NOW - ago + each)["id"] for each in range(250)}
+    await bindings.pass_time(120)
+    await other.catch_up()
+    slow = Fault("/v1/events", query="starting_after", latency=2, times=1)
+    server.faults.set(slow)
+    source = Source(bindings.http, LOG, late.stream, PLATFORM, None)
+    reading = asyncio.create_task(bindings.feed.read(source, late.cursor))
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        if server.faults.fired(slow):
+            break
+    new = world.create("price")["id"]
+    await bindings.pass_time(60)
+    assert await other.catch_up() == {new}
+    assert not reading.done()
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert await late.catch_up() == while_away
 
 
 async def test_a_binding_that_is_slow_to_take_what_was_read_holds_nobody_up(
@@ -253,7 +284,7 @@ async def test_a_binding_that_is_slow_to_take_what_was_read_holds_nobody_up(
             assert len(bindings.event_queries()) == 1
         taken += [each async for each in fetch]
     cursor = taken.pop()
-    assert cursor == datetime.fromtimestamp(NOW + 60, tz=UTC)
+    assert cursor == datetime.fromtimestamp(NOW + 120 - LAG, tz=UTC)
     assert {each["id"] for each in taken if isinstance(each, dict)} == set(prices)
 
 
@@ -438,7 +469,7 @@ async def test_a_late_event_is_captured_and_one_seen_before_is_not_repeated(
             assert each not in seen
             seen[each] = step * 60
         await events.catch_up()
-    assert seen == {other: 120, late: 660}
+    assert seen == {other: 60, late: 660}
     ids = [each["id"] for each in events.documents]
     assert sorted(ids) == sorted(each["id"] for each in world.events())
 
@@ -521,6 +552,58 @@ async def test_the_window_that_passes_where_a_binding_joined_tells_of_what_becam
     (types,) = (types for window, types in told if window.start <= NOW < window.end)
     assert types == {"product.created"}
     assert told[-1][1] == set()
+
+
+async def test_readings_in_quick_succession_are_short_and_full_once_a_minute(
+    world: World, bindings: Bindings
+) -> None:
+    (prices,) = bindings.open({"Prices": 0})
+    starts: list[int] = []
+    for _ in range(14):
+        await bindings.pass_time(10)
+        await prices.catch_up()
+        starts += [start - end for start, end in map(bounds, bindings.event_queries())]
+    full, short = -OVERLAP - 60, -int(DEFAULTS.short_overlap.total_seconds()) - 10
+    assert starts == [-RESTORED - 10, *[short] * 5, full, *[short] * 5, full]
+
+
+async def test_readings_of_a_busy_account_every_second_cost_little_more_than_one_page() -> None:
+    """A tenth of five changes a second, on pages of a tenth."""
+    world = World(now=NOW, unordered=True)
+    async with StripeServer(world) as server, session(server, replace(UNLIMITED, page_size=10)) as http:
+        bindings = Bindings(server, http, settings=replace(UNLIMITED, page_size=10))
+        (prices,) = bindings.open({"Prices": 0})
+        for second in range(0, 800, 2):
+            world.create("price", at=NOW + second)
+        await bindings.pass_time(700)
+        await prices.catch_up()
+        server.journal.clear()
+        for _ in range(62):
+            world.clock.advance(1)
+            await prices.sweep()
+        requests = len(server.journal.visits("/v1/events"))
+        assert len(prices.last()) == len(prices.documents) == 376
+    assert requests <= 2 * 62
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+async def test_what_is_late_while_readings_are_short_is_captured_in_its_last_state(seed: int) -> None:
+    rng = Random(seed)
+    steps = [
+        Step(
+            late=[rng.choice([0, 15, 70, 150, 300, LATEST]) for _ in range(rng.randrange(3))],
+            pause=rng.choice([1, 9, 20, 30, 40]),
+            sweeps=rng.sample(range(3), rng.randrange(1, 4)),
+            restarts=rng.random() < 0.02,
+            gives_up=rng.random() < 0.1,
+        )
+        for _ in range(50)
+    ]
+    shaped = replace(UNLIMITED, page_size=rng.choice([2, 5, 100]))
+    for captured, expected in await follow(
+        World(seed, now=NOW, unordered=True), rng, steps, timedelta(days=1), shaped
+    ):
+        assert captured == expected
 
 
 @dataclass(frozen=True)
@@ -671,7 +754,7 @@ async def test_the_events_stream_shares_a_reading_of_all_events(world: World, bi
         await prices.catch_up()
         (query,) = bindings.event_queries()
         assert "types[]" not in query
-    assert events.last() == {each["id"]: each for each in world.events() if each["created"] < NOW + 340}
+    assert events.last() == {each["id"]: each for each in world.events() if each["created"] < NOW + 400 - LAG}
     assert price in prices.last()
     ids = [each["id"] for each in events.documents]
     assert len(ids) == len(set(ids)), "the overlap is read again, but nothing of it captured again"

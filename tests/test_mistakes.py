@@ -29,7 +29,7 @@ from tests.test_rate_limit import times_of
 from tests.test_streams import HELD
 
 DAY: Final = 86_400
-LAG: Final = 60
+LAG: Final = int(DEFAULTS.lag.total_seconds())
 LOG: Final = logging.getLogger("mistakes")
 LIMITS: Final = (DEFAULTS.requests_test, DEFAULTS.requests_per_endpoint)
 """As they are where no fixture lifts them."""
@@ -174,7 +174,7 @@ async def test_an_event_that_becomes_visible_late_is_not_skipped(world: World, s
     world.clock.advance(30)
     world.update("customer", customer, name="late", visible_after=LAG - 5)
     world.create("customer")
-    await catch_up(capture, LAG - 10)
+    await catch_up(capture, LAG - 6)
     await catch_up(capture, LAG)
     assert capture.last("Customers")[customer]["name"] == "late"
 

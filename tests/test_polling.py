@@ -10,11 +10,12 @@ import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.kind import ABSENT
+from source_stripe_native.settings import DEFAULTS
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 
 DAY: Final = 86_400
-LAG: Final = 60
+LAG: Final = int(DEFAULTS.lag.total_seconds())
 MIDNIGHT: Final = NOW - NOW % DAY + DAY
 """The next one, UTC."""
 
@@ -89,7 +90,7 @@ async def test_new_objects_are_found_in_the_list_window_by_window(
 
 
 @pytest.mark.parametrize(("stream", "kind"), POLLED.items())
-async def test_nothing_is_read_before_it_is_a_minute_old(
+async def test_nothing_is_read_before_it_is_as_old_as_the_lag(
     world: World, server: StripeServer, old: dict[str, Any], stream: str, kind: str
 ) -> None:
     world.create(kind, **old)

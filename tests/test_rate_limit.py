@@ -4,6 +4,7 @@ one endpoint. Time is virtual, but for the one test that asks a local Stripe wit
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -16,13 +17,15 @@ from sandbox.stripe import StripeServer, World
 from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.routes import endpoint as stripes_shape
 from source_stripe_native.api import fetch_backfill, fetch_incremental
-from source_stripe_native.models import STREAMS, BaseStripeObject, Prices
+from source_stripe_native.models import STREAMS, BaseStripeObject, Files, Prices
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import StripeSession, rate_limiter_for
 from source_stripe_native.stripe.rate_limit import (
     Limit,
+    Priority,
     RateLimiter,
     endpoint_of,
+    favoured_priority,
 )
 from tests.cdk_task import run_on_virtual_time
 from tests.conftest import NOW
@@ -39,21 +42,25 @@ Crowd = tuple[float, Sequence[str]]
 
 
 async def times_of(
-    limiter: RateLimiter, *crowds: Crowd, background: Sequence[Crowd] = ()
+    limiter: RateLimiter,
+    *crowds: Crowd,
+    events: Sequence[Crowd] = (),
+    background: Sequence[Crowd] = (),
 ) -> list[list[float]]:
     """When the rate limiter admits requests, each answered at once: for each crowd, which comes at a given
     second with its endpoints, in the order in which it came."""
 
-    async def request(start: float, endpoint: str, is_background: bool) -> float:
+    async def request(start: float, endpoint: str, priority: Priority) -> float:
         await asyncio.sleep(start)
-        await limiter.acquire(endpoint, background=is_background)
+        await limiter.acquire(endpoint, priority)
         limiter.release()
         return asyncio.get_running_loop().time()
 
+    by_priority = ((Priority.EVENTS, events), (Priority.CHANGES, crowds), (Priority.BACKFILL, background))
     tasks = [
-        [asyncio.ensure_future(request(start, each, crowd in background)) for each in endpoints]
-        for crowd in (*crowds, *background)
-        for start, endpoints in (crowd,)
+        [asyncio.ensure_future(request(start, each, priority)) for each in endpoints]
+        for priority, crowds_of in by_priority
+        for start, endpoints in crowds_of
     ]
     return [[await each for each in crowd] for crowd in tasks]
 
@@ -171,15 +178,46 @@ def test_backfill_goes_on_while_polls_take_all_they_can() -> None:
         times_of(RateLimiter(20, 20), (0, MANY * 60), background=[(0, MANY * 2)])
     )
     assert [sum(1 for each in backfill if each <= end) for end in (5, 10)] == [
-        pytest.approx(end * 20 / DEFAULTS.background_share, abs=2) for end in (5, 10)
+        pytest.approx(end * 20 / DEFAULTS.least_share, abs=2) for end in (5, 10)
     ]
     assert polls[-1] < 34, "which costs the polls little"
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/v1/events"])
+def test_event_reading_waits_for_no_polled_list_however_many(path: str) -> None:
+    events, lists, _ = run_on_virtual_time(
+        times_of(
+            RateLimiter(20, 20),
+            (0, ["/v1/files", *MANY] * 60),
+            events=[(5, [path] * 3)],
+            background=[(0, MANY * 2)],
+        )
+    )
+    assert events[-1] < 5.5
+    assert lists[-1] > 30
+
+
+def test_each_lower_priority_keeps_its_share_while_higher_ones_take_all_they_can() -> None:
+    events, lists, backfill = run_on_virtual_time(
+        times_of(RateLimiter(20, 20), (0, MANY * 3), events=[(0, MANY * 60)], background=[(0, MANY * 3)])
+    )
+    for low in (lists, backfill):
+        assert [sum(1 for each in low if each <= end) for end in (5, 10)] == [
+            pytest.approx(end * 20 / DEFAULTS.least_share, abs=2) for end in (5, 10)
+        ]
+    assert events[-1] < 36
+
+
+@pytest.mark.parametrize("share", [3, 10])
+def test_of_each_cycle_every_lower_priority_has_one_turn(share: int) -> None:
+    turns = Counter(favoured_priority(each, share) for each in range(10 * share))
+    assert turns == {Priority.BACKFILL: 10, Priority.CHANGES: 10, Priority.EVENTS: 10 * (share - 2)}
 
 
 def test_what_takes_long_to_be_answered_is_bounded_and_does_not_delay_a_poll() -> None:
     async def main() -> tuple[int, int]:
         limiter = RateLimiter(1000, 1000)
-        waiting = [asyncio.ensure_future(limiter.acquire("/v1/a", background=True)) for _ in range(300)]
+        waiting = [asyncio.ensure_future(limiter.acquire("/v1/a", Priority.BACKFILL)) for _ in range(300)]
         await asyncio.sleep(10)
         gone = sum(each.done() for each in waiting)
         poll = asyncio.ensure_future(limiter.acquire("/v1/events"))
@@ -229,21 +267,26 @@ def test_who_is_stopped_just_as_it_may_go_gives_its_place_back() -> None:
 class Recording(RateLimiter):
     def __init__(self) -> None:
         super().__init__(1e5, 1e5)
-        self.asked: set[tuple[str, bool]] = set()
+        self.asked: set[tuple[str, Priority]] = set()
 
-    async def acquire(self, endpoint: str, *, background: bool = False) -> None:
-        self.asked.add((endpoint, background))
-        await super().acquire(endpoint, background=background)
+    async def acquire(self, endpoint: str, priority: Priority = Priority.CHANGES) -> None:
+        self.asked.add((endpoint, priority))
+        await super().acquire(endpoint, priority)
 
 
-async def test_backfills_are_in_the_background_and_nothing_else_is(server: StripeServer) -> None:
+async def test_event_readings_go_first_and_backfills_last(server: StripeServer) -> None:
     server.world.create("price")
     limiter, at = Recording(), datetime.fromtimestamp(NOW, tz=UTC)
     async with StripeSession(KEY, base=server.url, rate_limiter=limiter) as stripe:
         start = at - timedelta(days=1)
         assert [each async for each in fetch_backfill(Prices, start, None, None, stripe, LOG, None, at)]
-        assert [each async for each in fetch_incremental(Prices, None, None, stripe, LOG, start)]
-    assert limiter.asked == {("/v1/prices", True), ("/v1/events", False)}
+        for stream in (Prices, Files):
+            assert [each async for each in fetch_incremental(stream, None, None, stripe, LOG, start)]
+    assert limiter.asked == {
+        ("/v1/prices", Priority.BACKFILL),
+        ("/v1/events", Priority.EVENTS),
+        ("/v1/files", Priority.CHANGES),
+    }
 
 
 # What a refusal changes

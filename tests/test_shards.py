@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from sandbox.flow.catalog import load_catalog
 from sandbox.flow.session import Capture as Task
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native import __main__ as program
+from source_stripe_native import sessions
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.requests import shard_of
 from source_stripe_native.settings import DEFAULTS
@@ -334,7 +334,7 @@ async def test_only_the_one_shard_that_captures_a_single_account_has_all_of_the_
         made.append(given[3])
         return rate_limiter_for(*given)
 
-    monkeypatch.setattr(program, "rate_limiter_for", limiter)
+    monkeypatch.setattr(sessions, "rate_limiter_for", limiter)
     keys = next(each for each in HALVES if Shard(*each).has(PLATFORM))
     capture = shard(server, keys, connected=connected, streams=["Customers"])
     await capture.session(complete(capture))

@@ -61,6 +61,7 @@ def cases(first: tuple[str, ...] = ()) -> st.SearchStrategy[Case]:
         wrong_dates=st.sampled_from(WRONG_DATES),
         deletions=st.sampled_from(DELETIONS),
         divided=st.sampled_from([0.5, 2, DEFAULTS.pages_to_divide]),
+        poll_wait=st.sampled_from([0, 60]),
     )
 
 

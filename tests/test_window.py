@@ -11,13 +11,16 @@ from source_stripe_native.window import (
     RETENTION,
     Window,
     floor,
+    is_overlap_due,
     is_past_retention,
     is_too_much,
     low_watermark,
     next_span,
     next_window,
+    overlap_start,
     planned,
     span_for,
+    uncounted_lag,
 )
 
 TARGET = DEFAULTS.target
@@ -219,3 +222,32 @@ def test_cursor_is_past_retention_once_it_is_older_than_thirty_days(age: timedel
 )
 def test_a_margin_leaves_time_to_read_what_is_still_there(left: timedelta, past: bool) -> None:
     assert is_past_retention(NOON - RETENTION + left, NOON, timedelta(hours=1)) is past
+
+
+# What is read before a window, and when
+
+
+@pytest.mark.parametrize(
+    ("settled", "in_full", "start"),
+    [
+        pytest.param(400, True, 400, id="in full"),
+        pytest.param(400, False, 940, id="a minute"),
+        pytest.param(970, False, 970, id="no more than may be new"),
+        pytest.param(1000, False, 1000, id="nothing where nothing may be new"),
+        pytest.param(1200, True, 1000, id="never less than the window"),
+    ],
+)
+def test_a_window_is_read_with_what_may_be_new_before_it(settled: int, in_full: bool, start: int) -> None:
+    assert overlap_start(1000, settled, DEFAULTS, in_full=in_full) == start
+
+
+def test_the_overlap_is_due_a_minute_after_it_was_read() -> None:
+    assert [is_overlap_due(400, low, DEFAULTS) for low in (400, 459, 460, 5000)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize(("interval", "early"), [(1, 0), (10, 2), (60, 10), (300, 10)])
+def test_a_cursor_is_due_when_it_is_an_interval_old_of_which_a_fifth_at_most_is_the_lag(
+    interval: int, early: int
+) -> None:
+    uncounted = uncounted_lag(timedelta(seconds=interval), DEFAULTS)
+    assert DEFAULTS.lag - uncounted == timedelta(seconds=early)

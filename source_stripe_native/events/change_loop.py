@@ -58,9 +58,9 @@ async def follow_changes(
     now: Callable[[], datetime],
     task: Task,
 ) -> None:
-    """Follows a single account's changes until the capture stops. `now` is Stripe's clock. Where the fetch
-    function asks for a new backfill, requests one in the state and stops the capture, which then starts
-    again."""
+    """Follows a single account's changes until the capture stops. `now` is Stripe's clock, less
+    the part of the lag that does not make a cursor older (`window.uncounted_lag`). Where the fetch function
+    asks for a new backfill, requests one in the state and stops the capture, which then starts again."""
     interval, stopping = binding.resourceConfig.interval, task.stopping.event
     progress = ConnectorState(bindingStateV1={binding.stateKey: ResourceState(inc=state)})
 

@@ -2,11 +2,18 @@
 
     read before  |- overlap -|----- window -----|  not yet  |- newest part of a window that held too much -|
 
-Events may become visible late. A reading therefore goes back before its window, to the low watermark of the
-reading before, and takes in the events that it sees there for the first time. Events that were seen before
-are read along, since only together do they tell which version of an object is the newest: of all that is
-newer than an event that may be new, nothing is left out. What lies before the low watermark is not read
-again, so that catching up reads every event once.
+Events may become visible late. A reading therefore goes back before its window, into the overlap, and takes
+in the events that it sees there for the first time. Events that were seen before are read along, since only
+together do they tell which version of an object is the newest: of all that is newer than an event that may be
+new, nothing is left out.
+
+    |-------------- overlap, in full once a minute --------------|
+    low watermark                          |-- short overlap ----|----- window -----|
+
+In full, the overlap goes back to the low watermark of the full reading before. What lies before that is not
+read again, so that catching up reads every event once. The readings in between are to be cheap in a busy
+account: they take in a minute at most, and end with the page that has the window's oldest event. What they
+leave out stays unread, not seen: the low watermark moves with full readings only.
 """
 
 from collections.abc import Collection
@@ -23,10 +30,12 @@ from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
 from source_stripe_native.window import (
     Window,
+    is_overlap_due,
     is_too_much,
     low_watermark,
     next_span,
     next_window,
+    overlap_start,
     planned,
     span_for,
 )
@@ -42,8 +51,8 @@ with an earlier cursor the event is new."""
 @dataclass(frozen=True, eq=False)
 class EventBatch:
     """The events of `window` and of the overlap before it, newest first: so many `events` in `size` bytes.
-    `types` are those of the events that are new to a binding at the window's start. `low_watermark` is that
-    of the time of reading, in Unix seconds."""
+    `types` are those of the events that are new to a binding at the window's start. Before the second
+    `low_watermark` (Unix) nothing could become visible any more when the overlap was last read in full."""
 
     window: Window
     types: frozenset[str]
@@ -79,6 +88,9 @@ class LogReader:
     span: int
     """Seconds to read at once."""
     settings: Settings
+    is_alone: bool = False
+    """Whether one binding reads on its own. Its overlaps are read in full: with the next reading it may go on
+    with what the others have seen."""
     low_watermark: int = field(init=False)
     """Before which no new event can be found."""
     seen: Seen = field(default_factory=dict)
@@ -87,7 +99,7 @@ class LogReader:
     """The newest parts of windows that held too much, the next one last."""
 
     def __post_init__(self) -> None:
-        self.low_watermark = self.high_watermark - self.settings.overlap_seconds
+        self.low_watermark = self.high_watermark - self.settings.restored_overlap
 
     async def read_next(
         self, source: Source, types: Collection[str] | None, longest: timedelta, at_most: int | None = None
@@ -112,19 +124,24 @@ class LogReader:
     async def _read(self, source: Source, types: Collection[str], window: Window, low: int) -> WindowResult:
         """Reads `window`, or its newest part where the window holds too much at once."""
         settings = self.settings
-        builder = BatchBuilder(window, low, self.seen, settings)
-        whole = Window(max(0, min(window.start, self.low_watermark)), window.end)
-        async for page in read_pages(source, EVENTS_PATH, [*range_params(whole), *type_params(types)]):
+        in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
+        since = overlap_start(window.start, self.low_watermark, settings, in_full=in_full)
+        builder = BatchBuilder(window, low if in_full else self.low_watermark, self.seen, settings)
+        bounds = range_params(Window(since, window.end))
+        async for page in read_pages(source, EVENTS_PATH, [*bounds, *type_params(types)]):
             for event in page.objects:
                 builder.add(event, types)
             if page.next is None:
                 break
-            since, events = builder.oldest + 1, builder.events_before
-            if is_too_much(window, since, events, builder.events - events, low, settings):
-                self.span = span_for(window.end - since, events, settings)
-                return builder.finish(since)
+            whole_since, events = builder.oldest + 1, builder.events_before
+            if builder.oldest < window.start and not in_full:
+                since = whole_since
+                break
+            if is_too_much(window, whole_since, events, builder.events - events, low, settings):
+                self.span = span_for(window.end - whole_since, events, settings)
+                return builder.finish(whole_since)
         self.span = next_span(self.span, window.seconds, builder.events, settings)
-        return builder.finish(window.start)
+        return builder.finish(since)
 
     def _advance(self, result: WindowResult) -> WindowResult:
         self.high_watermark = result.window.end
@@ -170,17 +187,18 @@ class BatchBuilder:
         self._spool.write(b"%s %d %s\n" % (kind.encode(), new_before, orjson.dumps(event)))
         self._kept += 1
 
-    def finish(self, start: int) -> WindowResult:
-        """The whole window where `start` is its start. Else the part before which the second `oldest` came
-        up, since some events of that second may be missing."""
-        window = Window(start, self._window.end)
+    def finish(self, since: int) -> WindowResult:
+        """What was read from the second `since` on: of the window and its overlap, or of the window's newest
+        part. Where `since` is the second after `oldest`, some events of `oldest` may be missing, and the
+        others are left out."""
+        window = Window(max(since, self._window.start), self._window.end)
         seen, types = self._seen, frozenset(self._newest_new)
-        if start > self._window.start:
+        if self.oldest < since:
             self._kept, size = self._mark
             self._spool.seek(size)
             self._spool.truncate()
-            seen = {key: at for key, at in seen.items() if at[0] >= start}
-            types = frozenset(kind for kind, created in self._newest_new.items() if created >= start)
+            seen = {key: at for key, at in seen.items() if at[0] >= since}
+            types = frozenset(kind for kind, created in self._newest_new.items() if created >= since)
         if not types:
             return WindowResult(window, self._low_watermark, seen=seen)
         size = self._spool.tell()

@@ -4,11 +4,12 @@
 
 A binding asks for the events after its own cursor. The first binding to ask for more than has been read makes
 the reading, for the event types of all bindings; the others get the result from here. A binding whose cursor
-lies before the kept batches reads on its own: nobody waits for it, and it waits for nobody.
+lies before the kept batches reads on its own, without the account's lock and after the readings that are
+shared: nobody waits for it, and it waits for nobody.
 """
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import orjson
@@ -18,6 +19,7 @@ from source_stripe_native.events.turns import Turns
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.window import Window, floor
 
 
@@ -82,7 +84,7 @@ class _Account:
         """Whether everything that a binding at `start` needs is kept."""
         if self.dropped is None:
             return start >= self.kept_since
-        overlap = self.reader.settings.overlap_seconds if start in self.restored else 0
+        overlap = self.reader.settings.restored_overlap if start in self.restored else 0
         return start - overlap >= self.dropped
 
     def can_be_shared(self, start: int) -> bool:
@@ -97,7 +99,7 @@ class _Account:
         many."""
         settings, restored = self.reader.settings, start in self.restored
         taken, events, end = list[EventBatch](), 0, self.reader.high_watermark
-        for each in self._after(start - settings.overlap_seconds if restored else start):
+        for each in self._after(start - settings.restored_overlap if restored else start):
             events += each.events
             if taken and each.window.start > start and events > 2 * settings.target:
                 end = each.window.start
@@ -165,39 +167,49 @@ class EventFeed:
         account = self._accounts.get(account_id)
         return account.reader.high_watermark if account else self.first_cursor(account_id)
 
+    def read_up_to(self, account_id: str | None) -> int | None:
+        """The second up to which the account was read by this process, None where it was not."""
+        account = self._accounts.get(account_id)
+        return account.reader.high_watermark if account else None
+
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
+        start = floor(cursor)
         async with self._turns.take(source.account_id):
-            found = await self._read(source, floor(cursor))
+            account = self._accounts.get(source.account_id)
+            if account is None:
+                first = self.first_cursor(source.account_id)
+                account = self._account(source.account_id, start if first is None else first)
+            found = await self._read_shared(source, start, account)
+        if found is None and start < account.reader.high_watermark:
+            # Without the lock: a binding that is behind holds nobody up.
+            found = await self._read_alone(source, start, account.reader.high_watermark)
         if found is None:
             await source.http.refresh_clock(source.log)
         return found
 
-    async def _read(self, source: Source, start: int) -> WindowEvents | None:
-        account = self._accounts.get(source.account_id)
-        if account is None:
-            first = self.first_cursor(source.account_id)
-            account = self._account(source.account_id, start if first is None else first)
+    async def _read_shared(self, source: Source, start: int, account: _Account) -> WindowEvents | None:
+        """What is shared of the account after `start`, None where nothing is due, or where the binding has to
+        read it alone."""
         if self._reads_alone(source, start) and not account.can_be_shared(start):
-            return await self._read_alone(source, start, account.reader.high_watermark)
+            return None
         self._own_readers.pop((source.account_id, source.stream.NAME), None)
+        shared = replace(source, priority=Priority.EVENTS)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
         while account.reader.high_watermark <= start:
-            result = await account.reader.read_next(source, self._types, self.window_size)
+            result = await account.reader.read_next(shared, self._types, self.window_size)
             if result is None:
                 return None
             self._accounts[source.account_id] = account
             if result.batch is not None:
                 self._keep(account, result.batch)
-        if not account.has_after(start):
-            return await self._read_alone(source, start, account.reader.high_watermark)
-        return account.events_after(start)
+        return account.events_after(start) if account.has_after(start) else None
 
     async def _read_alone(self, source: Source, start: int, at_most: int) -> WindowEvents | None:
         """What one binding lacks of what was read, so that it is as far as the others at most afterwards."""
         key = source.account_id, source.stream.NAME
         if not self._reads_alone(source, start):
-            self._own_readers[key] = self._reader(start)
+            self._own_readers[key] = self._reader(start, is_alone=True)
         types = source.stream.all_event_types()
         result = await self._own_readers[key].read_next(source, types, self.window_size, at_most)
         if result is None:
@@ -216,8 +228,8 @@ class EventFeed:
     def _account(self, account_id: str | None, since: int) -> _Account:
         return _Account(since, self._reader(since), self._restored.setdefault(account_id, set()))
 
-    def _reader(self, start: int) -> LogReader:
-        return LogReader(start, int(self.window_size.total_seconds()), self._settings)
+    def _reader(self, start: int, *, is_alone: bool = False) -> LogReader:
+        return LogReader(start, int(self.window_size.total_seconds()), self._settings, is_alone)
 
     def _keep(self, account: _Account, batch: EventBatch) -> None:
         account.keep(batch)

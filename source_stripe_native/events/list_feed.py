@@ -4,9 +4,11 @@
            low watermark  cursor                                      now - lag
 
 A window of the list holds the objects that were created in it. Objects may become visible late, as events
-may. A window is therefore read from before its start, down to the low watermark of the window before, and
-objects that were seen before are skipped. What lies before the low watermark is not read again, so that
-catching up reads every object once. After a restart nothing is known of the overlap: all of it is new once.
+may. A window is therefore read with the overlap before it, in full once a minute, and objects that were seen
+before are skipped. In full, the overlap goes back to the low watermark of the full reading before. What lies
+before that is not read again, so that catching up reads every object once. The readings in between are to be
+cheap in a busy account: they take in a minute at most, as far as the last page of the window shows it. After
+a restart nothing is known of the overlap: all of it is new once.
 
 While a capture catches up, a window is as long as the density of the list's newest page suggests, so that a
 checkpoint is never far away. Once a day the list of a longer past is read again, for objects that change
@@ -14,15 +16,23 @@ without an event.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
+from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import Page, Source, is_in_window
-from source_stripe_native.window import Window, low_watermark, next_span, planned
+from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window
+from source_stripe_native.window import (
+    Window,
+    is_overlap_due,
+    low_watermark,
+    next_span,
+    overlap_start,
+    planned,
+)
 
 DAY: Final = 24 * 60 * 60
 
@@ -43,23 +53,23 @@ class ListMemory:
 
 
 class PolledLists:
-    """The memories of all polled lists of a capture, by stream and account. A list in which the last window
-    and its overlap found nothing has none."""
+    """The memories of all polled lists of a capture, by stream and account, and the lists that streams share.
+    A list in which the last window and its overlap found nothing has no memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: SharedLists | None = None) -> None:
+        self.shared = shared or SharedLists()
         self._memories: dict[tuple[str, str | None], ListMemory] = {}
 
     def __len__(self) -> int:
         return len(self._memories)
 
-    def recall(self, source: Source, cursor: int, since: int) -> ListMemory:
-        """The memory of the list at `cursor`. A cursor up to which the list was not read by this process has
-        a new memory, whose overlap reaches back to `since` at most."""
+    def recall(self, source: Source, cursor: int) -> ListMemory:
+        """The memory of the list at `cursor`, a new one where the list was not read up to there by this
+        process."""
         memory = self._memories.get((source.stream.NAME, source.account_id))
         if memory is not None and memory.high_watermark == cursor:
             return memory
-        low = max(cursor - source.settings.overlap_seconds, since)
-        return ListMemory(cursor, min(low, cursor))
+        return ListMemory(cursor, cursor - source.settings.restored_overlap)
 
     def keep(self, source: Source, memory: ListMemory | None) -> None:
         key = source.stream.NAME, source.account_id
@@ -70,14 +80,18 @@ class PolledLists:
 
 
 class ListReader:
-    """Reads one window of a polled list. Nothing is remembered of it until `memory_after` is kept: a reading
-    that fails changes nothing."""
+    """Reads one window of a polled list. An overlap reaches back to the second `since` at most. Nothing is
+    remembered of the window until `memory_after` is kept: a reading that fails changes nothing."""
 
-    def __init__(self, source: Source, memory: ListMemory) -> None:
+    def __init__(self, source: Source, memory: ListMemory, since: int, shared: SharedLists) -> None:
         self._source = source
         self._memory = memory
-        # Of a time before the list is read: what becomes visible meanwhile is still found later.
-        self._low_watermark = low_watermark(source.http.now(), source.settings)
+        self._since = since
+        self._shared = shared
+        # Of a time before the list is read, by this stream or by another one that shares it: what becomes
+        # visible meanwhile is still found later.
+        asked_at = source.http.now() - source.settings.shared_list_retention
+        self._low_watermark = low_watermark(asked_at, source.settings)
         self._span = memory.span
         self._first: Page | None = None
         """The first page of the window's list, where that has been read."""
@@ -90,10 +104,10 @@ class ListReader:
     async def fit(self, due: Window) -> Window:
         """As much of the window `due`, from its start, as makes a checkpoint by the density of the newest
         page of its list. Reads that page."""
-        source, settings = self._source, self._source.settings
+        settings = self._source.settings
         while True:
             window = planned(due, self._span or due.seconds, self._low_watermark)
-            self._first = await read_listed(source, self._whole(window), source.stream.list_params(), None)
+            self._first = await self._page(self._whole(window), None)
             objects = self._estimate(window, self._first)
             self._span = next_span(window.seconds, window.seconds, objects, settings)
             if objects <= 2 * settings.target or planned(due, self._span, self._low_watermark) == window:
@@ -109,24 +123,35 @@ class ListReader:
         # alone.
         if stream.RELIST and window.start // DAY != window.end // DAY:
             past = Window(window.end - int(stream.RELIST.total_seconds()), window.start)
-            async for page in _pages(source, past):
+            async for page in self._pages(past):
                 async for found in listed_objects(source, past, stream.list_params(), page):
                     if _may_have_changed(stream, found, window):
                         yield await to_document(source, found, "u")
 
     def memory_after(self, window: Window) -> ListMemory | None:
         """What is to be remembered once `window` has been read; None where a new memory does as well."""
-        is_overlap_read = self._whole(window).start <= window.end - self._source.settings.overlap_seconds
+        is_overlap_read = self._whole(window).start <= window.end - self._source.settings.restored_overlap
         if not self._found and is_overlap_read:
             return None
-        low = max(self._memory.low_watermark, min(self._low_watermark, window.end))
+        low = max(self._memory.low_watermark, self._settled(window) if self._in_full(window) else 0)
         known = {**self._memory.seen, **self._found}
         seen = {key: created for key, created in known.items() if created >= low}
         return ListMemory(window.end, low, self._span, seen)
 
     def _whole(self, window: Window) -> Window:
-        """The window with the overlap before it."""
-        return Window(min(window.start, self._memory.low_watermark), window.end)
+        """The window with the overlap before it, or with a short one."""
+        low, settings = self._memory.low_watermark, self._source.settings
+        start = overlap_start(window.start, low, settings, in_full=self._in_full(window))
+        return Window(max(start, min(self._since, window.start)), window.end)
+
+    def _in_full(self, window: Window) -> bool:
+        """Whether the overlap before the window is read in full."""
+        return is_overlap_due(self._memory.low_watermark, self._settled(window), self._source.settings)
+
+    def _settled(self, window: Window) -> int:
+        """The second before which nothing is new any more once the window has been read in full."""
+        overlap = int(self._source.settings.overlap.total_seconds())
+        return window.end if window.end <= self._low_watermark else window.end - overlap
 
     def _estimate(self, window: Window, first: Page) -> int:
         """How many objects the window holds, by the density of the `first` page of its list."""
@@ -143,7 +168,7 @@ class ListReader:
         """The objects of the window and its overlap that were not seen before."""
         source, stream, whole = self._source, self._source.stream, self._whole(window)
         sifts_parents = stream.BORN_WITH_PARENT
-        async for listed in _pages(source, whole, self._first):
+        async for listed in self._pages(whole, self._first):
             objects = listed.objects
             if sifts_parents:
                 # The children of a parent that was seen before cost no request again.
@@ -153,6 +178,36 @@ class ListReader:
             ):
                 if sifts_parents or self._is_new(found, window):
                     yield found
+            if not self._in_full(window) and self._is_past(window, listed):
+                return
+
+    async def _pages(self, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
+        """Every page of the stream's listing of `window`."""
+        page = first or await self._page(window, None)
+        yield page
+        while page.next is not None:
+            page = await self._page(window, page.next)
+            yield page
+
+    async def _page(self, window: Window, token: PageToken | None) -> Page:
+        source, stream, shared = self._source, self._source.stream, self._shared
+        child, params = shared.child_of(stream), stream.list_params()
+        if child is None:
+            return await read_listed(replace(source, sharing=shared), window, params, token)
+        # As the children read it, who may need older parents too.
+        page = await read_listed(replace(source, stream=child, sharing=shared), window, params, token)
+        objects = [each for each in page.objects if is_in_window(stream, each, window)]
+        is_past = page.next is not None and page.next.created is not None and page.next.created < window.start
+        return Page(
+            [shared.without_children(stream, each) for each in objects], None if is_past else page.next
+        )
+
+    def _is_past(self, window: Window, listed: Page) -> bool:
+        """Whether the pages after this one show nothing of the window."""
+        stream = self._source.stream
+        goes_back_in_time = stream.PARENT is None or stream.BORN_WITH_PARENT
+        oldest = listed.next.created if listed.next is not None else None
+        return goes_back_in_time and oldest is not None and oldest < window.start
 
     def _is_new(self, found: Json, window: Window) -> bool:
         """Whether the object was not seen before; from now on it was."""
@@ -166,13 +221,3 @@ def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Windo
     """Whether the object's own field says that it changed about this day; True without such a field."""
     at = found.get(stream.RELIST_BY) if stream.RELIST_BY else None
     return not isinstance(at, int) or window.start - 2 * DAY <= at < window.end + DAY
-
-
-async def _pages(source: Source, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
-    """Every page of the stream's listing of `window`."""
-    params = source.stream.list_params()
-    page = first or await read_listed(source, window, params, None)
-    yield page
-    while page.next is not None:
-        page = await read_listed(source, window, params, page.next)
-        yield page

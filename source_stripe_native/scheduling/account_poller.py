@@ -126,7 +126,12 @@ class AccountPoller:
         """Returns the end of the window that was published, None where there was nothing to read."""
         now = source.http.now()
         start = self._published.get(account_id, self._feed.first_cursor(account_id))
-        cursor = now if start is None else datetime.fromtimestamp(start, tz=UTC)
+        if start is None:
+            # No binding follows events: the rounds then tell only that time has passed, from now on.
+            cursor = now - self._settings.lag - timedelta(seconds=1)
+            self._feed.subscribe(account_id, cursor)
+        else:
+            cursor = datetime.fromtimestamp(start, tz=UTC)
         if is_past_retention(cursor, now, self._settings.retention_margin):
             return self._skip_lost(account_id, now)
         events = await self._feed.read(source, cursor)

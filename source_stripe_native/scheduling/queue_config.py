@@ -7,7 +7,8 @@ from typing import Final, Protocol
 
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.window import Window
+from source_stripe_native.scheduling.poll_times import PollTimes
+from source_stripe_native.window import Window, floor
 
 Clock = Callable[[], datetime]
 
@@ -66,6 +67,9 @@ class PriorityQueueConfig:
     """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
     is_relevant: Callable[[frozenset[str]], bool] = bool
     """Whether new events of these types concern the binding."""
+    polls: PollTimes | None = None
+    """When the binding's lists are polled that no event tells of; None where it has none. Their cursors wait
+    meanwhile."""
     poller: Poller | None = None
     """Tells of events and of new accounts. Without a poller each account is read once per interval."""
     is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = _never
@@ -78,3 +82,16 @@ class PriorityQueueConfig:
     watch: Callable[[Callable[[], timedelta], Task], Awaitable[None]] | None = None
     """Watches how long accounts have waited for their turn, or its end, until the capture stops."""
     now: Clock = _utc_now
+
+    def high_watermark(self, account_id: str) -> int | None:
+        """Before which the poller has read the account's events, None without a poller."""
+        return self.poller.high_watermark(account_id) if self.poller else None
+
+    def is_behind(self, cursor: object, high_watermark: int | None, interval: timedelta) -> bool:
+        """Whether there is more to read after `cursor`: what the poller had read or, without a poller, an
+        `interval` and more."""
+        if not isinstance(cursor, datetime):
+            return True
+        if high_watermark is not None:
+            return floor(cursor) < high_watermark
+        return self.now() - cursor > interval

@@ -56,6 +56,8 @@ class Scheduler:
         self._queued: set[str] = set()
         self._dirty: set[str] = set()
         """Accounts whose cursor moved without a document since it was last written."""
+        self._missed: set[str] = set()
+        """Accounts of which something relevant was told while it was their turn, where lists are polled."""
         self._added: list[str] = []
         self._poller = config.poller
 
@@ -82,15 +84,27 @@ class Scheduler:
 
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         """Moves an account's cursor where nothing in `window` concerns this binding, and queues the account
-        where something does."""
+        where something does. A cursor that waits for its lists stays where it is."""
+        polls, is_relevant = self._config.polls, self._config.is_relevant(types)
+        if polls is not None:
+            if types:
+                polls.note_events(account_id, window.end)
+            if is_relevant and account_id in self._running:
+                self._missed.add(account_id)
         if self._poller is None or account_id in self._running or account_id in self._queued:
             return
         state = self._cursor(account_id)
         if state is None or not isinstance(state.cursor, datetime) or floor(state.cursor) >= window.end:
             return
-        if floor(state.cursor) < window.start or self._config.is_relevant(types):
-            self._push(account_id, asyncio.get_running_loop().time())
+        cursor = floor(state.cursor)
+        is_due = polls.is_due(account_id, cursor, window.end) if polls else cursor < window.start
+        if is_relevant or is_due:
+            # Of those that only their lists' turn brings there may be many at once.
+            grace = 0.0 if polls is not None and is_relevant else None
+            self._push(account_id, asyncio.get_running_loop().time(), grace)
             self._executor.freed.set()
+            return
+        if polls is not None:
             return
         state.cursor = window.end_at
         if not self._dirty:
@@ -150,9 +164,10 @@ class Scheduler:
             return math.inf
         return (self._config.now() - state.cursor).total_seconds()
 
-    def _push(self, account_id: str, ready_time: float) -> None:
+    def _push(self, account_id: str, ready_time: float, grace: float | None = None) -> None:
         self._queued.add(account_id)
-        self._queue.push(account_id, self._manager.calculator.get_account_priority(account_id), ready_time)
+        priority = self._manager.calculator.get_account_priority(account_id)
+        self._queue.push(account_id, priority, ready_time, grace=grace)
 
     def _start_ready(self, task: Task, now: float) -> None:
         spent = sum(work_item.cost for work_item, _ in self._running.values())
@@ -162,6 +177,7 @@ class Scheduler:
                 return
             self._queue.pop()
             self._queued.discard(account_id)
+            self._missed.discard(account_id)
             work_item = self._manager.create_work_item(account_id)
             self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
             task.spawn_child(account_id, functools.partial(self._run_item, work_item))
@@ -181,24 +197,25 @@ class Scheduler:
         del self._running[work_item.account_id]
         if work_item.cursor_dirty:
             self._dirty.add(work_item.account_id)
+        cursor = work_item.incremental_state.cursor
+        if self._config.polls is not None and work_item.has_found and isinstance(cursor, datetime):
+            self._config.polls.note_find(work_item.account_id, floor(cursor))
         now = asyncio.get_running_loop().time()
         if not work_item.is_refused:
             self._config.readmit(work_item.account_id)
         if work_item.is_refused:
             self._push(work_item.account_id, now + self._config.refused_interval.total_seconds())
-        elif (
-            work_item.caught_up_time is None
-            or work_item.has_backfill_work()
-            or self._has_more_events(work_item)
-        ):
+        elif work_item.caught_up_time is None or work_item.has_backfill_work() or self._has_more(work_item):
             self._push(work_item.account_id, now)
         elif self._poller is None:
             self._push(work_item.account_id, work_item.caught_up_time + self._interval)
         self._executor.freed.set()
 
-    def _has_more_events(self, work_item: WorkItem) -> bool:
-        """Whether more was read of the account while its turn lasted."""
-        high_watermark = self._poller.high_watermark(work_item.account_id) if self._poller else None
+    def _has_more(self, work_item: WorkItem) -> bool:
+        """Whether the account needs another turn for what was read of it while its turn lasted."""
+        if self._config.polls is not None:
+            return work_item.account_id in self._missed
+        high_watermark = self._config.high_watermark(work_item.account_id)
         cursor = work_item.incremental_state.cursor
         return high_watermark is not None and isinstance(cursor, datetime) and floor(cursor) < high_watermark
 

@@ -16,7 +16,7 @@ from estuary_cdk.capture.task import Task
 from source_stripe_native.backfill.page_loop import Binding, Outcome, keep_schedule, run_page_loop
 from source_stripe_native.errors import StripeError
 from source_stripe_native.events.change_loop import sweep
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Clock, PriorityQueueConfig
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
 from source_stripe_native.state import ConnectorState, new_account_state
 
@@ -105,7 +105,7 @@ class SubtaskExecutor:
     async def _execute_incremental_subtask(self, work_item: WorkItem, task: Task) -> None:
         try:
             await _binding_incremental_task_of_account(
-                self.binding, self.binding_index, work_item, task, self.config.now
+                self.binding, self.binding_index, work_item, task, self.config
             )
         except StripeError as error:
             await self._set_aside(work_item, error, task)
@@ -161,20 +161,22 @@ async def _binding_backfill_task_with_variant(
 
 
 async def _binding_incremental_task_of_account(
-    binding: Binding, binding_index: int, work_item: WorkItem, task: Task, now: Clock
+    binding: Binding, binding_index: int, work_item: WorkItem, task: Task, config: PriorityQueueConfig
 ) -> None:
     """Follows one account's changes, as the CDK's own incremental loop does, until it has caught up; and on,
     once per interval, while the account's backfill goes on beside it."""
     interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
     cancelled, stopping = work_item.cancellation_event, task.stopping.event
     while not stopping.is_set():
+        # Of before the sweep: the scheduler sees to what is read meanwhile.
+        high_watermark = config.high_watermark(work_item.account_id)
         checkpoints = await _sweep(binding, binding_index, work_item, task)
         if work_item.backfill_requested:
             work_item.caught_up_time = None
             cancelled.set()
             return
         cursor = work_item.incremental_state.cursor
-        behind = checkpoints > 0 and (not isinstance(cursor, datetime) or now() - cursor > interval)
+        behind = checkpoints > 0 and config.is_behind(cursor, high_watermark, interval)
         work_item.caught_up_time = None if behind else asyncio.get_running_loop().time()
         if not behind:
             if not work_item.has_backfill_work():
@@ -193,6 +195,7 @@ async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task
 
     async def checkpoint(pending: bool) -> None:
         # A cursor that moved without a document can wait: it is written with those of other accounts.
+        work_item.has_found = work_item.has_found or pending
         work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
         if not work_item.cursor_dirty:
             await task.checkpoint(progress)

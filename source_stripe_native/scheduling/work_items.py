@@ -43,6 +43,8 @@ class WorkItem:
     it has."""
     cursor_dirty: bool = False
     """Whether the cursor moved without a document, which is still to be checkpointed."""
+    has_found: bool = False
+    """Whether the incremental subtask captured a document."""
     is_refused: bool = False
     """Whether Stripe refuses the account, which is then set aside for a while."""
     backfill_requested: bool = False

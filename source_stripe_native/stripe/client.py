@@ -34,7 +34,7 @@ from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.lookups import Lookups
-from source_stripe_native.stripe.rate_limit import RateLimiter, endpoint_of
+from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, endpoint_of
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.retries import (
     Outage,
@@ -222,18 +222,17 @@ class StripeSession:
         params: Params = (),
         *,
         account_id: str | None = None,
-        background: bool = False,
+        priority: Priority = Priority.CHANGES,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
-        `account_id` is the connected account to act as. `background` requests have the
-        lowest priority. Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached
-        for as long as the session has patience, counted from when the first attempt leaves, and in an outage
-        from its beginning.
+        `account_id` is the connected account to act as. Raises StripeError for a refusal, and ConnectorError
+        when Stripe could not be reached for as long as the session has patience, counted from when the first
+        attempt leaves, and in an outage from its beginning.
         """
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
-        await self._rate_limiter.acquire(endpoint, background=background)
+        await self._rate_limiter.acquire(endpoint, priority)
         key_deadline = math.inf
 
         def is_retried(error: Exception) -> bool | float:
@@ -250,7 +249,7 @@ class StripeSession:
             ):
                 with attempt:
                     if attempt.num > 1:
-                        await self._rate_limiter.acquire(endpoint, background=background)
+                        await self._rate_limiter.acquire(endpoint, priority)
                     asked_time = time.monotonic()
                     try:
                         return await self._attempt(path, params, account_id, endpoint, request)

@@ -31,6 +31,7 @@ from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
+from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.workload import Workload
 from source_stripe_native.window import Window
@@ -69,9 +70,8 @@ class Source:
     """One stream of one account, as read over one session.
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
-    key's own. `is_one_of_many` says that each account is read by a task of its own. `background` requests
-    have the lowest priority. `workload` counts what they do. Where the objects are accounts, those of the
-    `shard` are read.
+    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of
+    all its requests, which `workload` counts. Where the objects are accounts, those of the `shard` are read.
     """
 
     http: StripeSession
@@ -80,7 +80,7 @@ class Source:
     account_id: str | None
     connected_account_id: str | None
     is_one_of_many: bool = False
-    background: bool = False
+    priority: Priority = Priority.CHANGES
     sharing: PageSharing | None = None
     workload: Workload = field(default_factory=Workload)
     shard: Shard = WHOLE
@@ -144,7 +144,7 @@ class Source:
 
     async def _get(self, path: str, params: Params) -> Json:
         return await self.http.get(
-            self.log, path, params, account_id=self.connected_account_id, background=self.background
+            self.log, path, params, account_id=self.connected_account_id, priority=self.priority
         )
 
     async def _is_answered(self, path: str, params: Params) -> bool:

@@ -1,9 +1,9 @@
-"""Rate limits of the process: requests a second in all and to each endpoint, changes before backfills.
+"""Rate limits of the process: requests a second in all and to each endpoint, events before other requests.
 
 Rule: no second has more requests than the limit, and requests are evenly spaced a little below it. A request
 that a late wake-up delayed leaves at once afterwards, and still no second has more than the limit rounded up.
-A 429 reduces the limit that it names; the limit then recovers by a few per cent a second. Background requests
-(backfills) have the lowest priority, and one request in ten while others wait.
+A 429 reduces the limit that it names; the limit then recovers by a few per cent a second. Requests leave by
+their priority. Each lower priority keeps one request in ten while those of a higher one wait.
 
 Limits: they are one set for the process. Other users of the same Stripe account are seen only by the 429s
 that they cause. The decisions are pure functions of numbers; only `RateLimiter.acquire` waits.
@@ -14,6 +14,7 @@ import itertools
 import math
 from collections import deque
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -68,8 +69,26 @@ class Limit:
             self._reduced_time = now
 
 
+class Priority(IntEnum):
+    """The lower value goes first."""
+
+    EVENTS = 0
+    """The event readings that all bindings of an account wait for."""
+    CHANGES = 1
+    """Everything else that follows changes: polled lists, objects that are read again, and events that only
+    one binding lacks."""
+    BACKFILL = 2
+
+
 WaitQueue = deque[tuple[int, asyncio.Future[None]]]
 """Requests that wait, each with the number of its arrival."""
+
+
+def favoured_priority(admitted: int, least_share: int) -> Priority:
+    """The priority that goes first after so many `admitted` requests: the highest but for the last turns of
+    every `least_share`, one for each lower priority."""
+    left = least_share - 1 - admitted % least_share
+    return Priority(max(Priority.EVENTS, Priority.BACKFILL - left))
 
 
 class RateLimiter:
@@ -81,18 +100,18 @@ class RateLimiter:
         self._total = Limit(total, settings)
         self._per_endpoint = per_endpoint
         self._endpoints: dict[str, Limit] = {}
-        self._queues: dict[tuple[str, bool], WaitQueue] = {}
-        """By endpoint, and whether the requests are background requests."""
+        self._queues: dict[tuple[str, Priority], WaitQueue] = {}
+        """By endpoint and priority."""
         self._arrivals = itertools.count()
         self._admitted = 0
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def acquire(self, endpoint: str, *, background: bool = False) -> None:
-        """Returns once the request may leave: first come, first served, but background requests last."""
+    async def acquire(self, endpoint: str, priority: Priority = Priority.CHANGES) -> None:
+        """Returns once the request may leave: by priority, and among equals first come, first served."""
         self._limit(endpoint)
         admitted = asyncio.get_running_loop().create_future()
-        self._queues.setdefault((endpoint, background), deque()).append((next(self._arrivals), admitted))
+        self._queues.setdefault((endpoint, priority), deque()).append((next(self._arrivals), admitted))
         self._admit()
         try:
             await admitted
@@ -132,12 +151,12 @@ class RateLimiter:
             opens_time, _, _, endpoint, queue = min(
                 (
                     max(now, self._total.opens_time, self._endpoints[endpoint].opens_time),
-                    last,
+                    place,
                     number,
                     endpoint,
                     queue,
                 )
-                for last, number, endpoint, queue in waiting
+                for place, number, endpoint, queue in waiting
             )
             if opens_time > now:
                 self._timer = loop.call_at(opens_time, self._admit, opens_time)
@@ -148,15 +167,15 @@ class RateLimiter:
             self._admitted += 1
             self._in_flight += 1
 
-    def _waiting(self) -> list[tuple[bool, int, str, WaitQueue]]:
-        """The first request of each queue, to be admitted in the order of the first two values: whether the
-        other kind has precedence, and its arrival."""
-        share = self._settings.background_share
-        background_first = self._admitted % share == share - 1
+    def _waiting(self) -> list[tuple[int, int, str, WaitQueue]]:
+        """The first request of each queue, to be admitted in the order of the first two values: the place of
+        its priority, and its arrival."""
+        favoured = favoured_priority(self._admitted, self._settings.least_share)
         waiting = []
-        for (endpoint, background), queue in self._queues.items():
+        for (endpoint, priority), queue in self._queues.items():
             while queue and queue[0][1].cancelled():
                 queue.popleft()
             if queue:
-                waiting.append((background != background_first, queue[0][0], endpoint, queue))
+                place = -1 if priority is favoured else int(priority)
+                waiting.append((place, queue[0][0], endpoint, queue))
         return waiting

@@ -1,0 +1,93 @@
+"""Polled lists of which more than one stream is made: each page is read once, and each stream's documents are
+as if it had read the list alone."""
+
+from collections import Counter
+from functools import partial
+from typing import Final
+
+import pytest
+
+from sandbox.stripe import PLATFORM, StripeServer, World
+from source_stripe_native.events.shared_lists import SharedLists
+from source_stripe_native.models import STREAMS
+from source_stripe_native.settings import Settings
+from source_stripe_native.stripe.pages import Page
+from tests.capture import Capture, Json
+from tests.conftest import NOW
+from tests.test_feed import followed
+
+ROWS: Final = {each.NAME: each for each in STREAMS}
+SHARED: Final = {
+    "/v1/checkout/sessions": ["CheckoutSessions", "CheckoutSessionsLine"],
+    "/v1/radar/value_lists": ["ValueLists", "ValueListItems"],
+}
+DAY: Final = 86_400
+
+
+def populate(world: World, account: str, at: int) -> None:
+    world.create("checkout.session", account, at=at, line_items=3, event=False)
+    world.create("radar.value_list", account, at=at, list_items=3, event=False)
+
+
+async def captured(
+    server: StripeServer, streams: list[str], accounts: list[str], *, connected: bool
+) -> dict[str, dict[str, Json]]:
+    """The documents by stream and id of the windows that are due."""
+    capture = Capture(server, streams, connected=connected, interval="PT5M")
+    capture.state = followed(capture, accounts)
+    await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
+    return {each: capture.last(each) for each in streams}
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("path", SHARED)
+async def test_a_list_that_two_streams_are_made_of_is_read_once(
+    world: World, server: StripeServer, path: str, connected: bool
+) -> None:
+    accounts = [PLATFORM, *(world.connect()["id"] for _ in range(2 * connected))]
+    for account in accounts:
+        populate(world, account, NOW - DAY)
+        populate(world, account, NOW + 5)
+    world.clock.advance(400)
+    alone: dict[str, dict[str, Json]] = {}
+    for stream in SHARED[path]:
+        alone |= await captured(server, [stream], accounts, connected=connected)
+    server.journal.clear()
+    together = await captured(server, SHARED[path], accounts, connected=connected)
+    assert together == alone
+    for documents in together.values():
+        assert len(documents) in (len(accounts), 3 * len(accounts))
+        assert not any("line_items" in each for each in documents.values())
+    visits = Counter(each.account for each in server.journal.visits(path) if each.query.get("limit") == "100")
+    assert visits == dict.fromkeys(accounts, 1)
+
+
+@pytest.mark.parametrize(("settings", "readings"), [(Settings(), 2), (Settings(shared_list_bytes=1), 4)])
+async def test_what_is_kept_is_bounded(settings: Settings, readings: int) -> None:
+    shared = SharedLists([ROWS[each] for each in SHARED["/v1/radar/value_lists"]], settings)
+    read: list[int] = []
+
+    async def page(number: int) -> Page:
+        read.append(number)
+        return Page([{"id": f"rsl_{number}"}], None)
+
+    for number in (1, 2, 1, 2):
+        found = await shared.read(ROWS["ValueListItems"], None, number, partial(page, number))
+        assert found.objects == [{"id": f"rsl_{number}"}]
+    assert len(read) == readings
+
+
+async def test_a_page_is_given_out_for_a_while_only() -> None:
+    shared = SharedLists(
+        [ROWS[each] for each in SHARED["/v1/radar/value_lists"]],
+        Settings(shared_list_retention=Settings().lag * 0),
+    )
+    read: list[int] = []
+
+    async def page() -> Page:
+        read.append(1)
+        return Page([], None)
+
+    for _ in range(2):
+        await shared.read(ROWS["ValueListItems"], None, "key", page)
+    assert len(read) == 2
