@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from bench import accounts, limits, requests, speed
+from bench import accounts, limits, opening, requests, speed
 from bench.figures import Figures
 from bench.plot import draw
 
@@ -15,7 +15,14 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
     "speed": (speed.pairs, speed.memory),
     "limits": (limits.one_stream, limits.all_streams),
     "requests": (requests.shown_children, requests.shared_pages, requests.rereads),
-    "accounts": (accounts.listing, accounts.quiet_rounds, accounts.backfill, accounts.kills),
+    "accounts": (
+        accounts.listing,
+        accounts.quiet_rounds,
+        accounts.backfill,
+        accounts.kills,
+        opening.quiet,
+        opening.new,
+    ),
 }
 AT_MOST: Final = 600
 """Seconds for all of it."""

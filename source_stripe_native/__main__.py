@@ -24,6 +24,7 @@ from estuary_cdk.logger import FlowLogger, init_logger
 from source_stripe_native.config import EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.last_capture import refuse_switch, warn_of_earlier_start
+from source_stripe_native.loggers import passing
 from source_stripe_native.one_line import ignore_known, last_line, one_line, release_output, report
 from source_stripe_native.requests import (
     ExaminedRequest,
@@ -113,11 +114,16 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             if (state := previous_state(open.state, binding.stateKey)) is not None
         }
         resources = await all_resources(log, http, config, names, states)
-        opened, capture = common.open(open, common.resolve_bindings(open.capture.bindings, resources))
+        bindings = common.resolve_bindings(open.capture.bindings, resources)
+        opened, capture = common.open(open, bindings)
 
         async def run(task: Task) -> None:
             self._stopping = task.stopping
+            task.log = passing(task.log)
             await capture(task)
+            # The CDK keeps both as long as the capture runs, with all that only the opening needs.
+            bindings.clear()
+            open.state.bindingStateV1.clear()
 
         return opened, run
 

@@ -124,7 +124,11 @@ class Settings:
     lag_status_interval: timedelta = timedelta(minutes=1)
     """How often a status line says how far the account poller is behind, while it is."""
     flush_interval: timedelta = timedelta(minutes=1)
-    """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
+    """How often the cursors of accounts that had nothing new are written, those of a binding in one
+    checkpoint."""
+    flush_at_most: int = 900
+    """Cursors of a binding that are then written at most, about 65 bytes each. With more accounts each waits
+    its turn: after a crash, events since its last turn are read again."""
     account_ranges: int = 10
     """Ranges of creation time by which connected accounts are listed at once."""
     directory_log_interval: timedelta = timedelta(seconds=30)

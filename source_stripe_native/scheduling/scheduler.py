@@ -23,11 +23,13 @@ from source_stripe_native.protocols import (
     FetchPageFnFactory,
     FetchPageFnFactoryWithSuffix,
 )
-from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
+from source_stripe_native.scheduling.account_queue import AccountQueue
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.subtasks import SubtaskExecutor, wait_any
 from source_stripe_native.scheduling.work_items import WorkItem, WorkItemManager
 from source_stripe_native.state import ConnectorState
+from source_stripe_native.state_parts import PerAccount, cursor_at
+from source_stripe_native.state_patch import state_of
 from source_stripe_native.window import Window, floor
 
 
@@ -53,9 +55,10 @@ class Scheduler:
         self._queue = AccountQueue(config.max_wait.total_seconds())
         self._running: dict[str, tuple[WorkItem, float]] = {}
         """The work item of each account whose turn it is, and when its time slice ends."""
-        self._queued: set[str] = set()
-        self._dirty: set[str] = set()
-        """Accounts whose cursor moved without a document since it was last written."""
+        self._queued: dict[str, None] = {}
+        self._dirty: dict[str, None] = {}
+        """Accounts whose cursor moved without a document since it was last written, the longest dirty
+        first. A dict of strings takes less than half of a set's memory."""
         self._added: list[str] = []
         self._poller = config.poller
 
@@ -68,7 +71,7 @@ class Scheduler:
             if self._added:
                 await self._start_added(task)
             if clock() >= flush_time:
-                await self._flush(task)
+                await self._flush(task, self._config.flush_at_most)
                 flush_time = clock() + self._config.flush.total_seconds()
             now = clock()
             self._start_ready(task, now)
@@ -78,7 +81,7 @@ class Scheduler:
             if self._dirty:
                 wake_time.append(flush_time)
             await wait_any(freed, stopping, at_most=max(0.0, min(wake_time) - now) if wake_time else None)
-        await self._flush(task)
+        await self._flush(task, at_most=None)
 
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         """Moves an account's cursor where nothing in `window` concerns this binding, and queues the account
@@ -92,11 +95,11 @@ class Scheduler:
             self._push(account_id, asyncio.get_running_loop().time())
             self._executor.freed.set()
             return
-        state.cursor = window.end_at
+        self._cursors[account_id] = cursor_at(window.end)
         if not self._dirty:
             # Nothing was there to be written, so that nothing would wake the scheduler to write it.
             self._executor.freed.set()
-        self._dirty.add(account_id)
+        self._dirty[account_id] = None
 
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         self._added.extend(account_ids)
@@ -108,31 +111,40 @@ class Scheduler:
             await self._executor.start_account(account_id, task)
             self._push(account_id, asyncio.get_running_loop().time())
 
-    async def _flush(self, task: Task) -> None:
-        """Writes the cursors of accounts that had nothing new. An account whose turn it is may have documents
-        under way that no checkpoint covers yet: its own next checkpoint counts."""
-        cursor_dirty = self._dirty - self._running.keys()
-        cursors = {each: state for each in sorted(cursor_dirty) if (state := self._cursor(each)) is not None}
-        self._dirty -= cursor_dirty
+    async def _flush(self, task: Task, at_most: int | None) -> None:
+        """Writes the cursors of accounts that had nothing new, those that have been dirty for the longest
+        first. An account whose turn it is may have documents under way that no checkpoint covers yet: its
+        own next checkpoint counts."""
+        waiting = [each for each in self._dirty if each not in self._running][:at_most]
+        cursors = {each: state for each in sorted(waiting) if (state := self._cursor(each)) is not None}
+        for account_id in waiting:
+            del self._dirty[account_id]
         if cursors:
             key = self._executor.binding.stateKey
-            await task.checkpoint(ConnectorState(bindingStateV1={key: ResourceState(inc=dict(cursors))}))
+            await task.checkpoint(ConnectorState(bindingStateV1={key: state_of(inc=cursors)}))
+
+    @property
+    def _cursors(self) -> PerAccount[ResourceState.Incremental]:
+        inc = self._manager.resource_state.inc
+        assert isinstance(inc, dict), "connected accounts have a cursor each"
+        return inc
 
     def _cursor(self, account_id: str) -> ResourceState.Incremental | None:
-        inc = self._manager.resource_state.inc
-        return inc.get(account_id) if isinstance(inc, dict) else None
+        return self._cursors.get(account_id)
 
     def _push_all(self, now: float) -> None:
         """The first turns: the account that was not read for the longest time goes first, and one that was
         read within the last interval waits for the rest of it unless it is backfilling."""
-        ages = {account_id: self._age(account_id) for account_id in self._account_ids}
+        calculator = self._manager.calculator
+        ages = {
+            account_id: self._age(account_id)
+            for account_id in self._account_ids
+            # With a poller the others wait for something to read.
+            if self._poller is None or calculator.has_backfill(account_id)
+        }
         for account_id in sorted(ages, key=ages.__getitem__, reverse=True):
             rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
-            idle = self._manager.calculator.get_account_priority(account_id) is WorkItemPriority.INCREMENTAL
-            if not idle:
-                self._push(account_id, now)
-            elif self._poller is None:
-                self._push(account_id, now + rest)
+            self._push(account_id, now if calculator.has_backfill(account_id) else now + rest)
 
     def _age(self, account_id: str) -> float:
         """Seconds since the account was last read, as far as its cursor tells."""
@@ -142,7 +154,7 @@ class Scheduler:
         return (self._config.now() - state.cursor).total_seconds()
 
     def _push(self, account_id: str, ready_time: float) -> None:
-        self._queued.add(account_id)
+        self._queued[account_id] = None
         self._queue.push(account_id, self._manager.calculator.get_account_priority(account_id), ready_time)
 
     def _start_ready(self, task: Task, now: float) -> None:
@@ -152,7 +164,7 @@ class Scheduler:
             if spent > self._config.max_subtasks:
                 return
             self._queue.pop()
-            self._queued.discard(account_id)
+            self._queued.pop(account_id, None)
             work_item = self._manager.create_work_item(account_id)
             self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
             task.spawn_child(account_id, functools.partial(self._run_item, work_item))
@@ -169,9 +181,10 @@ class Scheduler:
 
     async def _run_item(self, work_item: WorkItem, task: Task) -> None:
         await self._executor.execute_work_item(work_item, task)
+        self._manager.release(work_item)
         del self._running[work_item.account_id]
         if work_item.cursor_dirty:
-            self._dirty.add(work_item.account_id)
+            self._dirty[work_item.account_id] = None
         now = asyncio.get_running_loop().time()
         if work_item.is_refused:
             self._push(work_item.account_id, now + self._config.refused_interval.total_seconds())

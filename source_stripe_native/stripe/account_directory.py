@@ -14,6 +14,7 @@ twice, and the second at which the halves meet belongs to one of them.
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from logging import Logger
 from typing import Final
 
@@ -49,9 +50,10 @@ class CapturedAccounts:
     platform_id: str
     connected_ids: list[str] | None = None
 
-    @property
+    @cached_property
     def all_ids(self) -> list[str]:
-        """Every account to read, the platform's own first."""
+        """Every account to read, the platform's own first. One list for all bindings: it is not to be
+        changed."""
         return [self.platform_id, *(self.connected_ids or [])]
 
 
