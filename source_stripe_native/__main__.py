@@ -7,6 +7,8 @@ if __name__ == "__main__":
     signals.end_at_once()
 
 import asyncio
+import functools
+import gc
 import logging
 import os
 import sys
@@ -44,8 +46,10 @@ DOCUMENTATION_URL: Final = "https://go.estuary.dev/source-stripe-native"
 
 
 class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorState]):
-    def __init__(self, settings: Settings = DEFAULTS) -> None:
+    def __init__(self, settings: Settings = DEFAULTS, opened: Callable[[], None] = lambda: None) -> None:
+        """`opened` is called once all bindings of a capture are open."""
         self._settings = settings
+        self._opened = opened
         self._while_open = AsyncExitStack()
         self._stopping: Task.Stopping | None = None
         """Why the tasks of an open capture stop."""
@@ -124,6 +128,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             # The CDK keeps both as long as the capture runs, with all that only the opening needs.
             bindings.clear()
             open.state.bindingStateV1.clear()
+            self._opened()
 
         return opened, run
 
@@ -142,6 +147,14 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         )
 
 
+def _collect_garbage(settings: Settings) -> None:
+    """Collects garbage from now on. To look through what is there already would hold the loop each time."""
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, settings.middle_collections)
+    gc.freeze()
+    gc.enable()
+
+
 def main(settings: Settings = DEFAULTS) -> None:
     signals.end_at_once()
     logging.addLevelName(5, "TRACE")  # which Flow has below debug
@@ -155,7 +168,10 @@ def main(settings: Settings = DEFAULTS) -> None:
     sys.unraisablehook = ignore_known
     try:
         refuse_stdin()
-        asyncio.run(Connector(settings).serve(log, read_requests))
+        # What the opening of a capture makes is there to stay.
+        gc.disable()
+        opened = functools.partial(_collect_garbage, settings)
+        asyncio.run(Connector(settings, opened).serve(log, read_requests))
     except Exception as error:  # noqa: BLE001 - Python would show a traceback
         log.error(report(log, error))
         raise SystemExit(1) from None

@@ -6,15 +6,20 @@ connected accounts has several tasks for each turn of an account in a binding, a
 
 from logging import Logger
 
-from estuary_cdk.logger import FlowLogger
+from estuary_cdk.logger import EventLogger, FlowLogger
 
 
 class PassingLogger(FlowLogger):
     """A logger below `parent`, of which `logging` doesn't know. So are the loggers below it."""
 
     def __init__(self, name: str, parent: Logger) -> None:
-        super().__init__(name)
+        # Not the CDK's: a logger and its `event` would keep each other until the garbage is collected.
+        Logger.__init__(self, name)
         self.parent = parent
+
+    @property
+    def event(self) -> EventLogger:  # type: ignore[override]  # in the CDK an attribute, which is only read
+        return EventLogger(self)
 
     def getChild(self, suffix: str) -> "PassingLogger":  # noqa: N802 - as in `logging`
         return PassingLogger(f"{self.name}.{suffix}", self)

@@ -113,6 +113,11 @@ class Settings:
 
     # Connected accounts
 
+    subtasks: int = 640
+    """Subtasks of accounts that run at once in all, divided among the bindings. Far fewer requests are made at
+    once, but each binding is to have some that wait."""
+    subtasks_per_binding: int = 64
+    """Subtasks of one binding that run at once at most."""
     account_readers: int = 16
     """Accounts whose events are read at once."""
     quiet_wait: timedelta = timedelta(minutes=30)
@@ -133,6 +138,12 @@ class Settings:
     """Ranges of creation time by which connected accounts are listed at once."""
     directory_log_interval: timedelta = timedelta(seconds=30)
     """How often a log line tells of a long listing of accounts."""
+
+    # The process
+
+    middle_collections: int = 3
+    """Collections of the garbage collector's middle generation before one of everything. The fewer, the less
+    garbage is freed at once while everything else waits."""
 
     @property
     def overlap_seconds(self) -> int:

@@ -166,8 +166,12 @@ class StreamBinding:
         for account_id, at in cursors.items():
             if at is not None and isinstance(at.cursor, datetime):
                 self.context.feed.subscribe(account_id, at.cursor)
-        start = self._open_accounts if self.is_per_account else self._open_one
-        self.context.starts.append(functools.partial(start, binding, binding_index, state, task))
+        start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
+        if self.is_per_account:
+            start = functools.partial(
+                self._open_accounts, binding, binding_index, state, task, max(1, len(bindings))
+            )
+        self.context.starts.append(start)
         await asyncio.sleep(0)
         if binding_index + 1 >= len(bindings):
             for each in self.context.starts:
@@ -216,8 +220,10 @@ class StreamBinding:
         )
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
 
-    def _open_accounts(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
-        accounts = self.accounts.all_ids
+    def _open_accounts(
+        self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
+    ) -> None:
+        accounts, settings = self.accounts.all_ids, self.http.settings
         unfinished = len(state.backfill) if isinstance(state.backfill, dict) else 0
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
         refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
@@ -232,13 +238,16 @@ class StreamBinding:
             ),
             fetch_page_factory=lambda account_id, suffix: self.fetch_variant(account_id, suffix, progress),
             config=PriorityQueueConfig(
+                max_subtasks=max(
+                    1 + len(self.suffixes), min(settings.subtasks_per_binding, settings.subtasks // bindings)
+                ),
                 now=self.http.now,
-                flush=self.http.settings.flush_interval,
-                flush_at_most=self.http.settings.flush_at_most,
+                flush=settings.flush_interval,
+                flush_at_most=settings.flush_at_most,
                 is_relevant=functools.partial(_is_relevant, self.row),
                 poller=self.context.poller,
                 is_own_refusal=refusals.is_own,
-                refused_interval=self.http.settings.refused_interval,
+                refused_interval=settings.refused_interval,
             ),
             backfill_subtask_suffixes=self.suffixes,
         )

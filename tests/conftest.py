@@ -1,7 +1,9 @@
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from estuary_cdk.logger import FlowLogger
 from hypothesis import settings
 
 from sandbox.stripe import StripeServer, World
@@ -10,6 +12,9 @@ from source_stripe_native.stripe.client import API_BASE_VARIABLE
 # How long a case takes says nothing on a machine that does other things too.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+# As the connector's process does first, whichever test comes first.
+logging.setLoggerClass(FlowLogger)
 
 NOW = 1_780_000_000
 """When the tests' worlds stand still: 2026-05-28T20:26:40Z."""

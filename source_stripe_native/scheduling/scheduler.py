@@ -23,7 +23,7 @@ from source_stripe_native.protocols import (
     FetchPageFnFactory,
     FetchPageFnFactoryWithSuffix,
 )
-from source_stripe_native.scheduling.account_queue import AccountQueue
+from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.subtasks import SubtaskExecutor, wait_any
 from source_stripe_native.scheduling.work_items import WorkItem, WorkItemManager
@@ -135,23 +135,25 @@ class Scheduler:
     def _push_all(self, now: float) -> None:
         """The first turns: the account that was not read for the longest time goes first, and one that was
         read within the last interval waits for the rest of it unless it is backfilling."""
-        calculator = self._manager.calculator
-        ages = {
-            account_id: self._age(account_id)
+        calculator, seen_at = self._manager.calculator, self._config.now()
+        turns = [
+            (self._age(account_id, seen_at), account_id, has_backfill)
             for account_id in self._account_ids
             # With a poller the others wait for something to read.
-            if self._poller is None or calculator.has_backfill(account_id)
-        }
-        for account_id in sorted(ages, key=ages.__getitem__, reverse=True):
-            rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
-            self._push(account_id, now if calculator.has_backfill(account_id) else now + rest)
+            if (has_backfill := calculator.has_backfill(account_id)) or self._poller is None
+        ]
+        for age, account_id, has_backfill in sorted(turns, key=lambda turn: turn[0], reverse=True):
+            rest = 0.0 if has_backfill else min(max(0.0, self._interval - age), self._interval)
+            priority = WorkItemPriority.BACKFILL if has_backfill else WorkItemPriority.INCREMENTAL
+            self._queued[account_id] = None
+            self._queue.push(account_id, priority, now + rest)
 
-    def _age(self, account_id: str) -> float:
+    def _age(self, account_id: str, now: datetime) -> float:
         """Seconds since the account was last read, as far as its cursor tells."""
         state = self._cursor(account_id)
         if state is None or not isinstance(state.cursor, datetime):
             return math.inf
-        return (self._config.now() - state.cursor).total_seconds()
+        return (now - state.cursor).total_seconds()
 
     def _push(self, account_id: str, ready_time: float) -> None:
         self._queued[account_id] = None
