@@ -147,7 +147,7 @@ async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeReques
         while (each := await _read_request(reader, cls)) is not None:
             yield each
     except pydantic.ValidationError as error:
-        raise ConnectorError(_explain(error)) from None
+        raise ConnectorError(explain(error)) from None
     except ConnectorError:
         raise
     except Exception as error:  # noqa: BLE001 - the CDK would show a traceback
@@ -195,7 +195,7 @@ def parse_request(cls: type[StripeRequest], line: str | bytes) -> StripeRequest:
     return cls.model_validate_json(line)
 
 
-def _explain(error: pydantic.ValidationError) -> str:
+def explain(error: pydantic.ValidationError) -> str:
     """One line: the part of the request that is wrong, what is wrong with it, and what to do."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     if within := [each["loc"] for each in problems if "state" in each["loc"]]:

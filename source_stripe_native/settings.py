@@ -114,8 +114,8 @@ class Settings:
     # Connected accounts
 
     subtasks: int = 640
-    """Subtasks of accounts that run at once in all, divided among the bindings. Far fewer requests are made at
-    once, but each binding is to have some that wait."""
+    """Subtasks of accounts that run at once in all, divided among the bindings. Far fewer requests are made
+    at once, but each binding is to have some that wait."""
     subtasks_per_binding: int = 64
     """Subtasks of one binding that run at once at most."""
     account_readers: int = 16

@@ -419,7 +419,7 @@ async def test_malformed_state_is_said_by_binding(
     [
         (
             b"",
-            "is not one of Flow's capture protocol: Invalid JSON: EOF while parsing a value at line 1",
+            "is not one of Flow's capture protocol: Invalid JSON: EOF while parsing a value at line",
         ),
         (
             b"\xff\xfe\n",
