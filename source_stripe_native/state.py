@@ -29,7 +29,7 @@ from estuary_cdk.capture.common import LogCursor, ResourceState
 from pydantic import BaseModel, ValidationError
 
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.state_parts import Backfill, Incremental, Json, Part, PerAccount
+from source_stripe_native.state_parts import Backfill, Incremental, Json, Part, PerAccount, Shared
 from source_stripe_native.state_patch import difference, state_of
 from source_stripe_native.window import floor
 
@@ -223,6 +223,11 @@ def in_time(state: ResourceState, now: datetime) -> Json:
         at = _between(EPOCH, each.cutoff, now)
         return each if at is each.cutoff else Backfill(cutoff=at, next_page=each.next_page)
 
+    times = [each.cursor for each in _distinct(state.inc)] + [
+        each.cutoff for each in _distinct(state.backfill)
+    ]
+    if all(EPOCH <= at <= now for at in times if isinstance(at, datetime)):
+        return {}
     bounded = state_of(inc=_mapped(state.inc, of_inc), backfill=_mapped(state.backfill, of_backfill))
     return difference(state, bounded)
 
@@ -237,6 +242,12 @@ def accounts_after(state: ResourceState, owner: str, time: datetime) -> list[str
 
 def _between(earliest: datetime, at: LogCursor, latest: datetime) -> LogCursor:
     return max(earliest, min(at, latest)) if isinstance(at, datetime) else at
+
+
+def _distinct(part: Part | PerAccount[Part] | None) -> list[Part]:
+    """The parts, each of them once, however many accounts share it."""
+    parts = part.values() if isinstance(part, dict) else [part]
+    return [each for each in {id(each): each for each in parts}.values() if each is not None]
 
 
 def _mapped(
@@ -324,10 +335,12 @@ def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) 
         flat = only.backfill.get("") if set(only.backfill) <= {""} else only.backfill
         return state_of(inc=only.inc, backfill=flat)
     return state_of(
-        inc={each: accounts[each].inc for each in account_ids},
-        backfill={
-            f"{each}{suffix}" if suffix else each: at
-            for each in account_ids
-            for suffix, at in accounts[each].backfill.items()
-        },
+        inc=Shared({each: accounts[each].inc for each in account_ids}),
+        backfill=Shared(
+            {
+                f"{each}{suffix}" if suffix else each: at
+                for each in account_ids
+                for suffix, at in accounts[each].backfill.items()
+            }
+        ),
     )

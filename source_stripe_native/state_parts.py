@@ -83,6 +83,13 @@ def own(parts: PerAccount[Part], key: str) -> Part:
     return part
 
 
+class Shared(PerAccount[Part]):
+    """Parts that are all shared. The CDK makes a deep copy of an initial state: it then shares them too."""
+
+    def __deepcopy__(self, _: Any) -> "Shared[Part]":
+        return Shared(self)
+
+
 def share(cursors: PerAccount[Incremental], account_id: str) -> None:
     """Makes an account's cursor a shared one again, unless it has a fraction of a second."""
     mine = cursors[account_id]

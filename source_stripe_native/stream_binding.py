@@ -74,6 +74,8 @@ class CaptureContext:
     sharing: SharedPages | None = None
     initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
     """The initial states of connected accounts, by suffixes."""
+    subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)
+    """With which cursor each account was subscribed last, while bindings open."""
     starts: list[Callable[[], None]] = field(default_factory=list)
     """What starts the bindings that are open."""
 
@@ -164,8 +166,12 @@ class StreamBinding:
         await asyncio.sleep(0)
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
-            if at is not None and isinstance(at.cursor, datetime):
+            # Mostly, the binding before is as far, which its cursor shows at a glance.
+            if at is None or self.context.subscribed.get(account_id) is at:
+                continue
+            if isinstance(at.cursor, datetime):
                 self.context.feed.subscribe(account_id, at.cursor)
+                self.context.subscribed[account_id] = at
         start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
         if self.is_per_account:
             start = functools.partial(
@@ -178,6 +184,7 @@ class StreamBinding:
                 each()
                 await asyncio.sleep(0)
             self.context.starts.clear()
+            self.context.subscribed.clear()
 
     async def _correct_times(self, binding: Binding, state: ResourceState, task: Task) -> None:
         """Takes times ahead of Stripe's clock as now, in one checkpoint."""

@@ -83,7 +83,10 @@ class PriorityCalculator:
         }
 
     def has_backfill(self, account_id: str) -> bool:
-        return bool(self.unfinished(account_id))
+        backfill = self.resource_state.backfill
+        if not backfill or not isinstance(backfill, dict):
+            return False
+        return any(backfill.get(f"{account_id}{each}") is not None for each in self.backfill_subtask_suffixes)
 
     def get_account_priority(self, account_id: str) -> WorkItemPriority:
         return WorkItemPriority.BACKFILL if self.has_backfill(account_id) else WorkItemPriority.INCREMENTAL
