@@ -26,8 +26,9 @@ PAGE: Final = 100
 DAY: Final = 86_400
 OPEN: Final = 1_000_000
 """Requests a second that stand for no limit."""
-SIZES: Final = (100, 500, 1_000, 2_000)
-"""Numbers of accounts that are measured; the targets are for the largest."""
+SIZES: Final = (100, 300, 600, 900)
+"""Numbers of accounts that are measured; the targets are for the largest. One flush writes the cursors of so
+many accounts."""
 PRICES: Final = 6
 """Prices of an account that is backfilled."""
 

@@ -12,7 +12,7 @@ import functools
 import math
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceState
 from estuary_cdk.capture.task import Task
@@ -31,6 +31,9 @@ from source_stripe_native.state import ConnectorState
 from source_stripe_native.state_parts import PerAccount, cursor_at
 from source_stripe_native.state_patch import state_of
 from source_stripe_native.window import Window, floor
+
+GOLDEN_RATIO: Final = 0.618
+"""Multiples of it, less whole numbers, are evenly spread however many there are."""
 
 
 class Scheduler:
@@ -65,7 +68,9 @@ class Scheduler:
     async def run(self, task: Task) -> None:
         clock, stopping, freed = asyncio.get_running_loop().time, task.stopping.event, self._executor.freed
         self._push_all(clock())
-        flush_time = clock() + self._config.flush.total_seconds()
+        # All at once, the bindings would hold up everything else.
+        shift = self._executor.binding_index * GOLDEN_RATIO % 1
+        flush_time = clock() + (1 + shift) * self._config.flush.total_seconds()
         while not stopping.is_set():
             freed.clear()
             if self._added:
@@ -135,25 +140,30 @@ class Scheduler:
     def _push_all(self, now: float) -> None:
         """The first turns: the account that was not read for the longest time goes first, and one that was
         read within the last interval waits for the rest of it unless it is backfilling."""
-        calculator, seen_at = self._manager.calculator, self._config.now()
-        turns = [
-            (self._age(account_id, seen_at), account_id, has_backfill)
-            for account_id in self._account_ids
-            # With a poller the others wait for something to read.
-            if (has_backfill := calculator.has_backfill(account_id)) or self._poller is None
-        ]
-        for age, account_id, has_backfill in sorted(turns, key=lambda turn: turn[0], reverse=True):
-            rest = 0.0 if has_backfill else min(max(0.0, self._interval - age), self._interval)
-            priority = WorkItemPriority.BACKFILL if has_backfill else WorkItemPriority.INCREMENTAL
+        unfinished = self._manager.calculator.count_unfinished(self._account_ids)
+        # With a poller the others wait for something to read.
+        waiting = list(unfinished) if self._poller is not None else self._account_ids
+        ages = self._ages(waiting)
+        for account_id in sorted(waiting, key=ages.__getitem__, reverse=True):
+            rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
+            is_backfilling = account_id in unfinished
+            priority = WorkItemPriority.BACKFILL if is_backfilling else WorkItemPriority.INCREMENTAL
             self._queued[account_id] = None
-            self._queue.push(account_id, priority, now + rest)
+            self._queue.push(account_id, priority, now if is_backfilling else now + rest)
 
-    def _age(self, account_id: str, now: datetime) -> float:
-        """Seconds since the account was last read, as far as its cursor tells."""
-        state = self._cursor(account_id)
-        if state is None or not isinstance(state.cursor, datetime):
-            return math.inf
-        return (now - state.cursor).total_seconds()
+    def _ages(self, account_ids: Sequence[str]) -> dict[str, float]:
+        """Seconds since each account was last read, as far as its cursor tells."""
+        now = self._config.now()
+        known, ages = dict[int, float](), dict[str, float]()
+        for account_id in account_ids:
+            state = self._cursor(account_id)
+            # Many accounts share a cursor.
+            if (age := known.get(id(state))) is None:
+                at = state.cursor if state is not None else None
+                age = (now - at).total_seconds() if isinstance(at, datetime) else math.inf
+                known[id(state)] = age
+            ages[account_id] = age
+        return ages
 
     def _push(self, account_id: str, ready_time: float) -> None:
         self._queued[account_id] = None
@@ -237,9 +247,8 @@ def open_binding_with_priority_queue(
     )
     executor = SubtaskExecutor(binding, binding_index, resource_state, suffixes, config)
     task.connector_status.inc_binding_count()
-    for account_id in all_account_ids:
-        for _ in manager.calculator.unfinished(account_id):
-            task.connector_status.inc_backfilling(binding_index)
+    for _ in range(sum(manager.calculator.count_unfinished(all_account_ids).values())):
+        task.connector_status.inc_backfilling(binding_index)
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
         config.poller.subscribe(scheduler, binding.resourceConfig.interval, task)

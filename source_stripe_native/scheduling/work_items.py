@@ -82,14 +82,18 @@ class PriorityCalculator:
             if isinstance(at := backfill.get(f"{account_id}{suffix}"), ResourceState.Backfill)
         }
 
-    def has_backfill(self, account_id: str) -> bool:
-        backfill = self.resource_state.backfill
-        if not backfill or not isinstance(backfill, dict):
-            return False
-        return any(backfill.get(f"{account_id}{each}") is not None for each in self.backfill_subtask_suffixes)
+    def count_unfinished(self, account_ids: Sequence[str]) -> dict[str, int]:
+        """How many unfinished variants each of the accounts has, without those that have none."""
+        found: dict[str, int] = {}
+        if (backfill := self.resource_state.backfill) and isinstance(backfill, dict):
+            for suffix in self.backfill_subtask_suffixes:
+                for account_id in account_ids:
+                    if backfill.get(f"{account_id}{suffix}" if suffix else account_id) is not None:
+                        found[account_id] = found.get(account_id, 0) + 1
+        return found
 
     def get_account_priority(self, account_id: str) -> WorkItemPriority:
-        return WorkItemPriority.BACKFILL if self.has_backfill(account_id) else WorkItemPriority.INCREMENTAL
+        return WorkItemPriority.BACKFILL if self.unfinished(account_id) else WorkItemPriority.INCREMENTAL
 
     def count_subtasks(self, account_id: str) -> int:
         return 1 + len(self.unfinished(account_id))
