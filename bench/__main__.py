@@ -24,7 +24,7 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
         opening.new,
     ),
 }
-AT_MOST: Final = 600
+AT_MOST: Final = 900
 """Seconds for all of it."""
 
 

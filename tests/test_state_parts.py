@@ -16,7 +16,7 @@ from estuary_cdk.capture.common import ResourceState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import StripeServer, World
+from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native import requests
 from source_stripe_native.loggers import passing
 from source_stripe_native.requests import ExaminedRequest, parse_request
@@ -168,13 +168,13 @@ def test_no_step_of_the_opening_changes_a_part_that_others_share(
     parts = [each for name in ("inc", "backfill") for each in parts_of(getattr(opened, name))]
     before = deepcopy(parts)
     initial = initial_state(ids, suffixes, now)
-    fresh = deepcopy(initial)
+    fresh = dumped(initial)
     with_cursors(initial, opened, ids, now - timedelta(days=30))
     apply(opened, in_time(opened, now))
     apply(opened, reconcile(opened, initial, ids, suffixes))
     own_all(opened)
     assert parts == before
-    assert initial == fresh
+    assert dumped(initial) == fresh
 
 
 def parts_of(found: Any) -> list[Any]:
@@ -196,6 +196,18 @@ def test_the_difference_of_two_states_is_that_of_their_json(old: Json, new: Json
 
     assert difference(parsed(old), parsed(new)) == merge_diff(plain(old), plain(new))
     assert difference(parsed(new), parsed(new)) == {}
+
+
+def test_a_copy_of_an_initial_state_is_another_with_the_same_parts() -> None:
+    """As the CDK makes one, to begin with."""
+    initial = initial_state([A, B], PRICES, datetime.fromisoformat(NOW))
+    state = initial.model_copy(deep=True)
+    assert state == initial
+    assert isinstance(state.inc, dict)
+    assert isinstance(initial.inc, dict)
+    assert state.inc[A] is initial.inc[B]
+    state.inc[A] = None
+    assert initial.inc[A] is not None
 
 
 def test_what_is_as_it_should_be_stays_the_same_object() -> None:
@@ -242,6 +254,23 @@ async def test_bindings_of_a_single_account_do_not_move_each_others_cursors(
     assert product in capture.last("Products")
     captured = [document["id"] for stream, document in capture.documents if stream == "Prices"]
     assert sorted(captured) == sorted(prices)
+
+
+async def test_no_binding_reads_events_before_all_have_subscribed(world: World, server: StripeServer) -> None:
+    """Else the first would read an account from its own cursor on, and the others once more on their own."""
+    ids = [PLATFORM, *(world.connect()["id"] for _ in range(3))]
+    earlier, since = "2026-05-28T20:05:00Z", "2026-05-28T20:15:00Z"
+
+    def followed(at: str) -> Json:
+        return {"inc": {each: inc(at) for each in ids}, "last_initialized": at}
+
+    streams = {"Prices": since, "Products": since, "Customers": earlier}
+    new = [world.create("price", each, created=NOW_SECONDS - 300)["id"] for each in ids]
+    state = {"bindingStateV1": {name: followed(at) for name, at in streams.items()}}
+    capture = Capture(server, list(streams), connected=True, state=state)
+    await capture.session(until=lambda: all(map(capture.caught_up, streams)))
+    assert {document["id"] for stream, document in capture.documents if stream == "Prices"} == set(new)
+    assert len(server.journal.visits("/v1/events", limit="100")) == len(ids)
 
 
 async def test_no_logger_is_kept_of_an_account(world: World, server: StripeServer) -> None:
