@@ -70,7 +70,7 @@ class Scheduler:
         self._push_all(clock())
         # All at once, the bindings would hold up everything else.
         shift = self._executor.binding_index * GOLDEN_RATIO % 1
-        flush_time = clock() + (1 + shift) * self._config.flush.total_seconds()
+        flush_time = clock() + (1 - shift) * self._config.flush.total_seconds()
         while not stopping.is_set():
             freed.clear()
             if self._added:
