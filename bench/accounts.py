@@ -26,7 +26,7 @@ PAGE: Final = 100
 DAY: Final = 86_400
 OPEN: Final = 1_000_000
 """Requests a second that stand for no limit."""
-SIZES: Final = (100, 300, 600, 900)
+SIZES: Final = (100, 200, 400, 800)
 """Numbers of accounts that are measured; the targets are for the largest. One flush writes the cursors of so
 many accounts."""
 PRICES: Final = 6

@@ -177,7 +177,7 @@ def with_cursors(
 
     inc: Incremental | PerAccount[Incremental]
     if isinstance(initial.inc, dict):
-        inc = {key: carried(key, new) for key, new in initial.inc.items() if new is not None}
+        inc = Shared({key: carried(key, new) for key, new in initial.inc.items() if new is not None})
     else:
         inc = carried(owner, initial.inc)
     return state_of(inc=inc, backfill=initial.backfill, is_connector_initiated=True)
