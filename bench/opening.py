@@ -28,7 +28,7 @@ CHECKPOINT: Final = b'{"checkpoint"'
 @dataclass
 class Opened:
     """A capture from its start on: CPU seconds until the first event request, the longest turn of the loop
-    until then in CPU seconds, peak and last resident memory in bytes, and each checkpoint's time and bytes."""
+    until then in CPU seconds, peak and last resident memory in bytes, each checkpoint's time and bytes."""
 
     started: float = 0.0
     held: float = 0.0
