@@ -72,7 +72,7 @@ async def quiet_rounds(figures: Figures) -> None:
     about = f"a quiet round, {last.accounts:,} accounts x {len(ALL)} bindings"
     figures.add(about, "event requests/account", last.requests_per_account, 1.1, "of the least")
     figures.add(about, "checkpoints", last.checkpoints, 500)
-    figures.add(about, "peak memory", last.peak / 1e6, 400, "MB")
+    figures.add(about, "peak memory", last.peak / 1e6, 150, "MB")
 
 
 async def _quiet_round(accounts: int) -> Cost:
