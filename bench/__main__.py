@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from bench import accounts, cadence, limits, requests, speed
+from bench import accounts, cadence, limits, opening, requests, speed
 from bench.figures import Figures
 from bench.plot import draw
 
@@ -15,10 +15,17 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
     "speed": (speed.pairs, speed.memory),
     "limits": (limits.one_stream, limits.all_streams),
     "requests": (requests.shown_children, requests.shared_pages, requests.rereads),
-    "accounts": (accounts.listing, accounts.quiet_rounds, accounts.backfill, accounts.kills),
+    "accounts": (
+        accounts.listing,
+        accounts.quiet_rounds,
+        accounts.backfill,
+        accounts.kills,
+        opening.quiet,
+        opening.new,
+    ),
     "cadence": (cadence.freshness,),
 }
-AT_MOST: Final = 600
+AT_MOST: Final = 900
 """Seconds for all of it."""
 
 

@@ -27,8 +27,9 @@ PAGE: Final = 100
 DAY: Final = 86_400
 OPEN: Final = 1_000_000
 """Requests a second that stand for no limit."""
-SIZES: Final = (100, 500, 1_000, 2_000)
-"""Numbers of accounts that are measured; the targets are for the largest."""
+SIZES: Final = (100, 200, 400, 800)
+"""Numbers of accounts that are measured; the targets are for the largest. One flush writes the cursors of so
+many accounts."""
 PRICES: Final = 6
 """Prices of an account that is backfilled."""
 
@@ -72,7 +73,7 @@ async def quiet_rounds(figures: Figures) -> None:
     about = f"a quiet round, {last.accounts:,} accounts x {len(ALL)} bindings"
     figures.add(about, "event requests/account", last.requests_per_account, 1.1, "of the least")
     figures.add(about, "checkpoints", last.checkpoints, 500)
-    figures.add(about, "peak memory", last.peak / 1e6, 400, "MB")
+    figures.add(about, "peak memory", last.peak / 1e6, 150, "MB")
 
 
 async def _quiet_round(accounts: int) -> Cost:

@@ -121,7 +121,7 @@ async def capture(
                 else:
                     assert process.stderr is not None
                     raise RuntimeError((await process.stderr.read()).decode()[-2000:])
-        output.written.peak, output.written.cpu = _peak(process.pid), _cpu(process.pid)
+        output.written.peak, output.written.cpu = peak(process.pid), cpu(process.pid)
     return output.written
 
 
@@ -157,7 +157,7 @@ class _Output:
 
     def _checkpoint(self, patch: Json) -> None:
         written = self.written
-        written.started = written.started or _cpu(self.pid)
+        written.started = written.started or cpu(self.pid)
         written.checkpoints += 1
         written.progress.append((time.monotonic() - self.start_time, self.count))
         written.state = json_merge_patch.merge(written.state, patch)
@@ -207,13 +207,22 @@ async def _connector(server: StripeServer, task: Task) -> AsyncIterator[asyncio.
         yield process
 
 
-def _peak(pid: int) -> int:
+def peak(pid: int) -> int:
     """Peak resident memory of a process in bytes."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024
+    return _status(pid, "VmHWM")
 
 
-def _cpu(pid: int) -> float:
+def cpu(pid: int) -> float:
     """CPU seconds of a process until now, by the clock that Linux has for each (clock_getcpuclockid)."""
     return time.clock_gettime(~pid << 3 | 2)
+
+
+def resident(pid: int) -> int:
+    """Resident memory of a process in bytes."""
+    return _status(pid, "VmRSS")
+
+
+def _status(pid: int, name: str) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith(name))
+    return int(line.split()[1]) * 1024

@@ -7,6 +7,8 @@ if __name__ == "__main__":
     signals.end_at_once()
 
 import asyncio
+import functools
+import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +25,7 @@ from estuary_cdk.logger import FlowLogger, init_logger
 from source_stripe_native.config import EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.last_capture import refuse_switch, warn_of_earlier_start
+from source_stripe_native.loggers import passing
 from source_stripe_native.one_line import ignore_known, last_line, one_line, release_output, report
 from source_stripe_native.requests import (
     ExaminedRequest,
@@ -47,8 +50,10 @@ ABOUT: Final = (
 
 
 class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorState]):
-    def __init__(self, settings: Settings = DEFAULTS) -> None:
+    def __init__(self, settings: Settings = DEFAULTS, opened: Callable[[], None] = lambda: None) -> None:
+        """`opened` is called once all bindings of a capture are open."""
         self._settings = settings
+        self._opened = opened
         self._while_open = AsyncExitStack()
         self._stopping: Task.Stopping | None = None
         """Why the tasks of an open capture stop."""
@@ -127,18 +132,22 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         if open.capture.bindings and not resources:
             # The state stays as it is, whatever the bindings' schedules say.
             return response.Opened(explicitAcknowledgements=False), _idle
-        opened, capture = common.open(open, common.resolve_bindings(open.capture.bindings, resources))
+        bindings = common.resolve_bindings(open.capture.bindings, resources)
+        opened, capture = common.open(open, bindings)
 
         async def run(task: Task) -> None:
             self._stopping = task.stopping
+            log = passing(task.log)
             # A group of its own, since the CDK waits half an hour for its group to end.
             async with _ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
                 status, name = task.connector_status, task.catalog_task_name
                 await capture(
-                    Task(
-                        task.log, status, "capture", self.output, task.stopping, group, task.transactor, name
-                    )
+                    Task(log, status, "capture", self.output, task.stopping, group, task.transactor, name)
                 )
+                # The CDK keeps both as long as the capture runs, with all that only the opening needs.
+                bindings.clear()
+                open.state.bindingStateV1.clear()
+                self._opened()
 
         return opened, run
 
@@ -170,6 +179,14 @@ async def _ended_in_time(task: Task, patience: timedelta) -> AsyncIterator[None]
         task.log.info("stopped in the middle: what was under way is done again at the next start")
 
 
+def _collect_garbage(settings: Settings) -> None:
+    """Collects garbage from now on. To look through what is there already would hold the loop each time."""
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, settings.middle_collections)
+    gc.freeze()
+    gc.enable()
+
+
 def main(settings: Settings = DEFAULTS) -> None:
     signals.end_at_once()
     logging.addLevelName(5, "TRACE")  # which Flow has below debug
@@ -183,7 +200,10 @@ def main(settings: Settings = DEFAULTS) -> None:
     sys.unraisablehook = ignore_known
     try:
         refuse_stdin()
-        asyncio.run(Connector(settings).serve(log, read_requests))
+        # What the opening of a capture makes is there to stay.
+        gc.disable()
+        opened = functools.partial(_collect_garbage, settings)
+        asyncio.run(Connector(settings, opened).serve(log, read_requests))
     except Exception as error:  # noqa: BLE001 - Python would show a traceback
         log.error(report(log, error))
         raise SystemExit(1) from None

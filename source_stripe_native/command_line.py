@@ -21,7 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.requests import explain
+from source_stripe_native.requests import explain_config
 from source_stripe_native.sessions import open_session
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams import STREAMS
@@ -133,7 +133,7 @@ def _endpoint_config(path: Path | None) -> EndpointConfig:
     try:
         return EndpointConfig.model_validate(content)
     except pydantic.ValidationError as error:
-        raise click.ClickException(explain("config", error)) from None
+        raise click.ClickException(explain_config("config", error)) from None
 
 
 def _console() -> Console:

@@ -2,10 +2,17 @@
 
 Rule: a request, config or state that is not valid is refused in one line that says what to do. The line never
 repeats the input, which may contain the key.
+
+The state of many accounts is by far the largest part of a request, tens of megabytes of text. It is read
+without anything in between: from the text into the shared parts of a state (state_parts.py), and beside the
+loop.
 """
 
+import asyncio
+import json
 import logging
 import os
+import re
 import stat
 import sys
 from collections.abc import AsyncGenerator, Sequence
@@ -13,8 +20,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import pydantic
-from estuary_cdk import stdin_jsonl
 from estuary_cdk.capture import Request, request
+from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.flow import CaptureBinding, RangeSpec
 from pydantic_core import ErrorDetails
 
@@ -24,6 +31,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.one_line import report
 from source_stripe_native.shard import LAST_KEY, Shard
 from source_stripe_native.state import ConnectorState, readable_part
+from source_stripe_native.state_parts import SharedParts
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.stripe.client import Json
 
@@ -44,6 +52,12 @@ FORMS: Final = {
     "schedule": "a cron expression in UTC such as '0 6 * * *', or blank",
 }
 """What a field of a config has to be, for the error about one that is not."""
+
+LONGEST_REQUEST: Final = 1 << 27
+"""Bytes of one request, as much as the CDK takes."""
+
+_STATE: Final = '"bindingStateV1"'
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 SEND: Final = "Run the connector with Flow or flowctl, or send it one such request a line."
 
@@ -72,9 +86,18 @@ class ExaminedRequest(StripeRequest):
             }:
                 # What a binding left behind before its last backfill may be in a shape of long ago.
                 current = {str(each.get("stateKey")) for each in bindings if isinstance(each, dict)}
-                for key in states.keys() - current:
-                    states[key] = readable_part(states[key])
+                for key, state in states.items():
+                    states[key] = _examined(state) if key in current else readable_part(state)
         return request
+
+
+def _examined(state: object) -> object:
+    """A binding's state. One that cannot be read is left for the request's own types, which say where it
+    is. All at once, the states would keep the loop waiting."""
+    try:
+        return ResourceState.model_validate(state)
+    except pydantic.ValidationError:
+        return state
 
 
 def stream_names(
@@ -135,22 +158,59 @@ def refuse_stdin() -> None:
 async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:
     """The requests on stdin. Raises ConnectorError, without the input in it, for whatever cannot be read."""
     try:
-        async for each in stdin_jsonl(cls):
+        reader = await _stdin()
+        while (each := await _read_request(reader, cls)) is not None:
             yield each
     except pydantic.ValidationError as error:
-        raise ConnectorError(_explain(error)) from None
+        raise ConnectorError(explain(error)) from None
     except ConnectorError:
         raise
     except Exception as error:  # noqa: BLE001 - the CDK would show a traceback
         if str(error).startswith("Separator is"):
-            # So asyncio refuses a line beyond the CDK's limit.
+            # So asyncio refuses a line beyond the limit.
             line = "A request is longer than 128 MiB: divide the capture into several with fewer bindings."
         else:
             line = report(logging.getLogger("flow"), error)
         raise ConnectorError(line) from None
 
 
-def _explain(error: pydantic.ValidationError) -> str:
+async def _stdin() -> asyncio.StreamReader:
+    # As the CDK reads it, but for the lines: the CDK keeps the last one as long as it waits for another.
+    reader = asyncio.StreamReader(limit=LONGEST_REQUEST)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+    return reader
+
+
+async def _read_request(reader: asyncio.StreamReader, cls: type[StripeRequest]) -> StripeRequest | None:
+    """The next request, None where there are no more."""
+    text = await _read_text(reader)
+    return await asyncio.to_thread(parse_request, cls, text) if text else None
+
+
+async def _read_text(reader: asyncio.StreamReader) -> str | bytes:
+    """The next line: as text, so that it is not kept twice, unless it is none."""
+    line = await reader.readline()
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line
+
+
+def parse_request(cls: type[StripeRequest], line: str | bytes) -> StripeRequest:
+    """A request from its JSON. Raises pydantic.ValidationError for one that is not valid."""
+    # Python's parser would let half a surrogate pair pass.
+    if isinstance(line, str) and _STATE in line and not ("\\u" in line and _SURROGATE.search(line)):
+        try:
+            found = json.loads(line, object_hook=SharedParts().read)
+        except (ValueError, RecursionError):
+            pass  # What is wrong with it is said below.
+        else:
+            return cls.model_validate(found)
+    return cls.model_validate_json(line)
+
+
+def explain(error: pydantic.ValidationError) -> str:
     """One line: the part of the request that is wrong, what is wrong with it, and what to do."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     if within := [each["loc"] for each in problems if "state" in each["loc"]]:
@@ -165,7 +225,7 @@ def _explain(error: pydantic.ValidationError) -> str:
     return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}. {SEND}"
 
 
-def explain(part: str, error: pydantic.ValidationError) -> str:
+def explain_config(part: str, error: pydantic.ValidationError) -> str:
     """What is wrong with a config, one line; `part` is its name where all of it is."""
     problems = error.errors(include_input=False, include_url=False, include_context=False)
     return f"The {part} is not valid: {'; '.join(_problem(part, each) for each in problems)}."

@@ -4,7 +4,7 @@ One function makes a resource of any row, and a binding of it knows how to open 
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from logging import Logger
 
@@ -52,6 +52,22 @@ StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 PRICES_BACKFILL_SUFFIXES = list(Prices.VARIANTS)
 
 
+class RepeatableResource(StripeResource):
+    """A stream's resource, whose initial state goes on from an earlier state's cursors. It has parts for
+    each account and is hardly ever needed, so that it is made when the CDK asks for it."""
+
+    repeat: Callable[[ResourceState], ResourceState]
+    """Makes it of the state in which everything is still to be captured."""
+
+    @property
+    def initial_state(self) -> ResourceState:
+        return self.repeat(self._new)
+
+    @initial_state.setter
+    def initial_state(self, new: ResourceState) -> None:
+        self._new = new
+
+
 def base_object(
     cls: type[BaseStripeObject],
     http: StripeSession,
@@ -66,23 +82,23 @@ def base_object(
     """The resource of one row of the catalogue, proposed as disabled where it `is_unproven` that any account
     has it. A new capture's backfill and changes meet at `cutoff`. A
     capture with a `previous` state keeps its cursors when it starts again, by schedule or on request."""
-    new = initial_state(
-        state_account_ids(cls, accounts), initial_suffixes(cls, accounts), cutoff or http.now()
-    )
+    ids = state_account_ids(cls, accounts)
+    new = context.initial_state(ids, initial_suffixes(cls, accounts), cutoff or http.now())
     # Twice the margin, so that a cursor that is carried over leaves time to read on from it.
     oldest = http.now() - RETENTION + 2 * http.settings.retention_margin
-    initial = with_cursors(new, previous, state_account_ids(cls, accounts), oldest, accounts.platform_id)
-    stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, initial)
-    return Resource(
+    stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, new)
+    resource = RepeatableResource(
         name=cls.NAME,
         key=cls.KEY,
         model=cls,
         open=stream.open,
-        initial_state=initial,
+        initial_state=new,
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
         disable=cls.DISABLED or is_unproven,
     )
+    resource.repeat = lambda new: with_cursors(new, previous, ids, oldest, accounts.platform_id)
+    return resource
 
 
 # The four names for Prices below are for callers from outside: the connector itself uses `base_object`.

@@ -136,6 +136,11 @@ class Settings:
 
     # Connected accounts
 
+    subtasks: int = 640
+    """Subtasks of accounts that run at once in all, divided among the bindings. Far fewer requests are made
+    at once, but each binding is to have some that wait."""
+    subtasks_per_binding: int = 64
+    """Subtasks of one binding that run at once at most."""
     account_readers: int = 16
     """Accounts whose events are read at once."""
     quiet_wait: timedelta = timedelta(minutes=30)
@@ -155,11 +160,21 @@ class Settings:
     late_after: timedelta = timedelta(minutes=10)
     """How long changes may wait, beyond the interval and the lag, before the binding is said to be late."""
     flush_interval: timedelta = timedelta(minutes=1)
-    """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
+    """How often the cursors of accounts that had nothing new are written, those of a binding in one
+    checkpoint."""
+    flush_at_most: int = 900
+    """Cursors of a binding that are then written at most, about 65 bytes each. With more accounts each waits
+    its turn: after a crash, events since its last turn are read again."""
     account_ranges: int = 10
     """Ranges of creation time by which connected accounts are listed at once."""
     directory_log_interval: timedelta = timedelta(seconds=30)
     """How often a log line tells of a long listing of accounts."""
+
+    # The process
+
+    middle_collections: int = 3
+    """Collections of the garbage collector's middle generation before one of everything. The fewer, the less
+    garbage is freed at once while everything else waits."""
 
     @property
     def restored_overlap(self) -> int:

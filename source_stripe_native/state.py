@@ -22,20 +22,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from estuary_cdk.capture.common import ConnectorState as GenericConnectorState
 from estuary_cdk.capture.common import LogCursor, ResourceState
-from estuary_cdk.utils import json_merge_patch
 from pydantic import BaseModel, ValidationError
 
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.state_parts import Backfill, Incremental, Json, Part, PerAccount, Shared
+from source_stripe_native.state_patch import difference, state_of
 from source_stripe_native.window import floor
 
-Json = dict[str, Any]
 ConnectorState = GenericConnectorState[ResourceState]
-Incremental = ResourceState.Incremental
-Backfill = ResourceState.Backfill
 
 _COMPOSITE: Final = re.compile(r"(acct_[^_]+)(.*)")
 """A backfill's key with connected accounts: the account's id, and a suffix that is empty or starts with
@@ -50,8 +48,6 @@ _STATE_KEY: Final = re.compile(r"(?P<path>.*?)(\.v(?P<counter>\d+))?", re.DOTALL
 
 EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
 """The time before which nothing exists at Stripe."""
-
-Part = TypeVar("Part", Incremental, Backfill)
 
 
 class StatePatch(BaseModel):
@@ -94,11 +90,11 @@ class AccountState:
 def initial_state(
     account_ids: str | Sequence[str], suffixes: Sequence[str] = ("",), cutoff: datetime | None = None
 ) -> ResourceState:
-    """A state in which everything is still to be backfilled: of the one account whose id is given, or of each
-    in a list of connected accounts. Backfill and changes meet at `cutoff` (now, if it is not given), a whole
-    second as all of Stripe's times are."""
-    cutoff = (cutoff or datetime.now(tz=UTC)).replace(microsecond=0)
-    return _write({each: new_account_state(suffixes, cutoff) for each in _ids(account_ids)}, account_ids)
+    """A state in which everything is still to be backfilled: of the one account whose id is given, or of
+    each in a list of connected accounts, which share its parts. Backfill and changes meet at `cutoff` (now,
+    if it is not given), a whole second as all of Stripe's times are."""
+    new = new_account_state(suffixes, (cutoff or datetime.now(tz=UTC)).replace(microsecond=0))
+    return _write(dict.fromkeys(_ids(account_ids), new), account_ids)
 
 
 def new_account_state(suffixes: Sequence[str], cutoff: datetime) -> AccountState:
@@ -121,6 +117,8 @@ def reconcile(
     without a cursor follows changes from its backfill's cutoff on. A state without account ids is that of
     `owner`, by default of the first account.
     """
+    if _is_wanted(state, account_ids, suffixes):
+        return {}
     owner = owner or _ids(account_ids)[0]
     known, wanted = (_read(each, account_ids, suffixes, owner) for each in (state, initial))
     for account_id, new in wanted.items():
@@ -129,28 +127,19 @@ def reconcile(
             known[account_id] = new
         elif have.inc is None:
             have.inc = Incremental(cursor=_earliest_cutoff(have.backfill.values()))
-    return merge_diff(_dump(state), _dump(_write(known, account_ids)))
+    return difference(state, _write(known, account_ids))
 
 
-def apply(state: ResourceState, patch: Json) -> None:
-    """Merges `patch` into a state in memory, in place."""
-    merged = _dump(state)
-    json_merge_patch(merged, patch)
-    updated = ResourceState.model_validate(merged)
-    state.inc, state.backfill = updated.inc, updated.backfill
-
-
-def merge_diff(old: Json, new: Json) -> Json:
-    """The RFC 7396 merge patch that turns `old` into `new`, neither of which holds nulls."""
-    patch: Json = {key: None for key in old if key not in new}
-    for key, value in new.items():
-        before = old.get(key)
-        if isinstance(before, dict) and isinstance(value, dict):
-            if inner := merge_diff(before, value):
-                patch[key] = inner
-        elif key not in old or before != value:
-            patch[key] = value
-    return patch
+def _is_wanted(state: ResourceState, account_ids: str | Sequence[str], suffixes: Sequence[str]) -> bool:
+    """Whether a state with connected accounts has the shape and the accounts wanted. It mostly has, and
+    then there is nothing to be done for each of its accounts."""
+    inc, backfill = state.inc, state.backfill
+    if isinstance(account_ids, str) or not isinstance(inc, dict) or isinstance(backfill, Backfill):
+        return False
+    if inc.keys() != set(account_ids) or None in inc.values():
+        return False
+    unfinished = {key for key, at in (backfill or {}).items() if at is not None}
+    return not unfinished or unfinished <= {f"{each}{suffix}" for each in account_ids for suffix in suffixes}
 
 
 def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
@@ -188,14 +177,14 @@ def with_cursors(
         have = known.get(account_id)
         if have is None or not isinstance(have.cursor, datetime) or have.cursor < oldest:
             return new
-        return Incremental(cursor=min(have.cursor, cursor_time(new.cursor)))
+        return have if have.cursor <= cursor_time(new.cursor) else new
 
-    inc: Incremental | dict[str, Incremental | None]
+    inc: Incremental | PerAccount[Incremental]
     if isinstance(initial.inc, dict):
-        inc = {key: carried(key, new) for key, new in initial.inc.items() if new is not None}
+        inc = Shared({key: carried(key, new) for key, new in initial.inc.items() if new is not None})
     else:
         inc = carried(owner, initial.inc)
-    return ResourceState(inc=inc, backfill=initial.backfill, is_connector_initiated=True)
+    return state_of(inc=inc, backfill=initial.backfill, is_connector_initiated=True)
 
 
 def previous_state(state: ConnectorState, state_key: str) -> ResourceState | None:
@@ -231,13 +220,20 @@ def in_time(state: ResourceState, now: datetime) -> Json:
     to the epoch. A cursor ahead of Stripe's clock would stand still, and hold up the account's others."""
 
     def of_inc(each: Incremental) -> Incremental:
-        return Incremental(cursor=_between(EPOCH, each.cursor, now))
+        at = _between(EPOCH, each.cursor, now)
+        return each if at is each.cursor else Incremental(cursor=at)
 
     def of_backfill(each: Backfill) -> Backfill:
-        return Backfill(cutoff=_between(EPOCH, each.cutoff, now), next_page=each.next_page)
+        at = _between(EPOCH, each.cutoff, now)
+        return each if at is each.cutoff else Backfill(cutoff=at, next_page=each.next_page)
 
-    bounded = ResourceState(inc=_mapped(state.inc, of_inc), backfill=_mapped(state.backfill, of_backfill))
-    return merge_diff(_dump(state), _dump(bounded))
+    times = [each.cursor for each in _distinct(state.inc)] + [
+        each.cutoff for each in _distinct(state.backfill)
+    ]
+    if all(EPOCH <= at <= now for at in times if isinstance(at, datetime)):
+        return {}
+    bounded = state_of(inc=_mapped(state.inc, of_inc), backfill=_mapped(state.backfill, of_backfill))
+    return difference(state, bounded)
 
 
 def accounts_after(state: ResourceState, owner: str, time: datetime) -> list[str]:
@@ -252,9 +248,15 @@ def _between(earliest: datetime, at: LogCursor, latest: datetime) -> LogCursor:
     return max(earliest, min(at, latest)) if isinstance(at, datetime) else at
 
 
+def _distinct(part: Part | PerAccount[Part] | None) -> list[Part]:
+    """The parts, each of them once, however many accounts share it."""
+    parts = part.values() if isinstance(part, dict) else [part]
+    return [each for each in {id(each): each for each in parts}.values() if each is not None]
+
+
 def _mapped(
-    part: Part | dict[str, Part | None] | None, change: Callable[[Part], Part]
-) -> Part | dict[str, Part | None] | None:
+    part: Part | PerAccount[Part] | None, change: Callable[[Part], Part]
+) -> Part | PerAccount[Part] | None:
     if isinstance(part, dict):
         return {key: None if each is None else change(each) for key, each in part.items()}
     return None if part is None else change(part)
@@ -334,14 +336,14 @@ def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) 
     if isinstance(account_ids, str):
         only = accounts[account_ids]
         flat = only.backfill.get("") if set(only.backfill) <= {""} else only.backfill
-        return ResourceState(inc=only.inc, backfill=flat)
-    return ResourceState(
-        inc={each: accounts[each].inc for each in account_ids},
-        backfill={
-            f"{each}{suffix}": at for each in account_ids for suffix, at in accounts[each].backfill.items()
-        },
+        return state_of(inc=only.inc, backfill=flat)
+    return state_of(
+        inc=Shared({each: accounts[each].inc for each in account_ids}),
+        backfill=Shared(
+            {
+                f"{each}{suffix}" if suffix else each: at
+                for each in account_ids
+                for suffix, at in accounts[each].backfill.items()
+            }
+        ),
     )
-
-
-def _dump(state: ResourceState) -> Json:
-    return state.model_dump(mode="json", include={"inc", "backfill"}, exclude_none=True)

@@ -4,8 +4,9 @@ A capture of one account uses the CDK's `open_binding`, a capture of connected a
 drive the same fetch functions, and a row's variants become subtasks in either.
 """
 
+import asyncio
 import functools
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import Logger
@@ -44,12 +45,14 @@ from source_stripe_native.state import (
     FROM_START,
     StatePatch,
     accounts_after,
-    apply,
     cursor_time,
     in_time,
+    initial_state,
     known_before,
     reconcile,
 )
+from source_stripe_native.state_parts import own_all
+from source_stripe_native.state_patch import apply
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
@@ -74,6 +77,22 @@ class CaptureContext:
     superseded: SupersededIds = field(default_factory=SupersededIds)
     polled: PolledLists = field(default_factory=PolledLists)
     sharing: SharedPages | None = None
+    initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
+    """The initial states of connected accounts, by suffixes."""
+    subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)
+    """With which cursor each account was subscribed last, while bindings open."""
+    starts: list[Callable[[], None]] = field(default_factory=list)
+    """What starts the bindings that are open."""
+
+    def initial_state(
+        self, account_ids: str | Sequence[str], suffixes: Sequence[str], cutoff: datetime
+    ) -> ResourceState:
+        """An initial state. With connected accounts, bindings with the same suffixes share it."""
+        if isinstance(account_ids, str):
+            return initial_state(account_ids, suffixes, cutoff)
+        if (key := tuple(suffixes)) not in self.initial:
+            self.initial[key] = initial_state(account_ids, suffixes, cutoff)
+        return self.initial[key]
 
 
 @dataclass(frozen=True)
@@ -157,38 +176,62 @@ class StreamBinding:
         return self.fetch_page(None, datetime.fromtimestamp(since, UTC), "", hooks)
 
     async def open(
-        self, binding: Binding, binding_index: int, state: ResourceState, task: Task, _: list[Any]
+        self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: list[Any]
     ) -> None:
-        ids = state_account_ids(self.row, self.accounts)
+        """Opens the binding. No binding starts before all have subscribed to the events: the last one to open
+        starts them all. With many accounts each step takes a while, and others have their turn in between."""
         await self._correct_times(binding, state, task)
+        ids = state_account_ids(self.row, self.accounts)
         await reconcile_state(
             ids, binding, state, self.initial, task, self.suffixes, self.accounts.platform_id
         )
+        await asyncio.sleep(0)
+        self._subscribe(state)
+        start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
+        if self.is_per_account:
+            start = functools.partial(
+                self._open_accounts, binding, binding_index, state, task, max(1, len(bindings))
+            )
+        self.context.starts.append(start)
+        await asyncio.sleep(0)
+        if binding_index + 1 >= len(bindings):
+            for each in self.context.starts:
+                each()
+                await asyncio.sleep(0)
+            self.context.starts.clear()
+            self.context.subscribed.clear()
+
+    def _subscribe(self, state: ResourceState) -> None:
+        """Subscribes the binding to the events of each account from its cursor on."""
+        if not self.row.follows_events():
+            return
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
-            if at is None or not isinstance(at.cursor, datetime):
+            # Mostly, the binding before is as far, which its cursor shows at a glance.
+            if at is None or self.context.subscribed.get(account_id) is at:
+                continue
+            if not isinstance(at.cursor, datetime):
                 continue
             if self.follows_accounts:
                 self.context.feed.subscribe_all(at.cursor)
-            elif self.row.follows_events():
+            else:
                 self.context.feed.subscribe(account_id, at.cursor)
-        if self.is_per_account:
-            self._open_accounts(binding, binding_index, state, task)
-        else:
-            self._open_one(binding, binding_index, state, task)
+                self.context.subscribed[account_id] = at
 
     async def _correct_times(self, binding: Binding, state: ResourceState, task: Task) -> None:
         """Takes times ahead of Stripe's clock as now, in one checkpoint."""
         now = self.http.now().replace(microsecond=0)
+        if not (patch := in_time(state, now)):
+            return
         tolerated = now + self.http.settings.clock_tolerance
         if ahead := accounts_after(state, self.accounts.platform_id, tolerated):
             shown = ", ".join(ahead[:SHOWN]) + (f" and {len(ahead) - SHOWN} more" if ahead[SHOWN:] else "")
             task.log.warning(f"{self.row.NAME}: {AHEAD}. Accounts: {shown}")
-        if patch := in_time(state, now):
-            await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
-            apply(state, patch)
+        await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
+        apply(state, patch)
 
     def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        own_all(state)
         fetch_page: FetchPageFn[Any] | dict[str, FetchPageFn[Any]] | None = None
         if isinstance(state.backfill, ResourceState.Backfill):
             fetch_page = self.fetch_variant(None, "", self._progress(task, 1, 1))
@@ -250,8 +293,10 @@ class StreamBinding:
         )
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
 
-    def _open_accounts(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
-        accounts = self.accounts.all_ids
+    def _open_accounts(
+        self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
+    ) -> None:
+        accounts, settings = self.accounts.all_ids, self.http.settings
         unfinished = len(state.backfill) if isinstance(state.backfill, dict) else 0
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
         all_refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
@@ -267,14 +312,18 @@ class StreamBinding:
             ),
             fetch_page_factory=lambda account_id, suffix: self.fetch_variant(account_id, suffix, progress),
             config=PriorityQueueConfig(
+                max_subtasks=max(
+                    1 + len(self.suffixes), min(settings.subtasks_per_binding, settings.subtasks // bindings)
+                ),
                 now=self.http.now,
-                flush=self.http.settings.flush_interval,
+                flush=settings.flush_interval,
+                flush_at_most=settings.flush_at_most,
                 is_relevant=functools.partial(_is_relevant, self.row),
-                polls=PollTimes(self.http.settings) if self.row.POLLS else None,
+                polls=PollTimes(settings) if self.row.POLLS else None,
                 poller=self.context.poller,
                 is_own_refusal=refusals.is_own,
                 readmit=refusals.readmit,
-                refused_interval=self.http.settings.refused_interval,
+                refused_interval=settings.refused_interval,
                 watch=self.lateness.watch,
             ),
             backfill_subtask_suffixes=self.suffixes,

@@ -23,7 +23,7 @@ from estuary_cdk.logger import FlowLogger
 from sandbox.stripe import StripeServer
 from source_stripe_native.__main__ import Connector
 from source_stripe_native.models import STREAMS
-from source_stripe_native.requests import StripeRequest
+from source_stripe_native.requests import StripeRequest, parse_request
 from source_stripe_native.settings import Settings
 from source_stripe_native.stripe.documents import get_path
 
@@ -177,7 +177,7 @@ class Capture:
         unary = "open" not in request
 
         async def requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:
-            yield cls.model_validate_json(orjson.dumps(request))
+            yield parse_request(cls, orjson.dumps(request).decode())
             if not unary:
                 await asyncio.Event().wait()
 

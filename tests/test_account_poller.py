@@ -455,6 +455,7 @@ async def capturing(
     flush: float = 60.0,
     polls: bool = False,
     own_types: frozenset[str] = TYPES,
+    **limits: Any,
 ) -> AsyncIterator[tuple[cdk_task.Capture, list[ResourceState]]]:
     """Bindings that have backfilled, and follow their accounts since a minute before the start."""
     async with running_capture() as capture:
@@ -478,6 +479,7 @@ async def capturing(
                     flush=timedelta(seconds=flush),
                     polls=PollTimes() if polls else None,
                     is_relevant=lambda types: bool(types & own_types),
+                    **limits,
                 ),
             )
         yield capture, states
@@ -570,6 +572,37 @@ async def test_what_moved_is_written_when_the_capture_stops() -> None:
     assert {datetime.fromisoformat(each) for each in cursors} == {
         EPOCH - LAG + timedelta(seconds=2 * INTERVAL)
     }
+
+
+@on_virtual_time
+async def test_with_very_many_accounts_each_cursor_is_written_in_its_turn() -> None:
+    feed, accounts = Feed(), names(50)
+    initial = initial_state(accounts, [""], EPOCH - LAG).model_dump(mode="json", include={"inc"})
+    async with capturing(feed, Fetching(feed), accounts, flush_at_most=4) as (capture, _):
+        await asyncio.sleep(8 * INTERVAL)
+        flushes = [(each.at, list(each.binding_state["inc"])) for each in capture.output.checkpoints]
+    assert max(len(each) for _, each in flushes) == 4
+    for account_id in accounts:
+        times = [at for at, each in flushes if account_id in each]
+        assert len(times) > 1
+        # Until there is something to write, and then once around.
+        assert max(later - earlier for earlier, later in pairwise(times)) <= INTERVAL + 60 * (50 / 4 + 1)
+    # All of them once the capture stops.
+    assert len(capture.output.checkpoints[-1].binding_state["inc"]) > 4
+    cursors = {each["cursor"] for each in merged(initial, capture.output.checkpoints)["inc"].values()}
+    assert {datetime.fromisoformat(each) for each in cursors} == {
+        EPOCH - LAG + timedelta(seconds=7 * INTERVAL)
+    }
+
+
+@on_virtual_time
+async def test_accounts_and_bindings_share_the_cursors_of_what_was_read_together() -> None:
+    feed, accounts = Feed(), names(50)
+    async with capturing(feed, Fetching(feed), accounts, bindings=3) as (_, states):
+        await asyncio.sleep(2 * INTERVAL)
+        cursors = [each for state in states for each in cast(dict[str, Any], state.inc).values()]
+    assert len(cursors) == 150
+    assert len({id(each) for each in cursors}) == len({each.cursor for each in cursors}) < 5
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,7 +9,7 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,6 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native import requests
 from source_stripe_native.__main__ import Connector
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.requests import StripeRequest
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
@@ -266,15 +265,18 @@ async def test_request_and_log_level_that_do_not_do(server: StripeServer) -> Non
 # The words for what is malformed, without a process for each
 
 
-def _line(line: bytes) -> Callable[[type[StripeRequest]], AsyncIterator[StripeRequest]]:
-    async def stdin(cls: type[StripeRequest]) -> AsyncIterator[StripeRequest]:
-        yield cls.model_validate_json(line)
+def _line(line: bytes) -> Callable[[], Awaitable[asyncio.StreamReader]]:
+    async def stdin() -> asyncio.StreamReader:
+        reader = asyncio.StreamReader(limit=len(line) + 1)
+        reader.feed_data(line.removesuffix(b"\n") + b"\n")
+        reader.feed_eof()
+        return reader
 
     return stdin
 
 
 async def refusal(monkeypatch: pytest.MonkeyPatch, line: bytes) -> str:
-    monkeypatch.setattr(requests, "stdin_jsonl", _line(line))
+    monkeypatch.setattr(requests, "_stdin", _line(line))
     with pytest.raises(ConnectorError) as it:
         await anext(requests.read_requests(Connector().request_class()))
     return str(it.value)
@@ -417,7 +419,7 @@ async def test_malformed_state_is_said_by_binding(
     [
         (
             b"",
-            "is not one of Flow's capture protocol: Invalid JSON: EOF while parsing a value at line 1",
+            "is not one of Flow's capture protocol: Invalid JSON: EOF while parsing a value at line",
         ),
         (
             b"\xff\xfe\n",
@@ -462,7 +464,7 @@ anything = st.recursive(
 async def test_whatever_the_request_is_it_is_read_or_refused_in_one_line(verb: str, body: object) -> None:
     with pytest.MonkeyPatch.context() as patch:
         read = requests.read_requests(Connector().request_class())
-        patch.setattr(requests, "stdin_jsonl", _line(orjson.dumps({verb: body})))
+        patch.setattr(requests, "_stdin", _line(orjson.dumps({verb: body})))
         error = ""
         try:
             await anext(read)
@@ -488,12 +490,12 @@ async def test_whatever_the_request_is_it_is_read_or_refused_in_one_line(verb: s
 async def test_request_that_cannot_be_received_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, raised: Exception, says: str
 ) -> None:
-    async def stdin(cls: type[StripeRequest]) -> AsyncIterator[StripeRequest]:
-        for each in (raised,):
-            raise each
-        yield cls()
+    async def stdin() -> asyncio.StreamReader:
+        reader = asyncio.StreamReader()
+        reader.set_exception(raised)
+        return reader
 
-    monkeypatch.setattr(requests, "stdin_jsonl", stdin)
+    monkeypatch.setattr(requests, "_stdin", stdin)
     with pytest.raises(ConnectorError) as it:
         await anext(requests.read_requests(Connector().request_class()))
     assert str(it.value).startswith(says)

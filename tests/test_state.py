@@ -17,11 +17,9 @@ from source_stripe_native.state import (
     FROM_START,
     ConnectorState,
     accounts_after,
-    apply,
     in_time,
     initial_state,
     known_before,
-    merge_diff,
     previous_state,
     readable_part,
     reconcile,
@@ -29,6 +27,7 @@ from source_stripe_native.state import (
     slice_suffix,
     with_cursors,
 )
+from source_stripe_native.state_patch import apply, merge_diff
 
 Json = dict[str, Any]
 Ids = str | list[str]

@@ -99,6 +99,8 @@ class AccountPoller:
                 )
                 continue
             account_id = self._queue.pop()
+            # Where nothing is due, ten thousand accounts would be looked at without a pause.
+            await asyncio.sleep(0)
             start_time = clock()
             try:
                 await self._read(account_id, stopping)

@@ -64,7 +64,10 @@ class PriorityQueueConfig:
     max_wait: timedelta = timedelta(minutes=10)
     """How long backfilling accounts go before an account that only has changes to follow."""
     flush: timedelta = timedelta(minutes=1)
-    """How often the cursors of accounts that had nothing new are written, all in one checkpoint."""
+    """How often the cursors of accounts that had nothing new are written, in one checkpoint."""
+    flush_at_most: int = 900
+    """Cursors that are written at once at most, unless the capture stops. The others wait for the next
+    time."""
     is_relevant: Callable[[frozenset[str]], bool] = bool
     """Whether new events of these types concern the binding."""
     polls: PollTimes | None = None

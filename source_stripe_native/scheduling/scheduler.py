@@ -12,7 +12,7 @@ import functools
 import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceState
 from estuary_cdk.capture.task import Task
@@ -28,7 +28,12 @@ from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQ
 from source_stripe_native.scheduling.subtasks import SubtaskExecutor, wait_any
 from source_stripe_native.scheduling.work_items import WorkItem, WorkItemManager
 from source_stripe_native.state import ConnectorState
+from source_stripe_native.state_parts import PerAccount, cursor_at
+from source_stripe_native.state_patch import state_of
 from source_stripe_native.window import Window, floor
+
+GOLDEN_RATIO: Final = 0.618
+"""Multiples of it, less whole numbers, are evenly spread however many there are."""
 
 
 class Scheduler:
@@ -53,9 +58,10 @@ class Scheduler:
         self._queue = AccountQueue(config.max_wait.total_seconds())
         self._running: dict[str, tuple[WorkItem, float]] = {}
         """The work item of each account whose turn it is, and when its time slice ends."""
-        self._queued: set[str] = set()
-        self._dirty: set[str] = set()
-        """Accounts whose cursor moved without a document since it was last written."""
+        self._queued: dict[str, None] = {}
+        self._dirty: dict[str, None] = {}
+        """Accounts whose cursor moved without a document since it was last written, the longest dirty
+        first. A dict of strings takes less than half of a set's memory."""
         self._missed: set[str] = set()
         """Accounts of which something relevant was told while it was their turn, where lists are polled."""
         self._added: list[str] = []
@@ -64,13 +70,15 @@ class Scheduler:
     async def run(self, task: Task) -> None:
         clock, stopping, freed = asyncio.get_running_loop().time, task.stopping.event, self._executor.freed
         self._push_all(clock())
-        flush_time = clock() + self._config.flush.total_seconds()
+        # All at once, the bindings would hold up everything else.
+        shift = self._executor.binding_index * GOLDEN_RATIO % 1
+        flush_time = clock() + (1 - shift) * self._config.flush.total_seconds()
         while not stopping.is_set():
             freed.clear()
             if self._added:
                 await self._start_added(task)
             if clock() >= flush_time:
-                await self._flush(task)
+                await self._flush(task, self._config.flush_at_most)
                 flush_time = clock() + self._config.flush.total_seconds()
             now = clock()
             self._start_ready(task, now)
@@ -80,7 +88,7 @@ class Scheduler:
             if self._dirty:
                 wake_time.append(flush_time)
             await wait_any(freed, stopping, at_most=max(0.0, min(wake_time) - now) if wake_time else None)
-        await self._flush(task)
+        await self._flush(task, at_most=None)
 
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         """Moves an account's cursor where nothing in `window` concerns this binding, and queues the account
@@ -106,11 +114,11 @@ class Scheduler:
             return
         if polls is not None:
             return
-        state.cursor = window.end_at
+        self._cursors[account_id] = cursor_at(window.end)
         if not self._dirty:
             # Nothing was there to be written, so that nothing would wake the scheduler to write it.
             self._executor.freed.set()
-        self._dirty.add(account_id)
+        self._dirty[account_id] = None
 
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         self._added.extend(account_ids)
@@ -119,8 +127,9 @@ class Scheduler:
     def waiting(self) -> timedelta:
         """How long an account has waited for its turn, or has been behind while it lasts."""
         now, time_slice = asyncio.get_running_loop().time(), self._config.time_slice.total_seconds()
+        ages = self._ages(list(self._running))
         turns = [
-            min(now - end_time + time_slice, self._age(account_id) - self._interval)
+            min(now - end_time + time_slice, ages[account_id] - self._interval)
             for account_id, (_, end_time) in self._running.items()
         ]
         return timedelta(seconds=max([self._queue.longest_wait(now), *turns]))
@@ -131,41 +140,57 @@ class Scheduler:
             await self._executor.start_account(account_id, task)
             self._push(account_id, asyncio.get_running_loop().time())
 
-    async def _flush(self, task: Task) -> None:
-        """Writes the cursors of accounts that had nothing new. An account whose turn it is may have documents
-        under way that no checkpoint covers yet: its own next checkpoint counts."""
-        cursor_dirty = self._dirty - self._running.keys()
-        cursors = {each: state for each in sorted(cursor_dirty) if (state := self._cursor(each)) is not None}
-        self._dirty -= cursor_dirty
+    async def _flush(self, task: Task, at_most: int | None) -> None:
+        """Writes the cursors of accounts that had nothing new, those that have been dirty for the longest
+        first. An account whose turn it is may have documents under way that no checkpoint covers yet: its
+        own next checkpoint counts."""
+        waiting = [each for each in self._dirty if each not in self._running][:at_most]
+        cursors = {each: state for each in sorted(waiting) if (state := self._cursor(each)) is not None}
+        for account_id in waiting:
+            del self._dirty[account_id]
         if cursors:
             key = self._executor.binding.stateKey
-            await task.checkpoint(ConnectorState(bindingStateV1={key: ResourceState(inc=dict(cursors))}))
+            await task.checkpoint(ConnectorState(bindingStateV1={key: state_of(inc=cursors)}))
+
+    @property
+    def _cursors(self) -> PerAccount[ResourceState.Incremental]:
+        inc = self._manager.resource_state.inc
+        assert isinstance(inc, dict), "connected accounts have a cursor each"
+        return inc
 
     def _cursor(self, account_id: str) -> ResourceState.Incremental | None:
-        inc = self._manager.resource_state.inc
-        return inc.get(account_id) if isinstance(inc, dict) else None
+        return self._cursors.get(account_id)
 
     def _push_all(self, now: float) -> None:
         """The first turns: the account that was not read for the longest time goes first, and one that was
         read within the last interval waits for the rest of it unless it is backfilling."""
-        ages = {account_id: self._age(account_id) for account_id in self._account_ids}
-        for account_id in sorted(ages, key=ages.__getitem__, reverse=True):
+        unfinished = self._manager.calculator.count_unfinished(self._account_ids)
+        # With a poller the others wait for something to read.
+        waiting = list(unfinished) if self._poller is not None else self._account_ids
+        ages = self._ages(waiting)
+        for account_id in sorted(waiting, key=ages.__getitem__, reverse=True):
             rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
-            idle = self._manager.calculator.get_account_priority(account_id) is WorkItemPriority.INCREMENTAL
-            if not idle:
-                self._push(account_id, now)
-            elif self._poller is None:
-                self._push(account_id, now + rest)
+            is_backfilling = account_id in unfinished
+            priority = WorkItemPriority.BACKFILL if is_backfilling else WorkItemPriority.INCREMENTAL
+            self._queued[account_id] = None
+            self._queue.push(account_id, priority, now if is_backfilling else now + rest)
 
-    def _age(self, account_id: str) -> float:
-        """Seconds since the account was last read, as far as its cursor tells."""
-        state = self._cursor(account_id)
-        if state is None or not isinstance(state.cursor, datetime):
-            return math.inf
-        return (self._config.now() - state.cursor).total_seconds()
+    def _ages(self, account_ids: Sequence[str]) -> dict[str, float]:
+        """Seconds since each account was last read, as far as its cursor tells."""
+        now = self._config.now()
+        known, ages = dict[int, float](), dict[str, float]()
+        for account_id in account_ids:
+            state = self._cursor(account_id)
+            # Many accounts share a cursor.
+            if (age := known.get(id(state))) is None:
+                at = state.cursor if state is not None else None
+                age = (now - at).total_seconds() if isinstance(at, datetime) else math.inf
+                known[id(state)] = age
+            ages[account_id] = age
+        return ages
 
     def _push(self, account_id: str, ready_time: float, grace: float | None = None) -> None:
-        self._queued.add(account_id)
+        self._queued[account_id] = None
         priority = self._manager.calculator.get_account_priority(account_id)
         self._queue.push(account_id, priority, ready_time, grace=grace)
 
@@ -176,7 +201,7 @@ class Scheduler:
             if spent > self._config.max_subtasks:
                 return
             self._queue.pop()
-            self._queued.discard(account_id)
+            self._queued.pop(account_id, None)
             self._missed.discard(account_id)
             work_item = self._manager.create_work_item(account_id)
             self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
@@ -194,9 +219,10 @@ class Scheduler:
 
     async def _run_item(self, work_item: WorkItem, task: Task) -> None:
         await self._executor.execute_work_item(work_item, task)
+        self._manager.release(work_item)
         del self._running[work_item.account_id]
         if work_item.cursor_dirty:
-            self._dirty.add(work_item.account_id)
+            self._dirty[work_item.account_id] = None
         cursor = work_item.incremental_state.cursor
         if self._config.polls is not None and work_item.has_found and isinstance(cursor, datetime):
             self._config.polls.note_find(work_item.account_id, floor(cursor))
@@ -250,9 +276,8 @@ def open_binding_with_priority_queue(
     )
     executor = SubtaskExecutor(binding, binding_index, resource_state, suffixes, config)
     task.connector_status.inc_binding_count()
-    for account_id in all_account_ids:
-        for _ in manager.calculator.unfinished(account_id):
-            task.connector_status.inc_backfilling(binding_index)
+    for _ in range(sum(manager.calculator.count_unfinished(all_account_ids).values())):
+        task.connector_status.inc_backfilling(binding_index)
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
         config.poller.subscribe(scheduler, binding.resourceConfig.interval, task)

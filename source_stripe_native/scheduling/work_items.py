@@ -1,4 +1,8 @@
-"""Work items: what an account's turn consists of, made from the binding's state when the turn has come."""
+"""Work items: what an account's turn consists of, made from the binding's state when the turn has come.
+
+Rule: an account has a cursor and backfills of its own while its turn lasts, and shares them before and after
+(state_parts.py).
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,6 +17,7 @@ from source_stripe_native.protocols import (
     FetchPageFnFactoryWithSuffix,
 )
 from source_stripe_native.scheduling.account_queue import WorkItemPriority
+from source_stripe_native.state_parts import own, share
 
 
 @dataclass
@@ -71,13 +76,23 @@ class PriorityCalculator:
     def unfinished(self, account_id: str) -> dict[str, ResourceState.Backfill]:
         """The account's unfinished variants, by suffix."""
         backfill = self.resource_state.backfill
-        if not isinstance(backfill, dict):
+        if not backfill or not isinstance(backfill, dict):
             return {}
         return {
             suffix: at
             for suffix in self.backfill_subtask_suffixes
             if isinstance(at := backfill.get(f"{account_id}{suffix}"), ResourceState.Backfill)
         }
+
+    def count_unfinished(self, account_ids: Sequence[str]) -> dict[str, int]:
+        """How many unfinished variants each of the accounts has, without those that have none."""
+        found: dict[str, int] = {}
+        if (backfill := self.resource_state.backfill) and isinstance(backfill, dict):
+            for suffix in self.backfill_subtask_suffixes:
+                for account_id in account_ids:
+                    if backfill.get(f"{account_id}{suffix}" if suffix else account_id) is not None:
+                        found[account_id] = found.get(account_id, 0) + 1
+        return found
 
     def get_account_priority(self, account_id: str) -> WorkItemPriority:
         return WorkItemPriority.BACKFILL if self.unfinished(account_id) else WorkItemPriority.INCREMENTAL
@@ -110,19 +125,26 @@ class WorkItemManager:
     def create_work_item(self, account_id: str) -> WorkItem:
         incremental = self.resource_state.inc
         assert isinstance(incremental, dict), "connected accounts have a cursor each"
-        state = incremental[account_id]
-        assert state is not None, f"{account_id} has no cursor: reconcile the state first"
         return WorkItem(
             account_id=account_id,
             priority=self.calculator.get_account_priority(account_id),
             incremental_fetch_fn=self.fetch_changes_factory(account_id),
-            incremental_state=state,
+            incremental_state=own(incremental, account_id),
             backfill_variants=self._get_backfill_work(account_id),
         )
 
+    def release(self, work_item: WorkItem) -> None:
+        """Ends the account's turn: its cursor is a shared one again."""
+        assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
+        share(self.resource_state.inc, work_item.account_id)
+
     def _get_backfill_work(self, account_id: str) -> list[BackfillVariant]:
+        unfinished = self.calculator.unfinished(account_id)
+        backfills = self.resource_state.backfill
+        if not unfinished or not isinstance(backfills, dict):
+            return []
         return [
-            BackfillVariant(suffix, fetch_fn, state)
-            for suffix, state in self.calculator.unfinished(account_id).items()
+            BackfillVariant(suffix, fetch_fn, own(backfills, f"{account_id}{suffix}"))
+            for suffix in unfinished
             if (fetch_fn := self.fetch_page_factory(account_id, suffix)) is not None
         ]

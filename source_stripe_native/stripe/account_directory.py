@@ -14,6 +14,7 @@ twice, and the second at which the halves meet belongs to one of them.
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from logging import Logger
 from typing import Final
 
@@ -51,9 +52,10 @@ class CapturedAccounts:
     connected_ids: list[str] | None = None
     shard: Shard = WHOLE
 
-    @property
+    @cached_property
     def all_ids(self) -> list[str]:
-        """Every account to read, the platform's own first where the shard has it."""
+        """Every account to read, the platform's own first where the shard has it. One list for all bindings:
+        it is not to be changed."""
         return [*self.shard.own([self.platform_id]), *(self.connected_ids or [])]
 
 

@@ -1,0 +1,318 @@
+"""The state of very many accounts in memory: it says what the plain one says, and takes little more than its
+keys."""
+
+import json
+import logging
+import tracemalloc
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import pydantic
+import pytest
+from estuary_cdk.capture.common import ResourceState
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sandbox.stripe import PLATFORM, StripeServer, World
+from source_stripe_native import requests
+from source_stripe_native.loggers import passing
+from source_stripe_native.requests import ExaminedRequest, parse_request
+from source_stripe_native.state import in_time, initial_state, reconcile, with_cursors
+from source_stripe_native.state_parts import Incremental, own, own_all, share
+from source_stripe_native.state_patch import apply, difference, merge_diff
+from tests.capture import Capture, Json
+from tests.conftest import NOW as NOW_SECONDS
+from tests.test_state import (
+    CUTOFF,
+    LATER,
+    MICROS,
+    NOW,
+    PRICES,
+    A,
+    B,
+    C,
+    Ids,
+    dumped,
+    half,
+    inc,
+    odd_states,
+    parsed,
+    states,
+    suffix_sets,
+    targets,
+)
+
+
+def opening(state: object, *bindings: str) -> bytes:
+    return orjson.dumps(
+        {
+            "open": {
+                "capture": {
+                    "name": "acmeCo/x",
+                    "connectorType": "LOCAL",
+                    "config": {"credentials": {"access_token": "sk_test_1"}, "start_date": CUTOFF},
+                    "intervalSeconds": 300,
+                    "bindings": [
+                        {
+                            "resourceConfig": {"name": each, "interval": "PT5M"},
+                            "resourcePath": [each],
+                            "stateKey": each,
+                            "collection": {"name": each, "key": ["/id"], "writeSchema": {}},
+                        }
+                        for each in bindings
+                    ],
+                },
+                "version": "1",
+                "range": {},
+                "state": state,
+            }
+        }
+    )
+
+
+def read_by(read: Callable[[str], Any], line: bytes) -> tuple[Any, Any]:
+    """The state that is read, and as it is dumped; or the line that refuses it."""
+    try:
+        request = read(line.decode())
+    except pydantic.ValidationError as error:
+        return None, requests.explain(error)
+    assert request.open is not None
+    state = request.open.state
+    return state, json.loads(state.model_dump_json(exclude_unset=True))
+
+
+def compact(text: str) -> Any:
+    return parse_request(ExaminedRequest, text)
+
+
+def plain(text: str) -> Any:
+    return ExaminedRequest.model_validate_json(text)
+
+
+odd_parts: st.SearchStrategy[Any] = st.sampled_from(
+    [
+        {"cursor": 7},
+        {"cursor": "x"},
+        {"cursor": "1779999999"},
+        {"cursor": ["a", 1]},
+        {"cursor": None},
+        {"cursor": MICROS, "x": 1},
+        {"cutoff": CUTOFF, "next_page": None},
+        {"cutoff": CUTOFF, "next_page": 7},
+        {"cutoff": CUTOFF, "next_page": {"a": {"cursor": CUTOFF}}},
+        {"cutoff": "x"},
+        {"next_page": "p"},
+        {},
+        [],
+        None,
+    ]
+)
+odd_bindings = st.fixed_dictionaries(
+    {},
+    optional={
+        name: odd_parts | st.dictionaries(st.sampled_from([A, f"{B}_active", ""]), odd_parts, max_size=2)
+        for name in ("inc", "backfill", "snapshot", "x")
+    },
+)
+
+
+names = st.sampled_from(["Prices", "Prices.v1", "Other"])
+
+
+@settings(max_examples=40)
+@given(st.dictionaries(names, states | odd_states | odd_bindings))
+def test_a_state_is_read_as_the_protocols_own_types_read_it(bindings: Json) -> None:
+    line = opening({"bindingStateV1": bindings}, "Prices", "Other")
+    assert read_by(compact, line) == read_by(plain, line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"bindingStateV1": {"Prices": {"inc": {"cursor": "\\ud800"}}}}', id="half a character"),
+        pytest.param('{"bindingStateV1": {"Pri\\ud83d\\ude00ces": {"inc": {}}}}', id="a character in halves"),
+        pytest.param('{"bindingStateV1": ' + "[" * 100_000, id="too deep"),
+        pytest.param('{"bindingStateV1": {"Prices": {"inc": {"cursor": "a\nb"}}}}', id="a control character"),
+        pytest.param('{"bindingStateV1": {"Prices": {"inc": {"cursor": 1e999}}}}', id="too large a number"),
+        pytest.param('{"bindingStateV1": {"Prices": ', id="cut"),
+    ],
+)
+def test_what_is_odd_about_the_text_is_taken_as_the_protocols_own_types_take_it(text: str) -> None:
+    before, after = opening("STATE", "Prices").split(b'"STATE"')
+    line = before + text.encode() + after
+    assert read_by(compact, line) == read_by(plain, line)
+
+
+def test_equal_parts_of_a_state_are_one_object() -> None:
+    of = {"inc": {A: inc(), B: inc(LATER), C: inc()}, "backfill": {A: half(), f"{B}_x": half(), C: half("p")}}
+    state, _ = read_by(compact, opening({"bindingStateV1": {"Prices": of, "Other": of}}, "Prices", "Other"))
+    one, other = state.bindingStateV1["Prices"], state.bindingStateV1["Other"]
+    assert one.inc[A] is one.inc[C] is other.inc[A]
+    assert one.inc[B] is other.inc[B] is not one.inc[A]
+    assert one.backfill[A] is other.backfill[f"{B}_x"]
+    assert all(key is twin for key, twin in zip(one.inc, other.inc, strict=True))
+
+
+# Changes
+
+
+@given(state=states | odd_states, ids=targets, suffixes=suffix_sets)
+def test_no_step_of_the_opening_changes_a_part_that_others_share(
+    state: Json, ids: Ids, suffixes: list[str]
+) -> None:
+    now = datetime.fromisoformat(NOW)
+    opened = parsed(state)
+    parts = [each for name in ("inc", "backfill") for each in parts_of(getattr(opened, name))]
+    before = deepcopy(parts)
+    initial = initial_state(ids, suffixes, now)
+    fresh = dumped(initial)
+    with_cursors(initial, opened, ids, now - timedelta(days=30))
+    apply(opened, in_time(opened, now))
+    apply(opened, reconcile(opened, initial, ids, suffixes))
+    own_all(opened)
+    assert parts == before
+    assert dumped(initial) == fresh
+
+
+def parts_of(found: Any) -> list[Any]:
+    return [each for each in (found.values() if isinstance(found, dict) else [found]) if each is not None]
+
+
+def without_nulls(state: Json) -> Json:
+    """A state as Flow keeps it."""
+    return {
+        name: {key: each for key, each in part.items() if each is not None} for name, part in state.items()
+    }
+
+
+@settings(max_examples=50)
+@given(old=states.map(without_nulls), new=states.map(without_nulls))
+def test_the_difference_of_two_states_is_that_of_their_json(old: Json, new: Json) -> None:
+    def plain(state: Json) -> Json:
+        return parsed(state).model_dump(mode="json", include={"inc", "backfill"}, exclude_none=True)
+
+    assert difference(parsed(old), parsed(new)) == merge_diff(plain(old), plain(new))
+    assert difference(parsed(new), parsed(new)) == {}
+
+
+def test_a_copy_of_an_initial_state_is_another_with_the_same_parts() -> None:
+    """As the CDK makes one, to begin with."""
+    initial = initial_state([A, B], PRICES, datetime.fromisoformat(NOW))
+    state = initial.model_copy(deep=True)
+    assert state == initial
+    assert isinstance(state.inc, dict)
+    assert isinstance(initial.inc, dict)
+    assert state.inc[A] is initial.inc[B]
+    state.inc[A] = None
+    assert initial.inc[A] is not None
+
+
+def test_what_is_as_it_should_be_stays_the_same_object() -> None:
+    state = parsed({"inc": {A: inc(), B: inc(LATER)}, "backfill": {f"{B}_active": half("p")}})
+    assert isinstance(state.inc, dict)
+    kept = dict(state.inc)
+    patch = reconcile(state, initial_state([A, B, C], PRICES, datetime.fromisoformat(NOW)), [A, B, C], PRICES)
+    assert patch["inc"] == {C: inc(NOW)}
+    apply(state, patch)
+    assert state.inc[A] is kept[A]
+    assert state.inc[B] is kept[B]
+
+
+def test_an_account_has_a_part_of_its_own_while_it_changes() -> None:
+    shared = Incremental(cursor=datetime.fromisoformat(CUTOFF))
+    cursors: dict[str, Incremental | None] = {A: shared, B: shared}
+    mine = own(cursors, A)
+    mine.cursor = datetime.fromisoformat(LATER)
+    assert cursors[A] is mine
+    assert dumped(ResourceState(inc=cursors)) == {"inc": {A: inc(LATER), B: inc()}}
+    share(cursors, A)
+    assert dumped(ResourceState(inc=cursors)) == {"inc": {A: inc(LATER), B: inc()}}
+
+
+async def test_bindings_of_a_single_account_do_not_move_each_others_cursors(
+    world: World, server: StripeServer
+) -> None:
+    """Whatever their states share when they are read: the CDK changes them in place."""
+    since = "2026-05-28T19:26:40Z"
+    ended = {"inc": inc(since), "last_initialized": since}
+    unfinished = ended | {"backfill": {each: half(cutoff=since) for each in PRICES}}
+    capture = Capture(
+        server,
+        ["Prices", "Products"],
+        state={"bindingStateV1": {"Prices": unfinished, "Products": ended}},
+    )
+    prices = [
+        world.create("price", active=active, created=1_700_000_000 + number, event=False)["id"]
+        for active in (True, False)
+        for number in range(150)
+    ]
+    product = world.create("product", created=NOW_SECONDS - 1_800)["id"]
+    await capture.session(until=lambda: all(map(capture.caught_up, capture.streams)))
+    assert product in capture.last("Products")
+    captured = [document["id"] for stream, document in capture.documents if stream == "Prices"]
+    assert sorted(captured) == sorted(prices)
+
+
+async def test_no_binding_reads_events_before_all_have_subscribed(world: World, server: StripeServer) -> None:
+    """Else the first would read an account from its own cursor on, and the others once more on their own."""
+    ids = [PLATFORM, *(world.connect()["id"] for _ in range(3))]
+    earlier, since = "2026-05-28T20:05:00Z", "2026-05-28T20:15:00Z"
+
+    def followed(at: str) -> Json:
+        return {"inc": {each: inc(at) for each in ids}, "last_initialized": at}
+
+    streams = {"Prices": since, "Products": since, "Customers": earlier}
+    new = [world.create("price", each, created=NOW_SECONDS - 300)["id"] for each in ids]
+    states: Json = {name: followed(at) for name, at in streams.items()}
+    # So that it would follow its accounts at once, not wait to be notified.
+    states["Prices"]["backfill"] = {f"{each}_active": half(cutoff=since) for each in ids}
+    capture = Capture(server, list(streams), connected=True, state={"bindingStateV1": states})
+    await capture.session(until=lambda: all(map(capture.caught_up, streams)))
+    assert {document["id"] for stream, document in capture.documents if stream == "Prices"} == set(new)
+    assert len(server.journal.visits("/v1/events", limit="100")) == len(ids)
+
+
+async def test_no_logger_is_kept_of_an_account(world: World, server: StripeServer) -> None:
+    account_id = world.connect()["id"]
+    world.create("price", account_id)
+    kept = set(logging.Logger.manager.loggerDict)
+    capture = Capture(server, connected=True)
+    await capture.session(until=capture.caught_up)
+    assert not [each for each in logging.Logger.manager.loggerDict.keys() - kept if "acct_" in each]
+
+
+def test_a_passing_logger_logs_as_its_parent_does(caplog: pytest.LogCaptureFixture) -> None:
+    log = passing(logging.getLogger("x")).getChild("acct_1").getChild("incremental")
+    log.warning("it waits")
+    assert [(each.name, each.message) for each in caplog.records] == [("x.acct_1.incremental", "it waits")]
+    assert log.getEffectiveLevel() == logging.getLogger().getEffectiveLevel()
+
+
+# What it takes
+
+
+def many(accounts: int, bindings: list[str]) -> bytes:
+    ids = [f"acct_1{number:016d}" for number in range(accounts)]
+    of = {
+        "inc": {each: inc(LATER if number % 2 else CUTOFF) for number, each in enumerate(ids)},
+        "backfill": {each: half() for each in ids[::2]},
+        "last_initialized": CUTOFF,
+    }
+    return opening({"bindingStateV1": dict.fromkeys(bindings, of)}, *bindings)
+
+
+def test_reading_a_state_takes_less_than_its_text() -> None:
+    names = [f"S{number}" for number in range(20)]
+    text = many(500, names).decode()
+    tracemalloc.start()
+    try:
+        request = parse_request(ExaminedRequest, text)
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert request.open is not None
+    assert peak < 1.5 * len(text)
+    assert kept < 60 * 500 * 1.5 * len(names)
