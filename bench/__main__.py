@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from bench import accounts, limits, requests, speed
+from bench import accounts, limits, memory, requests, speed
 from bench.figures import Figures
 from bench.plot import draw
 
@@ -16,6 +16,7 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
     "limits": (limits.one_stream, limits.all_streams),
     "requests": (requests.shown_children, requests.shared_pages, requests.rereads),
     "accounts": (accounts.listing, accounts.quiet_rounds, accounts.backfill, accounts.kills),
+    "memory": (memory.stalled_reader, memory.slow_reader, memory.growing_pages),
 }
 AT_MOST: Final = 600
 """Seconds for all of it."""

@@ -9,7 +9,9 @@ newer than an event that may be new, nothing is left out. What lies before the l
 again, so that catching up reads every event once.
 """
 
-from collections.abc import Collection
+import weakref
+from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -68,6 +70,10 @@ class WindowResult:
     batch: EventBatch | None = None
     seen: Seen = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        return 0 if self.batch is None else self.batch.size
+
 
 @dataclass
 class LogReader:
@@ -79,12 +85,18 @@ class LogReader:
     span: int
     """Seconds to read at once."""
     settings: Settings
+    has_room: Callable[[int], bool] = lambda _: True
+    """Whether a batch of so many bytes may be kept for later."""
     low_watermark: int = field(init=False)
     """Before which no new event can be found."""
     seen: Seen = field(default_factory=dict)
     """The events since the low watermark."""
     ahead: list[WindowResult] = field(default_factory=list)
     """The newest parts of windows that held too much, the next one last."""
+
+    @property
+    def bytes_ahead(self) -> int:
+        return sum(each.size for each in self.ahead)
 
     def __post_init__(self) -> None:
         self.low_watermark = self.high_watermark - self.settings.overlap_seconds
@@ -106,25 +118,29 @@ class LogReader:
             if types is None:
                 self.ahead.append(WindowResult(due, low))
             else:
-                self.ahead.append(await self._read(source, types, planned(due, self.span, low), low))
+                planned_window = planned(due, self.span, low)
+                result = await self._read(source, types, planned_window, low)
+                is_newest_part = result.window.start > planned_window.start
+                if not is_newest_part or self.has_room(result.size):
+                    self.ahead.append(result)
         return self._advance(self.ahead.pop())
 
     async def _read(self, source: Source, types: Collection[str], window: Window, low: int) -> WindowResult:
         """Reads `window`, or its newest part where the window holds too much at once."""
         settings = self.settings
-        builder = BatchBuilder(window, low, self.seen, settings)
         whole = Window(max(0, min(window.start, self.low_watermark)), window.end)
-        async for page in read_pages(source, EVENTS_PATH, [*range_params(whole), *type_params(types)]):
-            for event in page.objects:
-                builder.add(event, types)
-            if page.next is None:
-                break
-            since, events = builder.oldest + 1, builder.events_before
-            if is_too_much(window, since, events, builder.events - events, low, settings):
-                self.span = span_for(window.end - since, events, settings)
-                return builder.finish(since)
-        self.span = next_span(self.span, window.seconds, builder.events, settings)
-        return builder.finish(window.start)
+        with closing(BatchBuilder(window, low, self.seen, settings)) as builder:
+            async for page in read_pages(source, EVENTS_PATH, [*range_params(whole), *type_params(types)]):
+                for event in page.objects:
+                    builder.add(event, types)
+                if page.next is None:
+                    break
+                since, events = builder.oldest + 1, builder.events_before
+                if is_too_much(window, since, events, builder.events - events, low, settings):
+                    self.span = span_for(window.end - since, events, settings)
+                    return builder.finish(since)
+            self.span = next_span(self.span, window.seconds, builder.events, settings)
+            return builder.finish(window.start)
 
     def _advance(self, result: WindowResult) -> WindowResult:
         self.high_watermark = result.window.end
@@ -153,6 +169,7 @@ class BatchBuilder:
         # The batch reads the file long after this, so that no `with` can hold it.
         spool = SpooledTemporaryFile(max_size=settings.batch_memory)  # noqa: SIM115 - the batch reads it later
         self._spool: IO[bytes] = spool
+        self._is_finished = False
 
     def add(self, event: Json, types: Collection[str]) -> None:
         kind, created = event["type"], event["created"]
@@ -170,6 +187,11 @@ class BatchBuilder:
         self._spool.write(b"%s %d %s\n" % (kind.encode(), new_before, orjson.dumps(event)))
         self._kept += 1
 
+    def close(self) -> None:
+        """Closes the file unless a batch has it."""
+        if not self._is_finished:
+            self._spool.close()
+
     def finish(self, start: int) -> WindowResult:
         """The whole window where `start` is its start. Else the part before which the second `oldest` came
         up, since some events of that second may be missing."""
@@ -185,6 +207,9 @@ class BatchBuilder:
             return WindowResult(window, self._low_watermark, seen=seen)
         size = self._spool.tell()
         batch = EventBatch(window, types, self._low_watermark, self._kept, size, self._spool)
+        # A dropped batch may still be read: the last one who has it closes the file.
+        weakref.finalize(batch, self._spool.close)
+        self._is_finished = True
         return WindowResult(window, self._low_watermark, batch, seen)
 
 

@@ -12,7 +12,7 @@ key that worked before is being replaced, perhaps: a 401 then counts only after 
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -24,6 +24,7 @@ import stamina
 import stamina.instrumentation
 from yarl import URL
 
+from source_stripe_native.byte_budget import ByteBudget
 from source_stripe_native.errors import (
     MAX_BODY,
     PERMISSION_MISSING,
@@ -143,6 +144,8 @@ class StripeSession:
         self._latencies: dict[str, float] = {}
         self.lookups = Lookups(settings)
         self.refused_params = RefusedParams()
+        self.page_budget = ByteBudget(settings.unwritten_bytes - settings.change_bytes)
+        self.change_budget = ByteBudget(settings.change_bytes)
 
     async def __aenter__(self) -> Self:
         patience = self._patience.total_seconds()
@@ -198,12 +201,14 @@ class StripeSession:
         *,
         account_id: str | None = None,
         background: bool = False,
+        count: Callable[[int], None] = lambda _: None,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
         `account_id` is the connected account to act as (`Stripe-Account`). `background` requests have the
-        lowest priority. Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached
-        for as long as the session has patience, counted from when the first attempt leaves.
+        lowest priority. `count` is called with the bytes of the answer. Raises StripeError for a refusal, and
+        ConnectorError when Stripe could not be reached for as long as the session has patience, counted from
+        when the first attempt leaves.
         """
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
@@ -225,7 +230,7 @@ class StripeSession:
                     if attempt.num > 1:
                         await self._rate_limiter.acquire(endpoint, background=background)
                     try:
-                        return await self._attempt(path, params, account_id, endpoint, request)
+                        return await self._attempt(path, params, account_id, endpoint, request, count)
                     except Exception as error:
                         if worth_retrying(error) is not False:
                             log.warning(
@@ -253,7 +258,13 @@ class StripeSession:
         )
 
     async def _attempt(
-        self, path: str, params: Params, account_id: str | None, endpoint: str, request: str
+        self,
+        path: str,
+        params: Params,
+        account_id: str | None,
+        endpoint: str,
+        request: str,
+        count: Callable[[int], None],
     ) -> Json:
         headers: dict[str, str] = {}
         if account_id is not None:
@@ -282,6 +293,7 @@ class StripeSession:
                     self._rate_limiter.refused(endpoint, response.headers.get("Stripe-Rate-Limited-Reason"))
                 raise refusal
             self._key_accepted = True
+            count(len(body))
             if self.version is None:
                 self.account_version = response.headers.get("Stripe-Version") or self.account_version
             return parsed

@@ -9,7 +9,7 @@ down.
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from logging import Logger
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ import stamina
 from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
+from source_stripe_native.byte_budget import Reservation
 from source_stripe_native.errors import (
     PAGE_CURSOR_GONE,
     PERMISSION_MISSING,
@@ -68,7 +69,7 @@ class Source:
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read by a task of its own. `background` requests
-    have the lowest priority.
+    have the lowest priority. What is read counts for the `reservation`.
     """
 
     http: StripeSession
@@ -79,6 +80,7 @@ class Source:
     is_one_of_many: bool = False
     background: bool = False
     sharing: PageSharing | None = None
+    reservation: Reservation | None = None
 
     @property
     def settings(self) -> Settings:
@@ -129,8 +131,18 @@ class Source:
 
     async def _get(self, path: str, params: Params) -> Json:
         return await self.http.get(
-            self.log, path, params, account_id=self.connected_account_id, background=self.background
+            self.log,
+            path,
+            params,
+            account_id=self.connected_account_id,
+            background=self.background,
+            count=self.count,
         )
+
+    def count(self, size: int) -> None:
+        """Counts bytes that were read."""
+        if self.reservation is not None:
+            self.reservation.count(size)
 
     async def _is_answered(self, path: str, params: Params) -> bool:
         try:
@@ -197,7 +209,7 @@ class DeadEndError(ConnectorError):
 class Page:
     """Objects newest first, and the token of the next page, None on the last page."""
 
-    objects: list[Json]
+    objects: Sequence[Json]
     next: PageToken | None
     superseded: frozenset[str] = frozenset()
     """Of a shared page the ids of the stream's objects that were captured since it was read."""
