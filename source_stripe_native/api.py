@@ -216,6 +216,7 @@ async def fetch_incremental(
                     if superseded is not None:
                         superseded.add(cls.NAME, source.account_id, document["id"])
                     yield document
+                    await reservation.pause()
         except StripeError as error:
             if not EVENTS_AGED_OUT.matches(error):
                 raise

@@ -12,16 +12,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
+from estuary_cdk.capture.task import Task
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.faults import Fault
 from sandbox.stripe.routes import Request, Response
 from source_stripe_native.api import fetch_backfill
 from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.items import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.stripe.client import StripeSession
 from tests.capture import UNLIMITED, Capture, Json, plain
+from tests.cdk_task import on_virtual_time, running_capture
 from tests.conftest import NOW
 
 DAY: Final = 86_400
@@ -101,8 +104,7 @@ def expected(world: World, streams: Sequence[str]) -> dict[str, dict[str, Json]]
 
 def captured(capture: Capture) -> dict[str, dict[str, Json]]:
     return {
-        stream: {key: plain(each) for key, each in capture.last(stream).items()}
-        for stream in capture.streams
+        stream: {key: plain(each) for key, each in capture.last(stream).items()} for stream in capture.streams
     }
 
 
@@ -261,3 +263,20 @@ async def test_bytes_of_a_page_stay_reserved_until_its_checkpoint_is_written(ser
         assert len(set(held)) == 1
         assert 0 < held[0] < http.settings.page_bytes
         assert http.page_budget.reserved == 0
+
+
+@on_virtual_time
+async def test_buffer_of_a_task_that_has_ended_is_closed() -> None:
+    ended: list[Task] = []
+
+    async def end(task: Task) -> None:
+        ended.append(task)
+
+    async def fail(task: Task) -> None:
+        ended.append(task)
+        raise RuntimeError("child")
+
+    async with running_capture() as capture:
+        for child in (end, fail):
+            capture.task.spawn_child(child.__name__, closing(child))
+    assert [task._buffer.closed for task in ended] == [True, True]
