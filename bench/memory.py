@@ -19,7 +19,8 @@ from bench.figures import Figures
 from bench.run import CAPTURED, Json, Reader, Task, Until, Written, capture, lines
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
-from source_stripe_native.state import slice_suffix
+from source_stripe_native.models import STREAMS
+from source_stripe_native.state import initial_state, slice_suffix
 
 ACCOUNTS: Final = 100
 EACH: Final = 20
@@ -28,8 +29,6 @@ PADDING: Final = {f"note_{number:02}": "x" * 40 for number in range(50)}
 """Metadata that makes an object 4 KB."""
 STALL: Final = 60.0
 """Seconds for which the reader stops."""
-FIRST: Final = 5_000
-"""Documents that it reads before: all bindings are open by then."""
 SLOW: Final = 5_000_000
 """Bytes a second that the slow reader reads."""
 STEP: Final = 0.05
@@ -54,12 +53,11 @@ TARGET: Final = 250
 
 
 async def stalling(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
-    """What a process writes, with a pause after the first documents."""
-    documents = 0
+    """What a process writes, with a pause before the first document."""
+    has_stalled = False
     async for line in lines(process):
-        documents += line.startswith(CAPTURED)
-        if documents == FIRST:
-            documents += 1
+        if line.startswith(CAPTURED) and not has_stalled:
+            has_stalled = True
             await asyncio.sleep(STALL)
         yield line
 
@@ -92,7 +90,8 @@ async def _many_accounts(figures: Figures, about: str, reader: Reader) -> None:
         return all(not written.of(name).get("backfill") for name in PER_ACCOUNT) and found.has(expected)
 
     async with StripeServer(world) as server:
-        written = await captured(server, Task(PER_ACCOUNT, connected=True), done, found, reader)
+        task = Task(PER_ACCOUNT, connected=True, state=unread(world))
+        written = await captured(server, task, done, found, reader)
     about = f"{about}, {ACCOUNTS} accounts x {len(PER_ACCOUNT)} bindings"
     figures.add(about, "objects missing", len(expected - found.ids), 0)
     figures.add(about, "peak memory", written.peak / 1e6, TARGET, "MB")
@@ -161,6 +160,26 @@ def ids(world: World) -> Iterator[str]:
         for kind in KINDS:
             if kind not in UNCAPTURED:
                 yield from (each["id"] for each in world.list_all(kind, account))
+
+
+def unread(world: World) -> Json:
+    """The state of a capture that has opened its bindings, and read nothing. All of them start at once: a new
+    capture opens them one by one, as they are written."""
+    cutoff = datetime.now(tz=UTC).replace(microsecond=0)
+    states = {
+        row.NAME: initial_state(world.accounts, list(row.VARIANTS), cutoff)
+        for row in STREAMS
+        if row.NAME in PER_ACCOUNT
+    }
+    return {
+        "bindingStateV1": {
+            name: {
+                **state.model_dump(mode="json", by_alias=True),
+                "last_initialized": _text(int(cutoff.timestamp())),
+            }
+            for name, state in states.items()
+        }
+    }
 
 
 def billed(now: int) -> World:

@@ -105,6 +105,7 @@ async def fetch_backfill(
             for each in documents:
                 if each["id"] not in superseded_ids:
                     yield each
+                del each
         if next_token is not None:
             yield str(next_token)
         else:

@@ -13,7 +13,8 @@ class Packed(Sequence[Json]):
     """Objects as bytes, a fraction of what they take as Python objects. Each access makes new objects."""
 
     def __init__(self, objects: Iterable[Json]) -> None:
-        self._bodies = [orjson.dumps(each) for each in objects]
+        # Copies of what orjson gives, which is left with room for more.
+        self._bodies = [bytes(memoryview(orjson.dumps(each))) for each in objects]
         self.size = sum(map(len, self._bodies))
 
     def __len__(self) -> int:
