@@ -18,7 +18,7 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
     "accounts": (accounts.listing, accounts.quiet_rounds, accounts.backfill, accounts.kills),
     "memory": (memory.stalled_reader, memory.slow_reader, memory.growing_pages),
 }
-AT_MOST: Final = 600
+AT_MOST: Final = 1_200
 """Seconds for all of it."""
 
 
