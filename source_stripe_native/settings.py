@@ -60,7 +60,7 @@ class Settings:
     change_share: float = 0.25
     """The part of these bytes that only changes may use. The rest is for backfills, so that neither waits for
     the other."""
-    page_bytes: int = 1_000_000
+    page_bytes: int = 1_500_000
     """Bytes that a page of a backfill is expected to hold at least, before it is read. While it is read it
     takes more than what it holds: its objects, and those that are listed under them."""
     window_bytes: int = 100_000
