@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from bench import accounts, cadence, limits, opening, requests, speed
+from bench import accounts, cadence, limits, memory, opening, requests, speed
 from bench.figures import Figures
 from bench.plot import draw
 
@@ -24,8 +24,9 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
         opening.new,
     ),
     "cadence": (cadence.freshness,),
+    "memory": (memory.stalled_reader, memory.slow_reader, memory.growing_pages),
 }
-AT_MOST: Final = 900
+AT_MOST: Final = 1_200
 """Seconds for all of it."""
 
 

@@ -79,7 +79,7 @@ async def _open(accounts: int, seconds: float, *, resumed: bool) -> Opened:
             StripeServer(world) as server,
             python(
                 *("-m", "bench.connector"),
-                **{"STRIPE_API_BASE": server.url, "LOG_LEVEL": "WARN", HELD: str(held)},
+                environment={"STRIPE_API_BASE": server.url, "LOG_LEVEL": "WARN", HELD: str(held)},
             ) as process,
         ):
             assert process.stdin is not None

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -27,6 +27,8 @@ CAPTURED = b'{"captured":{"binding":'
 """How the line of a document begins, before its binding's index."""
 LONGEST_LINE = 1 << 27
 """Bytes."""
+SLOW_BUFFER = 1 << 20
+"""Bytes of the longest line where the output is read slowly: what is read ahead is not waited for."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ class Written:
 
 
 Until = Callable[[Written], bool]
+Reader = Callable[[asyncio.subprocess.Process], AsyncIterator[bytes]]
+"""What a process writes, line by line, at the reader's pace."""
 Take = Callable[[str, Json], None]
 """Is called with a stream and a document of it."""
 
@@ -103,17 +107,20 @@ async def capture(
     at_most: float,
     opened: Callable[[], None] = lambda: None,
     killed_after: float | None = None,
+    reader: Reader | None = None,
 ) -> Written:
     """Runs the connector until `until` holds after a checkpoint, or for `killed_after` seconds, and kills it.
 
-    `take` is called with each document that a checkpoint follows, `opened` once the capture has started.
+    `take` is called with each document that a checkpoint follows, `opened` once the capture has started. A
+    `reader` says how the output is read, by default as fast as it comes.
     Raises TimeoutError after `at_most` seconds, and RuntimeError with the connector's last words where it
     ends by itself."""
-    async with asyncio.timeout(at_most), _connector(server, task) as process:
+    limit = LONGEST_LINE if reader is None else SLOW_BUFFER
+    async with asyncio.timeout(at_most), _connector(server, task, limit) as process:
         output = _Output(process.pid, task.streams, Written(deepcopy(task.state)), take)
         with suppress(TimeoutError):
             async with asyncio.timeout(killed_after):
-                async for line in lines(process):
+                async for line in (reader or lines)(process):
                     if line.startswith(b'{"opened"'):
                         opened()
                     elif output.is_checkpoint(line) and until(output.written):
@@ -168,16 +175,19 @@ class _Output:
 
 
 @asynccontextmanager
-async def python(*arguments: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A Python process with pipes to all of its streams, killed at the end of the block if it still runs."""
+async def python(
+    *arguments: str, environment: Mapping[str, str] | None = None, limit: int = LONGEST_LINE
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A Python process with pipes to all of its streams, killed at the end of the block if it still runs. Its
+    lines have `limit` bytes at most, twice as many are read ahead."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        limit=LONGEST_LINE,
+        limit=limit,
     )
     try:
         yield process
@@ -199,9 +209,12 @@ async def lines(process: asyncio.subprocess.Process) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def _connector(server: StripeServer, task: Task) -> AsyncIterator[asyncio.subprocess.Process]:
+async def _connector(
+    server: StripeServer, task: Task, limit: int
+) -> AsyncIterator[asyncio.subprocess.Process]:
     module = "bench.connector" if task.lifted else "source_stripe_native"
-    async with python("-m", module, STRIPE_API_BASE=server.url, LOG_LEVEL="WARN") as process:
+    environment = {"STRIPE_API_BASE": server.url, "LOG_LEVEL": "WARN"}
+    async with python("-m", module, limit=limit, environment=environment) as process:
         assert process.stdin is not None
         process.stdin.write(orjson.dumps(task.request(server.world.key)) + b"\n")
         yield process

@@ -15,7 +15,7 @@ the list for what was created in the window, and once a day the list of a longer
 read with an overlap, since both may show late what happened.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from logging import Logger
@@ -24,6 +24,7 @@ from typing import Final
 from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
 from source_stripe_native.backfill.page_loop import PageHooks
+from source_stripe_native.backfill.page_spool import PageSpool
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
@@ -40,6 +41,7 @@ from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
 from source_stripe_native.stripe.rate_limit import Priority
+from source_stripe_native.stripe.wire import Packed
 from source_stripe_native.stripe.workload import Workload
 from source_stripe_native.window import Window, floor, is_past_retention, next_window
 
@@ -71,45 +73,74 @@ async def fetch_backfill(
 
     `superseded` has the ids that the incremental task captures. A page is read whole before any of it is
     yielded, and objects that were captured meanwhile are left out; `sharing` hands on pages of parents:
-    nothing is awaited from then on until the caller's checkpoint. Of a list of accounts those of the `shard`
-    are captured."""
-    source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard)
+    nothing is awaited from then on until the caller's checkpoint. Its bytes are reserved from before its
+    first request until after that checkpoint. Of a list of accounts those of the `shard` are captured."""
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
         token = await hooks.before_page(token)
     params = cls.list_params() if parameters is None else list(parameters.items())
-    with (superseded or SupersededIds()).during_page(cls.NAME, source.account_id) as newer:
-        try:
-            listed = await read_listed(source, window, params, token, whole=cls.UNDATED, harvest=harvest)
-        except StripeError as error:
-            if not any(known.matches(error) for known in cls.LIST_ENDS):
-                raise
-            log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
-            listed = Page([], None)
-        documents = await _documents(source, window, params, listed, harvest)
-        if hooks is not None:
-            hooks.after_page(listed, window, len(documents))
-        for each in documents:
-            if each["id"] not in newer and each["id"] not in listed.superseded:
-                yield each
-        if listed.next is not None:
-            yield str(listed.next)
+    source = _source(cls, platform_account_id, connected_account_id, http, log)
+    superseded = superseded or SupersededIds()
+    async with http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as reservation:
+        source = replace(
+            source, priority=Priority.BACKFILL, sharing=sharing, shard=shard, reservation=reservation
+        )
+        with (
+            superseded.during_page(cls.NAME, source.account_id) as newer,
+            PageSpool(http.settings.spool_memory) as spool,
+        ):
+            try:
+                listed = await read_listed(source, window, params, token, whole=cls.UNDATED, harvest=harvest)
+            except StripeError as error:
+                if not any(known.matches(error) for known in cls.LIST_ENDS):
+                    raise
+                log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
+                listed = Page([], None)
+            if _is_whole(source, listed, harvest):
+                count, documents = len(listed.objects), _stamped(source, listed)
+            else:
+                listed = replace(listed, objects=Packed(listed.objects))
+                await _spool(source, window, params, listed, harvest, spool)
+                count, documents = spool.documents, spool.read()
+            reservation.settle()
+            if hooks is not None:
+                hooks.after_page(listed, window, count)
+            next_token, superseded_ids = listed.next, newer | listed.superseded
+            # The checkpoint may take long, and the objects are not needed for it.
+            del listed
+            for each in documents:
+                if each["id"] not in superseded_ids:
+                    yield each
+                del each
+        if next_token is not None:
+            yield str(next_token)
+        else:
+            reservation.keep()
 
 
-async def _documents(
-    source: Source, window: Window, params: Params, listed: Page, harvest: Harvest | None
-) -> list[Document]:
-    cls, op = source.stream, source.stream.BACKFILL_OP
+def _is_whole(source: Source, listed: Page, harvest: Harvest | None) -> bool:
+    """Whether the page's objects are its documents, with nothing to wait for: so it is for most pages."""
+    cls = source.stream
     if cls.PARENT is not None or cls.UNDATED or harvest is not None:
-        found = listed_objects(source, window, params, listed, sift=cls.UNDATED, harvest=harvest)
-        return [await to_document(source, each, op) async for each in found]
-    # Most documents have nothing to wait for: no awaitable is made for them.
-    return [
-        stamp(source, each, op) if is_whole(source, each) else await to_document(source, each, op)
-        for each in listed.objects
-    ]
+        return False
+    return all(is_whole(source, each) for each in listed.objects)
+
+
+def _stamped(source: Source, listed: Page) -> Iterator[Document]:
+    for each in listed.objects:
+        yield stamp(source, each, source.stream.BACKFILL_OP)
+
+
+async def _spool(
+    source: Source, window: Window, params: Params, listed: Page, harvest: Harvest | None, spool: PageSpool
+) -> None:
+    """Writes the documents of a page that grows into `spool` as they come."""
+    cls = source.stream
+    async for each in listed_objects(source, window, params, listed, sift=cls.UNDATED, harvest=harvest):
+        spool.add(await to_document(source, each, cls.BACKFILL_OP))
+        if source.reservation is not None:
+            await source.reservation.pause()
 
 
 def fetch_backfill_prices(
@@ -165,7 +196,8 @@ async def fetch_incremental(
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
     lists from window to window. The overlap of a list reaches back to `since` at most, the capture's start
     date in Unix seconds. `workload` counts what is done. Of a list of accounts those of the `shard` are
-    captured, and `account_changes` tells which of them have changed."""
+    captured, and `account_changes` tells which of them have changed. The window's bytes are reserved from
+    before it is read until after the caller's checkpoint."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     source = replace(source, workload=workload or source.workload, shard=shard)
@@ -178,32 +210,38 @@ async def fetch_incremental(
     if feed is None:
         feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
     polled = PolledLists() if polled is None else polled
-    reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
-    written: set[str] = set()
-    try:
-        window, events = await _next_window(source, cursor, feed, reader, account_changes)
-        if window is None:
-            return
-        if events is not None and is_past_retention(cursor, http.now()):
-            log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
+    async with http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as reservation:
+        source = replace(source, reservation=reservation)
+        reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
+        written: set[str] = set()
+        try:
+            window, events = await _next_window(source, cursor, feed, reader, account_changes)
+            if window is None:
+                return
+            if events is not None and is_past_retention(cursor, http.now()):
+                log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
+                yield Triggers.BACKFILL
+                return
+            async for document in _read_window(source, window, events, reader, not_before, account_changes):
+                # Events come newest first and lists are as new as can be: what was written once is not older.
+                if document["id"] not in written:
+                    written.add(document["id"])
+                    if superseded is not None:
+                        superseded.add(cls.NAME, source.account_id, document["id"])
+                    yield document
+                    await reservation.pause()
+        except StripeError as error:
+            if not EVENTS_AGED_OUT.matches(error):
+                raise
+            log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
             yield Triggers.BACKFILL
             return
-        async for document in _read_window(source, window, events, reader, not_before, account_changes):
-            # Events come newest first and lists are as new as can be: what was written once is not older.
-            if document["id"] not in written:
-                written.add(document["id"])
-                if superseded is not None:
-                    superseded.add(cls.NAME, source.account_id, document["id"])
-                yield document
-    except StripeError as error:
-        if not EVENTS_AGED_OUT.matches(error):
-            raise
-        log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
-        yield Triggers.BACKFILL
-        return
-    if cls.POLLS:
-        polled.keep(source, reader.memory_after(window))
-    yield window.end_at
+        if cls.POLLS:
+            polled.keep(source, reader.memory_after(window))
+        reservation.settle()
+        # The checkpoint may take long, and the batches are not needed for it.
+        del events
+        yield window.end_at
 
 
 async def _next_window(
@@ -216,7 +254,8 @@ async def _next_window(
     """The window that is due after `cursor`, None where none is, and its events where the stream reads events
     itself."""
     if source.stream.follows_events() and account_changes is None:
-        events = await feed.read(source, cursor)
+        # What is read for all bindings is kept by the feed, and counts for none of them.
+        events = await feed.read(replace(source, reservation=None), cursor)
         return (events.window, events) if events else (None, None)
     if account_changes is not None:
         await account_changes.wait(floor(cursor))

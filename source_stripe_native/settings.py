@@ -60,6 +60,21 @@ class Settings:
     page_size: int = 100
     """Objects on a page of a list."""
 
+    # Memory
+
+    unwritten_bytes: int = 64_000_000
+    """Bytes of all pages and windows that are read and not yet written, for the whole process."""
+    change_share: float = 0.25
+    """The part of these bytes that only changes may use. The rest is for backfills, so that neither waits for
+    the other."""
+    page_bytes: int = 1_500_000
+    """Bytes that a page of a backfill is expected to hold at least, before it is read. While it is read it
+    takes more than what it holds: its objects, and those that are listed under them."""
+    window_bytes: int = 100_000
+    """The same for the changes of one window in one binding."""
+    spool_memory: int = 250_000
+    """Bytes of a page that grows which are kept in memory. More are kept on disk."""
+
     # Objects inside objects
 
     concurrent_parents: int = 10
@@ -95,15 +110,16 @@ class Settings:
     """Events that a window is to hold. It may hold twice as many before it is cut."""
     growth: int = 8
     """How many times longer a window may be than the one whose density it was made for."""
-    batch_memory: int = 1_000_000
+    batch_memory: int = 250_000
     """Bytes of an event batch that are kept in memory. A larger batch is kept on disk."""
     batch_lines: int = 100
     """Events of a batch that are parsed at once."""
     batch_retention: timedelta = timedelta(hours=1)
     """How long event batches are kept at most. A binding further behind reads on its own."""
-    batch_bytes: int = 100_000_000
+    batch_bytes: int = 64_000_000
     """The size of all event batches that are kept, of all accounts together. Beyond it the oldest are
-    dropped, even where a binding has not read them yet; only the newest is kept whatever its size."""
+    dropped, even where a binding has not read them yet; only the newest is kept whatever its size. The newest
+    parts of windows that held too much may have as many bytes again."""
     subscription_spread: timedelta = timedelta(hours=2)
     """How far apart the cursors of subscribers may be that are read together from the earliest on. More than
     `longest_poll_wait`, since a cursor waits for its list."""
@@ -131,7 +147,7 @@ class Settings:
     progress_interval: timedelta = timedelta(minutes=1)
     """How often a backfill's status line is written from then on, at most."""
 
-    shared_page_bytes: int = 32_000_000
+    shared_page_bytes: int = 16_000_000
     """Bytes of all pages of parents that are kept for other child streams."""
 
     # Connected accounts
@@ -181,6 +197,11 @@ class Settings:
         """How many seconds before a cursor of an earlier process something may be new: the overlap, and what
         may have become visible in it since it was last read in full."""
         return int((self.overlap + self.overlap_interval).total_seconds())
+
+    @property
+    def change_bytes(self) -> int:
+        """Bytes that changes may use of `unwritten_bytes`."""
+        return int(self.change_share * self.unwritten_bytes)
 
 
 DEFAULTS: Final = Settings()

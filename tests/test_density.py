@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS
-from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.settings import DEFAULTS, Settings
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
 from tests.test_feed import Binding, Bindings, bounds, session, types_of
@@ -74,13 +74,17 @@ def histories(draw: st.DrawFn) -> History:
 
 @asynccontextmanager
 async def behind(
-    history: History, *names: str, seed: int = 0, window_size: timedelta = timedelta(days=1)
+    history: History,
+    *names: str,
+    seed: int = 0,
+    window_size: timedelta = timedelta(days=1),
+    settings: Settings = SMALL,
 ) -> AsyncIterator[tuple[Bindings, list[Binding], set[str]]]:
     """Bindings that are to catch up on a history of products, and the products' ids."""
     world = World(seed, now=NOW, unordered=True)
-    async with StripeServer(world) as server, session(server, SMALL) as http:
+    async with StripeServer(world) as server, session(server, settings) as http:
         made = history.make(world)
-        bindings = Bindings(server, http, window_size, SMALL)
+        bindings = Bindings(server, http, window_size, settings)
         opened = bindings.open(dict.fromkeys(names or ("Products",), history.length))
         await bindings.pass_time(0)
         yield bindings, opened, made
@@ -119,6 +123,19 @@ async def test_any_history_is_read_about_once_in_readings_of_bounded_size(
         # What lies after the low watermark at the end of a window is read again with the next.
         again = ceil(history.since(DUE + OVERLAP) / PAGE) if history.length > DAY else 0
         assert requests(bindings) <= 1.3 * least + 8 + again
+
+
+async def test_newest_part_of_a_window_that_there_is_no_room_for_is_read_again_when_its_turn_comes() -> None:
+    history, asked = steady(DAY, 1000), []
+    for room in (UNLIMITED.batch_bytes, 1):
+        settings = replace(SMALL, batch_bytes=room)
+        async with behind(history, settings=settings) as (bindings, (products,), made):
+            captured = [found async for found in sweeps(products)]
+            assert set(products.last()) == made
+            assert sum(captured) == len(made), "nothing twice"
+            assert max(captured) <= AT_ONCE + PAGE + 2 * history.most_in_a_second()
+            asked.append(requests(bindings))
+    assert asked[0] < asked[1] < 2 * asked[0]
 
 
 @pytest.mark.parametrize("events", [0, 1, PAGE])

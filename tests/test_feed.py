@@ -413,6 +413,23 @@ async def test_a_reading_larger_than_all_that_is_kept_still_reaches_who_asked_fo
     assert await prices.catch_up() == {new}
 
 
+async def test_dropped_batch_is_read_to_its_end_and_then_closed(world: World, bindings: Bindings) -> None:
+    bindings.settings = replace(UNLIMITED, batch_bytes=1)
+    (prices,) = bindings.open({"Prices": 0})
+    source = Source(bindings.http, LOG, prices.stream, PLATFORM, None)
+    world.create("price")
+    await bindings.pass_time(120)
+    events = await bindings.feed.read(source, prices.cursor)
+    assert events is not None
+    spool = events.batches[0].spool
+    world.create("price")
+    await bindings.pass_time(120)
+    assert await bindings.feed.read(source, events.window.end_at), "which drops the first batch"
+    assert len([each async for each in events.newest_first(())]) == 1
+    del events
+    assert spool.closed
+
+
 # Failures
 
 

@@ -86,6 +86,7 @@ async def run_page_loop(
         async for item in fetch():
             done = capture(item, binding_index, task)
             if done:
+                del item  # which would be held while its checkpoint is written
                 continue
             if not isinstance(item, str):
                 raise RuntimeError(f"a fetch of pages yielded {item!r}, which is neither document nor cursor")

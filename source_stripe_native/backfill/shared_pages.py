@@ -12,22 +12,21 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field, replace
 
-import orjson
-
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.expansions import embedded_params
 from source_stripe_native.stripe.pages import Page
-from source_stripe_native.stripe.wire import Params
+from source_stripe_native.stripe.wire import Packed, Params
 
 
 @dataclass
 class _Copy:
-    """A page as bytes, the streams that have yet to get it, and what each of them captured since."""
+    """A page, its objects apart from it, the streams that have yet to get it, and what each of them captured
+    since."""
 
     account_id: str | None
-    body: bytes
+    objects: Packed
     page: Page
     captured: dict[str, set[str]] = field(default_factory=dict)
 
@@ -78,7 +77,7 @@ class SharedPages:
         self._superseded.close(stream.NAME, account_id, ids)
         if not copy.captured:
             self._drop(key)
-        return replace(copy.page, objects=orjson.loads(copy.body), superseded=frozenset(ids))
+        return replace(copy.page, objects=copy.objects, superseded=frozenset(ids))
 
     async def _keep(
         self,
@@ -94,14 +93,14 @@ class SharedPages:
             for name, ids in captured.items():
                 self._superseded.close(name, account_id, ids)
             raise
-        body = orjson.dumps(page.objects)
-        self._copies[key] = _Copy(account_id, body, replace(page, objects=[]), captured)
-        self._bytes += len(body)
+        objects = Packed(page.objects)
+        self._copies[key] = _Copy(account_id, objects, replace(page, objects=[]), captured)
+        self._bytes += objects.size
         while self._bytes > self._settings.shared_page_bytes and len(self._copies) > 1:
             self._drop(next(iter(self._copies)))
 
     def _drop(self, key: Hashable) -> None:
         copy = self._copies.pop(key)
-        self._bytes -= len(copy.body)
+        self._bytes -= copy.objects.size
         for name, ids in copy.captured.items():
             self._superseded.close(name, copy.account_id, ids)

@@ -34,6 +34,7 @@ from source_stripe_native.backfill.page_loop import (
     run_page_loop,
 )
 from source_stripe_native.backfill.progress import Progress
+from source_stripe_native.items import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.state import ConnectorState, cursor_time, slice_start, slice_suffix
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
@@ -147,7 +148,7 @@ class SlicedBackfill:
         self._progress.set_left(suffix, self._share(suffix, at))
         hooks = SliceHooks(self, suffix, at, task)
         fetch_page = self._fetch_slice(self._slices[suffix].since, hooks)
-        task.spawn_child(suffix, functools.partial(self._read, suffix, at, fetch_page))
+        task.spawn_child(suffix, closing(functools.partial(self._read, suffix, at, fetch_page)))
 
     async def _read(self, suffix: str, at: Backfill, fetch_page: FetchPageFn[Any], task: Task) -> None:
         task.connector_status.inc_backfilling(self._binding_index)

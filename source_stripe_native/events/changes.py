@@ -70,7 +70,7 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
     second: dict[Subject, Change] = {}
     new_ones: dict[Subject, Change] = {}
     current_second: int | None = None
-    async for is_new, event in events.newest_first(stream.all_event_types()):
+    async for is_new, event in events.newest_first(stream.all_event_types(), source.count):
         if event["created"] != current_second:
             for change in _newest_first(new_ones):
                 yield change

@@ -16,7 +16,9 @@ account: they take in a minute at most, and end with the page that has the windo
 leave out stays unread, not seen: the low watermark moves with full readings only.
 """
 
-from collections.abc import Collection
+import weakref
+from collections.abc import Callable, Collection
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -77,6 +79,10 @@ class WindowResult:
     batch: EventBatch | None = None
     seen: Seen = field(default_factory=dict)
 
+    @property
+    def size(self) -> int:
+        return 0 if self.batch is None else self.batch.size
+
 
 @dataclass
 class LogReader:
@@ -91,12 +97,18 @@ class LogReader:
     is_alone: bool = False
     """Whether one binding reads on its own. Its overlaps are read in full: with the next reading it may go on
     with what the others have seen."""
+    has_room: Callable[[int], bool] = lambda _: True
+    """Whether a batch of so many bytes may be kept for later."""
     low_watermark: int = field(init=False)
     """Before which no new event can be found."""
     seen: Seen = field(default_factory=dict)
     """The events since the low watermark."""
     ahead: list[WindowResult] = field(default_factory=list)
     """The newest parts of windows that held too much, the next one last."""
+
+    @property
+    def bytes_ahead(self) -> int:
+        return sum(each.size for each in self.ahead)
 
     def __post_init__(self) -> None:
         self.low_watermark = self.high_watermark - self.settings.restored_overlap
@@ -118,7 +130,11 @@ class LogReader:
             if types is None:
                 self.ahead.append(WindowResult(due, low))
             else:
-                self.ahead.append(await self._read(source, types, planned(due, self.span, low), low))
+                planned_window = planned(due, self.span, low)
+                result = await self._read(source, types, planned_window, low)
+                is_newest_part = result.window.start > planned_window.start
+                if not is_newest_part or self.has_room(result.size):
+                    self.ahead.append(result)
         return self._advance(self.ahead.pop())
 
     async def _read(self, source: Source, types: Collection[str], window: Window, low: int) -> WindowResult:
@@ -126,22 +142,23 @@ class LogReader:
         settings = self.settings
         in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
         since = overlap_start(window.start, self.low_watermark, settings, in_full=in_full)
-        builder = BatchBuilder(window, low if in_full else self.low_watermark, self.seen, settings)
+        settled = low if in_full else self.low_watermark
         bounds = range_params(Window(since, window.end))
-        async for page in read_pages(source, EVENTS_PATH, [*bounds, *type_params(types)]):
-            for event in page.objects:
-                builder.add(event, types)
-            if page.next is None:
-                break
-            whole_since, events = builder.oldest + 1, builder.events_before
-            if builder.oldest < window.start and not in_full:
-                since = whole_since
-                break
-            if is_too_much(window, whole_since, events, builder.events - events, low, settings):
-                self.span = span_for(window.end - whole_since, events, settings)
-                return builder.finish(whole_since)
-        self.span = next_span(self.span, window.seconds, builder.events, settings)
-        return builder.finish(since)
+        with closing(BatchBuilder(window, settled, self.seen, settings)) as builder:
+            async for page in read_pages(source, EVENTS_PATH, [*bounds, *type_params(types)]):
+                for event in page.objects:
+                    builder.add(event, types)
+                if page.next is None:
+                    break
+                whole_since, events = builder.oldest + 1, builder.events_before
+                if builder.oldest < window.start and not in_full:
+                    since = whole_since
+                    break
+                if is_too_much(window, whole_since, events, builder.events - events, low, settings):
+                    self.span = span_for(window.end - whole_since, events, settings)
+                    return builder.finish(whole_since)
+            self.span = next_span(self.span, window.seconds, builder.events, settings)
+            return builder.finish(since)
 
     def _advance(self, result: WindowResult) -> WindowResult:
         self.high_watermark = result.window.end
@@ -170,6 +187,7 @@ class BatchBuilder:
         # The batch reads the file long after this, so that no `with` can hold it.
         spool = SpooledTemporaryFile(max_size=settings.batch_memory)  # noqa: SIM115 - the batch reads it later
         self._spool: IO[bytes] = spool
+        self._is_finished = False
 
     def add(self, event: Json, types: Collection[str]) -> None:
         kind, created = event["type"], event["created"]
@@ -187,6 +205,11 @@ class BatchBuilder:
         self._spool.write(b"%s %d %s\n" % (kind.encode(), new_before, orjson.dumps(event)))
         self._kept += 1
 
+    def close(self) -> None:
+        """Closes the file unless a batch has it."""
+        if not self._is_finished:
+            self._spool.close()
+
     def finish(self, since: int) -> WindowResult:
         """What was read from the second `since` on: of the window and its overlap, or of the window's newest
         part. Where `since` is the second after `oldest`, some events of `oldest` may be missing, and the
@@ -203,6 +226,9 @@ class BatchBuilder:
             return WindowResult(window, self._low_watermark, seen=seen)
         size = self._spool.tell()
         batch = EventBatch(window, types, self._low_watermark, self._kept, size, self._spool)
+        # A dropped batch may still be read: the last one who has it closes the file.
+        weakref.finalize(batch, self._spool.close)
+        self._is_finished = True
         return WindowResult(window, self._low_watermark, batch, seen)
 
 

@@ -8,7 +8,7 @@ lies before the kept batches reads on its own, without the account's lock and af
 shared: nobody waits for it, and it waits for nobody.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -41,9 +41,12 @@ class WindowEvents:
     def types(self) -> frozenset[str]:
         return self.earlier_types.union(*(each.types for each in self.batches))
 
-    async def newest_first(self, types: Collection[str]) -> AsyncIterator[tuple[bool, Json]]:
+    async def newest_first(
+        self, types: Collection[str], count: Callable[[int], None] = lambda _: None
+    ) -> AsyncIterator[tuple[bool, Json]]:
         """The events of `types` (all where empty), each with whether it is new to a binding whose cursor is
-        the window's start. The others are older events of the overlap."""
+        the window's start. The others are older events of the overlap. `count` is called with the bytes of
+        each."""
         wanted = {each.encode() for each in types}
         for batch in reversed(self.batches):
             offset = 0
@@ -52,6 +55,7 @@ class WindowEvents:
                 for line in lines:
                     kind, new_before, event = line.split(b" ", 2)
                     if kind in wanted or not wanted:
+                        count(len(event))
                         yield self.restored or int(new_before) > self.window.start, orjson.loads(event)
                 if not lines:
                     break
@@ -229,7 +233,13 @@ class EventFeed:
         return _Account(since, self._reader(since), self._restored.setdefault(account_id, set()))
 
     def _reader(self, start: int, *, is_alone: bool = False) -> LogReader:
-        return LogReader(start, int(self.window_size.total_seconds()), self._settings, is_alone)
+        span = int(self.window_size.total_seconds())
+        return LogReader(start, span, self._settings, is_alone, self._has_room_ahead)
+
+    def _has_room_ahead(self, size: int) -> bool:
+        """Whether the newest part of a window may be kept for later. It is read again where it is not."""
+        readers = (*(each.reader for each in self._accounts.values()), *self._own_readers.values())
+        return size + sum(each.bytes_ahead for each in readers) <= self._settings.batch_bytes
 
     def _keep(self, account: _Account, batch: EventBatch) -> None:
         account.keep(batch)

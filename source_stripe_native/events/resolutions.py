@@ -50,7 +50,7 @@ async def read_changes(source: Source, events: WindowEvents, not_before: int = 0
     objects with `_meta.op` "d", and the children of each changed parent. A backfill has seen what happened
     before `not_before` (Unix seconds): an object whose last change lies before it is left out."""
     if source.stream.IS_EVENT:
-        async for is_new, event in events.newest_first(()):
+        async for is_new, event in events.newest_first((), source.count):
             if is_new:
                 yield await to_document(source, event, "c")
         return

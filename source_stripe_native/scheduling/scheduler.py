@@ -18,6 +18,7 @@ from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceSt
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding
+from source_stripe_native.items import closing
 from source_stripe_native.protocols import (
     FetchChangesFnFactory,
     FetchPageFnFactory,
@@ -205,7 +206,7 @@ class Scheduler:
             self._missed.discard(account_id)
             work_item = self._manager.create_work_item(account_id)
             self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
-            task.spawn_child(account_id, functools.partial(self._run_item, work_item))
+            task.spawn_child(account_id, closing(functools.partial(self._run_item, work_item)))
 
     def _end_time_slices(self, now: float) -> float | None:
         """Where an account waits for others to end, asks those whose time slice is over to yield. Returns

@@ -16,6 +16,7 @@ from estuary_cdk.capture.task import Task
 from source_stripe_native.backfill.page_loop import Binding, Outcome, keep_schedule, run_page_loop
 from source_stripe_native.errors import StripeError
 from source_stripe_native.events.change_loop import sweep
+from source_stripe_native.items import closing
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
 from source_stripe_native.state import ConnectorState, new_account_state
@@ -58,14 +59,14 @@ class SubtaskExecutor:
         subtasks = [
             task.spawn_child(
                 f"backfill.{variant.state_key(work_item.account_id)}",
-                functools.partial(self._execute_backfill_variant, work_item, variant),
+                closing(functools.partial(self._execute_backfill_variant, work_item, variant)),
             )
             for variant in work_item.backfill_variants
         ]
         subtasks.append(
             task.spawn_child(
                 f"incremental.{work_item.account_id}",
-                functools.partial(self._execute_incremental_subtask, work_item),
+                closing(functools.partial(self._execute_incremental_subtask, work_item)),
             )
         )
         await asyncio.gather(*subtasks)

@@ -10,7 +10,7 @@ says so too: then the parent was deleted in between.
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
@@ -70,7 +70,7 @@ async def read_parents(source: Source, window: Window, token: PageToken | None) 
 
 
 async def read_children_of(
-    source: Source, parents: list[Json], window: Window, params: Params
+    source: Source, parents: Sequence[Json], window: Window, params: Params
 ) -> AsyncIterator[Json]:
     """The children of each of `parents` that were created in `window`, or have no creation time."""
     at_once = source.settings.concurrent_parents
@@ -159,7 +159,7 @@ async def _parent_ids(source: Source, parent: Json) -> list[str]:
     return [each["id"] for each in checked(source, inside, items["data"])]
 
 
-async def _pages(source: Source, children: ChildList) -> AsyncIterator[list[Json]]:
+async def _pages(source: Source, children: ChildList) -> AsyncIterator[Sequence[Json]]:
     try:
         async for page in read_pages(source, children.path, children.params, children.first):
             yield page.objects
@@ -180,5 +180,5 @@ async def _is_listed(source: Source, children: ChildList) -> bool:
     return True
 
 
-async def _once(objects: list[Json]) -> AsyncIterator[list[Json]]:
+async def _once(objects: Sequence[Json]) -> AsyncIterator[Sequence[Json]]:
     yield objects

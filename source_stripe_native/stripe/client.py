@@ -12,7 +12,7 @@ replaced, perhaps: a 401 then counts only after a while.
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
@@ -24,6 +24,7 @@ import stamina
 import stamina.instrumentation
 from yarl import URL
 
+from source_stripe_native.byte_budget import ByteBudget
 from source_stripe_native.errors import (
     MAX_BODY,
     PERMISSION_MISSING,
@@ -168,6 +169,8 @@ class StripeSession:
         self._latencies: dict[str, float] = {}
         self.lookups = Lookups[Json](settings)
         self.refused_params = RefusedParams()
+        self.page_budget = ByteBudget(settings.unwritten_bytes - settings.change_bytes)
+        self.change_budget = ByteBudget(settings.change_bytes)
 
     async def __aenter__(self) -> Self:
         patience = self._patience.total_seconds()
@@ -223,12 +226,14 @@ class StripeSession:
         *,
         account_id: str | None = None,
         priority: Priority = Priority.CHANGES,
+        count: Callable[[int], None] = lambda _: None,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
-        `account_id` is the connected account to act as. Raises StripeError for a refusal, and ConnectorError
-        when Stripe could not be reached for as long as the session has patience, counted from when the first
-        attempt leaves, and in an outage from its beginning.
+        `account_id` is the connected account to act as. `count` is called with the bytes of the answer.
+        Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached for as long as
+        the session has patience, counted from when the first attempt leaves, and in an outage from its
+        beginning.
         """
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
@@ -252,7 +257,7 @@ class StripeSession:
                         await self._rate_limiter.acquire(endpoint, priority)
                     asked_time = time.monotonic()
                     try:
-                        return await self._attempt(path, params, account_id, endpoint, request)
+                        return await self._attempt(path, params, account_id, endpoint, request, count)
                     except Exception as error:
                         if is_no_answer(error):
                             self._outage.failed(asked_time, time.monotonic())
@@ -282,7 +287,13 @@ class StripeSession:
         )
 
     async def _attempt(
-        self, path: str, params: Params, account_id: str | None, endpoint: str, request: str
+        self,
+        path: str,
+        params: Params,
+        account_id: str | None,
+        endpoint: str,
+        request: str,
+        count: Callable[[int], None],
     ) -> Json:
         headers: dict[str, str] = {}
         if self.context is not None:
@@ -316,6 +327,7 @@ class StripeSession:
                     self._rate_limiter.refused(endpoint, response.headers.get("Stripe-Rate-Limited-Reason"))
                 raise refusal
             self._key_accepted = True
+            count(len(body))
             if self.version is None:
                 self.account_version = response.headers.get("Stripe-Version") or self.account_version
             return parsed

@@ -9,7 +9,7 @@ down.
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ import stamina
 from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
+from source_stripe_native.byte_budget import Reservation
 from source_stripe_native.errors import (
     PAGE_CURSOR_GONE,
     PERMISSION_MISSING,
@@ -72,6 +73,7 @@ class Source:
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of
     all its requests, which `workload` counts. Where the objects are accounts, those of the `shard` are read.
+    What is read counts for the `reservation`.
     """
 
     http: StripeSession
@@ -84,6 +86,7 @@ class Source:
     sharing: PageSharing | None = None
     workload: Workload = field(default_factory=Workload)
     shard: Shard = WHOLE
+    reservation: Reservation | None = None
 
     @property
     def settings(self) -> Settings:
@@ -144,8 +147,18 @@ class Source:
 
     async def _get(self, path: str, params: Params) -> Json:
         return await self.http.get(
-            self.log, path, params, account_id=self.connected_account_id, priority=self.priority
+            self.log,
+            path,
+            params,
+            account_id=self.connected_account_id,
+            priority=self.priority,
+            count=self.count,
         )
+
+    def count(self, size: int) -> None:
+        """Counts bytes that were read."""
+        if self.reservation is not None:
+            self.reservation.count(size)
 
     async def _is_answered(self, path: str, params: Params) -> bool:
         try:
@@ -212,7 +225,7 @@ class DeadEndError(ConnectorError):
 class Page:
     """Objects newest first, and the token of the next page, None on the last page."""
 
-    objects: list[Json]
+    objects: Sequence[Json]
     next: PageToken | None
     superseded: frozenset[str] = frozenset()
     """Of a shared page the ids of the stream's objects that were captured since it was read."""
