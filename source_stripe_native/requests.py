@@ -116,7 +116,9 @@ def shard_of(given: RangeSpec) -> Shard:
     """The shard that a range stands for. Raises ConnectorError for a range without keys, and for a part of
     the range of clocks: documents have none, so that each such shard would capture all of them."""
     if (given.rClockBegin, given.rClockEnd) != (0, LAST_KEY):
-        raise ConnectorError("The capture was split by r-clock: split it by key instead.")
+        raise ConnectorError(
+            "The capture was split by r-clock, which documents do not have: divide it by key instead."
+        )
     if not given.keyBegin <= given.keyEnd <= LAST_KEY:
         raise ConnectorError(
             f"The range from {given.keyBegin} to {given.keyEnd} is no part of the keys from 0 to {LAST_KEY}: "

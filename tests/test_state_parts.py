@@ -269,7 +269,10 @@ async def test_no_binding_reads_events_before_all_have_subscribed(world: World, 
     states: Json = {name: followed(at) for name, at in streams.items()}
     # So that it would follow its accounts at once, not wait to be notified.
     states["Prices"]["backfill"] = {f"{each}_active": half(cutoff=since) for each in ids}
-    capture = Capture(server, list(streams), connected=True, state={"bindingStateV1": states})
+    # One round, however long it takes.
+    capture = Capture(
+        server, list(streams), connected=True, interval="PT5M", state={"bindingStateV1": states}
+    )
     await capture.session(until=lambda: all(map(capture.caught_up, streams)))
     assert {document["id"] for stream, document in capture.documents if stream == "Prices"} == set(new)
     assert len(server.journal.visits("/v1/events", limit="100")) == len(ids)
