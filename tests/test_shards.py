@@ -128,8 +128,8 @@ def test_a_range_of_flows_is_a_shard() -> None:
     [
         ({"keyBegin": 8, "keyEnd": 7}, "is no part of the keys from 0 to 4294967295"),
         ({"keyEnd": LAST_KEY + 1}, "is no part of the keys"),
-        ({"rClockEnd": 7}, "split it by key instead"),
-        ({"rClockBegin": 7}, "split it by key instead"),
+        ({"rClockEnd": 7}, "divide it by key instead"),
+        ({"rClockBegin": 7}, "divide it by key instead"),
     ],
 )
 async def test_a_range_that_would_lose_or_repeat_documents_is_refused(given: Json, line: str) -> None:
