@@ -21,7 +21,7 @@ class Settings:
     requests_test: float = 20
     """Requests a second in all with a test key. Stripe allows 25."""
     requests_per_endpoint: float = 20
-    """Requests a second to one endpoint, unless the config sets the total. Stripe allows 25."""
+    """Requests a second of an account to one endpoint, unless the config sets the total. Stripe allows 25."""
     utilisation: float = 0.96
     """The part of a rate limit that is used."""
     max_lateness: float = 0.02
@@ -38,6 +38,8 @@ class Settings:
     least_share: int = 10
     """One of this many requests is of each lower priority while those of a higher one wait, so that polled
     lists and backfills go on slowly."""
+    limits_kept: int = 2_000
+    """Rate limits of single accounts beyond which those that are not in use are forgotten."""
     max_in_flight: int = 100
     """Requests that wait for their answer at most: more would queue where no priority counts."""
     patience: timedelta = timedelta(minutes=5)

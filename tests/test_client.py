@@ -532,17 +532,19 @@ class RecordingLimiter(RateLimiter):
         self.answered = 0
         self.reasons: list[tuple[str, str | None]] = []
 
-    async def acquire(self, endpoint: str, priority: Priority = Priority.CHANGES) -> None:
+    async def acquire(
+        self, endpoint: str, priority: Priority = Priority.CHANGES, account_id: str | None = None
+    ) -> None:
         self.asked.append((endpoint, priority))
         if len(self.asked) == 1:
             await asyncio.to_thread(time.sleep, self.first_waits)
-        await super().acquire(endpoint, priority)
+        await super().acquire(endpoint, priority, account_id)
 
     def release(self) -> None:
         self.answered += 1
         super().release()
 
-    def refused(self, endpoint: str, reason: str | None) -> None:
+    def refused(self, endpoint: str, reason: str | None, account_id: str | None = None) -> None:
         self.reasons.append((endpoint, reason))
 
 

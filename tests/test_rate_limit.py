@@ -6,11 +6,12 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
@@ -269,9 +270,11 @@ class Recording(RateLimiter):
         super().__init__(1e5, 1e5)
         self.asked: set[tuple[str, Priority]] = set()
 
-    async def acquire(self, endpoint: str, priority: Priority = Priority.CHANGES) -> None:
+    async def acquire(
+        self, endpoint: str, priority: Priority = Priority.CHANGES, account_id: str | None = None
+    ) -> None:
         self.asked.add((endpoint, priority))
-        await super().acquire(endpoint, priority)
+        await super().acquire(endpoint, priority, account_id)
 
 
 async def test_event_readings_go_first_and_backfills_last(server: StripeServer) -> None:
@@ -463,3 +466,72 @@ def test_no_path_that_stripe_has_leaves_an_id_in_its_endpoint() -> None:
     paths = [path.removeprefix("/v1/") for path, methods in table.items() if "get" in methods]
     assert len(paths) > 200
     assert [each for each in paths if "an_id" in endpoint_of(filled(each, lambda _: "an_id"))] == []
+
+
+# Many accounts
+
+
+async def times_by_account(limiter: RateLimiter, accounts: Sequence[str]) -> dict[str, list[float]]:
+    """When the limiter admits requests to one endpoint for `accounts`, in that order and all at once."""
+    times: dict[str, list[float]] = {each: [] for each in accounts}
+
+    async def request(account: str) -> None:
+        await limiter.acquire("/v1/events", Priority.EVENTS, account)
+        limiter.release()
+        times[account].append(asyncio.get_running_loop().time())
+
+    await asyncio.gather(*map(request, accounts))
+    return times
+
+
+@settings(max_examples=30, deadline=None)
+@given(accounts=st.lists(st.sampled_from("abcdefgh"), min_size=40, max_size=200))
+def test_each_account_has_its_own_limit_to_an_endpoint_and_all_share_the_total(accounts: list[str]) -> None:
+    times = run_on_virtual_time(times_by_account(RateLimiter(40, 10), accounts))
+    assert busiest_second(sorted(each for own in times.values() for each in own)) <= 40
+    for own in times.values():
+        assert own == sorted(own)
+        assert busiest_second(own) <= 10
+    # The largest share decides, or the total.
+    least = max(max(map(len, times.values())) / 10, len(accounts) / 40)
+    assert max(each for own in times.values() for each in own) <= least / DEFAULTS.utilisation + 1
+
+
+def test_an_endpoint_that_stripe_limits_for_all_accounts_together_is_asked_less_often() -> None:
+    """Whatever Stripe counts a request for: what it refuses teaches the limiter."""
+
+    async def main() -> tuple[float, float]:
+        limiter, limits = RateLimiter(80, 20), RateLimit()
+        loop, answers = asyncio.get_running_loop(), list[str | None]()
+
+        async def ask(account: str) -> None:
+            while True:
+                await limiter.acquire("/v1/events", Priority.EVENTS, account)
+                await asyncio.sleep(0.05)
+                answers.append(limits.refuse("", "/v1/events", loop.time()))
+                if answers[-1] is not None:
+                    limiter.refused("/v1/events", answers[-1], account)
+                limiter.release()
+
+        tasks = [asyncio.ensure_future(ask(f"acct_{number}")) for number in range(60)]
+        await asyncio.wait(tasks, timeout=120)
+        for each in tasks:
+            each.cancel()
+        refused = sum(each is not None for each in answers)
+        return (len(answers) - refused) / 120, refused / len(answers)
+
+    answered, refused = run_on_virtual_time(main())
+    assert answered > 0.8 * 25
+    assert refused < 0.05
+
+
+def test_limits_of_accounts_that_are_not_in_use_are_forgotten() -> None:
+    async def main() -> int:
+        limiter = RateLimiter(1000, 20, replace(DEFAULTS, limits_kept=50))
+        for number in range(500):
+            await limiter.acquire("/v1/events", Priority.EVENTS, f"acct_{number}")
+            limiter.release()
+        return len(limiter._own)
+
+    # A limit is in use for the twentieth of a second after a request.
+    assert run_on_virtual_time(main()) <= 50 + 1000 * 0.1

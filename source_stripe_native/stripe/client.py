@@ -237,7 +237,7 @@ class StripeSession:
         """
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
-        await self._rate_limiter.acquire(endpoint, priority)
+        await self._rate_limiter.acquire(endpoint, priority, account_id)
         key_deadline = math.inf
 
         def is_retried(error: Exception) -> bool | float:
@@ -254,7 +254,7 @@ class StripeSession:
             ):
                 with attempt:
                     if attempt.num > 1:
-                        await self._rate_limiter.acquire(endpoint, priority)
+                        await self._rate_limiter.acquire(endpoint, priority, account_id)
                     asked_time = time.monotonic()
                     try:
                         return await self._attempt(path, params, account_id, endpoint, request, count)
@@ -324,7 +324,8 @@ class StripeSession:
                 refusal = self._refusal(response, body, parsed or {}, request)
                 # A lock timeout is a 429 too, but about one object.
                 if response.status == 429 and refusal.code != "lock_timeout":
-                    self._rate_limiter.refused(endpoint, response.headers.get("Stripe-Rate-Limited-Reason"))
+                    limit = response.headers.get("Stripe-Rate-Limited-Reason")
+                    self._rate_limiter.refused(endpoint, limit, account_id)
                 raise refusal
             self._key_accepted = True
             count(len(body))

@@ -1,12 +1,13 @@
-"""Rate limits of the process: requests a second in all and to each endpoint, events before other requests.
+"""Rate limits: requests a second in all, and of each account to each endpoint; events before other requests.
 
 Rule: no second has more requests than the limit, and requests are evenly spaced a little below it. A request
 that a late wake-up delayed leaves at once afterwards, and still no second has more than the limit rounded up.
 A 429 reduces the limit that it names; the limit then recovers by a few per cent a second. Requests leave by
 their priority. Each lower priority keeps one request in ten while those of a higher one wait.
 
-Limits: they are one set for the process. Other users of the same Stripe account are seen only by the 429s
-that they cause. The decisions are pure functions of numbers; only `RateLimiter.acquire` waits.
+Limits: they are those of one process. Stripe limits an endpoint for each account that is acted for, so that
+many accounts share the limit of all requests alone. Other users of the same Stripe account are seen only by
+the 429s that they cause. The decisions are pure functions of numbers; only `RateLimiter.acquire` waits.
 """
 
 import asyncio
@@ -61,6 +62,10 @@ class Limit:
         gap = 1 / (self.settings.utilisation * self.rate(now))
         self.opens_time = max(self.opens_time, now - self.settings.max_lateness) + gap
 
+    def is_in_use(self, now: float) -> bool:
+        """Whether another limit of the same ceiling would not do as well."""
+        return self.opens_time > now - self.settings.max_lateness or self.rate(now) < self.ceiling
+
     def reduce(self, now: float) -> None:
         """Lowers the rate after a 429."""
         if now >= self._reduced_time + self.settings.reduction_interval:
@@ -80,8 +85,8 @@ class Priority(IntEnum):
     BACKFILL = 2
 
 
-WaitQueue = deque[tuple[int, asyncio.Future[None]]]
-"""Requests that wait, each with the number of its arrival."""
+WaitQueue = deque[tuple[int, asyncio.Future[None], Limit]]
+"""Requests that wait, each with the number of its arrival and the limit of the account that it acts for."""
 
 
 def favoured_priority(admitted: int, least_share: int) -> Priority:
@@ -92,14 +97,20 @@ def favoured_priority(admitted: int, least_share: int) -> Priority:
 
 
 class RateLimiter:
-    """Requests a second, in all and to each endpoint (see `endpoint_of`). Each request acquires its place,
-    and releases it once it is answered."""
+    """Requests a second: in all, and of each account to each endpoint (see `endpoint_of`). Each request
+    acquires its place, and releases it once it is answered.
+
+    Stripe counts by the account that a request acts for. An endpoint's requests for all accounts together
+    have the limit of all requests, until a 429 about the endpoint reduces it."""
 
     def __init__(self, total: float, per_endpoint: float, settings: Settings = DEFAULTS) -> None:
         self._settings = settings
         self._total = Limit(total, settings)
         self._per_endpoint = per_endpoint
         self._endpoints: dict[str, Limit] = {}
+        """Of all accounts together."""
+        self._own: dict[tuple[str | None, str], Limit] = {}
+        """Of single accounts, by account and endpoint."""
         self._queues: dict[tuple[str, Priority], WaitQueue] = {}
         """By endpoint and priority."""
         self._arrivals = itertools.count()
@@ -107,11 +118,15 @@ class RateLimiter:
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    async def acquire(self, endpoint: str, priority: Priority = Priority.CHANGES) -> None:
-        """Returns once the request may leave: by priority, and among equals first come, first served."""
-        self._limit(endpoint)
+    async def acquire(
+        self, endpoint: str, priority: Priority = Priority.CHANGES, account_id: str | None = None
+    ) -> None:
+        """Returns once the request may leave: by priority, and among equals first come, first served, as far
+        as the limit of the account that it acts for allows."""
+        self._endpoint(endpoint)
         admitted = asyncio.get_running_loop().create_future()
-        self._queues.setdefault((endpoint, priority), deque()).append((next(self._arrivals), admitted))
+        waiting = next(self._arrivals), admitted, self._own_limit(account_id, endpoint)
+        self._queues.setdefault((endpoint, priority), deque()).append(waiting)
         self._admit()
         try:
             await admitted
@@ -125,19 +140,29 @@ class RateLimiter:
         self._in_flight -= 1
         self._admit()
 
-    def refused(self, endpoint: str, reason: str | None) -> None:
-        """Reduces the limit that a 429 is about. `reason` is its `Stripe-Rate-Limited-Reason`; without one
+    def refused(self, endpoint: str, reason: str | None, account_id: str | None = None) -> None:
+        """Reduces the limits that a 429 is about. `reason` is its `Stripe-Rate-Limited-Reason`; without one
         the 429 is about all requests. Any other reason concerns that one request alone."""
         now = asyncio.get_running_loop().time()
         if (reason or "global").startswith("global"):
             self._total.reduce(now)
         elif reason and reason.startswith("endpoint"):
-            self._limit(endpoint).reduce(now)
+            self._endpoint(endpoint).reduce(now)
+            self._own_limit(account_id, endpoint).reduce(now)
 
-    def _limit(self, endpoint: str) -> Limit:
+    def _endpoint(self, endpoint: str) -> Limit:
         if endpoint not in self._endpoints:
-            self._endpoints[endpoint] = Limit(self._per_endpoint, self._settings)
+            self._endpoints[endpoint] = Limit(max(self._total.ceiling, self._per_endpoint), self._settings)
         return self._endpoints[endpoint]
+
+    def _own_limit(self, account_id: str | None, endpoint: str) -> Limit:
+        key = account_id, endpoint
+        if key not in self._own:
+            if len(self._own) >= self._settings.limits_kept:
+                now = asyncio.get_running_loop().time()
+                self._own = {key: limit for key, limit in self._own.items() if limit.is_in_use(now)}
+            self._own[key] = Limit(self._per_endpoint, self._settings)
+        return self._own[key]
 
     def _admit(self, due_time: float = -math.inf) -> None:
         """Admits every request that may leave, and sets a timer for the next one. A timer fires a hair early:
@@ -147,35 +172,42 @@ class RateLimiter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._in_flight < self._settings.max_in_flight and (waiting := self._waiting()):
-            opens_time, _, _, endpoint, queue = min(
-                (
-                    max(now, self._total.opens_time, self._endpoints[endpoint].opens_time),
-                    place,
-                    number,
-                    endpoint,
-                    queue,
-                )
-                for place, number, endpoint, queue in waiting
-            )
+        while self._in_flight < self._settings.max_in_flight and (waiting := self._waiting(now)):
+            opens_time, _, _, endpoint, place, queue = min(waiting, key=lambda each: each[:3])
             if opens_time > now:
                 self._timer = loop.call_at(opens_time, self._admit, opens_time)
                 return
-            queue.popleft()[1].set_result(None)
-            self._total.take(now)
-            self._endpoints[endpoint].take(now)
+            _, admitted, own = queue[place]
+            del queue[place]
+            admitted.set_result(None)
+            for limit in (self._total, self._endpoints[endpoint], own):
+                limit.take(now)
             self._admitted += 1
             self._in_flight += 1
 
-    def _waiting(self) -> list[tuple[int, int, str, WaitQueue]]:
-        """The first request of each queue, to be admitted in the order of the first two values: the place of
-        its priority, and its arrival."""
+    def _waiting(self, now: float) -> list[tuple[float, int, int, str, int, WaitQueue]]:
+        """The next request of each queue, to be admitted in the order of the first three values: when it may
+        leave, the rank of its priority, and its arrival. With its endpoint, and its place in the queue."""
         favoured = favoured_priority(self._admitted, self._settings.least_share)
         waiting = []
         for (endpoint, priority), queue in self._queues.items():
             while queue and queue[0][1].cancelled():
                 queue.popleft()
             if queue:
-                place = -1 if priority is favoured else int(priority)
-                waiting.append((place, queue[0][0], endpoint, queue))
+                opens_time = max(now, self._total.opens_time, self._endpoints[endpoint].opens_time)
+                place = _first_to_leave(queue, opens_time)
+                number, _, own = queue[place]
+                rank = -1 if priority is favoured else int(priority)
+                waiting.append((max(opens_time, own.opens_time), rank, number, endpoint, place, queue))
         return waiting
+
+
+def _first_to_leave(queue: WaitQueue, now: float) -> int:
+    """The place of the first request whose account may send it `now`, else of the first one to be allowed."""
+    best, best_time = 0, math.inf
+    for place, (_, admitted, own) in enumerate(queue):
+        if not admitted.cancelled() and own.opens_time < best_time:
+            best, best_time = place, own.opens_time
+            if best_time <= now:
+                break
+    return best
