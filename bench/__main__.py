@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from bench import accounts, cadence, limits, memory, opening, requests, speed
+from bench import accounts, cadence, fleet, limits, memory, opening, requests, speed
 from bench.figures import Figures
 from bench.plot import draw
 
@@ -22,11 +22,12 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
         accounts.kills,
         opening.quiet,
         opening.new,
+        fleet.at_the_limit,
     ),
     "cadence": (cadence.freshness,),
     "memory": (memory.stalled_reader, memory.slow_reader, memory.growing_pages),
 }
-AT_MOST: Final = 1_200
+AT_MOST: Final = 1_800
 """Seconds for all of it."""
 
 

@@ -34,9 +34,9 @@ PRICES: Final = 6
 """Prices of an account that is backfilled."""
 
 
-def platform(accounts: int, prices: int = 0) -> World:
+def platform(accounts: int, prices: int = 0, *, livemode: bool = False) -> World:
     """A platform whose accounts have connected within a year, with old prices."""
-    world = World(seed=1, unordered=True)
+    world = World(seed=1, unordered=True, livemode=livemode)
     now = world.clock.now()
     for number in range(accounts):
         account = world.connect(created=now - 365 * DAY + number * 3_000)["id"]
