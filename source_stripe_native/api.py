@@ -87,7 +87,8 @@ async def fetch_backfill(
         if hooks is not None:
             hooks.after_page(listed, window, len(documents))
         for each in documents:
-            if each["id"] not in newer and each["id"] not in listed.superseded:
+            identity = cls.identity(each)
+            if identity not in newer and identity not in listed.superseded:
                 yield each
         if listed.next is not None:
             yield str(listed.next)
@@ -97,8 +98,9 @@ async def _documents(
     source: Source, window: Window, params: Params, listed: Page, harvest: Harvest | None
 ) -> list[Document]:
     cls, op = source.stream, source.stream.BACKFILL_OP
-    if cls.PARENT is not None or cls.UNDATED or harvest is not None:
-        found = listed_objects(source, window, params, listed, sift=cls.UNDATED, harvest=harvest)
+    sift = cls.UNDATED or not cls.LISTS_BY_CREATED
+    if cls.PARENT is not None or sift or harvest is not None:
+        found = listed_objects(source, window, params, listed, sift=sift, harvest=harvest)
         return [await to_document(source, each, op) async for each in found]
     # Most documents have nothing to wait for: no awaitable is made for them.
     return [
@@ -157,7 +159,8 @@ async def fetch_incremental(
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
     lists from window to window. The first overlap of a list reaches back to `since` at most, the capture's
-    start date in Unix seconds. `workload` counts what is done."""
+    start date in Unix seconds, and no snapshot captures what was created before. `workload` counts what is
+    done."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     source = replace(source, workload=workload or source.workload)
@@ -171,7 +174,6 @@ async def fetch_incremental(
         feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
     polled = PolledLists() if polled is None else polled
     reader = ListReader(source, polled.recall(source, floor(cursor), since))
-    written: set[str] = set()
     try:
         window, events = await _next_window(source, cursor, feed, reader)
         if window is None:
@@ -180,13 +182,11 @@ async def fetch_incremental(
             log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
             yield Triggers.BACKFILL
             return
-        async for document in _read_window(source, window, events, reader, not_before):
-            # Events come newest first and lists are as new as can be: what was written once is not older.
-            if document["id"] not in written:
-                written.add(document["id"])
-                if superseded is not None:
-                    superseded.add(cls.NAME, source.account_id, document["id"])
-                yield document
+        snapshot = polled.snapshots.read(source, window, since)
+        async for document in _read_window(source, window, events, reader, not_before, snapshot):
+            if superseded is not None:
+                superseded.add(cls.NAME, source.account_id, cls.identity(document))
+            yield document
     except StripeError as error:
         if not EVENTS_AGED_OUT.matches(error):
             raise
@@ -214,12 +214,24 @@ async def _next_window(
 
 
 async def _read_window(
-    source: Source, window: Window, events: WindowEvents | None, reader: ListReader, not_before: int
+    source: Source,
+    window: Window,
+    events: WindowEvents | None,
+    reader: ListReader,
+    not_before: int,
+    snapshot: AsyncIterator[Document],
 ) -> AsyncIterator[Document]:
-    if events is not None:
-        async for document in read_changes(source, events, not_before):
-            yield document
-    async for document in reader.read(window):
+    written: set[str] = set()
+    # Events come newest first and lists are as new as can be: what was written once is not older.
+    told = read_changes(source, events, not_before) if events is not None else None
+    for documents in (told, reader.read(window)):
+        if documents is not None:
+            async for document in documents:
+                if (identity := source.stream.identity(document)) not in written:
+                    written.add(identity)
+                    yield document
+    # What a whole list shows is newer than the events that were read before.
+    async for document in snapshot:
         yield document
 
 

@@ -260,7 +260,7 @@ def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) ->
 
 def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
     """Whether new events of `types` may concern the stream. A polled list has to be read each time."""
-    return cls.POLLS or bool(types if cls.IS_EVENT else types & cls.all_event_types())
+    return cls.reads_lists() or bool(types if cls.IS_EVENT else types & cls.all_event_types())
 
 
 async def reconcile_state(

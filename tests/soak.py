@@ -262,7 +262,7 @@ class Chaos:
             for number in range(self.case.objects):
                 fields: Json = {}
                 if parent and not of_account and (parents := self.world.list_all(parent.kind, account)):
-                    fields[parent.field] = self.rng.choice(parents[:2])["id"]
+                    fields[parent.argument] = self.rng.choice(parents[:2])["id"]
                 self.world.create(name, account, at=NOW - 1000 + number // 3, event=False, **fields)
 
     def change(self) -> None:

@@ -54,7 +54,7 @@ def fill(world: World, kind: Kind) -> None:
                 world.create("external_card" if kind.name == "account" else kind.name, account, **old)
         return
     for number, nasty in enumerate(NASTY):
-        parent = {link.field: world.create(link.kind, id=nasty, **old)["id"]} if link else {}
+        parent = {link.argument: world.create(link.kind, id=nasty, **old)["id"]} if link else {}
         for _ in range(CHILDREN if link else 0):
             world.create(kind.name, **old, **parent)
         world.create(kind.name, id=f"{nasty}{number}" if link else nasty, **old, **parent, **shown)

@@ -449,7 +449,7 @@ class World:
             and (parents := self.table(row.parent.kind, account).by_id)
         ):
             shown = [id for id, parent in parents.items() if not parent.hidden]
-            fields[row.parent.field] = rng.choice(shown or list(parents))
+            fields[row.parent.argument] = rng.choice(shown or list(parents))
         self._concern(row, account, fields, rng)
         return f"create {row.name} {self.create(row.name, account, **fields)['id']} of {account}"
 
@@ -567,19 +567,18 @@ class World:
                 raise KeyError(home)
             return home, home
         home = account or self.platform
-        parent = fields[link.field] if link.field in fields else self._find(link.kind, home, change)
+        name = link.argument
+        parent = fields.pop(name) if name in fields else self._find(link.kind, home, change)
         if parent is not None and parent not in self.table(link.kind, home).by_id:
             raise KeyError(parent)
         if link.named:
             fields[link.field] = parent
-        else:
-            fields.pop(link.field, None)
         return home, parent
 
     def _adopt(self, row: Kind, account: str, parent: str, at: int) -> None:
         """Make a child along with its parent, without a word."""
         link = row.parent
-        fields: Json = {link.field: parent} if link and link.kind != "account" else {}
+        fields: Json = {link.argument: parent} if link and link.kind != "account" else {}
         self.create(row.name, account, event=False, at=at, **fields)
 
     def _build(self, row: Kind, id: str, home: str, teller: str, fields: Json, change: Change) -> Json:

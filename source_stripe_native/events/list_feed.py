@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from source_stripe_native.events.snapshots import Snapshots
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
@@ -44,9 +45,10 @@ class ListMemory:
 
 class PolledLists:
     """The memories of all polled lists of a capture, by stream and account. A list in which the last window
-    and its overlap found nothing has none."""
+    and its overlap found nothing has none. `snapshots` are of lists that are compared as a whole."""
 
     def __init__(self) -> None:
+        self.snapshots = Snapshots()
         self._memories: dict[tuple[str, str | None], ListMemory] = {}
 
     def __len__(self) -> int:
@@ -91,6 +93,8 @@ class ListReader:
         """As much of the window `due`, from its start, as makes a checkpoint by the density of the newest
         page of its list. Reads that page."""
         source, settings = self._source, self._source.settings
+        if not source.stream.POLLS:
+            return due
         while True:
             window = planned(due, self._span or due.seconds, self._low_watermark)
             self._first = await read_listed(source, self._whole(window), source.stream.list_params(), None)
@@ -156,7 +160,7 @@ class ListReader:
 
     def _is_new(self, found: Json, window: Window) -> bool:
         """Whether the object was not seen before; from now on it was."""
-        object_id, created = str(found["id"]), found.get(self._created)
+        object_id, created = self._source.stream.identity(found), found.get(self._created)
         is_new = object_id not in self._memory.seen and object_id not in self._found
         self._found[object_id] = created if isinstance(created, int) else window.end
         return is_new

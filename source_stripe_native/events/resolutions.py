@@ -16,12 +16,19 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from source_stripe_native.errors import StripeError, is_refusal
-from source_stripe_native.events.changes import Change, Kind, newest_changes
+from source_stripe_native.events.changes import Change, Kind, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.streams.row import Document, Harvest
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import is_whole, retrieve, stamp, to_document, to_tombstone
+from source_stripe_native.stripe.documents import (
+    get_path,
+    is_whole,
+    retrieve,
+    stamp,
+    to_document,
+    to_tombstone,
+)
 from source_stripe_native.stripe.expansions import lacks_fields
 from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested, shown_now
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
@@ -104,6 +111,8 @@ async def _resolutions(
             yield _children_of(source, change)
         elif change.subject.kind is Kind.HOLDER:
             yield _harvest(source, change)
+        elif change.subject.kind is Kind.REMOVAL:
+            yield _removed(source, change)
         else:
             yield _listed(source, change)
 
@@ -127,6 +136,9 @@ def _why_reread(source: Source, change: Change) -> str:
     if change.is_related:
         return "objects of which other objects' events told"
     newest, *others = change.events
+    if source.stream.SNAPSHOTS and change.subject.kind is Kind.OBJECT:
+        # What a snapshot captured may be newer than the event.
+        return "objects that change without events too"
     if newest.get("api_version") != source.http.version:
         return "objects whose events are in another API version"
     types = source.stream.EVENT_TYPES
@@ -206,6 +218,23 @@ async def _children_of(source: Source, change: Change) -> Documents:
     return _read_lists(source, lists)
 
 
+async def _removed(source: Source, change: Change) -> Document:
+    """The object that another one no longer shows: a tombstone where Stripe no longer has it. A list that is
+    cut shows ten, and the object may have moved on."""
+    event = change.events[0]
+    found = removed(event, change.subject.selected_by)[change.subject.id]
+    parent_field = source.stream.PARENT_FIELD
+    owner = get_path(event, "data.object")
+    if parent_field and parent_field not in found:
+        found = {**found, parent_field: owner.get(parent_field) or owner.get("id")}
+    current = await retrieve(source, found)
+    if current is None:
+        return to_tombstone(source, found, "d", event["created"])
+    if parent_field:
+        current.setdefault(parent_field, found[parent_field])
+    return await to_document(source, current, "u")
+
+
 async def _harvest(source: Source, change: Change) -> Documents:
     """The objects that the holder shows which the change's events carry."""
     harvest = source.stream.HARVESTS[change.subject.selected_by]
@@ -260,6 +289,9 @@ async def _listed(source: Source, change: Change) -> Documents:
                 "error": str(error),
             },
         )
+    if source.stream.PARENT_FIELD and change.subject.selected_by == source.stream.PARENT_PARAM:
+        for each in found:
+            each.setdefault(source.stream.PARENT_FIELD, change.subject.id)
     return _as_documents(source, found)
 
 

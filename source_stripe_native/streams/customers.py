@@ -6,6 +6,7 @@ from source_stripe_native.streams.row import (
     DISCOUNT_EVENTS,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
+    DatedAccountObject,
     Expansion,
     RelatedEvents,
     ops,
@@ -80,4 +81,14 @@ class PaymentMethods(BaseStripeObject):
         u="payment_method.attached payment_method.automatically_updated payment_method.updated "
         "payment_method.detached"
     )
+    PARENT = Customers
+
+
+class CustomerCashBalanceTransactions(DatedAccountObject):
+    NAME = "CustomerCashBalanceTransactions"
+    SEARCH_NAME = "customers/{parent}/cash_balance_transactions"
+    PERMISSION = "Customers"
+    LISTS_BY_CREATED = False
+    RETRIEVE = "customers/{customer}/cash_balance_transactions/{id}"
+    EVENT_TYPES = ops("customer_cash_balance_transaction.created")
     PARENT = Customers

@@ -1,13 +1,21 @@
 """Payments, payouts and the balance."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from source_stripe_native.errors import OLD_SESSION_WITHOUT_LINES, PARENT_GONE
+from source_stripe_native.errors import (
+    OLD_SESSION_WITHOUT_LINES,
+    PARENT_GONE,
+    PAYOUT_NOT_AUTOMATIC,
+)
 from source_stripe_native.streams.row import (
+    AccountObject,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
+    DatedAccountObject,
     Expansion,
     RelatedEvents,
     ops,
@@ -128,6 +136,21 @@ class PaymentIntents(BaseStripeObjectWithEvents):
     )
 
 
+class PaymentIntentAmountDetailsLineItems(AccountObject):
+    NAME = "PaymentIntentAmountDetailsLineItems"
+    SEARCH_NAME = "payment_intents/{parent}/amount_details_line_items"
+    PERMISSION = "PaymentIntents"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    PARENT = PaymentIntents
+    PARENT_FIELD = "payment_intent"
+    PARENT_EVENT_TYPES = tuple(PaymentIntents.EVENT_TYPES)
+    BORN_WITH_PARENT = True
+    SIGNS = (*PaymentIntents.EXPANSIONS[0].when, "amount_details.line_items")
+    EMBEDDED = "amount_details.line_items"
+    EMBEDDED_EXPANDED = True
+
+
 class Payouts(BaseStripeObjectWithEvents):
     NAME = "Payouts"
     SEARCH_NAME = "payouts"
@@ -136,6 +159,24 @@ class Payouts(BaseStripeObjectWithEvents):
         "payout.created",
         "payout.canceled payout.failed payout.paid payout.reconciliation_completed payout.updated",
     )
+
+
+class PayoutBalanceTransactions(DatedAccountObject):
+    # What an automatic payout pays out. A transaction may be in a payout that failed and in a later one.
+    NAME = "PayoutBalanceTransactions"
+    SEARCH_NAME = "balance_transactions"
+    KEY: ClassVar[list[str]] = ["/payout", "/id"]
+    DISABLED = False
+    PERMISSION = "Balance transactions"
+    PARENT = Payouts
+    PARENT_PARAM = "payout"
+    PARENT_FIELD = "payout"
+    PARENT_BARS: ClassVar[Mapping[str, str | bool]] = {"automatic": False}
+    PARENT_EVENT_TYPES = ("payout.created", "payout.paid", "payout.reconciliation_completed")
+    BORN_WITH_PARENT = True
+    TOLERATED = (PARENT_GONE, PAYOUT_NOT_AUTOMATIC)
+
+    payout: str
 
 
 class Refunds(BaseStripeObjectWithEvents):

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import quote
 
@@ -25,6 +26,12 @@ DISCOUNT_EVENTS: Final = (
     "customer.discount.deleted",
 )
 """They carry a discount, which names its customer, its subscription, its coupon and its promotion code."""
+
+ACTIVE: Final[Mapping[str, Mapping[str, str]]] = {
+    "_active": {"active": "true"},
+    "_inactive": {"active": "false"},
+}
+"""The variants of a list of which it is not documented whether it has what is archived."""
 
 _FIELD: Final = re.compile(r"{(\w+)}")
 
@@ -52,7 +59,7 @@ class RelatedEvents:
     no event of their own for such a change."""
 
     types: tuple[str, ...]
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = ()
     """Where the other object names ours, as paths with dots; `*` stands for every element of a list."""
     list_by: str = ""
     """The query parameter by which the stream's list is read for these ids, where they are ids of the other
@@ -60,6 +67,9 @@ class RelatedEvents:
     shown_by: tuple[str, ...] = ()
     """Where the other object shows ids of ours, in lists that Stripe may cut. Where all of these lists are
     whole and show none, the event concerns none of ours. Empty: every event may."""
+    removed_from: str = ""
+    """The list inside the other object that shows ours, as a path with dots: one that it showed before the
+    event, and shows no more, may be gone."""
     when_cut: bool = False
     """Whether the event concerns ours only where such a list is cut, so that more may be concerned than it
     shows."""
@@ -125,8 +135,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     PERMISSION: ClassVar[str]
     """What Stripe's dashboard calls the read permission that a restricted key needs for it."""
-    GATED: ClassVar[bool] = False
-    """Whether the account needs a product that not every account has, so that any key is probed."""
+    PRODUCT: ClassVar[str] = ""
+    """The product without which an account has no such list. Discover asks one stream of each product for it,
+    with any key."""
     SINCE_VERSION: ClassVar[str] = ""
     """The first API version that has it, with keys that are unique, as a date."""
     UNTIL_VERSION: ClassVar[str] = ""
@@ -136,6 +147,10 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {}}
     """The backfill's variants: the suffix of the state key, and the query parameters that select the part."""
+    VARIANTS_OF_PARENT: ClassVar[bool] = False
+    """Whether the variants divide the list of parents, and not each parent's list of children."""
+    PAGED: ClassVar[bool] = True
+    """Whether the list takes `limit` and `starting_after`; if not, one answer has it all."""
     CREATED: ClassVar[str] = "created"
     """The field with the creation time; the document has it as `created` too."""
     LISTS_BY_CREATED: ClassVar[bool] = True
@@ -152,6 +167,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The fields that are in a document only because requests ask for them."""
     NESTED: ClassVar[tuple[str, ...]] = ()
     """Lists inside the document that Stripe cuts, as paths with dots: they are completed."""
+    WITHHELD: ClassVar[tuple[str, ...]] = ()
+    """Fields of the object that no document has: whoever knows their value may act with it."""
 
     BACKFILL_OP: ClassVar[Op] = "u"
     """The operation of a document that a backfill captures."""
@@ -171,6 +188,12 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The field with the time at which such a change happens, where the object tells it: the others are
     left."""
 
+    SNAPSHOTS: ClassVar[bool] = False
+    """Whether the whole list is read again from time to time and compared with the last reading, for changes
+    that no event tells of and that no filter finds."""
+    VANISHES: ClassVar[bool] = False
+    """Whether an object that is missing in such a reading is gone: its deletion has no event."""
+
     HARVESTS: ClassVar[Mapping[str, Harvest]] = {}
     """Where the objects are found, by the variant's suffix, if no endpoint of their own lists them."""
 
@@ -178,21 +201,27 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The stream whose objects these are children of."""
     PARENT_ITEMS: ClassVar[str] = ""
     """The list inside the parent's document whose elements are the parents, where they are not the
-    document."""
+    document. Of these the ones that are an `EMBEDDED_OBJECT`, where that is given."""
     PARENT_PARAM: ClassVar[str] = ""
     """The query parameter that names the parent, where the path does not."""
+    PARENT_QUERY: ClassVar[Mapping[str, str]] = {}
+    """Further query parameters of each parent's list, and the field of the parent that has the value. A
+    parent without the value has no children."""
     PARENT_FIELD: ClassVar[str] = ""
     """The field added to a document that does not name its parent itself."""
-    PARENT_BARS: ClassVar[Mapping[str, str]] = {}
+    PARENT_BARS: ClassVar[Mapping[str, str | bool]] = {}
     """Fields of a parent, as paths with dots, and the value with which its children cannot be read."""
     PARENT_EVENT_TYPES: ClassVar[tuple[str, ...]] = ()
     """The event types that carry a parent whose children may have changed: they are listed again."""
     EMBEDDED: ClassVar[str] = ""
     """The list inside the parent's document that shows its children, all of them unless it is cut."""
     EMBEDDED_EXPANDED: ClassVar[bool] = False
-    """Whether the parent shows that list only when a request asks for it."""
+    """Whether the parent shows that list, or `PARENT_ITEMS`, only when a request asks for it."""
     EMBEDDED_OBJECT: ClassVar[str] = ""
     """The `object` that a child is, where the list shows other objects too."""
+    SIGNS: ClassVar[tuple[str, ...]] = ()
+    """Fields of a parent, as paths with dots, of which one has a value if the parent has children. Empty: it
+    may have children in any case."""
     CHILDLESS: ClassVar[str] = ""
     """The field that is null where a parent has no children."""
     BORN_WITH_PARENT: ClassVar[bool] = False
@@ -210,6 +239,13 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         default_factory=lambda: None,
         description="The account ID associated with the resource.",
     )
+
+    @classmethod
+    def identity(cls, found: Mapping[str, Any]) -> str:
+        """What tells the object from all others of its account: its id, and what else the key names."""
+        if not (names := _more_key_names(cls)):
+            return str(found["id"])
+        return "\n".join(str(found.get(name)) for name in (*names, "id"))
 
     @classmethod
     def is_listed_by_time(cls) -> bool:
@@ -237,6 +273,11 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     @classmethod
     def follows_events(cls) -> bool:
         return cls.IS_EVENT or bool(cls.all_event_types())
+
+    @classmethod
+    def reads_lists(cls) -> bool:
+        """Whether changes are found in lists, whatever events tell."""
+        return cls.POLLS or cls.SNAPSHOTS
 
     @classmethod
     def found_through(cls) -> "list[type[BaseStripeObject]]":
@@ -274,3 +315,24 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
 class BaseStripeObjectWithEvents(BaseStripeObject):
     created: int
+
+
+class AccountObject(BaseStripeObject):
+    """A document of a stream that the reference catalogue lacks. An id may be the same in two accounts, since
+    users choose some ids and Stripe some for everybody: the account is part of the key."""
+
+    KEY: ClassVar[list[str]] = ["/account_id", "/id"]
+    DISABLED = True
+
+    account_id: str = Field(description="The account ID associated with the resource.")
+
+
+class DatedAccountObject(AccountObject):
+    created: int
+
+
+@cache
+def _more_key_names(cls: type[BaseStripeObject]) -> tuple[str, ...]:
+    """The fields of the key beside the account's and the object's ids."""
+    names = [each.removeprefix("/") for each in cls.KEY]
+    return tuple(each for each in names if each not in ("account_id", "id")) if "id" in names else ()

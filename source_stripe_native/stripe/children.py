@@ -10,11 +10,11 @@ says so too: then the parent was deleted in between.
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, replace
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
-from source_stripe_native.streams.row import segment
+from source_stripe_native.streams.row import BaseStripeObject, segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path
 from source_stripe_native.stripe.expansions import embedded_params, list_params
@@ -43,8 +43,9 @@ class ChildList:
     first: Page
 
 
-async def read_parents(source: Source, window: Window, token: PageToken | None) -> Page:
-    """A page of the parents that can have children of `window`."""
+async def read_parents(source: Source, window: Window, token: PageToken | None, params: Params = ()) -> Page:
+    """A page of the parents that can have children of `window`. `params` select a variant of the children,
+    or of the parents where the row says so."""
     stream, parent = source.stream, source.stream.PARENT
     assert parent is not None
     if source.is_one_of_many and not parent.PER_ACCOUNT:
@@ -59,14 +60,14 @@ async def read_parents(source: Source, window: Window, token: PageToken | None) 
     bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
     sharing = source.sharing
     expand = sharing.expansions(stream) if sharing else embedded_params(stream)
+    selection = params if stream.VARIANTS_OF_PARENT else parent.list_params()
     read = functools.partial(
-        read_list, source, parent, parent.list_params(), bounds, token, unlisted=True, expand=expand
+        read_list, source, parent, selection, bounds, token, unlisted=True, expand=expand
     )
     if sharing is None:
         return await read()
-    return await sharing.read(
-        stream, source.account_id, (source.account_id, parent.NAME, bounds, token), read
-    )
+    key = (source.account_id, parent.NAME, tuple(selection), bounds, token)
+    return await sharing.read(stream, source.account_id, key, read)
 
 
 async def read_children_of(
@@ -101,7 +102,7 @@ async def open_child_lists(
     gone = False
     for parent_id in await _parent_ids(source, parent):
         path = stream.list_path(parent_id)
-        named = [*params, (stream.PARENT_PARAM, parent_id)] if stream.PARENT_PARAM else params
+        named = [*params, *_named(stream, parent_id, parent)]
         try:
             lists.append(ChildList(parent_id, path, named, await read_page(source, path, named, None)))
         except StripeError as error:
@@ -116,6 +117,10 @@ def may_have_children(source: Source, parent: Json) -> bool:
     """Whether children of the parent, as it is shown, can be read."""
     stream = source.stream
     is_childless = bool(stream.CHILDLESS) and parent.get(stream.CHILDLESS, parent) is None
+    is_childless = is_childless or not all(parent.get(field) for field in stream.PARENT_QUERY.values())
+    is_childless = is_childless or bool(
+        stream.SIGNS and not any(get_path(parent, each) for each in stream.SIGNS)
+    )
     is_barred = any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items())
     return not is_childless and not is_barred
 
@@ -132,6 +137,15 @@ async def read_children(source: Source, children: ChildList, window: Window) -> 
                 if source.stream.PARENT_FIELD:
                     child.setdefault(source.stream.PARENT_FIELD, children.parent_id)
                 yield child
+
+
+def _named(stream: type[BaseStripeObject], parent_id: str, parent: Json) -> Iterator[tuple[str, str]]:
+    """The query parameters that name the parent, where the path does not, and that it has the values of."""
+    if stream.PARENT_PARAM:
+        yield stream.PARENT_PARAM, parent_id
+    for name, field in stream.PARENT_QUERY.items():
+        value = parent[field]
+        yield name, str(value["id"] if isinstance(value, dict) else value)
 
 
 def shown_children(source: Source, parent: Json) -> Json | None:
@@ -156,7 +170,9 @@ async def _parent_ids(source: Source, parent: Json) -> list[str]:
     if items.get("has_more") is True:
         await complete_list(source, items, parent)
     inside = f"{source.stream.PARENT_ITEMS!r} of {parent['id']}"
-    return [each["id"] for each in checked(source, inside, items["data"])]
+    wanted = source.stream.EMBEDDED_OBJECT
+    found = checked(source, inside, items["data"])
+    return [each["id"] for each in found if not wanted or each.get("object") == wanted]
 
 
 async def _pages(source: Source, children: ChildList) -> AsyncIterator[list[Json]]:

@@ -68,6 +68,8 @@ def cut_lists(source: Source, found: Json) -> list[Json]:
 def stamp(source: Source, found: Json, op: Op) -> Document:
     """`found`, of which nothing is cut, made a document, in place."""
     stream = source.stream
+    for name in stream.WITHHELD:
+        found.pop(name, None)
     if stream.CREATED not in ("created", "") and stream.CREATED in found:
         found.setdefault("created", found[stream.CREATED])
     if stream.HARVESTS and (named := named_holder(source, found)):

@@ -30,7 +30,7 @@ async def read_listed(
     if harvest is not None:
         return await read_holders(source, harvest, window, token)
     if stream.PARENT is not None:
-        return await read_parents(source, window, token)
+        return await read_parents(source, window, token, params)
     bounds = window if stream.LISTS_BY_CREATED and not whole else None
     return await read_list(source, stream, params, bounds, token, unlisted=whole, expand=list_params(stream))
 
@@ -52,7 +52,8 @@ async def listed_objects(
                 yield found
         return
     if source.stream.PARENT is not None:
-        async for child in read_children_of(source, listed.objects, window, params):
+        own = () if source.stream.VARIANTS_OF_PARENT else params
+        async for child in read_children_of(source, listed.objects, window, own):
             yield child
         return
     for found in listed.objects:

@@ -273,7 +273,10 @@ async def read_page(
     """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
     list, for an object that cannot be captured, and for a page that still has no way to go on after
     `Settings.empty_page_attempts`."""
-    params = [*params, ("limit", str(source.settings.page_size))]
+    if source.stream.PAGED or path in (each.list_path() for each in source.stream.found_through()):
+        params = [*params, ("limit", str(source.settings.page_size))]
+    else:
+        params = list(params)
     if token is None:
         return await _get_page(source, path, params)
     if token.after is None:
