@@ -95,7 +95,7 @@ NEW: Final = {"Discounts", *FURTHER}
 JOINED_BY: Final = {"BillingCreditBalanceTransactions": "credit_grant"}
 """Children that do not name their parent, and the field of theirs that names an object which does."""
 EVENTED: Final = [each for each in STREAMS if each.EVENT_TYPES]
-LISTED: Final = [each for each in STREAMS if each.SEARCH_NAME]
+LISTED: Final = [each for each in STREAMS if each.SEARCH_NAME and not each.SINGLE]
 CHILDREN: Final = [each for each in STREAMS if each.PARENT]
 
 
@@ -212,7 +212,7 @@ def test_only_what_stripe_no_longer_returns_is_a_deletion(stream: type[BaseStrip
 
 def test_there_is_a_row_for_each_stream_of_the_reference_catalogue_once() -> None:
     names = [each.NAME for each in STREAMS]
-    assert len(names) == len(set(names)) == 118
+    assert len(names) == len(set(names)) == 120
     assert names[49:] == FURTHER
 
 
@@ -234,7 +234,8 @@ def test_what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObjec
     assert stream.SNAPSHOTS or not stream.VANISHES
     assert not (stream.SNAPSHOTS and stream.POLLS)
     assert not stream.EVENT_OBJECT or kind_of(stream).object_name == stream.EVENT_OBJECT
-    assert stream.LISTS_BY_CREATED or not stream.RELIST
+    assert stream.LISTS_BY_CREATED or stream.RANGED or not stream.RELIST
+    assert stream.POLLS or not stream.ORPHANS
     assert not stream.RELIST_BY or stream.RELIST
     is_parent = any(each.PARENT is stream for each in STREAMS)
     assert stream.PER_ACCOUNT or stream.UNLISTED or not is_parent, "each account is its own parent"
@@ -246,10 +247,12 @@ def test_what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObjec
 def test_the_fields_that_a_row_names_are_in_its_documents(stream: type[BaseStripeObject]) -> None:
     document = sample(stream)
     assert document["object"] == kind_of(stream).object_name
-    added = {"", "account_id", stream.PARENT_FIELD}
+    added = {"", "account_id", stream.PARENT_FIELD, *stream.PARENT_QUERY}
+    added |= {"created"} if stream.SINGLE else set()
     named = {stream.CREATED, stream.RELIST_BY, *(each.strip("/") for each in stream.KEY)} - added
     assert named <= document.keys()
-    assert kind_of(stream).created == stream.CREATED, "where it tells when it was created, and where not"
+    if not stream.SINGLE:
+        assert kind_of(stream).created == stream.CREATED, "where it tells when it was created, and where not"
     assert stream.PARENT_FIELD not in document, "it would be overwritten by what Stripe says"
     if stream.PARENT is not None:
         parent = sample(stream.PARENT)
@@ -316,6 +319,7 @@ def listed(stream: type[BaseStripeObject]) -> tuple[str, set[str]]:
     asked |= {"limit", "starting_after"} if stream.PAGED else set()
     asked |= {"created"} if stream.LISTS_BY_CREATED else set()
     asked |= {stream.PARENT_PARAM, *stream.PARENT_QUERY} - {""}
+    asked |= {"start_time", "end_time"} if stream.RANGED else set()
     return f"/v1/{stream.SEARCH_NAME.format(parent='{}')}", asked
 
 
@@ -358,7 +362,7 @@ def test_usage_records_are_left_out_where_the_spec_has_them_no_more() -> None:
     assert kind_of(UsageRecords).gone_in[:10] == UsageRecords.UNTIL_VERSION
 
 
-@pytest.mark.parametrize("stream", rows([each for each in EVENTED if each.RETRIEVE]))
+@pytest.mark.parametrize("stream", rows([each for each in EVENTED if each.RETRIEVE and not each.SINGLE]))
 def test_an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObject]) -> None:
     path = f"/v1/{stream.RETRIEVE.format_map(sample(stream) | {'SEARCH_NAME': stream.SEARCH_NAME})}"
     found = match(path)

@@ -211,6 +211,7 @@ async def test_a_probe_that_is_not_answered_is_no_permission(
                 "Subscriptions",
                 "SubscriptionItems",
                 "SubscriptionLineItems",
+                "BillingMeterEventSummaries",
                 "UsageRecords",
                 "InvoiceLineItems",
                 "InvoicePayments",

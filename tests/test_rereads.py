@@ -16,10 +16,10 @@ from source_stripe_native.events.resolutions import in_order
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from tests.capture import Capture
 from tests.test_documents import backfill, catch_up, logged
-from tests.test_streams import HELD
+from tests.test_streams import HELD, ONE_BY_ONE
 
 REREAD: Final = [
-    each for each in STREAMS if each.EVENT_TYPES and each.RETRIEVE and HELD[each.NAME].scope != "platform"
+    each for each in ONE_BY_ONE if each.EVENT_TYPES and each.RETRIEVE and HELD[each.NAME].scope != "platform"
 ]
 LASTING: Final = [
     (400, None, "A source must be attached to a customer to be used as a `payment_method`"),

@@ -145,6 +145,9 @@ class Api:
         if request.path == "/v1/account" and request.method == "GET":
             self._permit(call, KINDS["account"])
             return self._accounts().by_id[call.account].body
+        if request.path == "/v1/balance" and request.method == "GET":
+            self._permit(call, KINDS["balance"])
+            return self.world.balance(call.account)
         found = match(request.path)
         if found is None:
             raise errors.unrecognized_url(request.method, request.path)

@@ -118,7 +118,10 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
     """What an event reports a change of. An event without an object is skipped, with a warning."""
     stream, kind = source.stream, event["type"]
     found = get_path(event, "data.object")
-    if kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
+    if stream.SINGLE:
+        # The event has no id that would tell the day: the object is read again.
+        yield Subject(Kind.OBJECT, stream.NAME)
+    elif kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
         if not isinstance(found, dict) or not isinstance(found.get("id"), str):
             source.log.warning(
                 "an event carries no object with an id and is skipped: backfill the binding again if an "
@@ -129,6 +132,12 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
             yield Subject(Kind.PARENT, found["id"])
         elif not stream.EVENT_OBJECT or found.get("object") == stream.EVENT_OBJECT:
             yield Subject(Kind.OBJECT, found["id"])
+    yield from _subjects_of_others(stream, event, found)
+
+
+def _subjects_of_others(stream: type[BaseStripeObject], event: Json, found: Any) -> Iterator[Subject]:
+    """What an event of another object, which carries `found`, reports a change of."""
+    kind = event["type"]
     for suffix, harvest in stream.HARVESTS.items():
         if kind in harvest.event_types and isinstance(found, dict) and isinstance(found.get("id"), str):
             yield Subject(Kind.HOLDER, found["id"], suffix)

@@ -14,7 +14,7 @@ without an event.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from source_stripe_native.events.snapshots import Snapshots
@@ -22,7 +22,7 @@ from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import Page, Source, is_in_window
+from source_stripe_native.stripe.pages import ORPHANS_TOP, Page, PageToken, Source, is_in_window
 from source_stripe_native.window import Window, low_watermark, next_span, planned
 
 DAY: Final = 24 * 60 * 60
@@ -97,7 +97,9 @@ class ListReader:
             return due
         while True:
             window = planned(due, self._span or due.seconds, self._low_watermark)
-            self._first = await read_listed(source, self._whole(window), source.stream.list_params(), None)
+            self._first = await read_listed(
+                source, self._whole(window), source.stream.list_params(), _top(source.stream)
+            )
             objects = self._estimate(window, self._first)
             self._span = next_span(window.seconds, window.seconds, objects, settings)
             if objects <= 2 * settings.target or planned(due, self._span, self._low_watermark) == window:
@@ -135,7 +137,7 @@ class ListReader:
     def _estimate(self, window: Window, first: Page) -> int:
         """How many objects the window holds, by the density of the `first` page of its list."""
         stream = self._source.stream
-        if stream.PARENT is not None:
+        if stream.PARENT is not None and not first.orphans:
             return len(first.objects)
         objects = sum(is_in_window(stream, each, window) for each in first.objects)
         oldest = first.next.created if first.next is not None else None
@@ -153,7 +155,7 @@ class ListReader:
                 # The children of a parent that was seen before cost no request again.
                 objects = [each for each in objects if self._is_new(each, window)]
             async for found in listed_objects(
-                source, whole, stream.list_params(), Page(objects, listed.next)
+                source, whole, stream.list_params(), replace(listed, objects=objects)
             ):
                 if sifts_parents or self._is_new(found, window):
                     yield found
@@ -172,10 +174,16 @@ def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Windo
     return not isinstance(at, int) or window.start - 2 * DAY <= at < window.end + DAY
 
 
+def _top(stream: type[BaseStripeObject]) -> PageToken | None:
+    """Where a polled list starts. Of a stream that has a list of objects without a parent, only these are
+    told by no event."""
+    return ORPHANS_TOP if stream.ORPHANS else None
+
+
 async def _pages(source: Source, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
     """Every page of the stream's listing of `window`."""
     params = source.stream.list_params()
-    page = first or await read_listed(source, window, params, None)
+    page = first or await read_listed(source, window, params, _top(source.stream))
     yield page
     while page.next is not None:
         page = await read_listed(source, window, params, page.next)

@@ -76,6 +76,9 @@ class PaymentMethods(BaseStripeObject):
     PERMISSION = "PaymentMethods"
     LISTS_BY_CREATED = False
     RETRIEVE = "payment_methods/{id}"
+    # Most that have no customer never had one: no event tells of them.
+    ORPHANS = "payment_methods"
+    POLLS = True
     # A detached payment method goes on to exist, without a customer.
     EVENT_TYPES = ops(
         u="payment_method.attached payment_method.automatically_updated payment_method.updated "

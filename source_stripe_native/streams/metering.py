@@ -1,8 +1,10 @@
 """Usage-based billing: meters, alerts, credits, and why customers cancel."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import ClassVar
 
+from source_stripe_native.streams.billing import Subscriptions
 from source_stripe_native.streams.customers import Customers
 from source_stripe_native.streams.row import AccountObject, DatedAccountObject, ops
 
@@ -23,6 +25,29 @@ class BillingMeters(DatedAccountObject):
         "billing.meter.created",
         "billing.meter.updated billing.meter.deactivated billing.meter.reactivated",
     )
+
+
+class BillingMeterEventSummaries(AccountObject):
+    # One for each meter, customer and day. Whether Stripe keeps the ids is not documented.
+    NAME = "BillingMeterEventSummaries"
+    SEARCH_NAME = "billing/meters/{parent}/event_summaries"
+    KEY: ClassVar[list[str]] = ["/account_id", "/meter", "/customer", "/start_time", "/end_time"]
+    PERMISSION = "Billing meters"
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"value_grouping_window": "day"}}
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    RANGED = True
+    # Stripe computes them late.
+    RELIST = timedelta(days=3)
+    PARENT = Subscriptions
+    PARENT_ITEMS = "items"
+    PARENT_ITEM_ID = "price.recurring.meter"
+    PARENT_QUERY: ClassVar[Mapping[str, str]] = {"customer": "customer"}
+
+    meter: str
+    customer: str
+    start_time: int
+    end_time: int
 
 
 class BillingAlerts(AccountObject):

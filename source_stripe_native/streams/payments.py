@@ -32,6 +32,19 @@ class BalanceTransactions(BaseStripeObjectWithEvents):
     RELIST_BY = "available_on"
 
 
+class Balances(DatedAccountObject):
+    # A document is a day's: its id is the day.
+    NAME = "Balances"
+    SEARCH_NAME = "balance"
+    PERMISSION = "Balance"
+    LISTS_BY_CREATED = False
+    RETRIEVE = "balance"
+    SINGLE = True
+    PAGED = False
+    EVENT_TYPES = ops(u="balance.available")
+    SNAPSHOTS = True
+
+
 class Charges(BaseStripeObjectWithEvents):
     NAME = "Charges"
     SEARCH_NAME = "charges"

@@ -149,8 +149,13 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The backfill's variants: the suffix of the state key, and the query parameters that select the part."""
     VARIANTS_OF_PARENT: ClassVar[bool] = False
     """Whether the variants divide the list of parents, and not each parent's list of children."""
+    SINGLE: ClassVar[bool] = False
+    """Whether each account has one such object, without an id. It is captured once a day: the day is its
+    id."""
     PAGED: ClassVar[bool] = True
     """Whether the list takes `limit` and `starting_after`; if not, one answer has it all."""
+    RANGED: ClassVar[bool] = False
+    """Whether the list takes the whole days that it is about, as `start_time` and `end_time`."""
     CREATED: ClassVar[str] = "created"
     """The field with the creation time; the document has it as `created` too."""
     LISTS_BY_CREATED: ClassVar[bool] = True
@@ -202,11 +207,16 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     PARENT_ITEMS: ClassVar[str] = ""
     """The list inside the parent's document whose elements are the parents, where they are not the
     document. Of these the ones that are an `EMBEDDED_OBJECT`, where that is given."""
+    PARENT_ITEM_ID: ClassVar[str] = "id"
+    """Where such an element has the parent's id, as a path with dots. Elements without one are no parents."""
+    ORPHANS: ClassVar[str] = ""
+    """Where the objects are listed that have no parent, newest first: a path below /v1/. New ones are found
+    there, and `POLLS` is set."""
     PARENT_PARAM: ClassVar[str] = ""
     """The query parameter that names the parent, where the path does not."""
     PARENT_QUERY: ClassVar[Mapping[str, str]] = {}
     """Further query parameters of each parent's list, and the field of the parent that has the value. A
-    parent without the value has no children."""
+    parent without the value has no children. A document has the value too, by the parameter's name."""
     PARENT_FIELD: ClassVar[str] = ""
     """The field added to a document that does not name its parent itself."""
     PARENT_BARS: ClassVar[Mapping[str, str | bool]] = {}
@@ -245,7 +255,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         """What tells the object from all others of its account: its id, and what else the key names."""
         if not (names := _more_key_names(cls)):
             return str(found["id"])
-        return "\n".join(str(found.get(name)) for name in (*names, "id"))
+        return "\n".join(str(found.get(name)) for name in names)
 
     @classmethod
     def is_listed_by_time(cls) -> bool:
@@ -277,7 +287,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     @classmethod
     def reads_lists(cls) -> bool:
         """Whether changes are found in lists, whatever events tell."""
-        return cls.POLLS or cls.SNAPSHOTS
+        return cls.POLLS or cls.SNAPSHOTS or bool(cls.RELIST)
 
     @classmethod
     def found_through(cls) -> "list[type[BaseStripeObject]]":
@@ -333,6 +343,7 @@ class DatedAccountObject(AccountObject):
 
 @cache
 def _more_key_names(cls: type[BaseStripeObject]) -> tuple[str, ...]:
-    """The fields of the key beside the account's and the object's ids."""
-    names = [each.removeprefix("/") for each in cls.KEY]
-    return tuple(each for each in names if each not in ("account_id", "id")) if "id" in names else ()
+    """The fields of a key that has more than the account's and the object's ids."""
+    names = tuple(each.removeprefix("/") for each in cls.KEY)
+    is_more = len(names) > 1 and not {"account_id", "id"} >= set(names)
+    return tuple(each for each in names if each != "account_id") if is_more else ()

@@ -10,8 +10,10 @@ says so too: then the parent was deleted in between.
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
 from source_stripe_native.streams.row import BaseStripeObject, segment
@@ -30,7 +32,9 @@ from source_stripe_native.stripe.pages import (
     read_pages,
     read_unlisted,
 )
-from source_stripe_native.window import Window
+from source_stripe_native.window import Window, floor
+
+DAY: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,8 @@ class ChildList:
     path: str
     params: Params
     first: Page
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Further fields that name what the list is of, for documents that lack them."""
 
 
 async def read_parents(source: Source, window: Window, token: PageToken | None, params: Params = ()) -> Page:
@@ -98,13 +104,22 @@ async def open_child_lists(
     params = [*params, *list_params(stream)]
     if stream.LISTS_BY_CREATED:
         params += range_params(window)
+    if stream.RANGED:
+        days = whole_days(window, source.http.now())
+        if not days.seconds:
+            return []
+        params += [("start_time", str(days.start)), ("end_time", str(days.end))]
+    fields = dict(_fields(stream, parent))
     lists: list[ChildList] = []
     gone = False
     for parent_id in await _parent_ids(source, parent):
         path = stream.list_path(parent_id)
-        named = [*params, *_named(stream, parent_id, parent)]
+        named = [*params, *fields.items()]
+        if stream.PARENT_PARAM:
+            named.append((stream.PARENT_PARAM, parent_id))
         try:
-            lists.append(ChildList(parent_id, path, named, await read_page(source, path, named, None)))
+            first = await read_page(source, path, named, None)
+            lists.append(ChildList(parent_id, path, named, first, fields))
         except StripeError as error:
             if not any(known.matches(error) for known in stream.TOLERATED):
                 raise
@@ -117,7 +132,7 @@ def may_have_children(source: Source, parent: Json) -> bool:
     """Whether children of the parent, as it is shown, can be read."""
     stream = source.stream
     is_childless = bool(stream.CHILDLESS) and parent.get(stream.CHILDLESS, parent) is None
-    is_childless = is_childless or not all(parent.get(field) for field in stream.PARENT_QUERY.values())
+    is_childless = is_childless or not all(parent.get(each) for each in stream.PARENT_QUERY.values())
     is_childless = is_childless or bool(
         stream.SIGNS and not any(get_path(parent, each) for each in stream.SIGNS)
     )
@@ -136,15 +151,19 @@ async def read_children(source: Source, children: ChildList, window: Window) -> 
             if is_in_window(source.stream, child, window):
                 if source.stream.PARENT_FIELD:
                     child.setdefault(source.stream.PARENT_FIELD, children.parent_id)
-                yield child
+                yield {**children.named, **child} if children.named else child
 
 
-def _named(stream: type[BaseStripeObject], parent_id: str, parent: Json) -> Iterator[tuple[str, str]]:
-    """The query parameters that name the parent, where the path does not, and that it has the values of."""
-    if stream.PARENT_PARAM:
-        yield stream.PARENT_PARAM, parent_id
-    for name, field in stream.PARENT_QUERY.items():
-        value = parent[field]
+def whole_days(window: Window, now: datetime) -> Window:
+    """The days (UTC) of which a part lies in `window`, without a day that has not ended."""
+    end = min(-(-window.end // DAY), floor(now) // DAY) * DAY
+    return Window(min(window.start // DAY * DAY, end), end)
+
+
+def _fields(stream: type[BaseStripeObject], parent: Json) -> Iterator[tuple[str, str]]:
+    """The query parameters of which the parent has the values."""
+    for name, place in stream.PARENT_QUERY.items():
+        value = parent[place]
         yield name, str(value["id"] if isinstance(value, dict) else value)
 
 
@@ -171,8 +190,12 @@ async def _parent_ids(source: Source, parent: Json) -> list[str]:
         await complete_list(source, items, parent)
     inside = f"{source.stream.PARENT_ITEMS!r} of {parent['id']}"
     wanted = source.stream.EMBEDDED_OBJECT
-    found = checked(source, inside, items["data"])
-    return [each["id"] for each in found if not wanted or each.get("object") == wanted]
+    found = [
+        get_path(each, source.stream.PARENT_ITEM_ID)
+        for each in checked(source, inside, items["data"])
+        if not wanted or each.get("object") == wanted
+    ]
+    return list(dict.fromkeys(each for each in found if isinstance(each, str) and each))
 
 
 async def _pages(source: Source, children: ChildList) -> AsyncIterator[list[Json]]:

@@ -12,7 +12,7 @@ from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
 from source_stripe_native.streams.row import Document, Harvest, Op, segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.expansions import PARAM, keyed_paths, missing_owners, object_params
-from source_stripe_native.stripe.pages import Source, checked, read_pages
+from source_stripe_native.stripe.pages import Source, checked, of_today, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
 """A segment of a path that stays below it: no dot segment, which would lead out, and without escapes."""
@@ -110,6 +110,8 @@ async def retrieve(source: Source, found: Json, params: Params | None = None) ->
         if OBJECT_GONE.matches(error):
             return None
         raise
+    if source.stream.SINGLE:
+        return of_today(source, current)
     return None if current.get("deleted") is True else current
 
 

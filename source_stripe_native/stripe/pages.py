@@ -10,7 +10,8 @@ down.
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC
 from logging import Logger
 from typing import Any, Final, Protocol
 
@@ -167,6 +168,8 @@ class PageToken:
 
     after: str | None
     created: int | None = None
+    orphans: bool = False
+    """Whether the list is that of a child stream's objects without a parent."""
 
     @classmethod
     def after_object(cls, last: Json, field: str = "created") -> "PageToken":
@@ -181,6 +184,12 @@ class PageToken:
         if text.startswith("{"):
             with contextlib.suppress(orjson.JSONDecodeError):
                 match orjson.loads(text):
+                    case {
+                        "after": str() | None as after,
+                        "created": int() | None as created,
+                        "orphans": True,
+                    }:
+                        return cls(after, created, orphans=True)
                     case {"after": str(after), "created": int() | None as created}:
                         return cls(after, created)
                     case {"after": None, "created": int(created)}:
@@ -188,9 +197,16 @@ class PageToken:
         return cls(text)
 
     def __str__(self) -> str:
+        place = {"after": self.after, "created": self.created}
+        if self.orphans:
+            return orjson.dumps(place | {"orphans": True}).decode()
         if self.after is not None and self.created is None and not self.after.startswith("{"):
             return self.after
-        return orjson.dumps({"after": self.after, "created": self.created}).decode()
+        return orjson.dumps(place).decode()
+
+
+ORPHANS_TOP: Final = PageToken(None, None, orphans=True)
+"""The top of the list of objects without a parent."""
 
 
 class DeadEndError(ConnectorError):
@@ -205,6 +221,8 @@ class Page:
     next: PageToken | None
     superseded: frozenset[str] = frozenset()
     """Of a shared page the ids of the stream's objects that were captured since it was read."""
+    orphans: bool = False
+    """Whether these are objects without a parent, and not parents."""
 
 
 def range_params(window: Window) -> list[tuple[str, str]]:
@@ -243,12 +261,28 @@ async def read_list(
     """A page of a stream's own list, of what was created within `bounds` where they are given. `unlisted`
     says that the one object which the list leaves out comes first; `expand` are the expansions to ask for."""
     path = stream.list_path()
+    if stream.SINGLE:
+        return Page([of_today(source, await source.get(path))], None)
     page = await read_page(source, path, [*params, *(range_params(bounds) if bounds else ()), *expand], token)
     if bounds and not source.refused.is_filtered(path, "created"):
         page = _sifted(page, stream, bounds)
     if unlisted and stream.UNLISTED and token is None:
         return Page([await read_unlisted(source, stream), *page.objects], page.next)
     return page
+
+
+async def read_orphans(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:
+    """A page of the objects without a parent that were created within `bounds`."""
+    stream = source.stream
+    page = _sifted(await read_page(source, f"/v1/{stream.ORPHANS}", params, token), stream, bounds)
+    rest = replace(page.next, orphans=True) if page.next else None
+    return Page(page.objects, rest, orphans=True)
+
+
+def of_today(source: Source, found: Json) -> Json:
+    """The only object of its kind as that of today (UTC)."""
+    day = source.http.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {"id": day.date().isoformat(), "created": int(day.timestamp()), **found}
 
 
 async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:

@@ -160,6 +160,8 @@ def test_objects_have_stripes_fields(row: Kind) -> None:
         objects += world.list_all(name, account) + world.list_all(name)
     assert objects
     for data in objects:
+        if data["object"] == "balance":
+            data.pop("id", None)
         errors = [
             f"{'/'.join(map(str, error.instance_path))}: {error.message}"
             for error in validator(data["object"]).iter_errors(data)

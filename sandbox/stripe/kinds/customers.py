@@ -1,5 +1,6 @@
 """Customers and how they pay: cards, bank accounts, payment methods, their balance, and test clocks."""
 
+from dataclasses import replace
 from random import Random
 
 from sandbox.stripe import errors
@@ -298,7 +299,7 @@ PAYMENT_METHOD = Kind(
     ops="LCRU",
     filters=(
         redisplay := one_of("allow_redisplay", "always", "limited", "unspecified"),
-        equals("customer"),
+        replace(equals("customer"), unasked=lambda _asked: only(None)),
         equals("customer_account"),
         of_type := equals("type"),
     ),

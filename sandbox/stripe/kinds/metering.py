@@ -1,9 +1,24 @@
 """Usage-based billing: meters, alerts, credits, and why customers cancel."""
 
 from sandbox.stripe import errors
-from sandbox.stripe.filters import Asked, Filter, Match, at, equals, one_of, only, single
+from sandbox.stripe.filters import Asked, Filter, Given, Match, at, equals, integer, one_of, only, single
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
+
+
+def _part(param: str, given: Given) -> Match:
+    value = single(param, given)
+    return Match(lambda id: value in id)
+
+
+def _from(param: str, given: Given) -> Match:
+    start = integer(param, single(param, given))
+    return Match(lambda time: time >= start)
+
+
+def _to(param: str, given: Given) -> Match:
+    end = integer(param, single(param, given))
+    return Match(lambda time: time <= end)
 
 
 def _of_one_customer(_asked: Asked) -> Match | None:
@@ -37,6 +52,29 @@ METER = Kind(
         "status_transitions": {},
         "updated": f.now,
         "value_settings": {"event_payload_key": f.text("event_payloa ????")},
+    },
+)
+
+METER_EVENT_SUMMARY = Kind(
+    name="billing.meter_event_summary",
+    prefix="mtrusg",
+    path="/v1/billing/meters/{meter}/event_summaries",
+    ops="L",
+    permission="billing_meter",
+    created="",
+    filters=(
+        # The object does not tell the customer: its id has the customer's in it.
+        Filter("customer", at("id"), _part, required=True),
+        Filter("start_time", at("start_time"), _from, required=True),
+        Filter("end_time", at("end_time"), _to, required=True),
+        Filter("value_grouping_window", at("object"), lambda _param, _given: None),
+    ),
+    parent=Parent("billing.meter", "meter"),
+    fields={
+        "aggregated_value": f.number(1, 500),
+        "end_time": f.later(f.DAY),
+        "livemode": f.livemode,
+        "start_time": f.now,
     },
 )
 
@@ -124,6 +162,7 @@ FEEDBACK_OPTION = Kind(
 
 ROWS = (
     METER,
+    METER_EVENT_SUMMARY,
     ALERT,
     CREDIT_GRANT,
     CREDIT_BALANCE_TRANSACTION,

@@ -76,6 +76,21 @@ PAID_OUT = Kind(
 )
 """A transaction that an automatic payout pays out: it is put into the payout when that is made."""
 
+BALANCE = Kind(
+    name="balance",
+    prefix="balance",
+    path="/v1/balance",
+    ops="",
+    created="",
+    events=Events(updated="balance.available"),
+    fields={
+        "available": [{"amount": f.number(0, 9_900), "currency": "usd", "source_types": {}}],
+        "livemode": f.livemode,
+        "pending": [{"amount": 0, "currency": "usd", "source_types": {}}],
+    },
+)
+"""An account has one, without an id: `GET /v1/balance` answers with the newest."""
+
 PAYOUT = Kind(
     name="payout",
     prefix="po",
@@ -282,6 +297,7 @@ FEE_REFUND = Kind(
 )
 
 ROWS = (
+    BALANCE,
     BALANCE_TRANSACTION,
     PAID_OUT,
     PAYOUT,
