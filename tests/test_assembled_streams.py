@@ -1,6 +1,8 @@
 """Streams whose documents are more than the objects of a list: what they have, and what is left out."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
-from tests.capture import Capture, Json
+from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.test_documents import catch_up
 from tests.test_further_streams import running
@@ -239,7 +241,9 @@ async def test_a_list_that_is_compared_repeats_nothing_and_finds_changes_and_del
     world: World, server: StripeServer
 ) -> None:
     kept, gone = (world.create("webhook_endpoint", event=False)["id"] for _ in range(2))
-    capture = Capture(server, ["WebhookEndpoints"])
+    # Without other requests nothing else tells the time.
+    settings = replace(UNLIMITED, longest_silence=timedelta())
+    capture = Capture(server, ["WebhookEndpoints"], interval="PT0.1S", settings=settings)
     await backfill(capture)
 
     async def hour(capture: Capture) -> dict[str, str]:

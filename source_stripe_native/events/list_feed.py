@@ -114,7 +114,9 @@ class ListReader:
         # Once a day, in the window in which a day (UTC) ends: which window that is follows from the cursor
         # alone.
         if stream.RELIST and window.start // DAY != window.end // DAY:
-            past = Window(window.end - int(stream.RELIST.total_seconds()), window.start)
+            # Days end with the window; what was created in the window itself has been read above.
+            end = window.end if stream.RANGED else window.start
+            past = Window(window.end - int(stream.RELIST.total_seconds()), end)
             async for page in _pages(source, past):
                 async for found in listed_objects(source, past, stream.list_params(), page):
                     if _may_have_changed(stream, found, window):
