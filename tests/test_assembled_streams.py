@@ -99,6 +99,45 @@ async def test_usage_is_captured_by_meter_customer_and_whole_day_and_read_again_
     assert not any(str(MIDNIGHT - 30 * DAY) in each for each in found), "the last days only"
 
 
+# Inline prices
+
+
+async def test_a_price_that_no_list_has_is_found_in_what_was_sold(world: World, server: StripeServer) -> None:
+    world.create("subscription", event=False, items=0)
+    invoice = world.create("invoice", event=False, lines=0)["id"]
+    archived = world.create("price", event=False, active=False)
+
+    def inline(**options: Any) -> Json:
+        return world.create("price", event=False, listed=False, active=False, **options)
+
+    def sell_all(event: bool) -> list[str]:
+        """Sells an inline price in each way; their ids."""
+        in_item, in_line, in_session = (inline(created=NOW - 5) for _ in range(3))
+        world.create("subscription_item", event=event, price=in_item)
+        details: Json = {"price_details": {"price": in_line["id"], "product": in_line["product"]}}
+        world.create("line_item", event=event, invoice=invoice, pricing={"type": "price_details", **details})
+        session = world.create("checkout.session", event=False, line_items=0)["id"]
+        world.create("item", event=False, session=session, price=in_session)
+        world.update("checkout.session", session, event=event, status="complete")
+        return [in_item["id"], in_line["id"], in_session["id"]]
+
+    world.create("subscription_item", event=False, price=archived)
+    before = sell_all(event=False)
+    capture = Capture(server, ["InlinePrices"])
+    await backfill(capture)
+    documents = capture.last("InlinePrices")
+    assert documents.keys() == {*before}
+    assert {each["found_in"]["object"] for each in documents.values()} == {
+        "subscription",
+        "invoice",
+        "checkout.session",
+    }
+    world.clock.advance(10)
+    after = sell_all(event=True)
+    await catch_up(capture)
+    assert capture.last("InlinePrices").keys() == {*before, *after}
+
+
 # Payment methods without a customer
 
 

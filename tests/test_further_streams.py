@@ -19,7 +19,7 @@ EACH: Final = 13
 """Objects of each kind in each account, of which seven have one parent."""
 CHANGES: Final = 200
 
-ASSEMBLED: Final = {"Balances", "BillingMeterEventSummaries"}
+ASSEMBLED: Final = {"Balances", "BillingMeterEventSummaries", "InlinePrices"}
 """Streams whose documents are more than an object of a list."""
 LISTED: Final = [each for each in FURTHER if each not in ASSEMBLED]
 

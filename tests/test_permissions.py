@@ -212,6 +212,7 @@ async def test_a_probe_that_is_not_answered_is_no_permission(
                 "SubscriptionItems",
                 "SubscriptionLineItems",
                 "BillingMeterEventSummaries",
+                "InlinePrices",
                 "UsageRecords",
                 "InvoiceLineItems",
                 "InvoicePayments",

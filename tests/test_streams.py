@@ -94,6 +94,7 @@ HELD = {
     "Discounts": Held("discount", parent_field="found_in", kept=True),
     "InvoicePayments": Held("invoice_payment"),
     "SubscriptionLineItems": Held("subscription_item"),
+    "InlinePrices": Held("price"),
     "PaymentLinks": Held("payment_link"),
     "PaymentLinkLineItems": Held("payment_link_item"),
     "Quotes": Held("quote"),
@@ -277,7 +278,7 @@ def expected(world: World, stream: str, connected: bool) -> dict[str, Json]:
                 document = whole(world, account, shown(world, stream, found, account))
             if (field := ROWS[stream].CREATED) not in ("", "created"):
                 document["created"] = document[field]
-            if field := ROWS[stream].PARENT_FIELD:
+            if (field := ROWS[stream].PARENT_FIELD) and not held.parent_field:
                 parent = world.table(kind, account).by_id[found["id"]].parent
                 document = {field: parent, **document}
             document = {name: each for name, each in document.items() if name not in ROWS[stream].WITHHELD}

@@ -17,6 +17,7 @@ from source_stripe_native.streams import (
     entitlements,
     financial_connections,
     identity,
+    inline_prices,
     issuing,
     metering,
     offers,
@@ -129,6 +130,7 @@ STREAMS: Final[list[type[BaseStripeObject]]] = [
     # What follows is not in the reference catalogue.
     billing.InvoicePayments,
     billing.SubscriptionLineItems,
+    inline_prices.InlinePrices,
     offers.PaymentLinks,
     offers.PaymentLinkLineItems,
     offers.Quotes,

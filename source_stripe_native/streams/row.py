@@ -115,6 +115,11 @@ class Harvest:
     """The event types that carry such an object, which is then read again if it shows an id."""
     named_by: str = ""
     """The field by which an object with events of its own names the holder that shows it."""
+    expand: tuple[str, ...] | None = None
+    """What holders are asked to expand, where that is not the `paths`; none where they show the objects."""
+    read_at: str = ""
+    """Where an object is read of which a holder shows the id alone, since an expansion would lie too deep: a
+    path below /v1/."""
     born_with_holder: bool = False
     """Whether what an object shows is never younger than the object. Otherwise objects of any age are read,
     and what they show is sifted by its own creation time."""
@@ -201,6 +206,13 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     HARVESTS: ClassVar[Mapping[str, Harvest]] = {}
     """Where the objects are found, by the variant's suffix, if no endpoint of their own lists them."""
+
+    LISTED_IN: ClassVar["type[BaseStripeObject] | None"] = None
+    """Of harvested objects the stream with a list that has some of them: these are left out."""
+    LISTED_BY: ClassVar[str] = ""
+    """The field, and query parameter, by which that list is asked whether it has an object."""
+    LISTED_IF: ClassVar[str] = ""
+    """The field that is true only where that list has the object."""
 
     PARENT: ClassVar["type[BaseStripeObject] | None"] = None
     """The stream whose objects these are children of."""
@@ -291,8 +303,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     @classmethod
     def found_through(cls) -> "list[type[BaseStripeObject]]":
-        """The streams whose lists lead to the objects: of parents, or of holders."""
-        parents = [cls.PARENT] if cls.PARENT is not None else []
+        """The streams whose lists lead to the objects: of parents, or of holders and of what they show."""
+        parents = [each for each in (cls.PARENT, cls.LISTED_IN) if each is not None]
         return [*parents, *(harvest.stream for harvest in cls.HARVESTS.values())]
 
     @classmethod
