@@ -10,6 +10,7 @@ import pytest
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.test_documents import catch_up
@@ -159,6 +160,51 @@ async def test_payment_methods_without_a_customer_are_backfilled_and_found(
     new = world.create("payment_method", account, customer=None, event=False)["id"]
     world.clock.advance(120)
     assert ids([each for each in await catch_up(capture) if each["id"] == new]) == {new: "c"}
+
+
+# Test clocks
+
+CLOCKED: Final = [
+    "Customers",
+    "Subscriptions",
+    "SubscriptionItems",
+    "Quotes",
+    "Cards",
+    "SubscriptionLineItems",
+]
+
+
+@pytest.mark.parametrize("livemode", [False, True])
+async def test_objects_of_test_clocks_are_captured_in_test_mode(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, livemode: bool
+) -> None:
+    world = World(now=NOW, livemode=livemode)
+    clocks = [world.create("test_helpers.test_clock", event=False)["id"] for _ in range(2)]
+    expected = dict.fromkeys(CLOCKED, 1 if livemode else 3)
+    for clock in (None, *clocks):
+        customer = world.create("customer", event=False, test_clock=clock)["id"]
+        world.create("card", event=False, customer=customer)
+        world.create("subscription", event=False, customer=customer, test_clock=clock)
+        world.create("quote", event=False, customer=customer, test_clock=clock)
+    async with StripeServer(world) as server:
+        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+        capture = Capture(server, CLOCKED)
+        await backfill(capture)
+    assert {each: len(capture.last(each)) for each in CLOCKED} == expected
+    lines = [each.message for each in caplog.records if "test clocks are listed too" in each.message]
+    assert bool(lines) is not livemode
+    assert all("2 test clocks" in each for each in lines)
+
+
+async def test_a_key_that_may_not_read_test_clocks_captures_the_rest(
+    world: World, server: StripeServer
+) -> None:
+    clock = world.create("test_helpers.test_clock", event=False)["id"]
+    world.create("customer", event=False, test_clock=clock)
+    plain = world.create("customer", event=False)["id"]
+    capture = Capture(server, ["Customers"], key=world.restrict({"account", "event", "customer"}))
+    await backfill(capture)
+    assert capture.last("Customers").keys() == {plain}
 
 
 # What is no longer part of another object

@@ -132,6 +132,7 @@ class InvoicePayments(DatedAccountObject):
 class Subscriptions(BaseStripeObjectWithEvents):
     NAME = "Subscriptions"
     SEARCH_NAME = "subscriptions"
+    BY_TEST_CLOCK = True
     PERMISSION = "Subscriptions"
     SINCE_VERSION = "2016-07-06"
     # The bare list hides canceled subscriptions.
@@ -171,6 +172,7 @@ class SubscriptionItems(BaseStripeObjectWithEvents):
     # Whole subscriptions, by what the reference catalogue calls their items: its users key on that.
     NAME = "SubscriptionItems"
     SEARCH_NAME = Subscriptions.SEARCH_NAME
+    BY_TEST_CLOCK = True
     PERMISSION = Subscriptions.PERMISSION
     SINCE_VERSION = Subscriptions.SINCE_VERSION
     VARIANTS = Subscriptions.VARIANTS

@@ -16,6 +16,7 @@ from source_stripe_native.streams.row import (
 class Customers(BaseStripeObjectWithEvents):
     NAME = "Customers"
     SEARCH_NAME = "customers"
+    BY_TEST_CLOCK = True
     PERMISSION = "Customers"
     EVENT_TYPES = ops("customer.created", "customer.updated", "customer.deleted")
     RELATED_EVENTS = (

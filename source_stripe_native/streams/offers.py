@@ -44,6 +44,7 @@ class Quotes(DatedAccountObject):
     NAME = "Quotes"
     SEARCH_NAME = "quotes"
     DISABLED = False
+    BY_TEST_CLOCK = True
     PERMISSION = "Quotes"
     LISTS_BY_CREATED = False
     EVENT_TYPES = ops("quote.created", "quote.accepted quote.canceled quote.finalized")

@@ -171,6 +171,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Permanent errors that mean that the list goes on no further."""
     RETRIEVE: ClassVar[str] = "{SEARCH_NAME}/{id}"
     """Where one object is read: a path below /v1/ with the object's own fields in it."""
+    BY_TEST_CLOCK: ClassVar[bool] = False
+    """Whether the bare list leaves out the objects of test clocks, and lists those of one by `test_clock`."""
     UNLISTED: ClassVar[str] = ""
     """Where the one object is read that the list leaves out: a path below /v1/."""
     EXPANSIONS: ClassVar[tuple[Expansion, ...]] = ()

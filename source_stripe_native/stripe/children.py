@@ -20,6 +20,7 @@ from source_stripe_native.streams.row import BaseStripeObject, segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path
 from source_stripe_native.stripe.expansions import embedded_params, list_params
+from source_stripe_native.stripe.lists import read_list, read_unlisted
 from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
@@ -27,10 +28,8 @@ from source_stripe_native.stripe.pages import (
     checked,
     is_in_window,
     range_params,
-    read_list,
     read_page,
     read_pages,
-    read_unlisted,
 )
 from source_stripe_native.window import Window, floor
 

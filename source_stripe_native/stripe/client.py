@@ -129,6 +129,7 @@ class StripeSession:
         self.settings = settings
         self.version = version
         self.is_restricted = not key.startswith("sk_")
+        self.is_test = "_test_" in key
         self.account_version: str | None = None
         self._key = key
         self._base = base

@@ -10,7 +10,8 @@ from dataclasses import replace
 from source_stripe_native.streams.row import Harvest, segment
 from source_stripe_native.stripe.documents import complete_list, get_path, named_holder, retrieve
 from source_stripe_native.stripe.expansions import PARAM, values_at
-from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window, read_list, read_pages
+from source_stripe_native.stripe.lists import read_list
+from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window, read_pages
 from source_stripe_native.stripe.wire import Json, Params
 from source_stripe_native.window import Window
 

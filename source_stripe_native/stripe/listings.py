@@ -12,14 +12,13 @@ from source_stripe_native.stripe.children import read_children_of, read_parents
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.expansions import list_params
 from source_stripe_native.stripe.harvests import harvested, read_holders
+from source_stripe_native.stripe.lists import read_list, read_orphans
 from source_stripe_native.stripe.pages import (
     ORPHANS_TOP,
     Page,
     PageToken,
     Source,
     is_in_window,
-    read_list,
-    read_orphans,
 )
 from source_stripe_native.window import Window
 

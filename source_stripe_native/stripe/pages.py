@@ -10,7 +10,7 @@ down.
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC
 from logging import Logger
 from typing import Any, Final, Protocol
@@ -248,57 +248,10 @@ async def read_pages(
         yield page
 
 
-async def read_list(
-    source: Source,
-    stream: type[BaseStripeObject],
-    params: Params,
-    bounds: Window | None,
-    token: PageToken | None,
-    *,
-    unlisted: bool,
-    expand: Params = (),
-) -> Page:
-    """A page of a stream's own list, of what was created within `bounds` where they are given. `unlisted`
-    says that the one object which the list leaves out comes first; `expand` are the expansions to ask for."""
-    path = stream.list_path()
-    if stream.SINGLE:
-        return Page([of_today(source, await source.get(path))], None)
-    page = await read_page(source, path, [*params, *(range_params(bounds) if bounds else ()), *expand], token)
-    if bounds and not source.refused.is_filtered(path, "created"):
-        page = _sifted(page, stream, bounds)
-    if unlisted and stream.UNLISTED and token is None:
-        return Page([await read_unlisted(source, stream), *page.objects], page.next)
-    return page
-
-
-async def read_orphans(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:
-    """A page of the objects without a parent that were created within `bounds`."""
-    stream = source.stream
-    page = _sifted(await read_page(source, f"/v1/{stream.ORPHANS}", params, token), stream, bounds)
-    rest = replace(page.next, orphans=True) if page.next else None
-    return Page(page.objects, rest, orphans=True)
-
-
 def of_today(source: Source, found: Json) -> Json:
     """The only object of its kind as that of today (UTC)."""
     day = source.http.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     return {"id": day.date().isoformat(), "created": int(day.timestamp()), **found}
-
-
-async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
-    """The one object that the list of `stream` leaves out."""
-    path = f"/v1/{stream.UNLISTED}"
-    return checked(source, f"Stripe's answer to GET {path}", [await source.get(path)])[0]
-
-
-def _sifted(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
-    """What a page of an unfiltered list, newest first, has of `bounds`. The list ends where it gets older."""
-    is_past = any(
-        isinstance(created := each.get(stream.CREATED), int) and created < bounds.start
-        for each in page.objects
-    )
-    objects = [each for each in page.objects if is_in_window(stream, each, bounds)]
-    return Page(objects, None if is_past else page.next)
 
 
 async def read_page(
