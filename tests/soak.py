@@ -41,7 +41,7 @@ from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.pages import PageToken
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
-from tests.test_streams import ALL, HELD, TOLD, expected, without, without_needless
+from tests.test_streams import ALL, HELD, SOAKED, TOLD, expected, without, without_needless
 
 ROOT: Final = Path(__file__).parent.parent
 LATEST: Final = 600
@@ -439,7 +439,8 @@ def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
             holders = {kind for holder in row.holders for kind in holder.kinds}
             if wanted & ({effect.kind for effect in row.effects} | holders | pulls):
                 wanted.add(row.name)
-    return [each for each in TOLD if each in wanted]
+    told = {*TOLD, *(HELD[each].kind for each in SOAKED)}
+    return [each for each in KINDS if each in wanted & told]
 
 
 def failures(chance: float) -> list[Fault]:
@@ -623,7 +624,7 @@ def draw(rng: Random, size: int) -> Case:
     )
     return Case(
         seed=rng.randrange(1 << 32),
-        streams=tuple(rng.sample(ALL, rng.randint(1, min(len(ALL), 6 + size)))),
+        streams=tuple(rng.sample([*ALL, *SOAKED], rng.randint(1, min(len(ALL), 6 + size)))),
         sessions=sessions,
         connected=rng.choice((None, 0, 1 + size // 8)),
         objects=rng.randint(0, 6 + size),
