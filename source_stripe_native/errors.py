@@ -310,6 +310,9 @@ ABSENT: Final = (
 )
 """What Stripe answers where the account lacks a product, or the mode of the key lacks it."""
 
+PARAMETER_MISSING = KnownError(frozenset({400}), code="parameter_missing", message="Missing required param: ")
+"""In older API versions some lists are of one customer or of one type only."""
+
 PAYOUT_NOT_AUTOMATIC = KnownError(
     frozenset({400}),
     message="Balance transaction history can only be filtered on automatic transfers, not manual",

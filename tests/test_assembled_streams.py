@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from sandbox.stripe import StripeServer, World
+from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
@@ -160,6 +160,18 @@ async def test_payment_methods_without_a_customer_are_backfilled_and_found(
     new = world.create("payment_method", account, customer=None, event=False)["id"]
     world.clock.advance(120)
     assert ids([each for each in await catch_up(capture) if each["id"] == new]) == {new: "c"}
+
+
+async def test_a_version_without_a_list_of_such_payment_methods_has_those_of_customers(
+    world: World, server: StripeServer
+) -> None:
+    own = world.create("payment_method", event=False)["id"]
+    missing = "Missing required param: customer."
+    server.faults.set(Fault("/v1/payment_methods", status=400, code="parameter_missing", message=missing))
+    capture = Capture(server, ["PaymentMethods"])
+    await backfill(capture)
+    assert [each["id"] for each in await catch_up(capture)] == []
+    assert capture.last("PaymentMethods").keys() == {own}
 
 
 # Test clocks

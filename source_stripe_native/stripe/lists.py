@@ -4,11 +4,12 @@ without a parent, and in test mode the objects of test clocks.
 
 from dataclasses import replace
 
-from source_stripe_native.errors import PERMISSION_MISSING, StripeError, is_refusal
+from source_stripe_native.errors import PARAMETER_MISSING, PERMISSION_MISSING, StripeError, is_refusal
 from source_stripe_native.streams.core import TestClocks
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.pages import (
+    ORPHANS_TOP,
     Page,
     PageToken,
     Source,
@@ -81,9 +82,17 @@ async def _test_clocks(source: Source) -> list[str]:
 
 
 async def read_orphans(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:
-    """A page of the objects without a parent that were created within `bounds`."""
+    """A page of the objects without a parent that were created within `bounds`; none where the API version
+    has no list of them."""
     stream = source.stream
-    page = _sifted(await read_page(source, f"/v1/{stream.ORPHANS}", params, token), stream, bounds)
+    try:
+        page = await read_page(source, f"/v1/{stream.ORPHANS}", params, token)
+    except StripeError as error:
+        if token != ORPHANS_TOP or not PARAMETER_MISSING.matches(error):
+            raise
+        source.log.debug("no list of objects without a parent", {"error": error.answer})
+        page = Page([], None)
+    page = _sifted(page, stream, bounds)
     rest = replace(page.next, orphans=True) if page.next else None
     return Page(page.objects, rest, orphans=True)
 
