@@ -69,7 +69,8 @@ OWNER = Kind(
     permission="financial_connections_account",
     created="",
     product="financial_connections",
-    filters=(Filter("ownership", at("x"), lambda _param, _given: None, required=True),),
+    # An account has one ownership here, whichever is asked for.
+    filters=(Filter("ownership", at("ownership"), lambda _param, _given: None, required=True),),
     parent=Parent("financial_connections.account", "account", named=False, alias="linked"),
     fields={
         "name": f.text("name ????"),
