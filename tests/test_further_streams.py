@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import timedelta
 from random import Random
 from typing import Final
 
@@ -11,7 +13,7 @@ import pytest
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
-from tests.capture import Capture, Json
+from tests.capture import UNLIMITED, Capture, Json
 from tests.test_streams import FURTHER, HELD, ROWS, differences, populate, refused
 
 HOUR: Final = 3_600
@@ -101,7 +103,9 @@ async def test_a_capture_of_every_further_stream_equals_the_world_and_follows_it
     rng = Random(11)
     for account in (world.platform, world.connect(controller={"type": "application"})["id"]):
         populate(world, rng, account, OWN | NEEDED, EACH)
-    capture = Capture(server, streams=LISTED, connected=connected)
+    # The world's clock makes leaps, of which Stripe is asked at once.
+    settings = replace(UNLIMITED, longest_silence=timedelta())
+    capture = Capture(server, streams=LISTED, connected=connected, settings=settings)
     async with running(capture):
         await reached(capture, "backfilled")
         assert wrong(capture, connected) == ""
