@@ -19,7 +19,7 @@ from source_stripe_native.stripe.account_directory import connected_account_ids
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.rate_limit import RateLimiter
 
-AT_ONCE: Final = [each for each in STREAMS if not each.GATED and not each.UNTIL_VERSION]
+AT_ONCE: Final = [each for each in STREAMS if not each.PRODUCT and not each.UNTIL_VERSION]
 ALL: Final = [each.NAME for each in AT_ONCE]
 PER_ACCOUNT: Final = [each.NAME for each in AT_ONCE if each.PER_ACCOUNT]
 FOLLOWING: Final = [each.NAME for each in AT_ONCE if each.PER_ACCOUNT and not each.POLLS]

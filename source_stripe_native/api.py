@@ -36,7 +36,7 @@ from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import cursor_time
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Harvest
-from source_stripe_native.stripe.client import Params, StripeSession
+from source_stripe_native.stripe.client import Json, StripeSession
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
@@ -97,11 +97,13 @@ async def fetch_backfill(
                     raise
                 log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
                 listed = Page([], None)
-            if _is_whole(source, listed, harvest):
+            sift = cls.UNDATED or not cls.LISTS_BY_CREATED
+            if _is_whole(source, listed, harvest, sift=sift):
                 count, documents = len(listed.objects), _stamped(source, listed)
             else:
                 listed = replace(listed, objects=Packed(listed.objects))
-                await _spool(source, window, params, listed, harvest, spool)
+                found = listed_objects(source, window, params, listed, sift=sift, harvest=harvest)
+                await _spool(source, found, spool)
                 count, documents = spool.documents, spool.read()
             reservation.settle()
             if hooks is not None:
@@ -110,7 +112,7 @@ async def fetch_backfill(
             # The checkpoint may take long, and the objects are not needed for it.
             del listed
             for each in documents:
-                if each["id"] not in superseded_ids:
+                if cls.identity(each) not in superseded_ids:
                     yield each
                 del each
         if next_token is not None:
@@ -119,10 +121,9 @@ async def fetch_backfill(
             reservation.keep()
 
 
-def _is_whole(source: Source, listed: Page, harvest: Harvest | None) -> bool:
+def _is_whole(source: Source, listed: Page, harvest: Harvest | None, *, sift: bool) -> bool:
     """Whether the page's objects are its documents, with nothing to wait for: so it is for most pages."""
-    cls = source.stream
-    if cls.PARENT is not None or cls.UNDATED or harvest is not None:
+    if source.stream.PARENT is not None or sift or harvest is not None:
         return False
     return all(is_whole(source, each) for each in listed.objects)
 
@@ -132,13 +133,10 @@ def _stamped(source: Source, listed: Page) -> Iterator[Document]:
         yield stamp(source, each, source.stream.BACKFILL_OP)
 
 
-async def _spool(
-    source: Source, window: Window, params: Params, listed: Page, harvest: Harvest | None, spool: PageSpool
-) -> None:
+async def _spool(source: Source, objects: AsyncIterator[Json], spool: PageSpool) -> None:
     """Writes the documents of a page that grows into `spool` as they come."""
-    cls = source.stream
-    async for each in listed_objects(source, window, params, listed, sift=cls.UNDATED, harvest=harvest):
-        spool.add(await to_document(source, each, cls.BACKFILL_OP))
+    async for each in objects:
+        spool.add(await to_document(source, each, source.stream.BACKFILL_OP))
         if source.reservation is not None:
             await source.reservation.pause()
 
@@ -195,9 +193,9 @@ async def fetch_incremental(
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
     lists from window to window. The overlap of a list reaches back to `since` at most, the capture's start
-    date in Unix seconds. `workload` counts what is done. Of a list of accounts those of the `shard` are
-    captured, and `account_changes` tells which of them have changed. The window's bytes are reserved from
-    before it is read until after the caller's checkpoint."""
+    date in Unix seconds, and no snapshot captures what was created before. `workload` counts what is done. Of
+    a list of accounts those of the `shard` are captured, and `account_changes` tells which of them have
+    changed. The window's bytes are reserved from before it is read until after the caller's checkpoint."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     source = replace(source, workload=workload or source.workload, shard=shard)
@@ -213,7 +211,6 @@ async def fetch_incremental(
     async with http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as reservation:
         source = replace(source, reservation=reservation)
         reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
-        written: set[str] = set()
         try:
             window, events = await _next_window(source, cursor, feed, reader, account_changes)
             if window is None:
@@ -222,14 +219,14 @@ async def fetch_incremental(
                 log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
                 yield Triggers.BACKFILL
                 return
-            async for document in _read_window(source, window, events, reader, not_before, account_changes):
-                # Events come newest first and lists are as new as can be: what was written once is not older.
-                if document["id"] not in written:
-                    written.add(document["id"])
-                    if superseded is not None:
-                        superseded.add(cls.NAME, source.account_id, document["id"])
-                    yield document
-                    await reservation.pause()
+            snapshot = polled.snapshots.read(source, window, since)
+            async for document in _read_window(
+                source, window, events, reader, not_before, account_changes, snapshot
+            ):
+                if superseded is not None:
+                    superseded.add(cls.NAME, source.account_id, cls.identity(document))
+                yield document
+                await reservation.pause()
         except StripeError as error:
             if not EVENTS_AGED_OUT.matches(error):
                 raise
@@ -278,14 +275,20 @@ async def _read_window(
     reader: ListReader,
     not_before: int,
     account_changes: AccountChanges | None,
+    snapshot: AsyncIterator[Document],
 ) -> AsyncIterator[Document]:
-    if events is not None:
-        async for document in read_changes(source, events, not_before):
-            yield document
-    if account_changes is not None:
-        async for document in read_again(source, account_changes.take()):
-            yield document
-    async for document in reader.read(window):
+    written: set[str] = set()
+    # Events come newest first and lists are as new as can be: what was written once is not older.
+    told = read_changes(source, events, not_before) if events is not None else None
+    changed = read_again(source, account_changes.take()) if account_changes is not None else None
+    for documents in (told, changed, reader.read(window)):
+        if documents is not None:
+            async for document in documents:
+                if (identity := source.stream.identity(document)) not in written:
+                    written.add(identity)
+                    yield document
+    # What a whole list shows is newer than the events that were read before.
+    async for document in snapshot:
         yield document
 
 

@@ -14,9 +14,8 @@ is read while nothing else is reserved.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(eq=False)
@@ -29,6 +28,14 @@ class Reservation:
     size: int
     read: int = 0
     kept: bool = False
+
+    # A class, as the event loop closes every generator by itself when it ends.
+    async def __aenter__(self) -> Self:
+        await self.budget.acquire(self)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.budget.leave(self, is_kept=self.kept and kind is None)
 
     def count(self, size: int) -> None:
         """Counts bytes that were read."""
@@ -63,21 +70,20 @@ class ByteBudget:
         self._waiting: deque[tuple[Reservation, asyncio.Future[None]]] = deque()
         self._paused: dict[Reservation, asyncio.Future[None]] = {}
 
-    @asynccontextmanager
-    async def reserve(self, kind: str, at_least: int) -> AsyncIterator[Reservation]:
-        """Reserves what a page of this kind is expected to hold by the pages before it, and `at_least` bytes.
-        Waits for its turn, and until there is room."""
+    def reserve(self, kind: str, at_least: int) -> Reservation:
+        """What a page of this kind is expected to hold by the pages before it, and `at_least` bytes. To be
+        used as an async context manager, which waits for its turn and until there is room."""
+        return Reservation(self, kind, at_least)
+
+    async def acquire(self, reservation: Reservation) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._release_kept(task)
-        reservation = Reservation(self, kind, at_least)
         await self._acquire(reservation)
-        try:
-            yield reservation
-        except BaseException:
-            self._release(reservation)
-            raise
-        if not reservation.kept:
+
+    def leave(self, reservation: Reservation, *, is_kept: bool) -> None:
+        task = asyncio.current_task()
+        if not is_kept or task is None:
             self._release(reservation)
             return
         self._kept[task] = reservation

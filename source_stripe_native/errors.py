@@ -289,6 +289,39 @@ EVENTS_AGED_OUT = KnownError(
 NOT_SET_UP = KnownError(frozenset({400}), message="Your account is not set up to use ")
 """The account has not got the product."""
 
+_REFUSED: Final = frozenset({400, 401, 403, 404})
+NOT_IN_TREASURY = KnownError(_REFUSED, message=r"Unrecognized request URL \(GET: /v1/treasury/")
+"""The account has not got Treasury. Stripe may add "Have you onboarded to Treasury"."""
+NOT_IN_TEST_MODE = KnownError(_REFUSED, message="This API surface is not enabled for testmode usage")
+"""The product, such as Sigma, has no test mode."""
+ONLY_IN_TEST_MODE = KnownError(_REFUSED, message="This endpoint is only available in testmode")
+"""The objects, such as test clocks, exist in test mode only."""
+NOT_FORWARDING = KnownError(
+    _REFUSED, message="Your account is not authorized to send Forwarding requests in livemode"
+)
+"""The account may not forward requests."""
+NO_ACCOUNTS_V2 = KnownError(_REFUSED, message="Accounts v2 is not enabled for your platform")
+"""The platform has none of the accounts that the list is about."""
+
+ABSENT: Final = (
+    NOT_SET_UP,
+    NOT_IN_TREASURY,
+    NOT_IN_TEST_MODE,
+    ONLY_IN_TEST_MODE,
+    NOT_FORWARDING,
+    NO_ACCOUNTS_V2,
+)
+"""What Stripe answers where the account lacks a product, or the mode of the key lacks it."""
+
+PARAMETER_MISSING = KnownError(frozenset({400}), code="parameter_missing", message="Missing required param: ")
+"""In older API versions some lists are of one customer or of one type only."""
+
+PAYOUT_NOT_AUTOMATIC = KnownError(
+    frozenset({400}),
+    message="Balance transaction history can only be filtered on automatic transfers, not manual",
+)
+"""The user chose the amount of the payout: no transactions make it up."""
+
 KEY_ERRORS: Final = (KEY_EXPIRED, KEY_REFUSED, KEY_NOT_SECRET, PERMISSION_MISSING, VERSION_UNKNOWN)
 """Refusals that concern the key or the config, whatever is asked for."""
 

@@ -159,9 +159,11 @@ async def all_resources(
     for name, denial in permissions.denied.items():
         if names is not None:
             raise ConnectorError(f"{name} cannot be captured: {denial.reason} Or disable the binding.")
-        log.log(
-            logging.WARNING if denial.permissions else logging.INFO, f"{name} is left out: {denial.reason}"
-        )
+        if not denial.absent:
+            level = logging.WARNING if denial.permissions else logging.INFO
+            log.log(level, f"{name} is left out: {denial.reason}")
+    if lacking := [f"{name}: {each.reason}" for name, each in permissions.denied.items() if each.absent]:
+        log.info(f"{len(lacking)} streams are left out that the account does not have. {' '.join(lacking)}")
     if permissions.denied and not permissions.readable:
         reasons = "; ".join(denial.reason for denial in permissions.denied.values())
         raise ConnectorError(f"None of the streams can be read: {reasons}")

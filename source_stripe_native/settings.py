@@ -131,6 +131,11 @@ class Settings:
     shared_list_bytes: int = 8_000_000
     """Bytes of all such pages that are kept."""
 
+    snapshot_interval: timedelta = timedelta(hours=1)
+    """How often a whole list is read again and compared, for what no event tells of."""
+    child_snapshot_interval: timedelta = timedelta(hours=6)
+    """The same for lists of children, which take a request for each parent."""
+
     retention_margin: timedelta = timedelta(hours=1)
     """How long before Stripe drops an event it must be read. A binding with less time is backfilled again."""
     clock_tolerance: timedelta = timedelta(minutes=1)

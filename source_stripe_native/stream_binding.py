@@ -358,8 +358,10 @@ def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) ->
 
 
 def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
-    """Whether new events of `types` may concern the stream."""
-    return bool(types if cls.IS_EVENT else types & cls.all_event_types())
+    """Whether new events of `types` may concern the stream. A list that is read again from time to time is
+    due by the window, which only the reading knows; a polled list has times of its own."""
+    is_due_by_window = cls.reads_lists() and not cls.POLLS
+    return is_due_by_window or bool(types if cls.IS_EVENT else types & cls.all_event_types())
 
 
 async def reconcile_state(

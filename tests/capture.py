@@ -40,6 +40,9 @@ UNLIMITED = Settings(
 NAME = "acmeCo/source-stripe-native"
 
 
+ROWS = {each.NAME: each for each in STREAMS}
+
+
 class _Pipe(io.RawIOBase):
     """The connector's stdout: calls `take` with each line."""
 
@@ -197,10 +200,14 @@ class Capture:
 
     def last(self, stream: str = "Prices") -> dict[str, Json]:
         """The last document of each id, deleted ones left out: the table in the user's warehouse."""
+        return {each["id"]: each for each in self.last_by_key(stream).values()}
+
+    def last_by_key(self, stream: str) -> dict[str, Json]:
+        """The same by all of the key: some ids are another object's too."""
         table: dict[str, Json] = {}
         for name, document in self.documents:
             if name == stream:
-                table[document["id"]] = document
+                table[ROWS[name].identity(document)] = document
         return {key: each for key, each in table.items() if each["_meta"]["op"] != "d"}
 
     def state_key(self, stream: str) -> str:

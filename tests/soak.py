@@ -41,7 +41,7 @@ from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.pages import PageToken
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
-from tests.test_streams import ALL, HELD, ROWS, TOLD, expected, without, without_needless
+from tests.test_streams import ALL, HELD, ROWS, SOAKED, TOLD, expected, without, without_needless
 
 ROOT: Final = Path(__file__).parent.parent
 LATEST: Final = 600
@@ -264,7 +264,7 @@ class Chaos:
             for number in range(self.case.objects):
                 fields: Json = {}
                 if parent and not of_account and (parents := self.world.list_all(parent.kind, account)):
-                    fields[parent.field] = self.rng.choice(parents[:2])["id"]
+                    fields[parent.argument] = self.rng.choice(parents[:2])["id"]
                 self.world.create(name, account, at=NOW - 1000 + number // 3, event=False, **fields)
 
     def change(self) -> None:
@@ -466,7 +466,8 @@ def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
             holders = {kind for holder in row.holders for kind in holder.kinds}
             if wanted & ({effect.kind for effect in row.effects} | holders | pulls):
                 wanted.add(row.name)
-    return [each for each in TOLD if each in wanted]
+    told = {*TOLD, *(HELD[each].kind for each in SOAKED)}
+    return [each for each in KINDS if each in wanted & told]
 
 
 def failures(chance: float) -> list[Fault]:
@@ -652,7 +653,7 @@ def draw(rng: Random, size: int) -> Case:
     )
     return Case(
         seed=rng.randrange(1 << 32),
-        streams=tuple(rng.sample(ALL, rng.randint(1, min(len(ALL), 6 + size)))),
+        streams=tuple(rng.sample([*ALL, *SOAKED], rng.randint(1, min(len(ALL), 6 + size)))),
         sessions=sessions,
         connected=rng.choice((None, 0, 1 + size // 8)),
         objects=rng.randint(0, 6 + size),

@@ -70,6 +70,7 @@ async def connector(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        limit=1 << 27,  # what discover finds is one line
         cwd=ROOT,
         env={**os.environ, "LOG_LEVEL": "trace", **env},
     )

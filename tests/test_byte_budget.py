@@ -28,18 +28,26 @@ class PageOf:
     """Whether reading it fails after its steps."""
 
 
+class Watched(ByteBudget):
+    """A budget that admits nobody beyond its size, unless one is alone."""
+
+    def _admit(self) -> None:
+        before = len(self._held)
+        super()._admit()
+        assert len(self._held) == before or self.reserved <= SIZE or len(self._held) == 1
+
+
 @dataclass
 class Reader:
-    """Reads pages of one budget and watches what is reserved meanwhile."""
+    """Reads pages of one budget."""
 
-    budget: ByteBudget = field(default_factory=lambda: ByteBudget(SIZE))
+    budget: ByteBudget = field(default_factory=lambda: Watched(SIZE))
     started: list[int] = field(default_factory=list)
     finished: set[int] = field(default_factory=set)
 
     async def read(self, number: int, page: PageOf) -> None:
         async with self.budget.reserve(str(number), page.expected) as reservation:
             self.started.append(number)
-            assert self.budget.reserved <= SIZE or self.reading == 1
             for size in page.steps:
                 await asyncio.sleep(1)
                 reservation.count(size)

@@ -17,17 +17,24 @@ from source_stripe_native.errors import (
     KEY_OF_OTHER_MODE,
     KEY_REFUSED,
     MAX_BODY,
+    NO_ACCOUNTS_V2,
     NO_PLATFORM_CONTROLS,
     NOT_A_PLATFORM,
+    NOT_FORWARDING,
     NOT_FOUND,
+    NOT_IN_TEST_MODE,
+    NOT_IN_TREASURY,
     NOT_LEGACY_METERED,
     NOT_SET_UP,
     OBJECT_GONE,
     OLD_SESSION_WITHOUT_LINES,
+    ONLY_IN_TEST_MODE,
     PAGE_CURSOR_GONE,
+    PARAMETER_MISSING,
     PARAMETER_UNKNOWN,
     PARENT_GONE,
     PATH_UNKNOWN,
+    PAYOUT_NOT_AUTOMATIC,
     PERMISSION_MISSING,
     PLATFORM_KEY_EXPIRED,
     RATE_LIMITED,
@@ -59,6 +66,9 @@ NO_CONTROLS = (
     "You cannot perform this request as you do not have Platform Controls for the Stripe Dashboard on the "
     "account acct_1."
 )
+NO_URL = "Unrecognized request URL (GET: "
+FORWARDING = "Your account is not authorized to send Forwarding requests"
+MANUAL = "Balance transaction history can only be filtered on automatic transfers, not manual."
 NO_LINES = (
     "Could not find line items for this Checkout Session. They may be missing for old testmode Checkout "
     "Sessions."
@@ -201,6 +211,24 @@ def test_every_advice_is_a_sentence_and_the_last_row_knows_all_answers() -> None
         (NOT_SET_UP, refused(400, "Your account is not set up to use Issuing. Please visit"), True),
         (NOT_SET_UP, refused(403, "Your account is not set up to use Issuing."), False),
         (NOT_SET_UP, refused(400, "Your account is closed"), False),
+        (NOT_IN_TREASURY, refused(404, f"{NO_URL}/v1/treasury/financial_accounts). Please see"), True),
+        (NOT_IN_TREASURY, refused(404, f"{NO_URL}/v1/treasury/x). Have you onboarded to Treasury?"), True),
+        (NOT_IN_TREASURY, refused(404, f"{NO_URL}/v1/quotes)."), False),
+        (NOT_IN_TREASURY, refused(500, f"{NO_URL}/v1/treasury/x)."), False),
+        (NOT_IN_TEST_MODE, refused(400, "This API surface is not enabled for testmode usage."), True),
+        (NOT_IN_TEST_MODE, refused(400, "This API surface is new"), False),
+        (ONLY_IN_TEST_MODE, refused(400, "This endpoint is only available in testmode."), True),
+        (ONLY_IN_TEST_MODE, refused(429, "This endpoint is only available in testmode."), False),
+        (NOT_FORWARDING, refused(403, f"{FORWARDING} in livemode."), True),
+        (NOT_FORWARDING, refused(403, f"{FORWARDING} today."), False),
+        (NO_ACCOUNTS_V2, refused(400, "Accounts v2 is not enabled for your platform."), True),
+        (NO_ACCOUNTS_V2, refused(400, "Accounts v2 is slow"), False),
+        (PARAMETER_MISSING, refused(400, "Missing required param: type.", "parameter_missing"), True),
+        (PARAMETER_MISSING, refused(400, "Missing required param: type."), False),
+        (PARAMETER_MISSING, refused(404, "Missing required param: type.", "parameter_missing"), False),
+        (PAYOUT_NOT_AUTOMATIC, refused(400, MANUAL), True),
+        (PAYOUT_NOT_AUTOMATIC, refused(404, MANUAL), False),
+        (PAYOUT_NOT_AUTOMATIC, refused(400, "Balance transaction history can only be read today"), False),
     ],
 )
 def test_answer_that_is_tolerated_matches_in_status_code_and_parameter(

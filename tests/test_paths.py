@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kind import Kind
-from source_stripe_native.models import STREAMS, Accounts, BaseStripeObject, Cards
+from source_stripe_native.models import Accounts, BaseStripeObject, Cards
 from source_stripe_native.streams.row import segment
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.documents import get_path, list_request
@@ -22,7 +22,7 @@ from tests.conftest import NOW
 from tests.test_catalogue import BEFORE_BASIL, kind_of, rows
 from tests.test_client import LOG, serving, session
 from tests.test_documents import CONTROLLED, DAY, backfill, catch_up
-from tests.test_streams import HELD
+from tests.test_streams import HELD, ONE_BY_ONE
 
 NASTY: Final = ["a#b", "team/7", "50%25off", "who?", "..", ".", "cards", "a b+c&d=e", "é", "/", "%2e%2e"]
 ACCOUNTS: Final = [f"acct_{each}" for each in NASTY if each.isascii()]
@@ -31,11 +31,11 @@ CHILDREN: Final = 12
 """More than Stripe shows inside an object."""
 
 
-WITH_PARENT: Final = [each for each in STREAMS if "{parent}" in each.SEARCH_NAME]
-EVENTED: Final = [each for each in STREAMS if each.EVENT_TYPES and each is not Accounts]
+WITH_PARENT: Final = [each for each in ONE_BY_ONE if "{parent}" in each.SEARCH_NAME]
+EVENTED: Final = [each for each in ONE_BY_ONE if each.EVENT_TYPES and each is not Accounts]
 """Of accounts only the key's own has events that the key reads, and it has no such id."""
 WITH_ID: Final = [
-    each for each in STREAMS if each in WITH_PARENT or (each.RETRIEVE and each.EVENT_TYPES) or each.NESTED
+    each for each in ONE_BY_ONE if each in WITH_PARENT or (each.RETRIEVE and each.EVENT_TYPES) or each.NESTED
 ]
 """Streams that are read at some path with an id in it."""
 
@@ -54,7 +54,7 @@ def fill(world: World, kind: Kind) -> None:
                 world.create("external_card" if kind.name == "account" else kind.name, account, **old)
         return
     for number, nasty in enumerate(NASTY):
-        parent = {link.field: world.create(link.kind, id=nasty, **old)["id"]} if link else {}
+        parent = {link.argument: world.create(link.kind, id=nasty, **old)["id"]} if link else {}
         for _ in range(CHILDREN if link else 0):
             world.create(kind.name, **old, **parent)
         world.create(kind.name, id=f"{nasty}{number}" if link else nasty, **old, **parent, **shown)

@@ -18,10 +18,10 @@ from source_stripe_native.models import STREAMS, BaseStripeObject
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up, logged
-from tests.test_streams import HELD
+from tests.test_streams import HELD, ONE_BY_ONE
 
 REREAD: Final = [
-    each for each in STREAMS if each.EVENT_TYPES and each.RETRIEVE and HELD[each.NAME].scope != "platform"
+    each for each in ONE_BY_ONE if each.EVENT_TYPES and each.RETRIEVE and HELD[each.NAME].scope != "platform"
 ]
 LASTING: Final = [
     (400, None, "A source must be attached to a customer to be used as a `payment_method`"),
@@ -43,7 +43,7 @@ def account_of(world: World, stream: type[BaseStripeObject]) -> str | None:
     return world.connect()["id"] if HELD[stream.NAME].scope == "connected" else None
 
 
-ONE_BY_ONE: Final = replace(UNLIMITED, least_listed=1000)
+BY_ID: Final = replace(UNLIMITED, least_listed=1000)
 """Objects are read again by their ids, however many there are."""
 
 
@@ -201,7 +201,7 @@ async def test_rereads_of_one_window_run_side_by_side_in_the_order_of_the_change
     async with StripeServer(world, latency=0.02) as server:
         monkeypatch.setenv("STRIPE_API_BASE", server.url)
         ids = [world.create("charge", event=False)["id"] for _ in range(60)]
-        capture = Capture(server, ["Charges"], settings=ONE_BY_ONE)
+        capture = Capture(server, ["Charges"], settings=BY_ID)
         await backfill(capture)
         for id in ids:
             world.clock.advance(1)

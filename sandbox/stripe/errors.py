@@ -159,7 +159,18 @@ def too_deep(path: str) -> StripeError:
 
 
 def not_set_up(product: str) -> StripeError:
-    name = product.title()
+    other = {
+        "treasury": (
+            404,
+            "Unrecognized request URL (GET: /v1/treasury/...). Have you onboarded to Treasury?",
+        ),
+        "sigma": (400, "This API surface is not enabled for testmode usage"),
+        "test mode": (400, "This endpoint is only available in testmode"),
+        "forwarding": (400, "Your account is not authorized to send Forwarding requests in livemode"),
+    }
+    if product in other:
+        return StripeError(*other[product])
+    name = product.replace("_", " ").title()
     return StripeError(
         400,
         f"Your account is not set up to use {name}. Please visit "

@@ -172,8 +172,12 @@ class Expander:
                 hidden = asked_for(orjson.loads(entry.apart), row.includes, list(_leaves(tree)))
                 data.update(merge(data, hidden))
             for nested in row.nested:
-                if not nested.shown and nested.field in tree and nested.field in row.includes:
-                    data[nested.field] = self._world.nested(nested, entry.id, self._asker.home)
+                *way, last = nested.field.split(".")
+                holder, asked = data, tree
+                for step in way:
+                    holder, asked = holder.setdefault(step, {}), asked.get(step, {})
+                if not nested.shown and last in asked and nested.field in row.includes:
+                    holder[last] = self._world.nested(nested, entry.id, self._asker.home)
         self._walk(name, (), data, tree)
 
     def _walk(self, name: str, place: Path, node: Json, tree: Tree) -> None:

@@ -10,7 +10,10 @@ Source: the schemas of Stripe's OpenAPI document. A test compares both tables wi
 from collections.abc import Mapping
 from typing import Final
 
+from sandbox.stripe import expandable_more as more
+
 IDS: Final[Mapping[str, Mapping[str, str]]] = {
+    **more.IDS,
     "account": {
         "file": (
             "company.verification.document.back company.verification.document.front "
@@ -290,6 +293,7 @@ IDS: Final[Mapping[str, Mapping[str, str]]] = {
 """Paths at which an object has the id of another one, which becomes the object itself when expanded."""
 
 INLINE: Final[Mapping[str, Mapping[str, str]]] = {
+    **more.INLINE,
     "account": {"bank_account card": "external_accounts.data", "person": "individual"},
     "application_fee": {"fee_refund": "refunds.data"},
     "charge": {"refund": "refunds.data"},

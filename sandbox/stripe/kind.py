@@ -125,6 +125,12 @@ class Parent:
     named: bool = True
     sets: Callable[[Json], Json] | None = None
     refuses: Callable[[Json, int], StripeError | None] | None = None
+    alias: str = ""
+
+    @property
+    def argument(self) -> str:
+        """What a new child's parent is called: the field, unless `account` would be another thing."""
+        return self.alias or self.field
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,8 @@ class Kind:
     statuses that can follow each. `cancels` is what a deletion changes instead of removing the object ("now"
     is the time); `deletable` are the values that an object must have to be deleted; `stub` says that a
     deleted object still answers with a stub. `derive` sets fields that follow from others, at a time.
-    `product` is the Stripe product that an account must be set up for. `gone_in` is the API version that
+    `product` is the Stripe product that an account must be set up for. `paged` False: the list takes no
+    `limit` and is whole. `gone_in` is the API version that
     removed the endpoints.
 
     `effects` and `pulls` change other objects. `muted` tells of an object and the world's API version whether
@@ -227,6 +234,7 @@ class Kind:
     deletable: Mapping[str, Any] = field(default_factory=dict)
     stub: bool = False
     product: str = ""
+    paged: bool = True
     derive: Callable[[Json, int], None] | None = None
     gone_in: str = ""
     effects: tuple[Effect, ...] = ()

@@ -24,6 +24,8 @@ from sandbox.stripe.table import Entry, Table
 from sandbox.stripe.versions import KNOWN
 from sandbox.stripe.world import World
 
+WHOLE = 1_000_000
+"""The limit of a list that is not paged."""
 PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
 
 
@@ -161,6 +163,9 @@ class Api:
         if request.path == "/v1/account" and request.method == "GET":
             self._permit(call, KINDS["account"])
             return self._accounts().by_id[call.account].body
+        if request.path == "/v1/balance" and request.method == "GET":
+            self._permit(call, KINDS["balance"])
+            return self.world.balance(call.account)
         found = match(request.path)
         if found is None:
             raise errors.unrecognized_url(request.method, request.path)
@@ -241,7 +246,7 @@ class Api:
 
     def _ask_parent(self, target: Target, home: str, parent: str) -> None:
         """Raises StripeError if there is no such parent, or if it does not show its children."""
-        link = target.kinds[0].parent
+        link = target.kinds[-1].parent
         if link is None:
             return
         table = self._accounts() if link.kind == "account" else self.world.table(link.kind, home)
@@ -259,7 +264,8 @@ class Api:
 
     def _list(self, call: Call, target: Target, home: str, parent: str | None) -> bytes:
         given = forms.grouped(call.request.query)
-        known = {f.param for f in target.filters if f.param} | PAGING
+        paged = all(row.paged for row in target.kinds)
+        known = {f.param for f in target.filters if f.param} | (PAGING if paged else {"expand"})
         if unknown := [name for name in given if name not in known]:
             raise errors.unknown_parameters(unknown)
         expander = self._expander(call, target.kinds, given, home, listed=True)
@@ -280,7 +286,7 @@ class Api:
         parent: str | None,
         version: str,
     ) -> lists.Query:
-        limit = _limit(given)
+        limit = _limit(given) if all(row.paged for row in target.kinds) else WHOLE
         if "starting_after" in given and "ending_before" in given:
             raise StripeError(
                 400, "You can only specify one of these parameters: starting_after, ending_before."
@@ -291,10 +297,15 @@ class Api:
         asked = Asked(frozenset(given), self.world.bare_prices)
         tests: list[tuple[int, Match]] = []
         for f in target.filters:
-            if f.required:
-                if f.param not in given:
-                    raise errors.missing_parameter(f.param)
-                self._ask_parent(target, home, single(f.param, given[f.param]))
+            if f.required and f.param not in given:
+                raise errors.missing_parameter(f.param)
+            link = target.kinds[-1].parent
+            if link and f.param == link.field and f.param in given and (f.required or not link.named):
+                named = single(f.param, given[f.param])
+                self._ask_parent(target, home, named)
+                if not link.named:
+                    parent = named
+                    continue
             if f.param in ("created", "object"):
                 continue
             test = f.parse(f.param, given[f.param]) if f.param in given else f.unasked and f.unasked(asked)

@@ -176,6 +176,14 @@ class World:
             "url": nested.url.format(id=quote(parent, safe="") if self.escaped_urls else parent),
         }
 
+    def balance(self, account: str | None = None) -> bytes:
+        """The account's balance as Stripe answers: it has no id."""
+        home = account or self.platform
+        order = self.table("balance", home).order
+        if not order:
+            self.create("balance", home, event=False)
+        return _bytes(without_id(self.table("balance", home).order[-1].data()))
+
     def oldest_event(self) -> int:
         """The creation time before which events are gone."""
         return self.clock.now() - RETENTION
@@ -359,10 +367,13 @@ class World:
         visible_after: float = 0,
         api_version: str | None = None,
         at: int | None = None,
+        previous: Json | None = None,
     ) -> None:
-        """Make an event of any type that carries `data`, which need not be an object of the world."""
+        """Make an event of any type that carries `data`, which need not be an object of the world, and
+        `previous` as its earlier attributes."""
         change = self._change(True, visible_after, api_version, at)
-        self._make_event(type, account or self.platform, {"object": data}, change)
+        content: Json = {"object": data} | ({"previous_attributes": previous} if previous else {})
+        self._make_event(type, account or self.platform, content, change)
 
     def open_dispute(self, charge: str, account: str | None = None, **fields: Any) -> Json:
         """A dispute of a charge, whose events alone tell that the charge is disputed."""
@@ -449,7 +460,7 @@ class World:
             and (parents := self.table(row.parent.kind, account).by_id)
         ):
             shown = [id for id, parent in parents.items() if not parent.hidden]
-            fields[row.parent.field] = rng.choice(shown or list(parents))
+            fields[row.parent.argument] = rng.choice(shown or list(parents))
         self._concern(row, account, fields, rng)
         return f"create {row.name} {self.create(row.name, account, **fields)['id']} of {account}"
 
@@ -567,19 +578,18 @@ class World:
                 raise KeyError(home)
             return home, home
         home = account or self.platform
-        parent = fields[link.field] if link.field in fields else self._find(link.kind, home, change)
+        name = link.argument
+        parent = fields.pop(name) if name in fields else self._find(link.kind, home, change)
         if parent is not None and parent not in self.table(link.kind, home).by_id:
             raise KeyError(parent)
         if link.named:
             fields[link.field] = parent
-        else:
-            fields.pop(link.field, None)
         return home, parent
 
     def _adopt(self, row: Kind, account: str, parent: str, at: int) -> None:
         """Make a child along with its parent, without a word."""
         link = row.parent
-        fields: Json = {link.field: parent} if link and link.kind != "account" else {}
+        fields: Json = {link.argument: parent} if link and link.kind != "account" else {}
         self.create(row.name, account, event=False, at=at, **fields)
 
     def _build(self, row: Kind, id: str, home: str, teller: str, fields: Json, change: Change) -> Json:
@@ -630,6 +640,8 @@ class World:
             return
         if older.differs(row.name, change.api_version):
             old, new = (data and older.rendered(row.name, data, change.api_version) for data in (old, new))
+        if row.name == "balance":
+            old, new = (data and without_id(data) for data in (old, new))
         content: Json = {"object": new or old}
         if old and new:
             content["previous_attributes"] = previous(old, new)
@@ -767,6 +779,10 @@ def _entry(kind: Kind, data: Json, key: Key, parent: str | None, listed: bool, h
     return Entry(
         kind, str(data["id"]), key, _bytes(shown), facets, parent, listed, hidden=hidden, apart=apart
     )
+
+
+def without_id(data: Json) -> Json:
+    return {name: value for name, value in data.items() if name != "id"}
 
 
 def _bytes(data: Json) -> bytes:

@@ -2,12 +2,13 @@
 
 Events are read newest first: the first events seen of an object are its newest, and older events are skipped.
 Within one second Stripe gives events no order, so a change holds all events of the last second in which its
-subject changed. The subject is one of four, as the event's type says:
+subject changed. The subject is one of five, as the event's type says:
 
     an object    the event carries the object, or another object that names it (`RELATED_EVENTS`)
     a parent     the event carries a parent whose children may have changed (`PARENT_EVENT_TYPES`)
     a list       the event carries an object by which the stream's list is to be read (`list_by`)
     a holder     the event carries an object that shows objects of the stream (`HARVESTS`)
+    a removal    the event carries an object that no longer shows one of the stream (`removed_from`)
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -27,16 +28,19 @@ class Kind(Enum):
     PARENT = auto()
     LIST = auto()
     HOLDER = auto()
+    REMOVAL = auto()
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What changed: an object of the stream, a parent, a part of the stream's list, or a holder."""
+    """What changed: an object of the stream, a parent, a part of the stream's list, a holder, or an object
+    of the stream that another object no longer shows."""
 
     kind: Kind
     id: str
     selected_by: str = ""
-    """Of a list the query parameter, of a holder the suffix of its harvest."""
+    """Of a list the query parameter, of a holder the suffix of its harvest, of a removal the path of the
+    list that showed the object."""
 
 
 @dataclass
@@ -114,7 +118,10 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
     """What an event reports a change of. An event without an object is skipped, with a warning."""
     stream, kind = source.stream, event["type"]
     found = get_path(event, "data.object")
-    if kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
+    if stream.SINGLE:
+        # The event has no id that would tell the day: the object is read again.
+        yield Subject(Kind.OBJECT, stream.NAME)
+    elif kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
         if not isinstance(found, dict) or not isinstance(found.get("id"), str):
             source.log.warning(
                 "an event carries no object with an id and is skipped: backfill the binding again if an "
@@ -125,6 +132,12 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
             yield Subject(Kind.PARENT, found["id"])
         elif not stream.EVENT_OBJECT or found.get("object") == stream.EVENT_OBJECT:
             yield Subject(Kind.OBJECT, found["id"])
+    yield from _subjects_of_others(stream, event, found)
+
+
+def _subjects_of_others(stream: type[BaseStripeObject], event: Json, found: Any) -> Iterator[Subject]:
+    """What an event of another object, which carries `found`, reports a change of."""
+    kind = event["type"]
     for suffix, harvest in stream.HARVESTS.items():
         if kind in harvest.event_types and isinstance(found, dict) and isinstance(found.get("id"), str):
             yield Subject(Kind.HOLDER, found["id"], suffix)
@@ -132,16 +145,37 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
         if related.concerns(kind, event.get("api_version")) and _may_concern(related, found):
             for each in dict.fromkeys(_ids(found, related.ids)):
                 yield Subject(Kind.LIST if related.list_by else Kind.OBJECT, each, related.list_by)
+        if related.removed_from and related.concerns(kind, event.get("api_version")):
+            for each in removed(event, related.removed_from):
+                yield Subject(Kind.REMOVAL, each, related.removed_from)
 
 
 def _carries(stream: type[BaseStripeObject], event: Json, subject: Subject) -> bool:
     """Whether the event carries the subject itself."""
-    if subject.kind is Kind.HOLDER:
+    if subject.kind in (Kind.HOLDER, Kind.REMOVAL):
         return True
     return subject.id == get_path(event, "data.object.id") and event["type"] in (
         *stream.EVENT_TYPES,
         *stream.PARENT_EVENT_TYPES,
     )
+
+
+def removed(event: Json, path: str) -> dict[str, Json]:
+    """The objects, by id, that the list at `path` inside the event's object showed before and no longer
+    does."""
+    before, now = (
+        {
+            each["id"]: each
+            for each in _values(get_path(event, f"{place}.{path}.data"), ["*"])
+            if _has_id(each)
+        }
+        for place in ("data.previous_attributes", "data.object")
+    )
+    return {each: found for each, found in before.items() if each not in now}
+
+
+def _has_id(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("id"), str)
 
 
 def _may_concern(related: RelatedEvents, found: Any) -> bool:

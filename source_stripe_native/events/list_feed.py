@@ -20,11 +20,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from source_stripe_native.events.shared_lists import SharedLists
+from source_stripe_native.events.snapshots import Snapshots
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import Page, PageToken, Source, is_in_window
+from source_stripe_native.stripe.pages import ORPHANS_TOP, Page, PageToken, Source, is_in_window
 from source_stripe_native.window import (
     Window,
     is_overlap_due,
@@ -54,10 +55,12 @@ class ListMemory:
 
 class PolledLists:
     """The memories of all polled lists of a capture, by stream and account, and the lists that streams share.
-    A list in which the last window and its overlap found nothing has no memory."""
+    A list in which the last window and its overlap found nothing has no memory. `snapshots` are of lists that
+    are compared as a whole."""
 
     def __init__(self, shared: SharedLists | None = None) -> None:
         self.shared = shared or SharedLists()
+        self.snapshots = Snapshots()
         self._memories: dict[tuple[str, str | None], ListMemory] = {}
 
     def __len__(self) -> int:
@@ -104,10 +107,12 @@ class ListReader:
     async def fit(self, due: Window) -> Window:
         """As much of the window `due`, from its start, as makes a checkpoint by the density of the newest
         page of its list. Reads that page."""
-        settings = self._source.settings
+        settings, stream = self._source.settings, self._source.stream
+        if not stream.POLLS:
+            return due
         while True:
             window = planned(due, self._span or due.seconds, self._low_watermark)
-            self._first = await self._page(self._whole(window), None)
+            self._first = await self._page(self._whole(window), _top(stream))
             objects = self._estimate(window, self._first)
             self._span = next_span(window.seconds, window.seconds, objects, settings)
             if objects <= 2 * settings.target or planned(due, self._span, self._low_watermark) == window:
@@ -122,7 +127,9 @@ class ListReader:
         # Once a day, in the window in which a day (UTC) ends: which window that is follows from the cursor
         # alone.
         if stream.RELIST and window.start // DAY != window.end // DAY:
-            past = Window(window.end - int(stream.RELIST.total_seconds()), window.start)
+            # Days end with the window; what was created in the window itself has been read above.
+            end = window.end if stream.RANGED else window.start
+            past = Window(window.end - int(stream.RELIST.total_seconds()), end)
             async for page in self._pages(past):
                 async for found in listed_objects(source, past, stream.list_params(), page):
                     if _may_have_changed(stream, found, window):
@@ -156,7 +163,7 @@ class ListReader:
     def _estimate(self, window: Window, first: Page) -> int:
         """How many objects the window holds, by the density of the `first` page of its list."""
         stream = self._source.stream
-        if stream.PARENT is not None:
+        if stream.PARENT is not None and not first.orphans:
             return len(first.objects)
         objects = sum(is_in_window(stream, each, window) for each in first.objects)
         oldest = first.next.created if first.next is not None else None
@@ -173,9 +180,8 @@ class ListReader:
             if sifts_parents:
                 # The children of a parent that was seen before cost no request again.
                 objects = [each for each in objects if self._is_new(each, window)]
-            async for found in listed_objects(
-                source, whole, stream.list_params(), Page(objects, listed.next)
-            ):
+            page = replace(listed, objects=objects)
+            async for found in listed_objects(source, whole, stream.list_params(), page):
                 if sifts_parents or self._is_new(found, window):
                     yield found
             if not self._in_full(window) and self._is_past(window, listed):
@@ -183,7 +189,7 @@ class ListReader:
 
     async def _pages(self, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
         """Every page of the stream's listing of `window`."""
-        page = first or await self._page(window, None)
+        page = first or await self._page(window, _top(self._source.stream))
         yield page
         while page.next is not None:
             page = await self._page(window, page.next)
@@ -211,7 +217,7 @@ class ListReader:
 
     def _is_new(self, found: Json, window: Window) -> bool:
         """Whether the object was not seen before; from now on it was."""
-        object_id, created = str(found["id"]), found.get(self._created)
+        object_id, created = self._source.stream.identity(found), found.get(self._created)
         is_new = object_id not in self._memory.seen and object_id not in self._found
         self._found[object_id] = created if isinstance(created, int) else window.end
         return is_new
@@ -221,3 +227,9 @@ def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Windo
     """Whether the object's own field says that it changed about this day; True without such a field."""
     at = found.get(stream.RELIST_BY) if stream.RELIST_BY else None
     return not isinstance(at, int) or window.start - 2 * DAY <= at < window.end + DAY
+
+
+def _top(stream: type[BaseStripeObject]) -> PageToken | None:
+    """Where a polled list starts. Of a stream that has a list of objects without a parent, only these are
+    told by no event."""
+    return ORPHANS_TOP if stream.ORPHANS else None

@@ -17,13 +17,14 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from source_stripe_native.errors import StripeError, is_refusal
-from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes
+from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
 from source_stripe_native.streams.row import Document, Harvest
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import (
+    get_path,
     is_whole,
     lacks_fields,
     retrieve,
@@ -125,6 +126,8 @@ async def _resolutions(
                 yield _children_of(source, change)
             elif change.subject.kind is Kind.HOLDER:
                 yield _harvest(source, change)
+            elif change.subject.kind is Kind.REMOVAL:
+                yield _removed(source, change)
             else:
                 yield _listed(source, change)
 
@@ -169,6 +172,9 @@ def _why_reread(source: Source, change: Change) -> str:
     if change.is_related:
         return "objects of which other objects' events told"
     newest, *others = change.events
+    if source.stream.SNAPSHOTS and change.subject.kind is Kind.OBJECT:
+        # What a snapshot captured may be newer than the event.
+        return "objects that change without events too"
     if newest.get("api_version") != source.http.version:
         return "objects whose events are in another API version"
     types = source.stream.EVENT_TYPES
@@ -251,6 +257,23 @@ async def _children_of(source: Source, change: Change) -> Documents:
     return _read_lists(source, lists)
 
 
+async def _removed(source: Source, change: Change) -> Document:
+    """The object that another one no longer shows: a tombstone where Stripe no longer has it. A list that is
+    cut shows ten, and the object may have moved on."""
+    event = change.events[0]
+    found = removed(event, change.subject.selected_by)[change.subject.id]
+    parent_field = source.stream.PARENT_FIELD
+    owner = get_path(event, "data.object")
+    if parent_field and parent_field not in found:
+        found = {**found, parent_field: owner.get(parent_field) or owner.get("id")}
+    current = await retrieve(source, found)
+    if current is None:
+        return to_tombstone(source, found, "d", event["created"])
+    if parent_field:
+        current.setdefault(parent_field, found[parent_field])
+    return await to_document(source, current, "u")
+
+
 async def _harvest(source: Source, change: Change) -> Documents:
     """The objects that the holder shows which the change's events carry."""
     harvest = source.stream.HARVESTS[change.subject.selected_by]
@@ -305,6 +328,9 @@ async def _listed(source: Source, change: Change) -> Documents:
                 "error": str(error),
             },
         )
+    if source.stream.PARENT_FIELD and change.subject.selected_by == source.stream.PARENT_PARAM:
+        for each in found:
+            each.setdefault(source.stream.PARENT_FIELD, change.subject.id)
     return _as_documents(source, found)
 
 

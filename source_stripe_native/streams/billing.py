@@ -10,6 +10,7 @@ from source_stripe_native.streams.row import (
     DISCOUNT_EVENTS,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
+    DatedAccountObject,
     Expansion,
     RelatedEvents,
     ops,
@@ -104,9 +105,34 @@ class InvoiceLineItems(BaseStripeObject):
     BORN_WITH_PARENT = True
 
 
+class InvoicePayments(DatedAccountObject):
+    NAME = "InvoicePayments"
+    SEARCH_NAME = "invoice_payments"
+    DISABLED = False
+    PERMISSION = "Invoices"
+    SINCE_VERSION = "2025-03-31"
+    EVENT_TYPES = ops(u="invoice_payment.paid")
+    # A payment is opened, and canceled along with its invoice, without an event of its own.
+    RELATED_EVENTS = (
+        RelatedEvents(
+            (
+                "invoice.finalized",
+                "invoice.marked_uncollectible",
+                "invoice.overpaid",
+                "invoice.payment_failed",
+                "invoice.voided",
+            ),
+            ids=("id",),
+            list_by="invoice",
+        ),
+    )
+    POLLS = True
+
+
 class Subscriptions(BaseStripeObjectWithEvents):
     NAME = "Subscriptions"
     SEARCH_NAME = "subscriptions"
+    BY_TEST_CLOCK = True
     PERMISSION = "Subscriptions"
     SINCE_VERSION = "2016-07-06"
     # The bare list hides canceled subscriptions.
@@ -146,6 +172,7 @@ class SubscriptionItems(BaseStripeObjectWithEvents):
     # Whole subscriptions, by what the reference catalogue calls their items: its users key on that.
     NAME = "SubscriptionItems"
     SEARCH_NAME = Subscriptions.SEARCH_NAME
+    BY_TEST_CLOCK = True
     PERMISSION = Subscriptions.PERMISSION
     SINCE_VERSION = Subscriptions.SINCE_VERSION
     VARIANTS = Subscriptions.VARIANTS
@@ -154,6 +181,20 @@ class SubscriptionItems(BaseStripeObjectWithEvents):
     NESTED = Subscriptions.NESTED
 
     items: Items
+
+
+class SubscriptionLineItems(DatedAccountObject):
+    NAME = "SubscriptionLineItems"
+    SEARCH_NAME = "subscription_items"
+    DISABLED = False
+    PERMISSION = Subscriptions.PERMISSION
+    SINCE_VERSION = Subscriptions.SINCE_VERSION
+    LISTS_BY_CREATED = False
+    RELATED_EVENTS = (RelatedEvents(tuple(Subscriptions.EVENT_TYPES), removed_from="items"),)
+    PARENT = Subscriptions
+    PARENT_PARAM = "subscription"
+    PARENT_EVENT_TYPES = tuple(Subscriptions.EVENT_TYPES)
+    EMBEDDED = "items"
 
 
 class SubscriptionSchedule(BaseStripeObjectWithEvents):

@@ -8,6 +8,7 @@ from pydantic import Field
 from source_stripe_native.errors import NO_PLATFORM_CONTROLS, PARENT_GONE
 from source_stripe_native.streams.row import (
     DAILY,
+    AccountObject,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
     RelatedEvents,
@@ -79,6 +80,25 @@ class ExternalBankAccount(_ExternalAccounts):
     NAME = "ExternalBankAccount"
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"object": "bank_account"}}
     EVENT_OBJECT = "bank_account"
+
+
+class Capabilities(AccountObject):
+    # Its id is the capability's name.
+    NAME = "Capabilities"
+    SEARCH_NAME = "accounts/{parent}/capabilities"
+    KEY: ClassVar[list[str]] = ["/account", "/id"]
+    PERMISSION = "Connect: Capabilities"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    PAGED = False
+    RETRIEVE = "accounts/{account}/capabilities/{id}"
+    EVENT_TYPES = ops(u="capability.updated")
+    # The events of connected accounts are read only where these are captured.
+    SNAPSHOTS = True
+    PARENT = Accounts
+    TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
+
+    account: str
 
 
 class ApplicationFees(BaseStripeObjectWithEvents):

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from source_stripe_native.errors import EVENTS_AGED_OUT
-from source_stripe_native.streams.row import BaseStripeObjectWithEvents
+from source_stripe_native.streams.row import BaseStripeObjectWithEvents, DatedAccountObject, ops
 
 
 class Events(BaseStripeObjectWithEvents):
@@ -31,3 +31,17 @@ class FilesLink(BaseStripeObjectWithEvents):
     POLLS = True
     # Expiry and metadata change without an event.
     RELIST = timedelta(days=30)
+
+
+class TestClocks(DatedAccountObject):
+    NAME = "TestClocks"
+    SEARCH_NAME = "test_helpers/test_clocks"
+    PERMISSION = "Test clocks"
+    PRODUCT = "test mode"
+    LISTS_BY_CREATED = False
+    EVENT_TYPES = ops(
+        "test_helpers.test_clock.created",
+        "test_helpers.test_clock.advancing test_helpers.test_clock.internal_failure "
+        "test_helpers.test_clock.ready",
+        "test_helpers.test_clock.deleted",
+    )

@@ -6,6 +6,7 @@ from source_stripe_native.streams.row import (
     DISCOUNT_EVENTS,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
+    DatedAccountObject,
     Expansion,
     RelatedEvents,
     ops,
@@ -15,6 +16,7 @@ from source_stripe_native.streams.row import (
 class Customers(BaseStripeObjectWithEvents):
     NAME = "Customers"
     SEARCH_NAME = "customers"
+    BY_TEST_CLOCK = True
     PERMISSION = "Customers"
     EVENT_TYPES = ops("customer.created", "customer.updated", "customer.deleted")
     RELATED_EVENTS = (
@@ -78,9 +80,22 @@ class PaymentMethods(BaseStripeObject):
     PERMISSION = "PaymentMethods"
     LISTS_BY_CREATED = False
     RETRIEVE = "payment_methods/{id}"
+    # Most that have no customer never had one: no event tells of them.
+    ORPHANS = "payment_methods"
+    POLLS = True
     # A detached payment method goes on to exist, without a customer.
     EVENT_TYPES = ops(
         u="payment_method.attached payment_method.automatically_updated payment_method.updated "
         "payment_method.detached"
     )
+    PARENT = Customers
+
+
+class CustomerCashBalanceTransactions(DatedAccountObject):
+    NAME = "CustomerCashBalanceTransactions"
+    SEARCH_NAME = "customers/{parent}/cash_balance_transactions"
+    PERMISSION = "Customers"
+    LISTS_BY_CREATED = False
+    RETRIEVE = "customers/{customer}/cash_balance_transactions/{id}"
+    EVENT_TYPES = ops("customer_cash_balance_transaction.created")
     PARENT = Customers

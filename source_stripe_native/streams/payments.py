@@ -1,13 +1,21 @@
 """Payments, payouts and the balance."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from source_stripe_native.errors import OLD_SESSION_WITHOUT_LINES, PARENT_GONE
+from source_stripe_native.errors import (
+    OLD_SESSION_WITHOUT_LINES,
+    PARENT_GONE,
+    PAYOUT_NOT_AUTOMATIC,
+)
 from source_stripe_native.streams.row import (
+    AccountObject,
     BaseStripeObject,
     BaseStripeObjectWithEvents,
+    DatedAccountObject,
     Expansion,
     RelatedEvents,
     ops,
@@ -22,6 +30,19 @@ class BalanceTransactions(BaseStripeObjectWithEvents):
     # From pending to available at `available_on`, without an event.
     RELIST = timedelta(days=30)
     RELIST_BY = "available_on"
+
+
+class Balances(DatedAccountObject):
+    # A document is a day's: its id is the day.
+    NAME = "Balances"
+    SEARCH_NAME = "balance"
+    PERMISSION = "Balance"
+    LISTS_BY_CREATED = False
+    RETRIEVE = "balance"
+    SINGLE = True
+    PAGED = False
+    EVENT_TYPES = ops(u="balance.available")
+    SNAPSHOTS = True
 
 
 class Charges(BaseStripeObjectWithEvents):
@@ -125,6 +146,21 @@ class PaymentIntents(BaseStripeObjectWithEvents):
     EXPANSIONS = (Expansion("amount_details.line_items"),)
 
 
+class PaymentIntentAmountDetailsLineItems(AccountObject):
+    NAME = "PaymentIntentAmountDetailsLineItems"
+    SEARCH_NAME = "payment_intents/{parent}/amount_details_line_items"
+    PERMISSION = "PaymentIntents"
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    PARENT = PaymentIntents
+    PARENT_FIELD = "payment_intent"
+    PARENT_EVENT_TYPES = tuple(PaymentIntents.EVENT_TYPES)
+    BORN_WITH_PARENT = True
+    SIGNS = (*PaymentIntents.EXPANSIONS[0].when, "amount_details.line_items")
+    EMBEDDED = "amount_details.line_items"
+    EMBEDDED_EXPANDED = True
+
+
 class Payouts(BaseStripeObjectWithEvents):
     NAME = "Payouts"
     SEARCH_NAME = "payouts"
@@ -133,6 +169,24 @@ class Payouts(BaseStripeObjectWithEvents):
         "payout.created",
         "payout.canceled payout.failed payout.paid payout.reconciliation_completed payout.updated",
     )
+
+
+class PayoutBalanceTransactions(DatedAccountObject):
+    # What an automatic payout pays out. A transaction may be in a payout that failed and in a later one.
+    NAME = "PayoutBalanceTransactions"
+    SEARCH_NAME = "balance_transactions"
+    KEY: ClassVar[list[str]] = ["/payout", "/id"]
+    DISABLED = False
+    PERMISSION = "Balance transactions"
+    PARENT = Payouts
+    PARENT_PARAM = "payout"
+    PARENT_FIELD = "payout"
+    PARENT_BARS: ClassVar[Mapping[str, str | bool]] = {"automatic": False}
+    PARENT_EVENT_TYPES = ("payout.created", "payout.paid", "payout.reconciliation_completed")
+    BORN_WITH_PARENT = True
+    TOLERATED = (PARENT_GONE, PAYOUT_NOT_AUTOMATIC)
+
+    payout: str
 
 
 class Refunds(BaseStripeObjectWithEvents):

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import quote
 
@@ -26,6 +27,12 @@ DISCOUNT_EVENTS: Final = (
     "customer.discount.deleted",
 )
 """They carry a discount, which names its customer, its subscription, its coupon and its promotion code."""
+
+ACTIVE: Final[Mapping[str, Mapping[str, str]]] = {
+    "_active": {"active": "true"},
+    "_inactive": {"active": "false"},
+}
+"""The variants of a list of which it is not documented whether it has what is archived."""
 
 _FIELD: Final = re.compile(r"{(\w+)}")
 
@@ -53,7 +60,7 @@ class RelatedEvents:
     no event of their own for such a change."""
 
     types: tuple[str, ...]
-    ids: tuple[str, ...]
+    ids: tuple[str, ...] = ()
     """Where the other object names ours, as paths with dots; `*` stands for every element of a list."""
     list_by: str = ""
     """The query parameter by which the stream's list is read for these ids, where they are ids of the other
@@ -61,6 +68,9 @@ class RelatedEvents:
     shown_by: tuple[str, ...] = ()
     """Where the other object shows ids of ours, in lists that Stripe may cut. Where all of these lists are
     whole and show none, the event concerns none of ours. Empty: every event may."""
+    removed_from: str = ""
+    """The list inside the other object that shows ours, as a path with dots: one that it showed before the
+    event, and shows no more, may be gone."""
     when_cut: bool = False
     """Whether the event concerns ours only where such a list is cut, so that more may be concerned than it
     shows."""
@@ -106,6 +116,11 @@ class Harvest:
     """The event types that carry such an object, which is then read again if it shows an id."""
     named_by: str = ""
     """The field by which an object with events of its own names the holder that shows it."""
+    expand: tuple[str, ...] | None = None
+    """What holders are asked to expand, where that is not the `paths`; none where they show the objects."""
+    read_at: str = ""
+    """Where an object is read of which a holder shows the id alone, since an expansion would lie too deep: a
+    path below /v1/."""
     born_with_holder: bool = False
     """Whether what an object shows is never younger than the object. Otherwise objects of any age are read,
     and what they show is sifted by its own creation time."""
@@ -126,8 +141,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     PERMISSION: ClassVar[str]
     """What Stripe's dashboard calls the read permission that a restricted key needs for it."""
-    GATED: ClassVar[bool] = False
-    """Whether the account needs a product that not every account has, so that any key is probed."""
+    PRODUCT: ClassVar[str] = ""
+    """The product without which an account has no such list. Discover asks one stream of each product for it,
+    with any key."""
     SINCE_VERSION: ClassVar[str] = ""
     """The first API version that has it, with keys that are unique, as a date."""
     UNTIL_VERSION: ClassVar[str] = ""
@@ -138,6 +154,15 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {}}
     """The backfill's variants: the suffix of the state key, and the query parameters that select the part."""
+    VARIANTS_OF_PARENT: ClassVar[bool] = False
+    """Whether the variants divide the list of parents, and not each parent's list of children."""
+    SINGLE: ClassVar[bool] = False
+    """Whether each account has one such object, without an id. It is captured once a day: the day is its
+    id."""
+    PAGED: ClassVar[bool] = True
+    """Whether the list takes `limit` and `starting_after`; if not, one answer has it all."""
+    RANGED: ClassVar[bool] = False
+    """Whether the list takes the whole days that it is about, as `start_time` and `end_time`."""
     CREATED: ClassVar[str] = "created"
     """The field with the creation time; the document has it as `created` too."""
     LISTS_BY_CREATED: ClassVar[bool] = True
@@ -148,12 +173,16 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Permanent errors that mean that the list goes on no further."""
     RETRIEVE: ClassVar[str] = "{SEARCH_NAME}/{id}"
     """Where one object is read: a path below /v1/ with the object's own fields in it."""
+    BY_TEST_CLOCK: ClassVar[bool] = False
+    """Whether the bare list leaves out the objects of test clocks, and lists those of one by `test_clock`."""
     UNLISTED: ClassVar[str] = ""
     """Where the one object is read that the list leaves out: a path below /v1/."""
     EXPANSIONS: ClassVar[tuple[Expansion, ...]] = ()
     """The fields that are in a document only because requests ask for them."""
     NESTED: ClassVar[tuple[str, ...]] = ()
     """Lists inside the document that Stripe cuts, as paths with dots: they are completed."""
+    WITHHELD: ClassVar[tuple[str, ...]] = ()
+    """Fields of the object that no document has: whoever knows their value may act with it."""
 
     BACKFILL_OP: ClassVar[Op] = "u"
     """The operation of a document that a backfill captures."""
@@ -173,28 +202,52 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The field with the time at which such a change happens, where the object tells it: the others are
     left."""
 
+    SNAPSHOTS: ClassVar[bool] = False
+    """Whether the whole list is read again from time to time and compared with the last reading, for changes
+    that no event tells of and that no filter finds."""
+    VANISHES: ClassVar[bool] = False
+    """Whether an object that is missing in such a reading is gone: its deletion has no event."""
+
     HARVESTS: ClassVar[Mapping[str, Harvest]] = {}
     """Where the objects are found, by the variant's suffix, if no endpoint of their own lists them."""
+
+    LISTED_IN: ClassVar["type[BaseStripeObject] | None"] = None
+    """Of harvested objects the stream with a list that has some of them: these are left out."""
+    LISTED_BY: ClassVar[str] = ""
+    """The field, and query parameter, by which that list is asked whether it has an object."""
+    LISTED_IF: ClassVar[str] = ""
+    """The field that is true only where that list has the object."""
 
     PARENT: ClassVar["type[BaseStripeObject] | None"] = None
     """The stream whose objects these are children of."""
     PARENT_ITEMS: ClassVar[str] = ""
     """The list inside the parent's document whose elements are the parents, where they are not the
-    document."""
+    document. Of these the ones that are an `EMBEDDED_OBJECT`, where that is given."""
+    PARENT_ITEM_ID: ClassVar[str] = "id"
+    """Where such an element has the parent's id, as a path with dots. Elements without one are no parents."""
+    ORPHANS: ClassVar[str] = ""
+    """Where the objects are listed that have no parent, newest first: a path below /v1/. New ones are found
+    there, and `POLLS` is set."""
     PARENT_PARAM: ClassVar[str] = ""
     """The query parameter that names the parent, where the path does not."""
+    PARENT_QUERY: ClassVar[Mapping[str, str]] = {}
+    """Further query parameters of each parent's list, and the field of the parent that has the value. A
+    parent without the value has no children. A document has the value too, by the parameter's name."""
     PARENT_FIELD: ClassVar[str] = ""
     """The field added to a document that does not name its parent itself."""
-    PARENT_BARS: ClassVar[Mapping[str, str]] = {}
+    PARENT_BARS: ClassVar[Mapping[str, str | bool]] = {}
     """Fields of a parent, as paths with dots, and the value with which its children cannot be read."""
     PARENT_EVENT_TYPES: ClassVar[tuple[str, ...]] = ()
     """The event types that carry a parent whose children may have changed: they are listed again."""
     EMBEDDED: ClassVar[str] = ""
     """The list inside the parent's document that shows its children, all of them unless it is cut."""
     EMBEDDED_EXPANDED: ClassVar[bool] = False
-    """Whether the parent shows that list only when a request asks for it."""
+    """Whether the parent shows that list, or `PARENT_ITEMS`, only when a request asks for it."""
     EMBEDDED_OBJECT: ClassVar[str] = ""
     """The `object` that a child is, where the list shows other objects too."""
+    SIGNS: ClassVar[tuple[str, ...]] = ()
+    """Fields of a parent, as paths with dots, of which one has a value if the parent has children. Empty: it
+    may have children in any case."""
     CHILDLESS: ClassVar[str] = ""
     """The field that is null where a parent has no children."""
     BORN_WITH_PARENT: ClassVar[bool] = False
@@ -212,6 +265,13 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         default_factory=lambda: None,
         description="The account ID associated with the resource.",
     )
+
+    @classmethod
+    def identity(cls, found: Mapping[str, Any]) -> str:
+        """What tells the object from all others of its account: its id, and what else the key names."""
+        if not (names := _more_key_names(cls)):
+            return str(found["id"])
+        return "\n".join(str(found.get(name)) for name in names)
 
     @classmethod
     def is_listed_by_time(cls) -> bool:
@@ -242,9 +302,14 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         return cls.IS_EVENT or bool(cls.all_event_types())
 
     @classmethod
+    def reads_lists(cls) -> bool:
+        """Whether changes are found in lists, whatever events tell."""
+        return cls.POLLS or cls.SNAPSHOTS or bool(cls.RELIST)
+
+    @classmethod
     def found_through(cls) -> "list[type[BaseStripeObject]]":
-        """The streams whose lists lead to the objects: of parents, or of holders."""
-        parents = [cls.PARENT] if cls.PARENT is not None else []
+        """The streams whose lists lead to the objects: of parents, or of holders and of what they show."""
+        parents = [each for each in (cls.PARENT, cls.LISTED_IN) if each is not None]
         return [*parents, *(harvest.stream for harvest in cls.HARVESTS.values())]
 
     @classmethod
@@ -277,3 +342,25 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
 class BaseStripeObjectWithEvents(BaseStripeObject):
     created: int
+
+
+class AccountObject(BaseStripeObject):
+    """A document of a stream that the reference catalogue lacks. An id may be the same in two accounts, since
+    users choose some ids and Stripe some for everybody: the account is part of the key."""
+
+    KEY: ClassVar[list[str]] = ["/account_id", "/id"]
+    DISABLED = True
+
+    account_id: str = Field(description="The account ID associated with the resource.")
+
+
+class DatedAccountObject(AccountObject):
+    created: int
+
+
+@cache
+def _more_key_names(cls: type[BaseStripeObject]) -> tuple[str, ...]:
+    """The fields of a key that has more than the account's and the object's ids."""
+    names = tuple(each.removeprefix("/") for each in cls.KEY)
+    is_more = len(names) > 1 and not {"account_id", "id"} >= set(names)
+    return tuple(each for each in names if each != "account_id") if is_more else ()

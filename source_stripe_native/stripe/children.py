@@ -10,14 +10,17 @@ says so too: then the parent was deleted in between.
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
-from source_stripe_native.streams.row import segment
+from source_stripe_native.streams.row import BaseStripeObject, segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path
 from source_stripe_native.stripe.expansions import embedded_params, list_params
+from source_stripe_native.stripe.lists import read_list, read_unlisted
 from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
@@ -25,12 +28,12 @@ from source_stripe_native.stripe.pages import (
     checked,
     is_in_window,
     range_params,
-    read_list,
     read_page,
     read_pages,
-    read_unlisted,
 )
-from source_stripe_native.window import Window
+from source_stripe_native.window import Window, floor
+
+DAY: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,13 @@ class ChildList:
     path: str
     params: Params
     first: Page
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Further fields that name what the list is of, for documents that lack them."""
 
 
-async def read_parents(source: Source, window: Window, token: PageToken | None) -> Page:
-    """A page of the parents that can have children of `window`."""
+async def read_parents(source: Source, window: Window, token: PageToken | None, params: Params = ()) -> Page:
+    """A page of the parents that can have children of `window`. `params` select a variant of the children,
+    or of the parents where the row says so."""
     stream, parent = source.stream, source.stream.PARENT
     assert parent is not None
     if source.is_one_of_many and not parent.PER_ACCOUNT:
@@ -59,14 +65,14 @@ async def read_parents(source: Source, window: Window, token: PageToken | None) 
     bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
     sharing = source.sharing
     expand = sharing.expansions(stream) if sharing else embedded_params(stream)
+    selection = params if stream.VARIANTS_OF_PARENT else parent.list_params()
     read = functools.partial(
-        read_list, source, parent, parent.list_params(), bounds, token, unlisted=True, expand=expand
+        read_list, source, parent, selection, bounds, token, unlisted=True, expand=expand
     )
     if sharing is None:
         return await read()
-    return await sharing.read(
-        stream, source.account_id, (source.account_id, parent.NAME, bounds, token), read
-    )
+    key = (source.account_id, parent.NAME, tuple(selection), bounds, token)
+    return await sharing.read(stream, source.account_id, key, read)
 
 
 async def read_children_of(
@@ -97,13 +103,22 @@ async def open_child_lists(
     params = [*params, *list_params(stream)]
     if stream.LISTS_BY_CREATED:
         params += range_params(window)
+    if stream.RANGED:
+        days = whole_days(window, source.http.now())
+        if not days.seconds:
+            return []
+        params += [("start_time", str(days.start)), ("end_time", str(days.end))]
+    fields = dict(_fields(stream, parent))
     lists: list[ChildList] = []
     gone = False
     for parent_id in await _parent_ids(source, parent):
         path = stream.list_path(parent_id)
-        named = [*params, (stream.PARENT_PARAM, parent_id)] if stream.PARENT_PARAM else params
+        named = [*params, *fields.items()]
+        if stream.PARENT_PARAM:
+            named.append((stream.PARENT_PARAM, parent_id))
         try:
-            lists.append(ChildList(parent_id, path, named, await read_page(source, path, named, None)))
+            first = await read_page(source, path, named, None)
+            lists.append(ChildList(parent_id, path, named, first, fields))
         except StripeError as error:
             if not any(known.matches(error) for known in stream.TOLERATED):
                 raise
@@ -116,6 +131,10 @@ def may_have_children(source: Source, parent: Json) -> bool:
     """Whether children of the parent, as it is shown, can be read."""
     stream = source.stream
     is_childless = bool(stream.CHILDLESS) and parent.get(stream.CHILDLESS, parent) is None
+    is_childless = is_childless or not all(parent.get(each) for each in stream.PARENT_QUERY.values())
+    is_childless = is_childless or bool(
+        stream.SIGNS and not any(get_path(parent, each) for each in stream.SIGNS)
+    )
     is_barred = any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items())
     return not is_childless and not is_barred
 
@@ -131,7 +150,20 @@ async def read_children(source: Source, children: ChildList, window: Window) -> 
             if is_in_window(source.stream, child, window):
                 if source.stream.PARENT_FIELD:
                     child.setdefault(source.stream.PARENT_FIELD, children.parent_id)
-                yield child
+                yield {**children.named, **child} if children.named else child
+
+
+def whole_days(window: Window, now: datetime) -> Window:
+    """The days (UTC) of which a part lies in `window`, without a day that has not ended."""
+    end = min(-(-window.end // DAY), floor(now) // DAY) * DAY
+    return Window(min(window.start // DAY * DAY, end), end)
+
+
+def _fields(stream: type[BaseStripeObject], parent: Json) -> Iterator[tuple[str, str]]:
+    """The query parameters of which the parent has the values."""
+    for name, place in stream.PARENT_QUERY.items():
+        value = parent[place]
+        yield name, str(value["id"] if isinstance(value, dict) else value)
 
 
 def shown_children(source: Source, parent: Json) -> Json | None:
@@ -156,7 +188,13 @@ async def _parent_ids(source: Source, parent: Json) -> list[str]:
     if items.get("has_more") is True:
         await complete_list(source, items, parent)
     inside = f"{source.stream.PARENT_ITEMS!r} of {parent['id']}"
-    return [each["id"] for each in checked(source, inside, items["data"])]
+    wanted = source.stream.EMBEDDED_OBJECT
+    found = [
+        get_path(each, source.stream.PARENT_ITEM_ID)
+        for each in checked(source, inside, items["data"])
+        if not wanted or each.get("object") == wanted
+    ]
+    return list(dict.fromkeys(each for each in found if isinstance(each, str) and each))
 
 
 async def _pages(source: Source, children: ChildList) -> AsyncIterator[Sequence[Json]]:

@@ -154,6 +154,7 @@ class StripeSession:
         self.context = context
         # An organization's key does not tell by its name whether it is restricted.
         self.is_restricted = is_organizations or not key.startswith("sk_")
+        self.is_test = "_test_" in key
         self.account_version: str | None = None
         self._key = key
         self._base = base

@@ -18,7 +18,7 @@ from source_stripe_native.stripe.expansions import (
     missing_owners,
     object_params,
 )
-from source_stripe_native.stripe.pages import Source, checked, read_pages
+from source_stripe_native.stripe.pages import Source, checked, of_today, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
 """A segment of a path that stays below it: no dot segment, which would lead out, and without escapes."""
@@ -85,6 +85,8 @@ def cut_lists(source: Source, found: Json) -> list[Json]:
 def stamp(source: Source, found: Json, op: Op) -> Document:
     """`found`, of which nothing is cut, made a document, in place."""
     stream = source.stream
+    for name in stream.WITHHELD:
+        found.pop(name, None)
     if stream.CREATED not in ("created", "") and stream.CREATED in found:
         found.setdefault("created", found[stream.CREATED])
     if stream.HARVESTS and (named := named_holder(source, found)):
@@ -125,6 +127,8 @@ async def retrieve(source: Source, found: Json, params: Params | None = None) ->
         if OBJECT_GONE.matches(error):
             return None
         raise
+    if source.stream.SINGLE:
+        return of_today(source, current)
     return None if current.get("deleted") is True else current
 
 

@@ -25,6 +25,8 @@ def embedded_params(stream: type[BaseStripeObject]) -> list[tuple[str, str]]:
     """The query parameters by which a list of parents shows the stream's objects, with their expansions."""
     if not stream.EMBEDDED_EXPANDED:
         return []
+    if not stream.EMBEDDED:
+        return [(PARAM, f"data.{stream.PARENT_ITEMS}")]
     return [(PARAM, f"data.{stream.EMBEDDED}"), *list_params(stream, f"{stream.EMBEDDED}.data.")]
 
 

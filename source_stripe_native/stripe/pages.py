@@ -11,6 +11,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from logging import Logger
 from typing import Any, Final, Protocol
 
@@ -191,6 +192,8 @@ class PageToken:
 
     after: str | None
     created: int | None = None
+    orphans: bool = False
+    """Whether the list is that of a child stream's objects without a parent."""
 
     @classmethod
     def after_object(cls, last: Json, field: str = "created") -> "PageToken":
@@ -205,6 +208,12 @@ class PageToken:
         if text.startswith("{"):
             with contextlib.suppress(orjson.JSONDecodeError):
                 match orjson.loads(text):
+                    case {
+                        "after": str() | None as after,
+                        "created": int() | None as created,
+                        "orphans": True,
+                    }:
+                        return cls(after, created, orphans=True)
                     case {"after": str(after), "created": int() | None as created}:
                         return cls(after, created)
                     case {"after": None, "created": int(created)}:
@@ -212,9 +221,16 @@ class PageToken:
         return cls(text)
 
     def __str__(self) -> str:
+        place = {"after": self.after, "created": self.created}
+        if self.orphans:
+            return orjson.dumps(place | {"orphans": True}).decode()
         if self.after is not None and self.created is None and not self.after.startswith("{"):
             return self.after
-        return orjson.dumps({"after": self.after, "created": self.created}).decode()
+        return orjson.dumps(place).decode()
+
+
+ORPHANS_TOP: Final = PageToken(None, None, orphans=True)
+"""The top of the list of objects without a parent."""
 
 
 class DeadEndError(ConnectorError):
@@ -229,6 +245,8 @@ class Page:
     next: PageToken | None
     superseded: frozenset[str] = frozenset()
     """Of a shared page the ids of the stream's objects that were captured since it was read."""
+    orphans: bool = False
+    """Whether these are objects without a parent, and not parents."""
 
 
 def range_params(window: Window) -> list[tuple[str, str]]:
@@ -254,43 +272,10 @@ async def read_pages(
         yield page
 
 
-async def read_list(
-    source: Source,
-    stream: type[BaseStripeObject],
-    params: Params,
-    bounds: Window | None,
-    token: PageToken | None,
-    *,
-    unlisted: bool,
-    expand: Params = (),
-) -> Page:
-    """A page of a stream's own list, of what was created within `bounds` where they are given. `unlisted`
-    says that the one object which the list leaves out comes first; `expand` are the expansions to ask for."""
-    path = stream.list_path()
-    page = await read_page(source, path, [*params, *(range_params(bounds) if bounds else ()), *expand], token)
-    if bounds and not source.refused.is_filtered(path, "created"):
-        page = _sifted(page, stream, bounds)
-    if unlisted and stream.UNLISTED and token is None:
-        page = Page([await read_unlisted(source, stream), *page.objects], page.next)
-    if source.shard.is_whole:
-        return page
-    return Page([each for each in page.objects if source.shard.has(each["id"])], page.next)
-
-
-async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
-    """The one object that the list of `stream` leaves out."""
-    path = f"/v1/{stream.UNLISTED}"
-    return checked(source, f"Stripe's answer to GET {path}", [await source.get(path)])[0]
-
-
-def _sifted(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
-    """What a page of an unfiltered list, newest first, has of `bounds`. The list ends where it gets older."""
-    is_past = any(
-        isinstance(created := each.get(stream.CREATED), int) and created < bounds.start
-        for each in page.objects
-    )
-    objects = [each for each in page.objects if is_in_window(stream, each, bounds)]
-    return Page(objects, None if is_past else page.next)
+def of_today(source: Source, found: Json) -> Json:
+    """The only object of its kind as that of today (UTC)."""
+    day = source.http.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return {"id": day.date().isoformat(), "created": int(day.timestamp()), **found}
 
 
 async def read_page(
@@ -299,7 +284,10 @@ async def read_page(
     """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
     list, for an object that cannot be captured, and for a page that still has no way to go on after
     `Settings.empty_page_attempts`."""
-    params = [*params, ("limit", str(source.settings.page_size))]
+    if source.stream.PAGED or path in (each.list_path() for each in source.stream.found_through()):
+        params = [*params, ("limit", str(source.settings.page_size))]
+    else:
+        params = list(params)
     if token is None:
         return await _get_page(source, path, params)
     if token.after is None:

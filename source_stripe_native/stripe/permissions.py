@@ -1,8 +1,8 @@
 """Which streams can be read: with this key, with the account's products, in the API version in force.
 
 Rule: this is known before anything is captured. All probes are sent at once, one request each. A secret key
-may read everything that the account has; only a restricted key is probed stream by stream. A missing
-permission is named as Stripe's dashboard calls it.
+may read everything that the account has, so one stream of each product is probed; only a restricted key is
+probed stream by stream. A missing permission is named as Stripe's dashboard calls it.
 
 The probes ask the key's own account. A missing permission and an API version hold for connected accounts too.
 A product that the platform lacks says nothing about them: an account that lacks it too is set aside.
@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from logging import Logger
 
 from source_stripe_native.errors import (
-    NOT_SET_UP,
+    ABSENT,
+    PATH_UNKNOWN,
     PERMISSION_MISSING,
     ConnectorError,
     StripeError,
@@ -34,11 +35,12 @@ ABOUT_PARENT = (400, 403, 404)
 @dataclass(frozen=True)
 class Denial:
     """Why a stream cannot be read of the key's own account; the `permissions` that the key lacks for it, as
-    Stripe's dashboard calls them, none where no key could read it; and whether connected accounts may have it
-    all the same."""
+    Stripe's dashboard calls them, none where no key could read it; whether the account lacks the list
+    (`absent`); and whether connected accounts may have it all the same."""
 
     reason: str
     permissions: tuple[str, ...] = ()
+    absent: bool = False
     is_platforms_alone: bool = False
 
 
@@ -60,9 +62,15 @@ async def probe(
     a request."""
     streams = list(streams)
     parents = [parent for each in streams for parent in each.found_through()]
-    probed: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
-    found = await asyncio.gather(*(_denial(http, log, each, connected) for each in probed))
-    denials = dict(zip(probed, found, strict=True))
+    wanted: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
+    asked = wanted if http.is_restricted else list(_one_of_each_product(wanted))
+    found = await asyncio.gather(*(_denial(http, log, each, connected) for each in asked))
+    answers = dict(zip(asked, found, strict=True))
+    absent = {each.PRODUCT: denial for each, denial in answers.items() if denial and not http.is_restricted}
+    denials = {
+        each: outside_version(each, http.version) or answers.get(each) or absent.get(each.PRODUCT or "-")
+        for each in wanted
+    }
     if (events := denials[Events]) is not None:
         raise ConnectorError(f"Changes cannot be captured: {events.reason}")
     denied: dict[str, Denial] = {}
@@ -77,26 +85,38 @@ async def probe(
     return Permissions([each for each in streams if each.NAME not in denied], denied, unproven)
 
 
+def _one_of_each_product(streams: Iterable[type[BaseStripeObject]]) -> Iterable[type[BaseStripeObject]]:
+    """The first stream of each product that is no child."""
+    first = {each.PRODUCT: each for each in reversed(list(streams)) if each.PRODUCT and not each.PARENT}
+    return first.values()
+
+
+def outside_version(stream: type[BaseStripeObject], version: str | None) -> Denial | None:
+    reason = outside_versions(stream, version or "")
+    return None if reason is None else Denial(reason)
+
+
 async def _denial(
     http: StripeSession, log: Logger, stream: type[BaseStripeObject], connected: bool
 ) -> Denial | None:
     """Why the stream cannot be read, None where it can."""
-    if (reason := outside_versions(stream, http.version or "")) is not None:
-        return Denial(reason)
-    if not (http.is_restricted or stream.GATED) or stream.HARVESTS:
+    if outside_version(stream, http.version) is not None or stream.HARVESTS:
         return None
-    params = [*next(iter(stream.VARIANTS.values())).items(), ("limit", "1")]
-    if stream.PARENT_PARAM:
-        params.append((stream.PARENT_PARAM, NO_PARENT))
+    params = [] if stream.VARIANTS_OF_PARENT else [*next(iter(stream.VARIANTS.values())).items()]
+    params += [("limit", "1")] if stream.PAGED else []
+    params += [(name, NO_PARENT) for name in (stream.PARENT_PARAM, *stream.PARENT_QUERY) if name]
     try:
         await http.get(log, stream.list_path(NO_PARENT), params)
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
             return Denial(missing_permission(stream.PERMISSION, error), (stream.PERMISSION,))
         others_may = connected and stream.PER_ACCOUNT
-        if stream.GATED and NOT_SET_UP.matches(error):
+        if stream.PRODUCT and any(known.matches(error) for known in ABSENT):
             reason = f"the account does not have the product. (Stripe: {error.stripe_message})"
-            return Denial(reason, is_platforms_alone=others_may)
+            return Denial(reason, absent=True, is_platforms_alone=others_may)
+        if stream.PARENT is None and PATH_UNKNOWN.matches(error):
+            reason = f"the API version does not have the list. (Stripe: {error.stripe_message})"
+            return Denial(reason, absent=True)
         if others_may and stream.PARENT is None and is_refusal(error):
             return Denial(error.answer, is_platforms_alone=True)
         if stream.PARENT is None or error.status not in ABOUT_PARENT:

@@ -19,8 +19,13 @@ from tools.extract_facts import STRIPE, read
 NOW: Final = 1_750_000_000
 Json = dict[str, Any]
 
-NOT_IN_THE_SCHEMAS: Final = {"customer.invoice_credit_balance"}
-"""Fields that Stripe's reference calls expandable. Its document does not: they are maps of numbers."""
+NOT_IN_THE_SCHEMAS: Final = {"apps.secret.payload", "customer.invoice_credit_balance"}
+"""Fields that Stripe's reference calls expandable. Its document does not: they are texts and numbers."""
+LISTED: Final = [
+    row
+    for row in KINDS.values()
+    if row.includes and "L" in row.ops and not any(each.required for each in row.filters)
+]
 
 
 class Asked:
@@ -226,9 +231,7 @@ def test_all_fields_at_once_agree_with_stripes_schema(row: Kind) -> None:
             assert at(whole, concrete(path)) == at(world.whole(row.name, entry.id), concrete(path))
 
 
-@pytest.mark.parametrize(
-    "row", [pytest.param(row, id=row.name) for row in KINDS.values() if row.includes and "L" in row.ops]
-)
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in LISTED])
 def test_lists_expand_as_single_objects_do(row: Kind) -> None:
     world = varied(row.name)
     asked = Asked(world)
@@ -247,8 +250,8 @@ def test_lists_expand_as_single_objects_do(row: Kind) -> None:
 
 def test_events_never_have_an_includable_field() -> None:
     world, rng = World(now=NOW), Random(3)
-    for _ in range(1500):
-        world.random_change(rng)
+    for _ in range(1200):
+        world.random_change(rng, [row.name for row in KINDS.values() if row.includes])
     carried = 0
     for event in world.events():
         data = event["data"]["object"]

@@ -3,22 +3,48 @@ has a place for others."""
 
 from sandbox.stripe.kind import Holder, Kind, View
 from sandbox.stripe.kinds import (
+    arrangements,
     billing,
     catalog,
+    climate,
     connect,
     core,
     customers,
     discounts,
+    entitlements,
     files,
+    financial_connections,
+    identity,
     issuing,
+    metering,
     money,
+    offers,
     payments,
+    records,
+    reporting,
+    tax,
+    terminal,
+    treasury,
 )
 
 _ROOMS = (core, connect, catalog, customers, payments, billing, discounts, money, files, issuing)
+_MORE = (
+    arrangements,
+    climate,
+    entitlements,
+    financial_connections,
+    identity,
+    metering,
+    offers,
+    records,
+    reporting,
+    tax,
+    terminal,
+    treasury,
+)
 
-KINDS: dict[str, Kind] = {row.name: row for room in _ROOMS for row in room.ROWS}
-VIEWS: tuple[View, ...] = (*connect.VIEWS, *customers.VIEWS, *payments.VIEWS, *billing.VIEWS)
+KINDS: dict[str, Kind] = {row.name: row for room in (*_ROOMS, *_MORE) for row in room.ROWS}
+VIEWS: tuple[View, ...] = (*connect.VIEWS, *customers.VIEWS, *payments.VIEWS, *billing.VIEWS, *money.VIEWS)
 CHILDREN: dict[str, tuple[Kind, ...]] = {
     name: tuple(row for row in KINDS.values() if row.parent and row.parent.kind == name) for name in KINDS
 }

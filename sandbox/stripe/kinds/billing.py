@@ -347,21 +347,6 @@ SCHEDULE = Kind(
     },
 )
 
-_PAYMENT: Json = {
-    "id": f.text("inpay_1???????????????????????"),
-    "object": "invoice_payment",
-    "amount_paid": None,
-    "amount_requested": f.number(100, 50_000),
-    "created": f.now,
-    "currency": "usd",
-    "invoice": lambda draft: draft.id,
-    "is_default": True,
-    "livemode": f.livemode,
-    "payment": {"payment_intent": f.ref("payment_intent"), "type": "payment_intent"},
-    "status": "open",
-    "status_transitions": {"canceled_at": None, "paid_at": None},
-}
-
 INVOICE = Kind(
     name="invoice",
     prefix="in",
@@ -383,6 +368,7 @@ INVOICE = Kind(
             made=1,
             totals=(("subtotal", "amount"), ("total", "amount")),
         ),
+        Nested(("invoice_payment",), "payments", "/v1/invoice_payments?invoice={id}", shown=False),
     ),
     events=Events(
         "invoice.created",
@@ -415,7 +401,6 @@ INVOICE = Kind(
                 "client_secret": f.words("{id}_secret_sandbox"),
                 "type": "payment_intent",
             },
-            "payments": {"data": [_PAYMENT]},
         },
     ),
     fields={
@@ -471,7 +456,6 @@ INVOICE = Kind(
         "on_behalf_of": None,
         "parent": None,
         "payment_settings": f.nulls("default_mandate", "payment_method_options", "payment_method_types"),
-        "payments": f.empty_list("/v1/invoice_payments?invoice={id}"),
         "period_end": f.now,
         "period_start": f.now,
         "post_payment_credit_notes_amount": 0,
@@ -487,6 +471,34 @@ INVOICE = Kind(
         "subtotal": 0,
         "test_clock": None,
         "total": 0,
+    },
+)
+
+INVOICE_PAYMENT = Kind(
+    name="invoice_payment",
+    prefix="inpay",
+    path="/v1/invoice_payments",
+    ops="LR",
+    permission="invoice",
+    filters=(
+        created,
+        equals("invoice"),
+        part_of("payment", None, "payment_intent", "payment_record", "type"),
+        one_of("status", "canceled", "open", "paid"),
+    ),
+    parent=Parent("invoice", "invoice"),
+    events=Events(moves=(Move("status", "paid", "invoice_payment.paid"),)),
+    flow={"open": ("paid",)},
+    fields={
+        "amount_paid": None,
+        "amount_requested": f.number(100, 50_000),
+        "created": f.now,
+        "currency": "usd",
+        "is_default": False,
+        "livemode": f.livemode,
+        "payment": {"payment_intent": f.ref("payment_intent"), "type": "payment_intent"},
+        "status": "open",
+        "status_transitions": {"canceled_at": None, "paid_at": None},
     },
 )
 
@@ -765,6 +777,7 @@ ROWS = (
     USAGE_RECORD_SUMMARY,
     SCHEDULE,
     INVOICE,
+    INVOICE_PAYMENT,
     LINE_ITEM,
     INVOICE_ITEM,
     CREDIT_NOTE,

@@ -3,7 +3,7 @@
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Json, created, equals, part_of
-from sandbox.stripe.kind import Events, Kind, Nested, Parent, View
+from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 from sandbox.stripe.kinds.customers import BANK_FIELDS, CARD_FIELDS
 
@@ -109,7 +109,29 @@ EXTERNAL_CARD = Kind(
     | {"available_payout_methods": ["standard"], "currency": "usd", "default_for_currency": False},
 )
 
-ROWS = (ACCOUNT, PERSON, EXTERNAL_BANK_ACCOUNT, EXTERNAL_CARD)
+CAPABILITY = Kind(
+    name="capability",
+    prefix="capability",
+    path="/v1/accounts/{account}/capabilities",
+    ops="LRU",
+    permission="account_capability",
+    created="",
+    paged=False,
+    parent=_OF_ACCOUNT,
+    events=Events(
+        moves=tuple(
+            Move("status", status, "capability.updated") for status in ("active", "inactive", "pending")
+        )
+    ),
+    flow={"pending": ("active",), "active": ("inactive",), "inactive": ("pending",)},
+    fields={
+        "requested": True,
+        "requested_at": f.now,
+        "status": "pending",
+    },
+)
+
+ROWS = (ACCOUNT, PERSON, EXTERNAL_BANK_ACCOUNT, EXTERNAL_CARD, CAPABILITY)
 VIEWS = (
     View("/v1/accounts/{account}/people", ("person",), PERSON.filters, parent="account", ops="LRUD"),
     View(

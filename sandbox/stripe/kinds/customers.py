@@ -1,5 +1,6 @@
 """Customers and how they pay: cards, bank accounts, payment methods, their balance, and test clocks."""
 
+from dataclasses import replace
 from random import Random
 
 from sandbox.stripe import errors
@@ -64,6 +65,7 @@ TEST_CLOCK = Kind(
     prefix="clock",
     path="/v1/test_helpers/test_clocks",
     ops="LCRD",
+    product="test mode",
     events=Events(
         "test_helpers.test_clock.created",
         "",
@@ -198,6 +200,8 @@ BANK_ACCOUNT = Kind(
 SOURCE = Kind(
     name="source",
     prefix="src",
+    path="/v1/sources",
+    ops="R",
     parent=_OF_CUSTOMER,
     events=Events(
         "customer.source.created",
@@ -295,7 +299,7 @@ PAYMENT_METHOD = Kind(
     ops="LCRU",
     filters=(
         redisplay := one_of("allow_redisplay", "always", "limited", "unspecified"),
-        equals("customer"),
+        replace(equals("customer"), unasked=lambda _asked: only(None)),
         equals("customer_account"),
         of_type := equals("type"),
     ),
@@ -335,6 +339,42 @@ PAYMENT_METHOD = Kind(
     },
 )
 
+SOURCE_TRANSACTION = Kind(
+    name="source_transaction",
+    prefix="srctxn",
+    path="/v1/sources/{source}/source_transactions",
+    ops="LR",
+    permission="source",
+    parent=Parent("source", "source"),
+    events=Events(created="source.transaction.created", updated="source.transaction.updated"),
+    fields={
+        "amount": f.number(1, 9_900),
+        "created": f.now,
+        "currency": "usd",
+        "livemode": f.livemode,
+        "status": f.text("status ????"),
+        "type": "ach_credit_transfer",
+    },
+)
+
+CASH_TRANSACTION = Kind(
+    name="customer_cash_balance_transaction",
+    prefix="ccsbtxn",
+    path="/v1/customers/{customer}/cash_balance_transactions",
+    ops="LR",
+    permission="customer",
+    parent=_OF_CUSTOMER,
+    events=Events(created="customer_cash_balance_transaction.created"),
+    fields={
+        "created": f.now,
+        "currency": "usd",
+        "ending_balance": 1,
+        "livemode": f.livemode,
+        "net_amount": f.number(1, 9_900),
+        "type": "adjusted_for_overdraft",
+    },
+)
+
 ROWS = (
     TEST_CLOCK,
     CUSTOMER,
@@ -344,6 +384,8 @@ ROWS = (
     BALANCE_TRANSACTION,
     PAYMENT_METHOD,
     TAX_ID,
+    SOURCE_TRANSACTION,
+    CASH_TRANSACTION,
 )
 VIEWS = (
     View(

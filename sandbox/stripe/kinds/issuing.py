@@ -1,7 +1,7 @@
 """Stripe Issuing: cardholders, their cards, authorizations and transactions."""
 
-from sandbox.stripe.filters import Json, created, equals, one_of
-from sandbox.stripe.kind import Events, Kind
+from sandbox.stripe.filters import Json, any_of, created, equals, one_of, part_of
+from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
 _REQUIREMENTS: Json = {"disabled_reason": None, "past_due": []}
@@ -183,4 +183,125 @@ TRANSACTION = Kind(
     },
 )
 
-ROWS = (CARDHOLDER, CARD, AUTHORIZATION, TRANSACTION)
+DISPUTE = Kind(
+    name="issuing.dispute",
+    prefix="idp",
+    path="/v1/issuing/disputes",
+    ops="LCRU",
+    product="issuing",
+    filters=(
+        created,
+        one_of("status", "expired", "lost", "submitted", "unsubmitted", "won"),
+        equals("transaction"),
+    ),
+    events=Events(
+        created="issuing_dispute.created",
+        updated="issuing_dispute.updated",
+        moves=(
+            Move("status", "submitted", "issuing_dispute.submitted"),
+            Move("status", "won", "issuing_dispute.closed"),
+            Move("status", "lost", "issuing_dispute.closed"),
+        ),
+    ),
+    flow={"unsubmitted": ("submitted",), "submitted": ("won", "lost")},
+    includes=("balance_transactions",),
+    variants=({"balance_transactions": [f.whole("balance_transaction")]},),
+    fields={
+        "amount": f.number(1, 9_900),
+        "balance_transactions": None,
+        "created": f.now,
+        "currency": "usd",
+        "evidence": {"reason": "canceled"},
+        "livemode": f.livemode,
+        "metadata": {},
+        "status": "unsubmitted",
+        "transaction": f.ref("issuing.transaction"),
+    },
+)
+
+PHYSICAL_BUNDLE = Kind(
+    name="issuing.physical_bundle",
+    prefix="ics",
+    path="/v1/issuing/physical_bundles",
+    ops="LR",
+    created="",
+    product="issuing",
+    filters=(
+        one_of("status", "active", "inactive", "review"),
+        one_of("type", "custom", "standard"),
+    ),
+    fields={
+        "features": {"card_logo": "optional", "carrier_text": "optional", "second_line": "optional"},
+        "livemode": f.livemode,
+        "name": f.text("name ????"),
+        "status": "active",
+        "type": "custom",
+    },
+)
+
+PERSONALIZATION_DESIGN = Kind(
+    name="issuing.personalization_design",
+    prefix="icd",
+    path="/v1/issuing/personalization_designs",
+    ops="LCRU",
+    product="issuing",
+    filters=(
+        any_of("lookup_keys", "lookup_key"),
+        part_of("preferences", None, "is_default", "is_platform_default"),
+        one_of("status", "active", "inactive", "rejected", "review"),
+    ),
+    needs=("physical_bundle",),
+    events=Events(
+        updated="issuing_personalization_design.updated",
+        moves=(
+            Move("status", "active", "issuing_personalization_design.activated"),
+            Move("status", "inactive", "issuing_personalization_design.deactivated"),
+            Move("status", "rejected", "issuing_personalization_design.rejected"),
+        ),
+    ),
+    flow={"review": ("active", "rejected"), "active": ("inactive",)},
+    fields={
+        "created": f.now,
+        "livemode": f.livemode,
+        "lookup_key": None,
+        "metadata": {},
+        "physical_bundle": f.ref("issuing.physical_bundle"),
+        "preferences": {"is_default": False},
+        "rejection_reasons": {},
+        "status": "review",
+    },
+)
+
+TOKEN = Kind(
+    name="issuing.token",
+    prefix="intok",
+    path="/v1/issuing/tokens",
+    ops="LRU",
+    product="issuing",
+    filters=(
+        created,
+        equals("card", required=True),
+        one_of("status", "active", "deleted", "requested", "suspended"),
+    ),
+    parent=Parent("issuing.card", "card"),
+    events=Events(created="issuing_token.created", updated="issuing_token.updated"),
+    flow={"requested": ("active", "deleted"), "active": ("suspended",)},
+    fields={
+        "created": f.now,
+        "livemode": f.livemode,
+        "network": "mastercard",
+        "network_updated_at": f.now,
+        "status": "requested",
+    },
+)
+
+ROWS = (
+    CARDHOLDER,
+    CARD,
+    AUTHORIZATION,
+    TRANSACTION,
+    DISPUTE,
+    PHYSICAL_BUNDLE,
+    PERSONALIZATION_DESIGN,
+    TOKEN,
+)

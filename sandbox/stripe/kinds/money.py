@@ -1,7 +1,8 @@
 """Where money goes: balance transactions, payouts, top-ups, transfers, application fees."""
 
-from sandbox.stripe.filters import Json, between, created, equals, one_of
-from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.filters import Filter, Json, Match, at, between, created, equals, one_of
+from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
 
@@ -13,43 +14,82 @@ def _refunded(fee: Json, _now: int) -> None:
     fee["refunded"] = fee["amount_refunded"] >= fee["amount"]
 
 
+_TRANSACTION_FILTERS = (
+    created,
+    equals("currency"),
+    Filter("payout", at("payout"), lambda _param, _given: Match(lambda _facet: False)),
+    equals("source"),
+    equals("type"),
+)
+_TRANSACTION: Json = {
+    "amount": f.number(500, 99_900),
+    "available_on": f.later(2 * f.DAY),
+    "balance_type": "payments",
+    "created": f.now,
+    "currency": "usd",
+    "description": None,
+    "exchange_rate": None,
+    "fee": 30,
+    "fee_details": [
+        {
+            "amount": 30,
+            "application": None,
+            "currency": "usd",
+            "description": "Stripe processing fees",
+            "type": "stripe_fee",
+        }
+    ],
+    "net": lambda draft: draft.built["amount"] - draft.built["fee"],
+    "reporting_category": "charge",
+    "source": f.ref("charge"),
+    "status": "pending",
+    "type": "charge",
+}
+
+
+def _not_automatic(payout: Json, _children: int) -> StripeError | None:
+    if payout["automatic"]:
+        return None
+    return StripeError(
+        400, "Balance transaction history can only be filtered on automatic transfers, not manual."
+    )
+
+
 BALANCE_TRANSACTION = Kind(
     name="balance_transaction",
     prefix="txn",
     path="/v1/balance_transactions",
     ops="LR",
-    filters=(
-        created,
-        equals("currency"),
-        equals("payout", "source"),  # the payout's own transaction: what it paid out is not modelled
-        equals("source"),
-        equals("type"),
-    ),
+    filters=_TRANSACTION_FILTERS,
+    fields=_TRANSACTION,
+)
+
+PAID_OUT = Kind(
+    name="paid_balance_transaction",
+    object="balance_transaction",
+    prefix="txn",
+    ops="",
+    permission="balance_transaction",
+    filters=_TRANSACTION_FILTERS,
+    parent=Parent("payout", "payout", named=False, refuses=_not_automatic),
+    fields=_TRANSACTION | {"status": "available"},
+)
+"""A transaction that an automatic payout pays out: it is put into the payout when that is made."""
+
+BALANCE = Kind(
+    name="balance",
+    prefix="balance",
+    path="/v1/balance",
+    ops="",
+    created="",
+    events=Events(updated="balance.available"),
     fields={
-        "amount": f.number(500, 99_900),
-        "available_on": f.later(2 * f.DAY),
-        "balance_type": "payments",
-        "created": f.now,
-        "currency": "usd",
-        "description": None,
-        "exchange_rate": None,
-        "fee": 30,
-        "fee_details": [
-            {
-                "amount": 30,
-                "application": None,
-                "currency": "usd",
-                "description": "Stripe processing fees",
-                "type": "stripe_fee",
-            }
-        ],
-        "net": lambda draft: draft.built["amount"] - draft.built["fee"],
-        "reporting_category": "charge",
-        "source": f.ref("charge"),
-        "status": "pending",
-        "type": "charge",
+        "available": [{"amount": f.number(0, 9_900), "currency": "usd", "source_types": {}}],
+        "livemode": f.livemode,
+        "pending": [{"amount": 0, "currency": "usd", "source_types": {}}],
     },
 )
+"""An account has one, without an id: `GET /v1/balance` answers with the newest."""
 
 PAYOUT = Kind(
     name="payout",
@@ -63,6 +103,15 @@ PAYOUT = Kind(
         one_of("status", "pending", "paid", "failed", "canceled", "in_transit"),
     ),
     needs=("amount", "currency"),
+    nested=(
+        Nested(
+            ("paid_balance_transaction",),
+            "balance_transactions",
+            "/v1/balance_transactions?payout={id}",
+            shown=False,
+            made=2,
+        ),
+    ),
     events=Events(
         "payout.created",
         "payout.updated",
@@ -248,11 +297,18 @@ FEE_REFUND = Kind(
 )
 
 ROWS = (
+    BALANCE,
     BALANCE_TRANSACTION,
+    PAID_OUT,
     PAYOUT,
     TOPUP,
     TRANSFER,
     TRANSFER_REVERSAL,
     APPLICATION_FEE,
     FEE_REFUND,
+)
+VIEWS = (
+    View(
+        "/v1/balance_transactions", ("balance_transaction", "paid_balance_transaction"), _TRANSACTION_FILTERS
+    ),
 )

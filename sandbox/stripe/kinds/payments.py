@@ -195,33 +195,19 @@ PAYMENT_INTENT = Kind(
         "confirm": {"status": "processing"},
     },
     includes=("amount_details.line_items",),
-    variants=(
-        {
-            "amount_details": {
-                "line_items": {
-                    "data": [
-                        {
-                            "id": f.text("uli_1???????????????????????"),
-                            "object": "payment_intent_amount_details_line_item",
-                            "discount_amount": None,
-                            "payment_method_options": None,
-                            "product_code": None,
-                            "product_name": f.text("Product ????"),
-                            "quantity": 1,
-                            "tax": None,
-                            "unit_cost": f.number(100, 900),
-                            "unit_of_measure": None,
-                        }
-                    ]
-                }
-            }
-        },
+    nested=(
+        Nested(
+            ("payment_intent_amount_details_line_item",),
+            "amount_details.line_items",
+            "/v1/payment_intents/{id}/amount_details_line_items",
+            shown=False,
+        ),
     ),
+    variants=({"amount_details": {"tax": {"total_tax_amount": 100}}, "amount_details.line_items": 1},),
     fields={
         "amount": f.number(500, 99_900),
         "amount_capturable": 0,
         "amount_details": {
-            "line_items": f.empty_list("/v1/payment_intents/{id}/amount_details_line_items"),
             "tip": {},
         },
         "amount_received": 0,
@@ -473,10 +459,27 @@ VALUE_LIST_ITEM = Kind(
     },
 )
 
+AMOUNT_LINE = Kind(
+    name="payment_intent_amount_details_line_item",
+    prefix="uli",
+    path="/v1/payment_intents/{intent}/amount_details_line_items",
+    ops="L",
+    permission="payment_intent",
+    created="",
+    parent=Parent("payment_intent", "intent", named=False),
+    fields={
+        "product_name": f.text("product_name ????"),
+        "discount_amount": None,
+        "quantity": 1,
+        "unit_cost": f.number(100, 900),
+    },
+)
+
 ROWS = (
     CHARGE,
     REFUND,
     PAYMENT_INTENT,
+    AMOUNT_LINE,
     SETUP_INTENT,
     SETUP_ATTEMPT,
     DISPUTE,

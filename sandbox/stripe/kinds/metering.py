@@ -1,0 +1,170 @@
+"""Usage-based billing: meters, alerts, credits, and why customers cancel."""
+
+from sandbox.stripe import errors
+from sandbox.stripe.filters import Asked, Filter, Given, Match, at, equals, integer, one_of, only, single
+from sandbox.stripe.kind import Events, Kind, Move, Parent
+from sandbox.stripe.kinds import fields as f
+
+
+def _part(param: str, given: Given) -> Match:
+    value = single(param, given)
+    return Match(lambda id: value in id)
+
+
+def _from(param: str, given: Given) -> Match:
+    start = integer(param, single(param, given))
+    return Match(lambda time: time >= start)
+
+
+def _to(param: str, given: Given) -> Match:
+    end = integer(param, single(param, given))
+    return Match(lambda time: time <= end)
+
+
+def _of_one_customer(_asked: Asked) -> Match | None:
+    raise errors.missing_parameter("customer")
+
+
+METER = Kind(
+    name="billing.meter",
+    prefix="mtr",
+    path="/v1/billing/meters",
+    ops="LCRU",
+    filters=(one_of("status", "active", "inactive"),),
+    needs=("display_name",),
+    events=Events(
+        created="billing.meter.created",
+        updated="billing.meter.updated",
+        moves=(
+            Move("status", "inactive", "billing.meter.deactivated"),
+            Move("status", "active", "billing.meter.reactivated"),
+        ),
+    ),
+    flow={"active": ("inactive",), "inactive": ("active",)},
+    fields={
+        "created": f.now,
+        "customer_mapping": {"event_payload_key": f.text("event_payloa ????"), "type": "by_id"},
+        "default_aggregation": {"formula": "count"},
+        "display_name": f.text("display_name ????"),
+        "event_name": f.text("event_name ????"),
+        "livemode": f.livemode,
+        "status": "active",
+        "status_transitions": {},
+        "updated": f.now,
+        "value_settings": {"event_payload_key": f.text("event_payloa ????")},
+    },
+)
+
+METER_EVENT_SUMMARY = Kind(
+    name="billing.meter_event_summary",
+    prefix="mtrusg",
+    path="/v1/billing/meters/{meter}/event_summaries",
+    ops="L",
+    permission="billing_meter",
+    created="",
+    filters=(
+        # The object does not tell the customer: its id has the customer's in it.
+        Filter("customer", at("id"), _part, required=True),
+        Filter("start_time", at("start_time"), _from, required=True),
+        Filter("end_time", at("end_time"), _to, required=True),
+        Filter("value_grouping_window", at("object"), lambda _param, _given: None),
+    ),
+    parent=Parent("billing.meter", "meter"),
+    fields={
+        "aggregated_value": f.number(1, 500),
+        "end_time": f.later(f.DAY),
+        "livemode": f.livemode,
+        "start_time": f.now,
+    },
+)
+
+ALERT = Kind(
+    name="billing.alert",
+    prefix="alrt",
+    path="/v1/billing/alerts",
+    ops="LCR",
+    created="",
+    filters=(
+        one_of("alert_type", "usage_threshold"),
+        equals("meter", "usage_threshold.meter"),
+    ),
+    needs=("title",),
+    fields={
+        "alert_type": "usage_threshold",
+        "livemode": f.livemode,
+        "status": "active",
+        "title": f.text("title ????"),
+    },
+)
+
+CREDIT_GRANT = Kind(
+    name="billing.credit_grant",
+    prefix="credgr",
+    path="/v1/billing/credit_grants",
+    ops="LCRU",
+    filters=(
+        equals("customer"),
+        equals("customer_account"),
+    ),
+    events=Events(created="billing.credit_grant.created", updated="billing.credit_grant.updated"),
+    fields={
+        "amount": {"type": "monetary"},
+        "applicability_config": {"scope": {}},
+        "category": "paid",
+        "created": f.now,
+        "customer": f.ref("customer"),
+        "livemode": f.livemode,
+        "metadata": {},
+        "updated": f.now,
+    },
+)
+
+CREDIT_BALANCE_TRANSACTION = Kind(
+    name="billing.credit_balance_transaction",
+    prefix="cbtxn",
+    path="/v1/billing/credit_balance_transactions",
+    ops="LR",
+    filters=(
+        equals("credit_grant"),
+        Filter(
+            "customer",
+            at("customer"),
+            lambda param, given: only(single(param, given)),
+            unasked=_of_one_customer,
+        ),
+        equals("customer_account"),
+    ),
+    parent=Parent("customer", "customer", named=False),
+    events=Events(created="billing.credit_balance_transaction.created"),
+    fields={
+        "created": f.now,
+        "credit_grant": f.ref("billing.credit_grant"),
+        "effective_at": f.now,
+        "livemode": f.livemode,
+        "type": "credit",
+    },
+)
+
+FEEDBACK_OPTION = Kind(
+    name="billing.feedback_option",
+    prefix="fdbk",
+    path="/v1/billing/feedback_options",
+    ops="LCRU",
+    created="",
+    filters=(one_of("status", "active", "inactive"),),
+    fields={
+        "description": f.text("description ????"),
+        "livemode": f.livemode,
+        "status": "active",
+        "status_transitions": {},
+    },
+)
+
+ROWS = (
+    METER,
+    METER_EVENT_SUMMARY,
+    ALERT,
+    CREDIT_GRANT,
+    CREDIT_BALANCE_TRANSACTION,
+    FEEDBACK_OPTION,
+)

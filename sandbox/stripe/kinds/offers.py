@@ -1,0 +1,211 @@
+"""What is offered: payment links, quotes, their lines, and shipping rates."""
+
+from sandbox.stripe.filters import Asked, Filter, Json, Match, at, created, equals, flag, one_of, only, single
+from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent
+from sandbox.stripe.kinds import fields as f
+from sandbox.stripe.kinds.discounts import taken_off, taxed
+
+_LINE: Json = {
+    "amount_discount": 0,
+    "amount_subtotal": f.number(100, 5000),
+    "amount_tax": 0,
+    "amount_total": f.same("amount_subtotal"),
+    "currency": "usd",
+    "description": f.text("Offer ????"),
+    "discounts": [],
+    "price": f.whole("price"),
+    "quantity": 1,
+    "taxes": [],
+}
+
+
+def _no_test_clock(asked: Asked) -> Match | None:
+    return None if "customer" in asked.names else only(None)
+
+
+PAYMENT_LINK = Kind(
+    name="payment_link",
+    prefix="plink",
+    path="/v1/payment_links",
+    ops="LCRU",
+    created="",
+    filters=(flag("active"),),
+    needs=("line_items",),
+    events=Events(created="payment_link.created", updated="payment_link.updated"),
+    nested=(
+        Nested(
+            ("payment_link_item",), "line_items", "/v1/payment_links/{id}/line_items", shown=False, made=1
+        ),
+    ),
+    includes=("line_items", "optional_items"),
+    variants=({"optional_items": [{"adjustable_quantity": None, "price": f.ref("price"), "quantity": 1}]},),
+    fields={
+        "active": True,
+        "after_completion": {"type": "hosted_confirmation"},
+        "allow_promotion_codes": False,
+        "automatic_tax": {"enabled": True},
+        "billing_address_collection": "auto",
+        "currency": "usd",
+        "custom_fields": [],
+        "custom_text": {},
+        "customer_creation": "always",
+        "livemode": f.livemode,
+        "metadata": {},
+        "optional_items": None,
+        "payment_method_collection": "always",
+        "phone_number_collection": {"enabled": True},
+        "shipping_options": [],
+        "submit_type": "auto",
+        "tax_id_collection": {"enabled": True, "required": "if_supported"},
+        "url": "https://example.com",
+    },
+)
+
+PAYMENT_LINK_ITEM = Kind(
+    name="payment_link_item",
+    object="item",
+    prefix="li",
+    path="/v1/payment_links/{payment_link}/line_items",
+    ops="L",
+    permission="payment_link",
+    created="",
+    parent=Parent("payment_link", "payment_link", named=False),
+    includes=("discounts", "taxes"),
+    fields=_LINE,
+)
+
+QUOTE = Kind(
+    name="quote",
+    prefix="qt",
+    path="/v1/quotes",
+    ops="LCRU",
+    filters=(
+        equals("customer"),
+        equals("customer_account"),
+        one_of("status", "accepted", "canceled", "draft", "open"),
+        Filter(
+            "test_clock",
+            at("test_clock"),
+            lambda param, given: only(single(param, given)),
+            unasked=_no_test_clock,
+            groups=True,
+        ),
+    ),
+    events=Events(
+        created="quote.created",
+        moves=(
+            Move("status", "open", "quote.finalized"),
+            Move("status", "accepted", "quote.accepted"),
+            Move("status", "canceled", "quote.canceled"),
+        ),
+    ),
+    flow={"draft": ("open", "canceled"), "open": ("accepted", "canceled")},
+    nested=(
+        Nested(("quote_item",), "line_items", "/v1/quotes/{id}/line_items", shown=False, made=1),
+        Nested(
+            ("quote_upfront_item",),
+            "computed.upfront.line_items",
+            "/v1/quotes/{id}/computed_upfront_line_items",
+            shown=False,
+            made=1,
+        ),
+    ),
+    includes=("line_items", "computed.upfront.line_items", "total_details.breakdown"),
+    variants=(
+        {
+            "total_details": {
+                "amount_discount": 50,
+                "amount_shipping": None,
+                "amount_tax": 100,
+                "breakdown": {"discounts": taken_off(50), "taxes": taxed(100)},
+            }
+        },
+    ),
+    fields={
+        "amount_subtotal": f.number(1, 9_900),
+        "amount_total": f.number(1, 9_900),
+        "automatic_tax": {"enabled": True},
+        "collection_method": "charge_automatically",
+        "computed": {
+            "recurring": None,
+            "upfront": {
+                "amount_subtotal": 0,
+                "amount_total": 0,
+                "total_details": {"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
+            },
+        },
+        "created": f.now,
+        "customer": f.ref("customer"),
+        "discounts": [],
+        "expires_at": f.later(f.MONTH),
+        "invoice_settings": {"issuer": {"type": "account"}},
+        "livemode": f.livemode,
+        "metadata": {},
+        "status": "draft",
+        "status_transitions": {},
+        "subscription_data": {"billing_mode": {"type": "classic"}},
+        "test_clock": None,
+        "total_details": {"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
+    },
+)
+
+QUOTE_ITEM = Kind(
+    name="quote_item",
+    object="item",
+    prefix="li",
+    path="/v1/quotes/{quote}/line_items",
+    ops="L",
+    permission="quote",
+    created="",
+    parent=Parent("quote", "quote", named=False),
+    includes=("discounts", "taxes"),
+    fields=_LINE,
+)
+
+QUOTE_UPFRONT_ITEM = Kind(
+    name="quote_upfront_item",
+    object="item",
+    prefix="li",
+    path="/v1/quotes/{quote}/computed_upfront_line_items",
+    ops="L",
+    permission="quote",
+    created="",
+    parent=Parent("quote", "quote", named=False),
+    includes=("discounts", "taxes"),
+    fields=_LINE,
+)
+
+SHIPPING_RATE = Kind(
+    name="shipping_rate",
+    prefix="shr",
+    path="/v1/shipping_rates",
+    ops="LCRU",
+    filters=(
+        created,
+        flag("active"),
+        equals("currency", "fixed_amount.currency"),
+    ),
+    needs=("display_name",),
+    includes=("fixed_amount.currency_options",),
+    variants=(
+        {"fixed_amount": {"currency_options": {"eur": {"amount": 400, "tax_behavior": "unspecified"}}}},
+    ),
+    fields={
+        "active": True,
+        "created": f.now,
+        "display_name": f.text("Rate ????"),
+        "fixed_amount": {"amount": f.number(100, 900), "currency": "usd"},
+        "livemode": f.livemode,
+        "metadata": {},
+        "type": "fixed_amount",
+    },
+)
+
+ROWS = (
+    PAYMENT_LINK,
+    PAYMENT_LINK_ITEM,
+    QUOTE,
+    QUOTE_ITEM,
+    QUOTE_UPFRONT_ITEM,
+    SHIPPING_RATE,
+)

@@ -1,0 +1,87 @@
+"""Payments that others processed, and requests that were forwarded."""
+
+from sandbox.stripe.filters import Filter, Given, Match, at, created, equals, integer, single
+from sandbox.stripe.kind import Kind, Parent
+from sandbox.stripe.kinds import fields as f
+
+
+def _bound(param: str, sign: str) -> Filter:
+    """Payments recorded before or after a time."""
+
+    def parse(param: str, given: Given) -> Match:
+        at = integer(param, single(param, given))
+        return Match(lambda created: created > at if sign == ">" else created < at)
+
+    return Filter(param, at("created"), parse)
+
+
+PAYMENT_RECORD = Kind(
+    name="payment_record",
+    prefix="pr",
+    path="/v1/payment_records",
+    ops="LR",
+    filters=(
+        _bound("created_after", ">"),
+        _bound("created_before", "<"),
+    ),
+    fields={
+        "amount": {"currency": "usd", "value": 1},
+        "amount_authorized": {"currency": "usd", "value": 1},
+        "amount_canceled": {"currency": "usd", "value": 1},
+        "amount_failed": {"currency": "usd", "value": 1},
+        "amount_guaranteed": {"currency": "usd", "value": 1},
+        "amount_refunded": {"currency": "usd", "value": 1},
+        "amount_requested": {"currency": "usd", "value": 1},
+        "created": f.now,
+        "livemode": f.livemode,
+        "metadata": {},
+        "processor_details": {"type": "custom"},
+        "reported_by": "self",
+    },
+)
+
+ATTEMPT = Kind(
+    name="payment_attempt_record",
+    prefix="par",
+    path="/v1/payment_attempt_records",
+    ops="LR",
+    permission="payment_record",
+    filters=(equals("payment_record", required=True),),
+    parent=Parent("payment_record", "payment_record"),
+    fields={
+        "amount": {"currency": "usd", "value": 1},
+        "amount_authorized": {"currency": "usd", "value": 1},
+        "amount_canceled": {"currency": "usd", "value": 1},
+        "amount_failed": {"currency": "usd", "value": 1},
+        "amount_guaranteed": {"currency": "usd", "value": 1},
+        "amount_refunded": {"currency": "usd", "value": 1},
+        "amount_requested": {"currency": "usd", "value": 1},
+        "created": f.now,
+        "livemode": f.livemode,
+        "metadata": {},
+        "processor_details": {"type": "custom"},
+        "reported_by": "self",
+    },
+)
+
+FORWARDING_REQUEST = Kind(
+    name="forwarding.request",
+    prefix="fwdreq",
+    path="/v1/forwarding/requests",
+    ops="LCR",
+    product="forwarding",
+    filters=(created,),
+    needs=("payment_method",),
+    fields={
+        "created": f.now,
+        "livemode": f.livemode,
+        "payment_method": f.text("payment_meth ????"),
+        "replacements": [],
+    },
+)
+
+ROWS = (
+    PAYMENT_RECORD,
+    ATTEMPT,
+    FORWARDING_REQUEST,
+)

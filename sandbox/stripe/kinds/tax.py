@@ -1,0 +1,97 @@
+"""Tax: rates, codes and registrations. Tax ids are with customers."""
+
+from dataclasses import replace
+
+from sandbox.stripe.filters import Filter, Given, Match, at, created, flag, only, part_of, single
+from sandbox.stripe.kind import Events, Kind
+from sandbox.stripe.kinds import fields as f
+
+
+def _status(param: str, given: Given) -> Match | None:
+    status = single(param, given)
+    return None if status == "all" else only(status)
+
+
+TAX_RATE = Kind(
+    name="tax_rate",
+    prefix="txr",
+    path="/v1/tax_rates",
+    ops="LCRU",
+    filters=(
+        created,
+        flag("active"),
+        flag("inclusive"),
+    ),
+    needs=("display_name", "percentage"),
+    events=Events(created="tax_rate.created", updated="tax_rate.updated"),
+    fields={
+        "active": True,
+        "created": f.now,
+        "display_name": f.text("display_name ????"),
+        "inclusive": False,
+        "livemode": f.livemode,
+        "metadata": {},
+        "percentage": f.number(1, 25),
+    },
+)
+
+TAX_REGISTRATION = Kind(
+    name="tax.registration",
+    prefix="taxreg",
+    path="/v1/tax/registrations",
+    ops="LCRU",
+    product="tax",
+    filters=(Filter("status", at("status"), _status, unasked=lambda _asked: only("active"), groups=True),),
+    needs=("country",),
+    fields={
+        "active_from": f.now,
+        "country": "US",
+        "country_options": {},
+        "created": f.now,
+        "livemode": f.livemode,
+        "status": "active",
+    },
+)
+
+TAX_CODE = Kind(
+    name="tax_code",
+    prefix="txcd",
+    path="/v1/tax_codes",
+    ops="LR",
+    created="",
+    fields={
+        "description": f.text("description ????"),
+        "name": f.text("name ????"),
+    },
+)
+
+_owner = part_of("owner", None, "type", "customer", "account")
+
+ACCOUNT_TAX_ID = Kind(
+    name="account_tax_id",
+    object="tax_id",
+    prefix="txi",
+    path="/v1/tax_ids",
+    ops="LCRD",
+    filters=(replace(_owner, unasked=lambda _asked: Match(lambda facet: facet[0] == "self")),),
+    needs=("type", "value"),
+    fields={
+        "country": "DE",
+        "created": f.now,
+        "customer": None,
+        "customer_account": None,
+        "livemode": f.livemode,
+        "owner": {"type": "self"},
+        "type": "eu_vat",
+        "value": f.digits(9),
+        "verification": {"status": "verified", "verified_address": None, "verified_name": None},
+    },
+)
+"""A tax id of the account itself. Those of its customers have another home."""
+
+ROWS = (
+    ACCOUNT_TAX_ID,
+    TAX_RATE,
+    TAX_REGISTRATION,
+    TAX_CODE,
+)

@@ -1,0 +1,113 @@
+"""A stream's own list, with what Stripe's bare list leaves out: the one object that it never has, objects
+without a parent, and in test mode the objects of test clocks.
+"""
+
+from dataclasses import replace
+
+from source_stripe_native.errors import PARAMETER_MISSING, PERMISSION_MISSING, StripeError, is_refusal
+from source_stripe_native.streams.core import TestClocks
+from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.pages import (
+    ORPHANS_TOP,
+    Page,
+    PageToken,
+    Source,
+    checked,
+    is_in_window,
+    of_today,
+    range_params,
+    read_page,
+    read_pages,
+)
+from source_stripe_native.window import Window
+
+
+async def read_list(
+    source: Source,
+    stream: type[BaseStripeObject],
+    params: Params,
+    bounds: Window | None,
+    token: PageToken | None,
+    *,
+    unlisted: bool,
+    expand: Params = (),
+) -> Page:
+    """A page of a stream's own list, of what was created within `bounds` where they are given. `unlisted`
+    says that the one object which the list leaves out comes first; `expand` are the expansions to ask for.
+    The first page has the objects of test clocks too, whenever these say that they were created."""
+    path = stream.list_path()
+    if stream.SINGLE:
+        return Page([of_today(source, await source.get(path))], None)
+    page = await read_page(source, path, [*params, *(range_params(bounds) if bounds else ()), *expand], token)
+    if bounds and not source.refused.is_filtered(path, "created"):
+        page = _sifted(page, stream, bounds)
+    if token is None and unlisted and stream.UNLISTED:
+        page = Page([await read_unlisted(source, stream), *page.objects], page.next)
+    if token is None and stream.BY_TEST_CLOCK and source.http.is_test:
+        clocked = await _read_clocked(source, stream, [*params, *expand])
+        page = Page([*page.objects, *clocked], page.next)
+    if source.shard.is_whole:
+        return page
+    return Page([each for each in page.objects if source.shard.has(each["id"])], page.next)
+
+
+async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: Params) -> list[Json]:
+    """The objects of all test clocks, which the stream's bare list leaves out. A clock has a few."""
+    found: list[Json] = []
+    clocks = await _test_clocks(source)
+    for clock in clocks:
+        async for page in read_pages(source, stream.list_path(), [*params, ("test_clock", clock)]):
+            found += page.objects
+    if clocks:
+        source.log.info(f"{stream.NAME}: the objects of {len(clocks)} test clocks are listed too")
+    return found
+
+
+async def _test_clocks(source: Source) -> list[str]:
+    """The ids of the account's test clocks; none where they cannot be read."""
+
+    async def read_ids() -> Json:
+        try:
+            pages = read_pages(source, TestClocks.list_path(), ())
+            return {"ids": [each["id"] async for page in pages for each in page.objects]}
+        except StripeError as error:
+            if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
+                raise
+            source.log.info("test clocks cannot be read: their objects are left out", {"error": str(error)})
+            return {"ids": []}
+
+    key = (source.connected_account_id, TestClocks.NAME)
+    return list((await source.http.lookups.get(key, read_ids))["ids"])
+
+
+async def read_orphans(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:
+    """A page of the objects without a parent that were created within `bounds`; none where the API version
+    has no list of them."""
+    stream = source.stream
+    try:
+        page = await read_page(source, f"/v1/{stream.ORPHANS}", params, token)
+    except StripeError as error:
+        if token != ORPHANS_TOP or not PARAMETER_MISSING.matches(error):
+            raise
+        source.log.debug("no list of objects without a parent", {"error": error.answer})
+        page = Page([], None)
+    page = _sifted(page, stream, bounds)
+    rest = replace(page.next, orphans=True) if page.next else None
+    return Page(page.objects, rest, orphans=True)
+
+
+async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
+    """The one object that the list of `stream` leaves out."""
+    path = f"/v1/{stream.UNLISTED}"
+    return checked(source, f"Stripe's answer to GET {path}", [await source.get(path)])[0]
+
+
+def _sifted(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
+    """What a page of an unfiltered list, newest first, has of `bounds`. The list ends where it gets older."""
+    is_past = any(
+        isinstance(created := each.get(stream.CREATED), int) and created < bounds.start
+        for each in page.objects
+    )
+    objects = [each for each in page.objects if is_in_window(stream, each, bounds)]
+    return Page(objects, None if is_past else page.next)

@@ -1,0 +1,357 @@
+"""Streams whose documents are more than the objects of a list: what they have, and what is left out."""
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+
+from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe.kinds import KINDS
+from source_stripe_native.models import STREAMS
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from tests.capture import Capture, Json
+from tests.conftest import NOW
+from tests.test_documents import catch_up
+from tests.test_further_streams import running
+from tests.test_streams import HELD
+
+DAY: Final = 86_400
+HOUR: Final = 3_600
+MIDNIGHT: Final = NOW // DAY * DAY
+
+
+async def backfill(capture: Capture) -> None:
+    def is_done(stream: str) -> bool:
+        state = capture.binding_state(stream)
+        return bool(state) and not state.get("backfill")
+
+    await capture.session(lambda: all(map(is_done, capture.streams)))
+
+
+def ids(documents: list[Json]) -> dict[str, str]:
+    """The operation of each document by its id."""
+    return {each["id"]: each["_meta"]["op"] for each in documents}
+
+
+# Balances
+
+
+async def test_the_balance_is_a_document_for_each_day_and_follows_its_event(
+    world: World, server: StripeServer
+) -> None:
+    world.create("balance", event=False, available=[])
+    capture = Capture(server, ["Balances"])
+    await backfill(capture)
+    today = {"id": "2026-05-28", "object": "balance", "created": MIDNIGHT, "available": []}
+    assert capture.last("Balances")["2026-05-28"].items() >= today.items()
+    world.clock.advance(10)
+    (balance,) = world.list_all("balance")
+    money: Any = [{"amount": 700, "currency": "usd", "source_types": {}}]
+    world.update("balance", balance["id"], available=money)
+    (document,) = await catch_up(capture)
+    assert (document["id"], document["available"]) == ("2026-05-28", money)
+    world.clock.advance(DAY)
+    await catch_up(capture)
+    assert capture.last("Balances").keys() == {"2026-05-28", "2026-05-29"}
+
+
+# Summaries of meters
+
+
+def use(world: World, meter: str, customer: str, day: int) -> str:
+    """What a customer used on the day that begins at `day`."""
+    id = f"mtrusg_{customer}_{meter}_{day}"
+    fields: Json = {"meter": meter, "start_time": day, "end_time": day + DAY}
+    return str(world.create("billing.meter_event_summary", id=id, event=False, **fields)["id"])
+
+
+async def test_usage_is_captured_by_meter_customer_and_whole_day_and_read_again_when_it_is_late(
+    world: World, server: StripeServer
+) -> None:
+    meter = world.create("billing.meter", event=False)["id"]
+    recurring: Json = {"interval": "month", "usage_type": "metered", "meter": meter}
+    price = world.create("price", event=False, recurring=recurring)["id"]
+    used: set[str] = set()
+    customers: set[str] = set()
+    for _ in range(2):
+        customer = world.create("customer", event=False)["id"]
+        customers.add(customer)
+        subscription = world.create("subscription", event=False, customer=customer, items=0)["id"]
+        for _ in range(2):  # two items of one meter are one list
+            item: Json = {"price": world.get("price", price)}
+            world.create("subscription_item", event=False, subscription=subscription, **item)
+        used |= {use(world, meter, customer, MIDNIGHT - days * DAY) for days in (1, 2, 30)}
+        use(world, meter, customer, MIDNIGHT)
+    world.create("price", event=False)
+    world.create("subscription", event=False)
+    capture = Capture(server, ["BillingMeterEventSummaries"])
+    await backfill(capture)
+    documents = capture.last("BillingMeterEventSummaries")
+    assert documents.keys() == used, "of whole days only"
+    assert {each["customer"] for each in documents.values()} == customers
+    assert len(server.journal.visits("/v1/billing/meters/*/event_summaries")) == 2
+    late = use(world, meter, customer, MIDNIGHT - DAY + 1)
+    world.clock.advance(DAY)
+    found = ids(await catch_up(capture))
+    assert late in found
+    assert f"mtrusg_{customer}_{meter}_{MIDNIGHT}" in found
+    assert not any(str(MIDNIGHT - 30 * DAY) in each for each in found), "the last days only"
+
+
+# Inline prices
+
+
+async def test_a_price_that_no_list_has_is_found_in_what_was_sold(world: World, server: StripeServer) -> None:
+    world.create("subscription", event=False, items=0)
+    invoice = world.create("invoice", event=False, lines=0)["id"]
+    archived = world.create("price", event=False, active=False)
+
+    def inline(**options: Any) -> Json:
+        return world.create("price", event=False, listed=False, active=False, **options)
+
+    def sell_all(event: bool) -> list[str]:
+        """Sells an inline price in each way; their ids."""
+        in_item, in_line, in_session = (inline(created=NOW - 5) for _ in range(3))
+        world.create("subscription_item", event=event, price=in_item)
+        details: Json = {"price_details": {"price": in_line["id"], "product": in_line["product"]}}
+        world.create("line_item", event=event, invoice=invoice, pricing={"type": "price_details", **details})
+        session = world.create("checkout.session", event=False, line_items=0)["id"]
+        world.create("item", event=False, session=session, price=in_session)
+        world.update("checkout.session", session, event=event, status="complete")
+        return [in_item["id"], in_line["id"], in_session["id"]]
+
+    world.create("subscription_item", event=False, price=archived)
+    before = sell_all(event=False)
+    capture = Capture(server, ["InlinePrices"])
+    await backfill(capture)
+    documents = capture.last("InlinePrices")
+    assert documents.keys() == {*before}
+    assert {each["found_in"]["object"] for each in documents.values()} == {
+        "subscription",
+        "invoice",
+        "checkout.session",
+    }
+    world.clock.advance(10)
+    after = sell_all(event=True)
+    await catch_up(capture)
+    assert capture.last("InlinePrices").keys() == {*before, *after}
+
+
+# Payment methods without a customer
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_payment_methods_without_a_customer_are_backfilled_and_found(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    account = world.connect()["id"] if connected else None
+    customer = world.create("customer", account, event=False)["id"]
+    old = {
+        world.create("payment_method", account, customer=each, at=NOW - number, event=False)["id"]
+        for number, each in enumerate([customer, *[None] * 150])
+    }
+    world.create("payment_method", account, customer=None, at=100, event=False)
+    capture = Capture(server, ["PaymentMethods"], connected=connected)
+    await backfill(capture)
+    assert capture.last("PaymentMethods").keys() == old, "those since the start date"
+    world.clock.advance(100)
+    new = world.create("payment_method", account, customer=None, event=False)["id"]
+    world.clock.advance(120)
+    assert ids([each for each in await catch_up(capture) if each["id"] == new]) == {new: "c"}
+
+
+async def test_a_version_without_a_list_of_such_payment_methods_has_those_of_customers(
+    world: World, server: StripeServer
+) -> None:
+    own = world.create("payment_method", event=False)["id"]
+    missing = "Missing required param: customer."
+    server.faults.set(Fault("/v1/payment_methods", status=400, code="parameter_missing", message=missing))
+    capture = Capture(server, ["PaymentMethods"])
+    await backfill(capture)
+    assert [each["id"] for each in await catch_up(capture)] == []
+    assert capture.last("PaymentMethods").keys() == {own}
+
+
+# Test clocks
+
+CLOCKED: Final = [
+    "Customers",
+    "Subscriptions",
+    "SubscriptionItems",
+    "Quotes",
+    "Cards",
+    "SubscriptionLineItems",
+]
+
+
+@pytest.mark.parametrize("livemode", [False, True])
+async def test_objects_of_test_clocks_are_captured_in_test_mode(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, livemode: bool
+) -> None:
+    world = World(now=NOW, livemode=livemode)
+    clocks = [world.create("test_helpers.test_clock", event=False)["id"] for _ in range(2)]
+    expected = dict.fromkeys(CLOCKED, 1 if livemode else 3)
+    for clock in (None, *clocks):
+        customer = world.create("customer", event=False, test_clock=clock)["id"]
+        world.create("card", event=False, customer=customer)
+        world.create("subscription", event=False, customer=customer, test_clock=clock)
+        world.create("quote", event=False, customer=customer, test_clock=clock)
+    async with StripeServer(world) as server:
+        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+        capture = Capture(server, CLOCKED)
+        await backfill(capture)
+    assert {each: len(capture.last(each)) for each in CLOCKED} == expected
+    lines = [each.message for each in caplog.records if "test clocks are listed too" in each.message]
+    assert bool(lines) is not livemode
+    assert all("2 test clocks" in each for each in lines)
+
+
+async def test_a_key_that_may_not_read_test_clocks_captures_the_rest(
+    world: World, server: StripeServer
+) -> None:
+    clock = world.create("test_helpers.test_clock", event=False)["id"]
+    world.create("customer", event=False, test_clock=clock)
+    plain = world.create("customer", event=False)["id"]
+    capture = Capture(server, ["Customers"], key=world.restrict({"account", "event", "customer"}))
+    await backfill(capture)
+    assert capture.last("Customers").keys() == {plain}
+
+
+# What is no longer part of another object
+
+
+async def test_an_item_that_is_taken_off_a_subscription_is_a_tombstone(
+    world: World, server: StripeServer
+) -> None:
+    subscription = world.create("subscription", items=3, event=False)["id"]
+    capture = Capture(server, ["SubscriptionLineItems"])
+    await backfill(capture)
+    assert len(capture.last("SubscriptionLineItems")) == 3
+    world.clock.advance(10)
+    gone, *rest = (each["id"] for each in world.list_all("subscription_item"))
+    world.delete("subscription_item", gone)
+    world.clock.advance(1)
+    world.update("subscription", subscription, description="later")
+    found = await catch_up(capture)
+    assert ids(found)[gone] == "d"
+    assert next(each for each in found if each["id"] == gone)["subscription"] == subscription
+    assert capture.last("SubscriptionLineItems").keys() == set(rest)
+
+
+async def test_an_item_that_a_cut_list_no_longer_shows_is_no_tombstone(
+    world: World, server: StripeServer
+) -> None:
+    world.create("subscription", items=10, event=False)
+    capture = Capture(server, ["SubscriptionLineItems"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.create("subscription_item")
+    found = await catch_up(capture)
+    assert len(found) >= 11
+    assert {each["_meta"]["op"] for each in found} == {"u"}
+
+
+async def test_entitlements_follow_the_summary_of_their_customer(world: World, server: StripeServer) -> None:
+    customer = world.create("customer", event=False)["id"]
+    kept, gone = (
+        world.create("entitlements.active_entitlement", event=False, customer=customer) for _ in range(2)
+    )
+    capture = Capture(server, ["EntitlementsActiveEntitlements"])
+    await backfill(capture)
+    world.clock.advance(10)
+    world.delete("entitlements.active_entitlement", gone["id"], event=False)
+    new = world.create("entitlements.active_entitlement", event=False, customer=customer)
+    summary: Json = {
+        "object": "entitlements.active_entitlement_summary",
+        "customer": customer,
+        "entitlements": {"object": "list", "data": [new, kept], "has_more": False},
+    }
+    before: Json = {"entitlements": {"data": [kept, gone]}}
+    world.announce("entitlements.active_entitlement_summary.updated", summary, previous=before)
+    found = await catch_up(capture)
+    assert ids(found) == {kept["id"]: "u", new["id"]: "u", gone["id"]: "d"}
+    assert {each["customer"] for each in found} == {customer}
+
+
+# Payouts
+
+
+async def test_transactions_are_captured_of_automatic_payouts_only(
+    world: World, server: StripeServer
+) -> None:
+    automatic = world.create("payout", event=False)["id"]
+    manual = world.create("payout", event=False, automatic=False)["id"]
+    capture = Capture(server, ["PayoutBalanceTransactions"])
+    await backfill(capture)
+    assert [each["payout"] for _, each in capture.documents] == [automatic] * 2
+    assert server.journal.visits("/v1/balance_transactions", payout=manual) == []
+    world.clock.advance(10)
+    world.tell("payout.paid", "payout", manual)
+    # A version in which a payout does not say that it is manual.
+    world.announce("payout.paid", {"id": manual, "object": "payout"})
+    world.tell("payout.reconciliation_completed", "payout", automatic)
+    assert {each["payout"] for each in await catch_up(capture)} == {automatic}
+
+
+# What no document has
+
+
+async def test_secrets_are_in_no_document(world: World, server: StripeServer) -> None:
+    rows = [each for each in STREAMS if each.WITHHELD]
+    kinds = {row.NAME: KINDS[HELD[row.NAME].kind] for row in rows}
+    secrets = {name: f"the-{name}" for row in rows for name in row.WITHHELD}
+    for row in rows:
+        fields: Json = {name: secrets[name] for name in row.WITHHELD}
+        world.create(kinds[row.NAME].name, event=False, **fields)
+    capture = Capture(server, [row.NAME for row in rows])
+    await backfill(capture)
+    documents = [document for _, document in capture.documents]
+    assert {stream for stream, _ in capture.documents} == set(kinds)
+    assert not any(secret in str(each) for each in documents for secret in secrets.values())
+
+
+# Keys
+
+
+async def test_objects_with_one_id_in_several_accounts_are_apart(world: World, server: StripeServer) -> None:
+    accounts = [world.connect(controller={"type": "application"})["id"] for _ in range(3)]
+    for account in accounts:
+        world.create("capability", account, id="card_payments", event=False)
+        world.create("reporting.report_type", account, id="balance.summary.1", event=False)
+    for connected in (False, True):
+        capture = Capture(server, ["Capabilities", "ReportingReportTypes"], connected=connected)
+        await backfill(capture)
+        last = capture.last_by_key("Capabilities").values()
+        assert {(each["account"], each["id"]) for each in last} == {
+            (one, "card_payments") for one in accounts
+        }
+    types = [each for name, each in capture.documents if name == "ReportingReportTypes"]
+    assert {each["account_id"] for each in types} == {*accounts}
+
+
+# Lists that are compared
+
+
+async def test_a_list_that_is_compared_repeats_nothing_and_finds_changes_and_deletions(
+    world: World, server: StripeServer
+) -> None:
+    kept, gone = (world.create("webhook_endpoint", event=False)["id"] for _ in range(2))
+    # The events of charges tell the time in between.
+    capture = Capture(server, ["WebhookEndpoints", "Charges"])
+    await backfill(capture)
+
+    async def hour(capture: Capture) -> dict[str, str]:
+        before = len(capture.documents)
+        world.clock.advance(HOUR)
+        while not capture.caught_up("WebhookEndpoints"):  # noqa: ASYNC110 - as in test_further_streams.py
+            await asyncio.sleep(0.02)
+        return ids([each for _, each in capture.documents[before:]])
+
+    async with running(capture):
+        assert await hour(capture) == {kept: "u", gone: "u"}, "a new process knows no last reading"
+        assert await hour(capture) == {}
+        world.delete("webhook_endpoint", gone)
+        world.update("webhook_endpoint", kept, metadata={"a": "b"})
+        new = world.create("webhook_endpoint")["id"]
+        assert await hour(capture) == {kept: "u", gone: "d", new: "u"}
+        assert await hour(capture) == {}

@@ -1,0 +1,29 @@
+"""docs/streams.md says what the catalogue says, and each list of Stripe is read or left out for a reason."""
+
+import pytest
+
+from source_stripe_native.models import STREAMS
+from tools import describe_streams
+
+
+def test_the_page_is_fresh_and_no_list_is_forgotten() -> None:
+    assert describe_streams.problems() == []
+
+
+def test_a_list_that_nobody_reads_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = [each for each in STREAMS if each.NAME != "TaxRates"]
+    monkeypatch.setattr(describe_streams, "STREAMS", rest)
+    assert describe_streams.unread() == ["/v1/tax_rates is neither a stream's nor left out"]
+    monkeypatch.setitem(describe_streams.LEFT_OUT, "/v1/tax_rates", "nobody wants them")
+    assert describe_streams.unread() == []
+    monkeypatch.setitem(describe_streams.LEFT_OUT, "/v1/none", "there is none")
+    assert describe_streams.unread() == ["/v1/none is left out and does not exist"]
+    monkeypatch.setattr(describe_streams, "STREAMS", STREAMS)
+    assert "/v1/tax_rates is left out and a stream's" in describe_streams.unread()
+
+
+def test_every_stream_has_a_line() -> None:
+    lines = describe_streams.page().splitlines()
+    for stream in STREAMS:
+        (line,) = [each for each in lines if each.startswith(f"| {stream.NAME} |")]
+        assert line.count(" | ") == len(describe_streams.COLUMNS) - 1
