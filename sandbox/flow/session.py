@@ -26,6 +26,7 @@ from sandbox.flow.connector import Connector, Json, OnLog, Program, call
 from sandbox.flow.document import Schema, located
 from sandbox.flow.errors import CatalogError, ProtocolError
 from sandbox.flow.sops import decrypted
+from sandbox.flow.standing import Standing, standings
 from sandbox.flow.state import state_key
 from sandbox.flow.transaction import Accumulator, Target, Transaction
 
@@ -66,6 +67,25 @@ class Capture:
     @property
     def state(self) -> Json:
         return copy.deepcopy(self._state)
+
+    @property
+    def config(self) -> Json:
+        """The endpoint config as the catalog has it: what sops has encrypted is not decrypted."""
+        return self._config
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the connector."""
+        return self._program.environment()
+
+    def standings(self) -> Sequence[tuple[str, str, Standing]]:
+        """The name, the collection and the standing of each binding; none before `validate`."""
+        bindings = self._task["bindings"] if self._task else []
+        found = standings(self._state, (binding["stateKey"] for binding in bindings))
+        return [
+            ("/".join(binding["resourcePath"]), binding["collection"]["name"], standing)
+            for binding, standing in zip(bindings, found, strict=True)
+        ]
 
     async def spec(self) -> Json:
         return await self._call("spec", _TYPE, "spec")
