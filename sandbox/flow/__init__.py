@@ -5,6 +5,7 @@ The rooms, each importing only from those below it:
     cli                            commands and flags, as flowctl has them
     preview    discover    spec    one command each
     progress    screen             what a person at a terminal sees meanwhile
+    database                       tables of the documents in a DuckDB file
     session                        a capture: its processes, its transactions, its state
     standing                       how far each binding is, as the state tells it
     transaction                    what a session commits at once: documents combined by key, state updates

@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +22,7 @@ from sandbox.flow.discover import raw_lines, write_specifications
 from sandbox.flow.duration import parse_duration
 from sandbox.flow.errors import ConnectorFailed, FlowError
 from sandbox.flow.local_key import refuse_elsewhere
-from sandbox.flow.preview import Preview
+from sandbox.flow.preview import Insert, Preview
 from sandbox.flow.progress import Progress
 from sandbox.flow.session import Capture
 from sandbox.flow.spec import spec_line
@@ -94,12 +95,25 @@ _source = click.option(
     metavar="FILE",
     help="Go on from the state in this file, and keep the state there. It need not exist.",
 )
+@click.option(
+    "--into",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.duckdb",
+    help="Put the documents into tables of a DuckDB file instead of printing them: a look at the data.",
+)
+@click.option("--keep-deletions", is_flag=True, help="With --into: mark deleted rows, and keep them.")
 @click.option("--initial-state", type=_JsonObject(), help="State that the first session opens with.")
 @click.option("--output-state", is_flag=True, help="Print the changes of the connector's state.")
 @click.option("--output-apply", is_flag=True, help="Print what the connector did to apply the capture.")
 @click.option("--log-json", is_flag=True, help="Write the connector's log as JSON lines.")
 def preview(
-    source: Path, name: str | None, initial_state: dict[str, Any] | None, log_json: bool, **options: Any
+    source: Path,
+    name: str | None,
+    into: Path | None,
+    keep_deletions: bool,
+    initial_state: dict[str, Any] | None,
+    log_json: bool,
+    **options: Any,
 ) -> None:
     """Run a capture and print the documents of each transaction.
 
@@ -111,6 +125,8 @@ def preview(
     preview, but for those of the last minute. With a state of a moment ago that takes the binding's
     interval."""
     asked = Preview(**options)
+    if keep_deletions and not into:
+        raise click.UsageError("--keep-deletions is about a database: it goes with --into")
     if asked.state_file and initial_state is not None:
         raise click.UsageError("--state and --initial-state are two states: give one of them")
     with _errors():
@@ -119,8 +135,8 @@ def preview(
         state = read_state(asked.state_file) if asked.state_file else initial_state
         capture = Capture(catalog, name, state=state, on_log=progress.log)
         refuse_elsewhere(capture.config, capture.environment)
-        with progress:
-            _run(asked.run(capture, _write, progress))
+        with progress, _database(into, keep_deletions) as insert:
+            _run(replace(asked, insert=insert).run(capture, _write, progress))
 
 
 @click.group()
@@ -151,6 +167,22 @@ def spec(source: Path) -> None:
     """Print what a connector says of itself."""
     with _errors():
         _write(_run(spec_line(_capture(source, None))))
+
+
+@contextmanager
+def _database(path: Path | None, keep_deletions: bool) -> Iterator[Insert | None]:
+    """What puts documents into a file, if there is one. DuckDB is imported only then: that takes a while."""
+    if path is None:
+        yield None
+        return
+    try:
+        from sandbox.flow.database import Database
+    except ModuleNotFoundError as error:
+        if error.name != "duckdb":
+            raise
+        raise FlowError("--into needs the package duckdb, which is not installed: pip install it") from None
+    with Database(path, keep_deletions=keep_deletions) as database:
+        yield database.write
 
 
 def _capture(source: Path, name: str | None) -> Capture:

@@ -1,11 +1,11 @@
-"""`preview`: runs a capture and prints each transaction as it is committed."""
+"""`preview`: runs a capture and prints each transaction as it is committed, or puts it into a database."""
 
 import asyncio
 import contextlib
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,8 @@ from sandbox.flow.state import combined, write_state
 from sandbox.flow.transaction import Transaction
 
 Write = Callable[[bytes], None]
+Insert = Callable[[Mapping[str, Sequence[Document]], Mapping[str, Sequence[str]]], None]
+"""Takes a transaction's documents by collection, and the key of each collection as JSON pointers."""
 
 _SAVING = 1.0  # seconds between two writes of the state's file
 
@@ -40,6 +42,9 @@ class Preview:
     state_file: Path | None = None
     """Gets the merged state. However the preview ends, that is the state after the last transaction that was
     printed whole."""
+
+    insert: Insert | None = None
+    """Gets the documents, which are not printed then."""
 
     async def run(self, capture: Capture, write: Write, progress: Progress) -> None:
         """Ends after the last session, when all is done that was asked for, or when the connector was silent
@@ -81,7 +86,11 @@ class _Run:
             if transaction is None:
                 return False
             documents = self._within_limit(transaction)
-            self._print(self._lines(transaction, documents))
+            if self._asked.insert:
+                self._asked.insert(self._by_collection(documents), self._capture.keys)
+                self._print(self._state_lines(transaction))
+            else:
+                self._print([*self._document_lines(documents), *self._state_lines(transaction)])
             self._progress.count(self._capture.bindings[binding].target for binding, _ in documents)
             # What a limit leaves out has to come again: the state must not be past it.
             self._save(at_once=self._asked.limit is not None)
@@ -113,11 +122,19 @@ class _Run:
             write_state(self._asked.state_file, self._capture.state)
             self._next_save_time = now + _SAVING
 
-    def _lines(self, transaction: Transaction, documents: Sequence[tuple[int, Document]]) -> Iterator[bytes]:
+    def _document_lines(self, documents: Sequence[tuple[int, Document]]) -> Iterator[bytes]:
         for binding, document in documents:
             yield printed(self._capture.bindings[binding].target, document, pretty=self._asked.pretty)
+
+    def _state_lines(self, transaction: Transaction) -> Iterator[bytes]:
         if self._asked.output_state and (update := combined(transaction.updates, self._capture.state)):
             yield _line(["connectorState", {"updated": update.updated, "mergePatch": update.merge_patch}])
+
+    def _by_collection(self, documents: Sequence[tuple[int, Document]]) -> Mapping[str, Sequence[Document]]:
+        found: dict[str, list[Document]] = {}
+        for binding, document in documents:
+            found.setdefault(self._capture.bindings[binding].target, []).append(document)
+        return found
 
 
 @contextlib.asynccontextmanager

@@ -17,7 +17,7 @@ import asyncio
 import copy
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -86,6 +86,11 @@ class Capture:
             ("/".join(binding["resourcePath"]), binding["collection"]["name"], standing)
             for binding, standing in zip(bindings, found, strict=True)
         ]
+
+    @property
+    def keys(self) -> Mapping[str, Sequence[str]]:
+        """The key of each collection that the capture writes to, as JSON pointers."""
+        return {target.collection: target.key for target in self._targets}
 
     async def spec(self) -> Json:
         return await self._call("spec", _TYPE, "spec")
