@@ -133,7 +133,7 @@ def preview(
         catalog = load_catalog(source)
         progress = Progress(level=_log_level(catalog, name), as_json=log_json)
         state = read_state(asked.state_file) if asked.state_file else initial_state
-        capture = Capture(catalog, name, state=state, on_log=progress.log)
+        capture = Capture(catalog, name, state=state, on_log=progress.log, log_level=progress.log_level)
         refuse_elsewhere(capture.config, capture.environment)
         with progress, _database(into, keep_deletions) as insert:
             _run(replace(asked, insert=insert).run(capture, _write, progress))

@@ -37,11 +37,14 @@ class Progress:
         self._level, self._as_json = level, as_json
         self._capture: Capture | None = None
         self._documents: Counter[str] = Counter()
-        self._samples: deque[tuple[float, Counter[str]]] = deque()
+        self._samples: deque[tuple[float, int, Counter[str]]] = deque()
+        """Times, and how many requests and documents there were."""
         self._transactions = 0
         self._statuses: dict[str, str] = {}
         """The last status of each stream, and of the whole under no name."""
         self._set_aside: set[str] = set()
+        self._requests = 0
+        self._request_limit: float | None = None
         self._told: set[str] = set()
         self._began = time.monotonic()
         self._is_entered = False
@@ -67,7 +70,13 @@ class Progress:
         self._is_entered = False
         if self._live:
             self._live.stop()
-            self._console.print(summary(self._rows(time.monotonic() - self._began), self._footer()))
+            seconds = time.monotonic() - self._began
+            self._console.print(summary(self._rows(seconds), self._footer(seconds)))
+
+    @property
+    def log_level(self) -> str | None:
+        """What the connector is to log for the table: it tells of its requests at debug."""
+        return "debug" if self._live else None
 
     def watch(self, capture: Capture) -> None:
         """Shows the bindings of a capture from now on."""
@@ -76,6 +85,10 @@ class Progress:
     def log(self, log: Log) -> None:
         if log.fields.get("eventType") == "connectorStatus":
             self._statuses[str(log.fields.get("stream", ""))] = log.message
+        match log.fields.get("args"):
+            case {"request": _, "limit": int() | float() as limit} if log.message == "requesting":
+                self._requests += 1
+                self._request_limit = limit
         if found := _SET_ASIDE.search(log.message):
             self._set_aside.add(found[1])
         line = log.as_json() if self._as_json else log.as_text()
@@ -93,7 +106,7 @@ class Progress:
 
     def refresh(self) -> None:
         now = time.monotonic()
-        self._samples.append((now, self._documents.copy()))
+        self._samples.append((now, self._requests, self._documents.copy()))
         while now - self._samples[0][0] > _RATE_SPAN:
             self._samples.popleft()
         if self._live is None or not self._is_entered:
@@ -110,9 +123,10 @@ class Progress:
             self._live.stop()
 
     def _shown(self) -> Table:
-        since, then = self._samples[0] if self._samples else (self._began, Counter[str]())
-        rows = self._rows(time.monotonic() - since, then)
-        return live_table(rows, self._footer(), self._console.size.height)
+        since, requests, documents = self._samples[0] if self._samples else (self._began, 0, Counter[str]())
+        seconds = time.monotonic() - since
+        rows, footer = self._rows(seconds, documents), self._footer(seconds, requests)
+        return live_table(rows, footer, self._console.size.height)
 
     def _rows(self, seconds: float, before: Counter[str] | None = None) -> list[Row]:
         """A row for each binding; its rate is that of the last `seconds`, when it had what `before` has."""
@@ -135,12 +149,17 @@ class Progress:
             )
         return rows
 
-    def _footer(self) -> list[str]:
+    def _footer(self, seconds: float, requests: int = 0) -> list[str]:
+        """What holds of the whole; the rate of requests is that of the last `seconds`."""
         facts = [
             counted(self._documents.total(), "document"),
             counted(self._transactions, "transaction"),
             f"{time.monotonic() - self._began:.0f} s",
         ]
+        if self._requests:
+            rate = (self._requests - requests) / max(seconds, REFRESH)
+            told = f"{counted(self._requests, 'request')}, {rate:.1f}/s"
+            facts.append(f"{told} of {self._request_limit:g}")
         if self._set_aside:
             facts.append(f"{counted(len(self._set_aside), 'account')} set aside")
         status = self._statuses.get("")

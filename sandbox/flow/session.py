@@ -46,7 +46,9 @@ class Capture:
         *,
         state: Json | None = None,
         on_log: OnLog = lambda _: None,
+        log_level: str | None = None,
     ) -> None:
+        """`log_level` is what the connector logs at, whatever the environment and the catalog say."""
         self.catalog = catalog
         self.name = catalog.capture_name(name)
         self.model: CaptureModel = catalog.captures[self.name]
@@ -56,7 +58,7 @@ class Capture:
             raise CatalogError(
                 f"{self.name} is an image, which flowctl can run: here, use an endpoint of `local`"
             )
-        log_level = os.environ.get("LOG_LEVEL") or self.model.shards.log_level or "info"
+        log_level = log_level or os.environ.get("LOG_LEVEL") or self.model.shards.log_level or "info"
         self._program = Program(local.command, {"LOG_LEVEL": log_level, **local.env})
         self._config = local.config
         self._on_log = on_log

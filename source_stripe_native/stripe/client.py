@@ -208,6 +208,7 @@ class StripeSession:
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
         await self._rate_limiter.acquire(endpoint, background=background)
+        log.debug("requesting", {"request": request, "limit": self._rate_limiter.ceiling})
         key_deadline = math.inf
 
         def worth_retrying(error: Exception) -> bool | float:

@@ -199,3 +199,16 @@ def test_table_tells_what_is_left_of_a_backfill_in_the_words_of_the_connector(tm
         (line,) = [line for line in terminal.screen.lines if line.startswith("Stream07")]
         assert line.split()[1] == "backfilling"
         assert "80% done, about 3 minutes left" in line
+
+
+def test_table_tells_the_requests_and_their_limit(tmp_path: Path) -> None:
+    def line(message: str, **args: Any) -> dict[str, str]:
+        return {"stderr": json.dumps({"level": "debug", "msg": message, "fields": {"args": args}})}
+
+    asked = line("requesting", request="GET /v1/x", limit=20.0)
+    steps: list[dict[str, Any]] = [asked, asked, {"checkpoint": {}}]
+    with previewing(tmp_path, many(*steps), height=60) as terminal:
+        terminal.until(lambda screen: any("2 requests, " in line for line in screen.lines))
+        (told,) = [line for line in terminal.screen.lines if "2 requests, " in line]
+        assert "/s of 20" in told
+        assert terminal.screen.scrolled == []
