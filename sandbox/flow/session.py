@@ -17,7 +17,7 @@ import asyncio
 import copy
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -80,14 +80,12 @@ class Capture:
         """The environment of the connector."""
         return self._program.environment()
 
-    def standings(self) -> Sequence[tuple[str, str, Standing]]:
+    def standings(self) -> Iterator[tuple[str, str, Standing]]:
         """The name, the collection and the standing of each binding; none before `validate`."""
         bindings = self._task["bindings"] if self._task else []
         found = standings(self._state, (binding["stateKey"] for binding in bindings))
-        return [
-            ("/".join(binding["resourcePath"]), binding["collection"]["name"], standing)
-            for binding, standing in zip(bindings, found, strict=True)
-        ]
+        for binding, standing in zip(bindings, found, strict=True):
+            yield "/".join(binding["resourcePath"]), binding["collection"]["name"], standing
 
     @property
     def keys(self) -> Mapping[str, Sequence[str]]:

@@ -4,7 +4,7 @@ It knows the states of connectors that are built on Estuary's CDK: a cursor in `
 `backfill`, flat or by account. Where a state is of another shape, its binding counts as following.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -28,10 +28,11 @@ class Standing:
         return self.phase == "following" and (self.cursor is None or self.cursor >= began - LAG)
 
 
-def standings(state: Mapping[str, Any], keys: Iterable[str]) -> Sequence[Standing]:
-    """The standing of each binding, by its state key."""
+def standings(state: Mapping[str, Any], keys: Iterable[str]) -> Iterator[Standing]:
+    """The standing of each binding, by its state key. A state of many accounts is looked at only as far as
+    it is asked for."""
     states = state.get("bindingStateV1") or {}
-    return [_standing(states.get(key)) for key in keys]
+    return (_standing(states.get(key)) for key in keys)
 
 
 def _standing(state: Any) -> Standing:

@@ -16,7 +16,13 @@ from tests.sandbox.fake_connector import catalog, written
 
 PRICES = "acmeCo/Prices"
 KEYS = {PRICES: ["/id"]}
-VALUES = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text()
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+)
 CHANGES = st.lists(
     st.dictionaries(
         st.sampled_from("abc"),

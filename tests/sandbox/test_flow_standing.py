@@ -46,4 +46,4 @@ def test_binding_has_caught_up_once_it_follows_and_is_near_the_start() -> None:
 
 
 def test_state_that_is_not_of_the_cdk_tells_of_no_binding() -> None:
-    assert standings({"n": 5}, ["Prices", "Plans"]) == [Standing("waiting")] * 2
+    assert list(standings({"n": 5}, ["Prices", "Plans"])) == [Standing("waiting")] * 2

@@ -104,8 +104,9 @@ class Terminal:
 
 @contextmanager
 def previewing(
-    directory: Path, content: dict[str, Any], *flags: str, height: int, width: int = 100
+    directory: Path, content: dict[str, Any], *flags: str, height: int, width: int = 100, whole: bool = False
 ) -> Iterator[Terminal]:
+    """`whole`: the documents go to the terminal too."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
     source = written(directory, content)
@@ -113,7 +114,7 @@ def previewing(
     with subprocess.Popen(
         [sys.executable, "-c", IN_FRONT, "preview", "--source", str(source), *flags],
         stdin=its,
-        stdout=subprocess.PIPE,
+        stdout=its if whole else subprocess.PIPE,
         stderr=its,
         start_new_session=True,
         env={**environment, "TERM": "xterm"},
@@ -158,6 +159,15 @@ def test_table_of_many_streams_stays_within_the_screen(tmp_path: Path, height: i
             (cut,) = [line for line in lines if line.startswith("and ")]
             assert cut.startswith(f"and {BINDINGS - len(shown)} more streams: ")
             assert len(shown) > height / 2
+
+
+def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path) -> None:
+    with previewing(tmp_path, many({"count": [100, 1]}), height=24, whole=True) as terminal:
+        terminal.until(lambda screen: any("145 documents, 101 transactions" in line for line in screen.lines))
+        lines, scrolled = terminal.screen.lines, terminal.screen.scrolled
+    assert [line for line in scrolled if is_table(line)] == []
+    assert len([line for line in lines if line.startswith("stream ")]) == 1
+    assert any('"id":"50"' in line for line in scrolled)
 
 
 def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) -> None:
