@@ -28,7 +28,7 @@ _EDITS = 3
 _PRODUCTS = ("House Blend", "Single Origin", "Decaf", "Espresso Roast", "Filter Papers", "Hand Grinder")
 _AMOUNTS = (1290, 1890, 1390, 1490, 490, 8900)
 _SUBSCRIBED = 4
-"""The first products can be had by subscription too."""
+"""How many products, the first ones, can be had by subscription too."""
 _FIRST = ("Ada", "Ben", "Chloe", "Dan", "Eva", "Finn", "Grace", "Hugo", "Ines", "Jon", "Kim", "Lena", "Max")
 _LAST = ("Adams", "Berg", "Costa", "Diaz", "Evans", "Fischer", "Garcia", "Horn", "Jones", "Kaya", "Lopez")
 _REASONS = ("duplicate", "fraudulent", "requested_by_customer")
@@ -106,11 +106,11 @@ class Shop:
     # The story
 
     def _open(self) -> None:
-        for name, amount in zip(_PRODUCTS, _AMOUNTS, strict=True):
+        for place, (name, amount) in enumerate(zip(_PRODUCTS, _AMOUNTS, strict=True)):
             product = self._make("product", name=name, description=f"{name}, from our roastery")["id"]
             sold: Json = {"product": product, "currency": "eur", "unit_amount": amount}
             self._prices.append(self._make("price", **sold, nickname=name))
-            if len(self._prices) <= 2 * _SUBSCRIBED:
+            if place < _SUBSCRIBED:
                 monthly = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
                 self._prices.append(
                     self._make("price", **sold, nickname=f"{name}, monthly", recurring=monthly)
