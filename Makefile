@@ -7,6 +7,8 @@ PYTHON  ?= python3
 FLOWCTL ?= python -m sandbox
 export FLOWCTL
 
+SOURCE  ?= $(if $(filter discover,$(MAKECMDGOALS)),test.flow.yaml,test-prices.flow.yaml)
+
 STAMP   := .venv/set-up-with-$(notdir $(PYTHON))
 POETRY  := $(PYTHON) tools/poetry.py
 IN_VENV := PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -18,7 +20,12 @@ endef
 
 BENCHES := speed limits requests accounts cadence memory
 
-.PHONY: $(BENCHES) help check audit fmt test soak preview bench lock image clean
+# The project's own specifications have the local Stripe's key. Yours have your own, for Stripe itself.
+WITH_STRIPE := $(if $(filter test%.flow.yaml,$(notdir $(SOURCE))),python -m sandbox stripe $(STRIPE) --)
+# flowctl has no flag that ends a preview which has all.
+FLAGS   ?= $(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up,--delay 1s --timeout 8s)
+
+.PHONY: $(BENCHES) help check audit fmt test soak preview discover stripe bench lock image clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -42,8 +49,14 @@ fmt: $(STAMP) ## format the code, and mend what the linter can
 test: $(STAMP) ## run the tests
 	@$(IN_VENV) pytest -n 3
 
-preview: $(STAMP) ## capture a local Stripe's prices and print the documents
-	@$(IN_VENV) python -m sandbox stripe -- $(FLOWCTL) preview --source test-prices.flow.yaml --delay 1s --timeout 8s
+preview: $(STAMP) ## capture a local Stripe's prices and print the documents (SOURCE=my.flow.yaml: your own capture)
+	@$(IN_VENV) $(WITH_STRIPE) $(FLOWCTL) preview --source $(SOURCE) $(FLAGS)
+
+discover: $(STAMP) ## write the bindings that the key of SOURCE=my.flow.yaml can read into that file
+	@$(IN_VENV) $(WITH_STRIPE) $(FLOWCTL) raw discover --source $(SOURCE)
+
+stripe: $(STAMP) ## serve the local Stripe until Ctrl-C (STRIPE="--port 8080": with options)
+	@$(IN_VENV) python -m sandbox stripe $(STRIPE)
 
 soak: $(STAMP) ## put captures to the test with faults and kills, for SECONDS=600 (SEED=n repeats a run)
 	@$(IN_VENV) python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))

@@ -1,9 +1,17 @@
 """`python -m sandbox`: a local Stripe, and flowctl's commands for a capture."""
 
-import click
+try:
+    import click
 
-from sandbox.flow.cli import preview, raw
-from sandbox.stripe.cli import stripe
+    from sandbox.flow.cli import preview, raw
+    from sandbox.stripe.cli import stripe
+except ModuleNotFoundError as error:
+    if str(error.name).startswith("sandbox"):
+        raise
+    raise SystemExit(
+        f"python -m sandbox needs the project's packages, and {error.name} is not installed here: use the "
+        "targets of make (see make help), or `source .venv/bin/activate` once make has set it up"
+    ) from None
 
 
 @click.group(invoke_without_command=True)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tests.flowctl import ROOT, with_stripe
+from tests.flowctl import FLOWCTL, ROOT, with_stripe
 from tools.extract_facts import REFERENCE, read, without_text
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -27,9 +27,8 @@ async def test_discover(snapshot: Snapshot) -> None:
 
 
 async def test_preview_captures_the_nine_prices_active_and_archived(snapshot: Snapshot) -> None:
-    ran = await with_stripe(
-        "preview", "--source", "test-prices.flow.yaml", "--delay", "500ms", "--timeout", "3s"
-    )
+    ends = ("--until-caught-up",) if "sandbox" in FLOWCTL else ("--delay", "500ms", "--timeout", "3s")
+    ran = await with_stripe("preview", "--source", "test-prices.flow.yaml", *ends)
     assert (ran.exit_code, ran.stderr) == (0, "")
     captured = sorted((json.loads(line) for line in ran.stdout.splitlines()), key=lambda each: each[1]["id"])
     assert len(captured) == 9

@@ -4,12 +4,14 @@ The rooms, each importing only from those below it:
 
     cli                            commands and flags, as flowctl has them
     preview    discover    spec    one command each
-    progress                       what a person at a terminal sees meanwhile
+    progress    screen             what a person at a terminal sees meanwhile
+    database                       tables of the documents in a DuckDB file
     session                        a capture: its processes, its transactions, its state
+    standing                       how far each binding is, as the state tells it
     transaction                    what a session commits at once: documents combined by key, state updates
     connector                      a connector's process, and the lines that go in and come out
     catalog    sops                flow.yaml files, and encrypted configs
-    document  state  logs  yamls  duration  errors
+    document  state  local_key  logs  yamls  duration  errors
 
 Tests drive a capture without the command line: see `sandbox.flow.session.Capture`.
 

@@ -1,7 +1,8 @@
-"""The commands of flowctl that a developer of captures needs, with its flags: `preview` and `raw`.
+"""The commands of flowctl that a developer of captures needs, with its flags: `preview` and `raw`. Preview
+has some more, for a person at a terminal.
 
-Errors are one line, `Error: ...`, with exit status 1. An interrupted command kills its connector and exits
-with 128 plus the signal's number.
+Errors are one line, with exit status 1: `Error: ...`, or the line of the connector's log that told the error.
+An interrupted command kills its connector and exits with 128 plus the signal's number.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import re
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +21,13 @@ import orjson
 from sandbox.flow.catalog import Catalog, load_catalog
 from sandbox.flow.discover import raw_lines, write_specifications
 from sandbox.flow.duration import parse_duration
-from sandbox.flow.errors import FlowError
-from sandbox.flow.preview import Preview
+from sandbox.flow.errors import ConnectorFailed, FlowError
+from sandbox.flow.local_key import refuse_elsewhere
+from sandbox.flow.preview import Insert, Preview
 from sandbox.flow.progress import Progress
 from sandbox.flow.session import ALL_KEYS, Capture, Keys
 from sandbox.flow.spec import spec_line
+from sandbox.flow.state import read_state
 
 T = TypeVar("T")
 
@@ -96,8 +100,15 @@ _source = click.option(
 )
 @click.option("--delay", type=_Duration(), default="0s", help="How long to gather a transaction, as in 10s.")
 @click.option("--timeout", type=_Duration(), help="End when the connector was silent for so long, as in 30s.")
+@click.option("--until-caught-up", is_flag=True, help="End once every binding has what there was at first.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after N documents in all.")
+@click.option("--pretty", is_flag=True, help="Print documents with indentation.")
 @click.option(
-    "--initial-state", type=_JsonObject(), default="{}", help="State that the first session opens with."
+    "--state",
+    "state_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Go on from the state in this file, and keep the state there. It need not exist.",
 )
 @click.option(
     "--keys",
@@ -106,23 +117,51 @@ _source = click.option(
     metavar="FIRST-LAST",
     help="Run the shard with these keys, as in 00000000-7fffffff. (flowctl has no such option.)",
 )
+@click.option(
+    "--into",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.duckdb",
+    help="Put the documents into tables of a DuckDB file instead of printing them: a look at the data.",
+)
+@click.option("--keep-deletions", is_flag=True, help="With --into: mark deleted rows, and keep them.")
+@click.option("--initial-state", type=_JsonObject(), help="State that the first session opens with.")
 @click.option("--output-state", is_flag=True, help="Print the changes of the connector's state.")
 @click.option("--output-apply", is_flag=True, help="Print what the connector did to apply the capture.")
 @click.option("--log-json", is_flag=True, help="Write the connector's log as JSON lines.")
 def preview(
-    source: Path, name: str | None, initial_state: dict[str, Any], keys: Keys, log_json: bool, **options: Any
+    source: Path,
+    name: str | None,
+    keys: Keys,
+    into: Path | None,
+    keep_deletions: bool,
+    initial_state: dict[str, Any] | None,
+    log_json: bool,
+    **options: Any,
 ) -> None:
     """Run a capture and print the documents of each transaction.
 
-    It goes on until the last session has its transactions, or for ever. The connector's warnings and errors
-    are
-    shown on stderr; LOG_LEVEL=info shows more."""
+    It goes on until the last session has its transactions, or for ever; Ctrl-C ends it too. Documents go to
+    stdout. A terminal shows a table of all streams meanwhile, and a summary at the end. The connector's
+    warnings and errors are shown on stderr; LOG_LEVEL=info shows more.
+
+    A binding has caught up once it is backfilled and has read the changes from before the start of the
+    preview, but for those of the last minute. With a state of a moment ago that takes the binding's
+    interval."""
+    asked = Preview(**options)
+    if keep_deletions and not into:
+        raise click.UsageError("--keep-deletions is about a database: it goes with --into")
+    if asked.state_file and initial_state is not None:
+        raise click.UsageError("--state and --initial-state are two states: give one of them")
     with _errors():
         catalog = load_catalog(source)
         progress = Progress(level=_log_level(catalog, name), as_json=log_json)
-        capture = Capture(catalog, name, state=initial_state, keys=keys, on_log=progress.log)
-        with progress:
-            _run(Preview(**options).run(capture, _write, progress))
+        state = read_state(asked.state_file) if asked.state_file else initial_state
+        capture = Capture(
+            catalog, name, state=state, keys=keys, on_log=progress.log, log_level=progress.log_level
+        )
+        refuse_elsewhere(capture.config, capture.environment)
+        with progress, _database(into, keep_deletions) as insert:
+            _run(replace(asked, insert=insert).run(capture, _write, progress))
 
 
 @click.group()
@@ -139,6 +178,7 @@ def discover(source: Path, name: str | None, emit_raw: bool, flat: bool) -> None
     """Write the bindings that a connector finds into the specification, and their collections beside it."""
     with _errors():
         capture = _capture(source, name)
+        refuse_elsewhere(capture.config, capture.environment)
         if emit_raw:
             _write(_run(raw_lines(capture)))
         else:
@@ -152,6 +192,22 @@ def spec(source: Path) -> None:
     """Print what a connector says of itself."""
     with _errors():
         _write(_run(spec_line(_capture(source, None))))
+
+
+@contextmanager
+def _database(path: Path | None, keep_deletions: bool) -> Iterator[Insert | None]:
+    """What puts documents into a file, if there is one. DuckDB is imported only then: that takes a while."""
+    if path is None:
+        yield None
+        return
+    try:
+        from sandbox.flow.database import Database
+    except ModuleNotFoundError as error:
+        if error.name != "duckdb":
+            raise
+        raise FlowError("--into needs the package duckdb, which is not installed: pip install it") from None
+    with Database(path, keep_deletions=keep_deletions) as database:
+        yield database.write
 
 
 def _capture(source: Path, name: str | None) -> Capture:
@@ -173,6 +229,10 @@ def _write(lines: bytes) -> None:
 def _errors() -> Iterator[None]:
     try:
         yield
+    except ConnectorFailed as error:
+        if error.is_logged:
+            raise SystemExit(1) from error
+        raise click.ClickException(str(error)) from error
     except FlowError as error:
         raise click.ClickException(str(error)) from error
 

@@ -124,8 +124,10 @@ class Connector:
         await self._finish_log()
         if code:
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with status {code}"
-            last = self._last_log.message if self._last_log else f"the connector {how}, and its log is empty"
-            raise ConnectorFailed(last)
+            if self._last_log is None:
+                raise ConnectorFailed(f"the connector {how}, and its log is empty")
+            is_logged = self._last_log.level == "error"
+            raise ConnectorFailed(self._last_log.message, is_logged=is_logged)
         return None
 
     async def kill(self) -> None:

@@ -96,10 +96,12 @@ def reduced(earlier: Any, later: Any, strategies: Mapping[str, str], at: str = "
             raise FlowError(f"the local runtime does not know the reduce strategy {other!r}")
 
 
-def printed(collection: str, document: Document) -> bytes:
-    """The line that preview prints: collection and document, sorted, with a placeholder for the uuid."""
+def printed(collection: str, document: Document, *, pretty: bool = False) -> bytes:
+    """The line that preview prints: collection and document, sorted, with a placeholder for the uuid. If
+    `pretty`, it is indented over many lines."""
     stamped = document | {"_meta": document.get("_meta", {}) | {"uuid": UUID_PLACEHOLDER}}
-    return orjson.dumps([collection, stamped], option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if pretty else 0)
+    return orjson.dumps([collection, stamped], option=options)
 
 
 def _ranked(value: Any, pointer: str) -> tuple[int, Any]:

@@ -10,7 +10,12 @@ class CatalogError(FlowError):
 
 
 class ConnectorFailed(FlowError):
-    """The connector exited with an error; the text is its last log line."""
+    """The connector exited with an error; the text is its last log line. `is_logged`: as an error, so that
+    the log tells it already."""
+
+    def __init__(self, message: str, *, is_logged: bool = False) -> None:
+        super().__init__(message)
+        self.is_logged = is_logged
 
 
 class ProtocolError(FlowError):

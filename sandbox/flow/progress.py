@@ -1,95 +1,166 @@
-"""What a person at a terminal sees of a running capture: the documents of each binding, their rate, the time,
-and what the connector last said of its status.
+"""What a person at a terminal sees of a running capture: one table that stays, the connector's log above it,
+and a summary at the end.
 
 It is drawn on stderr, and only if that is a terminal. Else stderr has nothing but the connector's log.
 """
 
+import re
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 import click
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
-from rich.text import Text
 
 from sandbox.flow.logs import Log
+from sandbox.flow.screen import Row, counted, live_table, summary
+from sandbox.flow.session import Capture
+
+REFRESH = 0.5
+"""Seconds between two drawings of the table."""
+_RATE_SPAN = 10.0  # seconds that a rate is measured over
+_LEFT = re.compile(r"\d+% done|about .+ left")
+_SET_ASIDE = re.compile(r"account (\S+) is set aside")
 
 
 class Progress:
-    """Drawn while entered. The log is shown from `level` on, as lines of text or of JSON."""
+    """Drawn with each `refresh` while entered. The log is shown from `level` on, as lines of text
+    or of JSON; a warning or an error that was shown is not shown again."""
 
     def __init__(self, *, level: str, as_json: bool = False) -> None:
         self._level, self._as_json = level, as_json
+        self._capture: Capture | None = None
         self._documents: Counter[str] = Counter()
+        self._samples: deque[tuple[float, int, Counter[str]]] = deque()
+        """Times, and how many requests and documents there were."""
         self._transactions = 0
         self._statuses: dict[str, str] = {}
         """The last status of each stream, and of the whole under no name."""
+        self._set_aside: set[str] = set()
+        self._requests = 0
+        self._request_limit: float | None = None
+        self._told: set[str] = set()
         self._began = time.monotonic()
+        self._is_entered = False
         stream = sys.stderr
-        console = Console(file=stream)
+        self._console = Console(file=stream)
         shown = Live(
-            get_renderable=self._shown, console=console, redirect_stdout=False, redirect_stderr=False
+            get_renderable=self._shown,
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
         )
         self._live = shown if stream.isatty() else None
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start()
+        self._is_entered = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_entered = False
         if self._live:
             self._live.stop()
+            seconds = time.monotonic() - self._began
+            self._console.print(summary(self._rows(seconds), self._footer(seconds)))
+
+    @property
+    def log_level(self) -> str | None:
+        """What the connector is to log for the table: it tells of its requests at debug."""
+        return "debug" if self._live else None
+
+    def watch(self, capture: Capture) -> None:
+        """Shows the bindings of a capture from now on."""
+        self._capture = capture
 
     def log(self, log: Log) -> None:
         if log.fields.get("eventType") == "connectorStatus":
             self._statuses[str(log.fields.get("stream", ""))] = log.message
-        if log.at_least(self._level):
-            with self.aside():
-                click.echo(log.as_json() if self._as_json else log.as_text(), err=True)
+        match log.fields.get("args"):
+            case {"request": _, "limit": int() | float() as limit} if log.message == "requesting":
+                self._requests += 1
+                self._request_limit = limit
+        if found := _SET_ASIDE.search(log.message):
+            self._set_aside.add(found[1])
+        line = log.as_json() if self._as_json else log.as_text()
+        if not log.at_least(self._level) or line in self._told:
+            return
+        if log.at_least("warn"):
+            self._told.add(line)
+        self.take_away()
+        click.echo(line, err=True)
 
     def count(self, collections: Iterable[str]) -> None:
         """Counts a transaction whose documents went to these collections."""
         self._documents.update(collections)
         self._transactions += 1
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
-        """Takes the table away while something else is written, which may go to the same terminal."""
-        if self._live is None or not self._live.is_started:
-            yield
+    def refresh(self) -> None:
+        now = time.monotonic()
+        self._samples.append((now, self._requests, self._documents.copy()))
+        while now - self._samples[0][0] > _RATE_SPAN:
+            self._samples.popleft()
+        if self._live is None or not self._is_entered:
             return
-        self._live.transient = True
-        self._live.stop()
-        try:
-            yield
-        finally:
-            self._live.transient = False
-            self._live.start()
+        if self._live.is_started:
+            self._live.refresh()
+        else:
+            self._live.start(refresh=True)
 
-    def _shown(self) -> Group:
-        statuses = [Text(self._statuses[each]) for each in sorted(self._statuses, reverse=True)]
-        return Group(self._table(), *statuses)
+    def take_away(self) -> None:
+        """Takes the table away before something else is written, which may go to the same terminal. The next
+        `refresh` brings it back: much is written faster than tables are drawn."""
+        if self._live:
+            self._live.stop()
 
-    def _table(self) -> Table:
-        seconds = time.monotonic() - self._began
-        table = Table.grid(padding=(0, 2))
-        for collection, documents in sorted(self._documents.items()):
-            table.add_row(collection, f"{documents:,}", f"{documents / seconds:,.1f}/s")
-        total = self._documents.total()
-        table.add_row(
-            _counted(total, "document"), _counted(self._transactions, "transaction"), f"{seconds:.0f} s"
-        )
-        return table
+    def _shown(self) -> Table:
+        since, requests, documents = self._samples[0] if self._samples else (self._began, 0, Counter[str]())
+        seconds = time.monotonic() - since
+        rows, footer = self._rows(seconds, documents), self._footer(seconds, requests)
+        return live_table(rows, footer, self._console.size.height)
 
+    def _rows(self, seconds: float, before: Counter[str] | None = None) -> list[Row]:
+        """A row for each binding; its rate is that of the last `seconds`, when it had what `before` has."""
+        if self._capture is None:
+            return []
+        now, rows = datetime.now(UTC), []
+        for name, collection, standing in self._capture.standings():
+            documents = self._documents[collection]
+            new = documents - (before or Counter[str]())[collection]
+            left = ", ".join(_LEFT.findall(self._statuses.get(name, "")))
+            rows.append(
+                Row(
+                    stream=name,
+                    phase=standing.phase,
+                    documents=documents,
+                    rate=new / max(seconds, REFRESH),
+                    left="" if standing.phase == "following" else left,
+                    age=now - standing.cursor if standing.cursor else None,
+                )
+            )
+        return rows
 
-def _counted(count: int, name: str) -> str:
-    return f"{count:,} {name}{'' if count == 1 else 's'}"
+    def _footer(self, seconds: float, requests: int = 0) -> list[str]:
+        """What holds of the whole; the rate of requests is that of the last `seconds`."""
+        facts = [
+            counted(self._documents.total(), "document"),
+            counted(self._transactions, "transaction"),
+            f"{time.monotonic() - self._began:.0f} s",
+        ]
+        if self._requests:
+            rate = (self._requests - requests) / max(seconds, REFRESH)
+            told = f"{counted(self._requests, 'request')}, {rate:.1f}/s"
+            facts.append(f"{told} of {self._request_limit:g}")
+        if self._set_aside:
+            facts.append(f"{counted(len(self._set_aside), 'account')} set aside")
+        status = self._statuses.get("")
+        return [", ".join(facts), *([status] if status else [])]

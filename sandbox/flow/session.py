@@ -22,7 +22,7 @@ import asyncio
 import copy
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -31,6 +31,7 @@ from sandbox.flow.connector import Connector, Json, OnLog, Program, call
 from sandbox.flow.document import Schema, located
 from sandbox.flow.errors import CatalogError, ProtocolError
 from sandbox.flow.sops import decrypted
+from sandbox.flow.standing import Standing, standings
 from sandbox.flow.state import state_key
 from sandbox.flow.transaction import Accumulator, Target, Transaction
 
@@ -56,7 +57,9 @@ class Capture:
         state: Json | None = None,
         keys: Keys = ALL_KEYS,
         on_log: OnLog = lambda _: None,
+        log_level: str | None = None,
     ) -> None:
+        """`log_level` is what the connector logs at, whatever the environment and the catalog say."""
         self.catalog = catalog
         self.keys = keys
         self.name = catalog.capture_name(name)
@@ -67,7 +70,7 @@ class Capture:
             raise CatalogError(
                 f"{self.name} is an image, which flowctl can run: here, use an endpoint of `local`"
             )
-        log_level = os.environ.get("LOG_LEVEL") or self.model.shards.log_level or "info"
+        log_level = log_level or os.environ.get("LOG_LEVEL") or self.model.shards.log_level or "info"
         self._program = Program(local.command, {"LOG_LEVEL": log_level, **local.env})
         self._config = local.config
         self._on_log = on_log
@@ -93,6 +96,28 @@ class Capture:
         for each in (left, right):
             each._task, each._targets = self._task, self._targets
         return left, right
+
+    @property
+    def config(self) -> Json:
+        """The endpoint config as the catalog has it: what sops has encrypted is not decrypted."""
+        return self._config
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the connector."""
+        return self._program.environment()
+
+    def standings(self) -> Iterator[tuple[str, str, Standing]]:
+        """The name, the collection and the standing of each binding; none before `validate`."""
+        bindings = self._task["bindings"] if self._task else []
+        found = standings(self._state, (binding["stateKey"] for binding in bindings))
+        for binding, standing in zip(bindings, found, strict=True):
+            yield "/".join(binding["resourcePath"]), binding["collection"]["name"], standing
+
+    @property
+    def collection_keys(self) -> Mapping[str, Sequence[str]]:
+        """The key of each collection that the capture writes to, as JSON pointers."""
+        return {target.collection: target.key for target in self._targets}
 
     async def spec(self) -> Json:
         return await self._call("spec", _TYPE, "spec")

@@ -9,10 +9,14 @@ replacement where that is so.
 import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import json_merge_patch
+import orjson
+
+from sandbox.flow.errors import FlowError
 
 
 @dataclass(frozen=True)
@@ -62,3 +66,28 @@ def state_key(resource_path: Iterable[str], backfill: int = 0) -> str:
     # `quote` leaves the tilde alone, whatever is asked of it.
     path = "/".join(quote(part, safe="-_+.=").replace("~", "%7E") for part in resource_path)
     return f"{path}.v{backfill}" if backfill else path
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The state in a file, which is empty if there is none. Raises FlowError."""
+    try:
+        state = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise FlowError(f"can't read the state in {path}: {error.strerror}") from error
+    except orjson.JSONDecodeError as error:
+        raise FlowError(f"{path} has no state: it is not JSON ({error})") from error
+    if not isinstance(state, dict):
+        raise FlowError(f"{path} has no state: it is not a JSON object")
+    return state
+
+
+def write_state(path: Path, state: dict[str, Any]) -> None:
+    """Puts a state into a file, whole or not at all. Raises FlowError."""
+    draft = path.with_name(f"{path.name}.new")
+    try:
+        draft.write_bytes(orjson.dumps(state, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        draft.replace(path)
+    except OSError as error:
+        raise FlowError(f"can't write the state to {path}: {error.strerror}") from error

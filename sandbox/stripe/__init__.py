@@ -8,7 +8,7 @@
 
 Layers, imports downward only: cli -> server (HTTP, delays, faults, limits, journal) -> routes (keys,
 accounts, parameters, errors) -> expand (what `expand` shows) -> world (objects, events) -> lists (filter and
-page) -> table -> kinds (one row per resource)."""
+page) -> table -> kinds (one row per resource). `demo` and `shop` make worlds, for the cli."""
 
 from sandbox.stripe.demo import seeded
 from sandbox.stripe.expand import expanded
@@ -18,6 +18,7 @@ from sandbox.stripe.keys import DEFAULT_KEY
 from sandbox.stripe.kind import ABSENT
 from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.server import StripeServer
+from sandbox.stripe.shop import Shop
 from sandbox.stripe.world import PLATFORM, World
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Faults",
     "Journal",
     "RateLimit",
+    "Shop",
     "StripeServer",
     "Visit",
     "World",

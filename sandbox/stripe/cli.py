@@ -1,35 +1,143 @@
 """`stripe`: serve a local Stripe, alone or around a command."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 import click
+import orjson
 
 from sandbox.stripe.demo import seeded
+from sandbox.stripe.faults import Fault
+from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.server import StripeServer
+from sandbox.stripe.shop import Shop
+
+
+class _Fault(click.ParamType[Fault]):
+    name = "fault"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fault:
+        try:
+            return Fault.from_json(orjson.loads(value))
+        except (ValueError, TypeError, AttributeError) as error:
+            self.fail(f"{value!r} is no rule: {error}", param, ctx)
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=0, show_default=True, help="Port to listen on; 0 is any free one.")
 @click.option("--seed", default=0, show_default=True, help="Seed of what is made at random.")
+@click.option(
+    "--demo", is_flag=True, help="A small shop: two years of every kind of object, and live changes."
+)
+@click.option(
+    "--changes",
+    type=click.FloatRange(min=0),
+    default=20.0,
+    show_default=True,
+    help="With --demo: live changes a minute, about a purchase each; 0 for none.",
+)
 @click.option("--connected", default=0, show_default=True, help="How many connected accounts there are.")
+@click.option(
+    "--test-clocks", default=0, show_default=True, help="With --demo: customers whose time is a test clock's."
+)
+@click.option(
+    "--restricted",
+    metavar="NAMES",
+    help="Make a restricted key that can read these resources only, as in price,product,event. It is told on "
+    "stderr.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    type=_Fault(),
+    multiple=True,
+    metavar="JSON",
+    help='What goes wrong, as in \'{"path": "/v1/charges*", "every": 9, "status": 500}\'; may be repeated. '
+    "The fields are those of sandbox/stripe/faults.py.",
+)
+@click.option("--limits", is_flag=True, help="Enforce Stripe's rate limits of test mode.")
 @click.option("--latency", default=0.0, show_default=True, help="Delay of every answer, in seconds.")
+@click.option(
+    "--ahead",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How far Stripe's clock is ahead of this machine's. POST /_sandbox/advance moves it on.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def stripe(host: str, port: int, seed: int, connected: int, latency: float, command: tuple[str, ...]) -> None:
-    """Serve a local Stripe with a few products and prices.
+def stripe(
+    host: str,
+    port: int,
+    seed: int,
+    demo: bool,
+    changes: float,
+    connected: int,
+    test_clocks: int,
+    restricted: str | None,
+    faults: tuple[Fault, ...],
+    limits: bool,
+    latency: float,
+    ahead: int,
+    command: tuple[str, ...],
+) -> None:
+    """Serve a local Stripe with a few products and prices, or with a shop (--demo).
 
     Without a COMMAND it serves until Ctrl-C. A COMMAND (after `--`) runs with its address as STRIPE_API_BASE,
-    and its exit code is the exit code."""
-    server = StripeServer(seeded(seed, connected), latency=latency, host=host, port=port)
+    and its exit code is the exit code.
+
+    While it runs, `curl ADDRESS/_sandbox/advance -d '{"seconds": 3600}'` moves its clock, and
+    `/_sandbox/faults` takes a list of faults in place of those that are in force."""
+    if test_clocks and not demo:
+        raise click.UsageError("--test-clocks are of the shop: they go with --demo")
+    shop = Shop(seed, connected, test_clocks) if demo else None
+    world = shop.world if shop else seeded(seed, connected)
+    world.clock.advance(ahead)
     try:
-        status = asyncio.run(_around(server, command) if command else _alone(server))
+        key = world.restrict(restricted.split(",")) if restricted else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--restricted") from error
+    rate_limit = RateLimit(25, 25) if limits else None
+    server = StripeServer(world, faults=faults, latency=latency, limits=rate_limit, host=host, port=port)
+    if key:
+        click.echo(f"The restricted key is {key}", err=True)
+    live = changing(shop.live, 60 / changes) if shop and changes else contextlib.nullcontext()
+    try:
+        status = asyncio.run(_serve(server, live, command))
     except OSError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(status)
+
+
+async def _serve(
+    server: StripeServer, live: contextlib.AbstractAsyncContextManager[None], command: Sequence[str]
+) -> int:
+    async with live:
+        return await (_around(server, command) if command else _alone(server))
+
+
+@contextlib.asynccontextmanager
+async def changing(change: Callable[[], object], seconds: float) -> AsyncIterator[None]:
+    """Makes a change every so many seconds."""
+
+    async def make() -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            change()
+
+    task = asyncio.create_task(make())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task  # tells of a change that failed
 
 
 async def _alone(server: StripeServer) -> int:

@@ -183,6 +183,11 @@ def source_not_attached() -> StripeError:
     return StripeError(400, "A source must be attached to a customer to be used as a `payment_method`")
 
 
+def exists_already(object_name: str) -> StripeError:
+    name = object_name.replace("_", " ").capitalize()
+    return StripeError(400, f"{name} already exists.", code="resource_already_exists")
+
+
 def not_deletable(object_name: str, id: str) -> StripeError:
     return StripeError(400, f"The {object_name} '{id}' cannot be deleted in the state it is in.")
 

@@ -7,10 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import orjson
+
+from sandbox.stripe import errors
 from sandbox.stripe.filters import Given, Json
 
 _NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
 _PART = re.compile(r"\[([^\[\]]*)\]")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 _INTEGERS = frozenset(
     (
@@ -72,9 +76,31 @@ def _lists(value: Any) -> Any:
     return list(inner.values()) if inner and all(key.isdigit() for key in inner) else inner
 
 
+def check(value: Any, example: Any, name: str) -> None:
+    """Raises StripeError for a form's value that is not of the type that `example` has in its place. "" in
+    place of an array or of `metadata` empties it."""
+    if isinstance(example, bool):
+        wrong = "" if value in ("true", "false") else "boolean"
+    elif isinstance(example, int | float) or (example is None and name in _INTEGERS and value != ""):
+        wrong = "" if isinstance(value, str) and _NUMBER.fullmatch(value) else "integer"
+    elif isinstance(example, dict):
+        wrong = "" if isinstance(value, dict) or (name == "metadata" and value == "") else "object"
+    elif isinstance(example, list):
+        wrong = "" if isinstance(value, list) or value == "" else "array"
+    else:
+        wrong = "" if isinstance(value, str) or example is None else "string"
+    if wrong:
+        raise errors.invalid(wrong, value if isinstance(value, str) else orjson.dumps(value).decode(), name)
+    if isinstance(value, dict) and isinstance(example, dict) and name != "metadata":
+        for key, inner in value.items():
+            check(inner, example.get(key), key)
+
+
 def typed(value: Any, example: Any, name: str = "") -> Any:
     """A form's strings with the types that `example`, the object as it is, has in their places. "" stands for
     null, as Stripe has it; in `metadata` every value stays a string, "" removes the key."""
+    if value == "" and isinstance(example, list | dict):
+        return type(example)()
     if isinstance(value, dict):
         inner = example if isinstance(example, dict) else {}
         return {
@@ -85,6 +111,6 @@ def typed(value: Any, example: Any, name: str = "") -> Any:
         return [typed(item, None, name) for item in value]
     if isinstance(example, bool):
         return value == "true"
-    if (name in _INTEGERS or isinstance(example, int)) and value.lstrip("-").isdigit():
+    if (name in _INTEGERS or isinstance(example, int)) and _NUMBER.fullmatch(value):
         return int(value)
     return value if value != "" else None

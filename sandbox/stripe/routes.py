@@ -23,6 +23,7 @@ from sandbox.stripe.kinds import KINDS, VIEWS, older
 from sandbox.stripe.table import Entry, Table
 from sandbox.stripe.versions import KNOWN
 from sandbox.stripe.world import World
+from sandbox.stripe.writes import example_of, written_fields
 
 WHOLE = 1_000_000
 """The limit of a list that is not paged."""
@@ -384,10 +385,10 @@ class Api:
             return self._read(call, entry, home)
         row, data = entry.kind, entry.data()
         if op == "D":
-            if not row.allows_deletion(data):
+            if not row.allows_deletion(data) or id == self.world.platform:
                 raise errors.not_deletable(row.object_name, id)
             return _render(row, self.world.delete(row.name, id, home), call.version)
-        changes = self._form(call, row, data) | dict(target.action or {})
+        changes = written_fields(self.world, row, call.request.form, data, home) | dict(target.action or {})
         after, before = changes.get("status"), data.get("status")
         if after not in (None, before) and row.flow and after not in row.flow.get(str(before), ()):
             raise errors.wrong_status(row.object_name, str(before), str(after))
@@ -402,27 +403,19 @@ class Api:
         return self._expander(call, [entry.kind], given, home, listed=False).shown(entry)
 
     def _create(self, call: Call, row: Kind, home: str, parent: str | None) -> bytes:
-        fields = self._form(call, row, dict(row.fields), "id")
+        fields = written_fields(self.world, row, call.request.form, example_of(row.name), home, "id")
+        if fields.get("id") in self.world.table(row.name, home).by_id:
+            raise errors.exists_already(row.object_name)
         link = row.parent
         if link and parent is not None and link.kind != "account":
             fields[link.field] = parent
         for name in row.needs:
-            if name not in fields:
+            if fields.get(name) is None:
                 raise errors.missing_parameter(name)
         named = fields.get(link.field) if link and link.kind != "account" else None
         if link and named is not None and named not in self.world.table(link.kind, home).by_id:
             raise errors.missing(link.kind, str(named), link.field, status=400)
         return _render(row, self.world.create(row.name, home, **fields), call.version)
-
-    def _form(self, call: Call, row: Kind, example: Json, *more: str) -> Json:
-        fields = forms.nested(call.request.form)
-        fields.pop("expand", None)
-        allowed = row.fields.keys() | set(row.needs) | set(more)
-        if row.parent and row.parent.kind != "account":
-            allowed.add(row.parent.field)
-        if unknown := [name for name in fields if name not in allowed]:
-            raise errors.unknown_parameters(unknown)
-        return {name: forms.typed(value, example.get(name), name) for name, value in fields.items()}
 
 
 def _render(row: Kind, data: Json, version: str) -> bytes:

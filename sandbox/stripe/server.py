@@ -81,7 +81,7 @@ class StripeServer:
             path=http.rel_url.raw_path,
             query=parse_qsl(http.rel_url.raw_query_string, keep_blank_values=True),
             headers={name.lower(): value for name, value in http.headers.items()},
-            form=parse_qsl(body.decode(), keep_blank_values=True),
+            form=parse_qsl(body.decode(errors="replace"), keep_blank_values=True),
         )
         account = acting_account(request.headers) or self.world.platform
         status = 0

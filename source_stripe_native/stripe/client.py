@@ -239,6 +239,7 @@ class StripeSession:
         endpoint = endpoint_of(path)
         request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
         await self._rate_limiter.acquire(endpoint, priority, account_id)
+        log.debug("requesting", {"request": request, "limit": self._rate_limiter.ceiling})
         key_deadline = math.inf
 
         def is_retried(error: Exception) -> bool | float:

@@ -118,6 +118,11 @@ class RateLimiter:
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def ceiling(self) -> float:
+        """Requests a second in all while no 429 has reduced them."""
+        return self._total.ceiling
+
     async def acquire(
         self, endpoint: str, priority: Priority = Priority.CHANGES, account_id: str | None = None
     ) -> None:

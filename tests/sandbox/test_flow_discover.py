@@ -222,7 +222,7 @@ def test_discover_tells_the_connectors_error(tmp_path: Path) -> None:
     source = written(tmp_path, catalog(before={"discover": [{"error": "the key was revoked"}]}))
     result = CliRunner().invoke(main, ["raw", "discover", "--source", str(source)])
     assert result.exit_code == 1
-    assert result.stderr.endswith("Error: the key was revoked\n")
+    assert result.stderr == "ERROR the key was revoked\n"
 
 
 def test_binding_without_a_schema_is_told(tmp_path: Path) -> None:

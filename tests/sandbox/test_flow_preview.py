@@ -134,7 +134,7 @@ def test_failure_is_told_by_the_last_log_line_and_takes_the_open_transaction_wit
     result = preview(tmp_path, catalog(steps))
     assert result.exit_code == 1
     assert [json.loads(line)[1]["id"] for line in result.stdout.splitlines()] == ["a"]
-    assert result.stderr.splitlines()[-1] == "Error: Task capture.Prices: no such price"
+    assert result.stderr == "ERROR Task capture.Prices: no such price\n"
 
 
 def test_failure_takes_the_checkpoints_of_a_delay_that_is_not_over(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_traceback_of_an_interpreter_is_shown_and_its_last_line_is_the_error(tmp
 def test_failure_before_open_is_told_in_the_same_way(tmp_path: Path, verb: str) -> None:
     result = preview(tmp_path, catalog(before={verb: [{"error": f"no {verb} today"}]}))
     assert result.exit_code == 1
-    assert result.stderr.endswith(f"Error: no {verb} today\n")
+    assert result.stderr == f"ERROR no {verb} today\n"
 
 
 def test_document_that_its_schema_forbids_ends_the_run(tmp_path: Path) -> None:
@@ -355,6 +355,87 @@ def test_command_that_is_not_installed_is_an_error_that_says_so(tmp_path: Path) 
     result = preview(tmp_path, content)
     assert result.exit_code == 1
     assert "'no-such-connector' is not found" in result.stderr
+
+
+def test_warning_that_comes_again_is_shown_once(tmp_path: Path) -> None:
+    steps: list[Step] = [{"log": ["WARN", "slow"]}, {"log": ["WARN", "late"]}, {"log": ["WARN", "slow"]}]
+    result = preview(tmp_path, catalog([*steps, CHECKPOINT]), "--sessions", "1")
+    assert result.stderr == "WARN  slow\nWARN  late\n"
+
+
+def test_limit_ends_the_preview_after_so_many_documents(tmp_path: Path) -> None:
+    assert ids(preview(tmp_path, catalog([{"count": [9, 2]}]), "--limit", "3")) == ["0", "1", "2"]
+
+
+def test_state_of_a_limited_preview_is_of_before_the_transaction_that_was_cut(tmp_path: Path) -> None:
+    kept, content = tmp_path / "state.json", catalog([{"count": [9, 2]}])
+    assert ids(preview(tmp_path, content, "--limit", "3", "--state", str(kept))) == ["0", "1", "2"]
+    assert json.loads(kept.read_text()) == {"n": 2}
+    assert ids(preview(tmp_path, content, "--limit", "3", "--state", str(kept))) == ["2", "3", "4"]
+
+
+def test_state_is_kept_in_its_file_when_the_capture_fails(tmp_path: Path) -> None:
+    kept = tmp_path / "state.json"
+    content = catalog([{"count": [2, 1]}, doc("b"), {"error": "gone"}])
+    assert preview(tmp_path, content, "--state", str(kept)).exit_code == 1
+    assert json.loads(kept.read_text()) == {"n": 2}
+
+
+@pytest.mark.parametrize("content", ["[]", "{"])
+def test_file_that_has_no_state_is_an_error_that_leaves_it_alone(tmp_path: Path, content: str) -> None:
+    kept = tmp_path / "state.json"
+    kept.write_text(content)
+    result = preview(tmp_path, catalog([CHECKPOINT]), "--sessions", "1", "--state", str(kept))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: {kept} has no state: it is not ")
+    assert kept.read_text() == content
+
+
+def test_two_states_are_a_usage_error(tmp_path: Path) -> None:
+    flags = ("--state", str(tmp_path / "state.json"), "--initial-state", "{}")
+    assert preview(tmp_path, catalog([CHECKPOINT]), *flags).exit_code == 2
+
+
+def test_pretty_documents_are_the_same_documents(tmp_path: Path) -> None:
+    content = catalog([doc("a", amount=1), CHECKPOINT])
+    plain = preview(tmp_path, content, "--sessions", "1").stdout
+    pretty = preview(tmp_path, content, "--sessions", "1", "--pretty").stdout
+    assert json.loads(pretty) == json.loads(plain)
+    assert '\n    "amount": 1,\n' in pretty
+
+
+def test_preview_ends_once_every_binding_is_backfilled_and_near_the_present(tmp_path: Path) -> None:
+    def told(**state: Any) -> Step:
+        return {"checkpoint": {"bindingStateV1": {"Prices": state}}}
+
+    steps = [
+        told(inc={"cursor": "2026-01-01T00:00:00Z"}, backfill={"_a": {"cutoff": "", "next_page": None}}),
+        doc("backfilled"),
+        told(backfill={"_a": None}),
+        doc("changed"),
+        told(inc={"cursor": "2999-01-01T00:00:00Z"}),
+        doc("too late"),
+        CHECKPOINT,
+    ]
+    assert ids(preview(tmp_path, catalog(steps), "--until-caught-up")) == ["backfilled", "changed"]
+
+
+@pytest.mark.parametrize(
+    ("base", "is_refused"),
+    [("", True), ("https://api.stripe.com", True), ("http://127.0.0.1:1", False)],
+)
+def test_key_of_the_local_stripe_is_sent_nowhere_else(tmp_path: Path, base: str, is_refused: bool) -> None:
+    content = catalog([doc("a"), CHECKPOINT], env={"STRIPE_API_BASE": base})
+    key = "sk_test_sandbox_0000000000000000"
+    content["captures"]["acmeCo/fake"]["endpoint"]["local"]["config"] = {"credentials": {"token": key}}
+    result = preview(tmp_path, content, "--sessions", "1")
+    if not is_refused:
+        assert ids(result) == ["a"]
+    else:
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "the key of the local Stripe" in result.stderr
+        assert "python -m sandbox stripe -- " in result.stderr
+        assert key not in result.stderr
 
 
 @pytest.mark.parametrize(

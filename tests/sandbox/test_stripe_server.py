@@ -1,5 +1,6 @@
 """The server over loopback: headers, compression, faults, limits, journal, controls, and the command line."""
 
+import asyncio
 import gzip
 import os
 import signal
@@ -12,8 +13,11 @@ from pathlib import Path
 import aiohttp
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from sandbox.stripe import DEFAULT_KEY, Fault, Faults, RateLimit, StripeServer, World, seeded
+from sandbox.stripe.cli import changing
+from sandbox.stripe.cli import stripe as stripe_command
 from sandbox.stripe.routes import Api, Request
 
 NOW = 1_750_000_000
@@ -221,6 +225,56 @@ def test_alone_it_tells_its_address_on_stderr_and_stops_when_told() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert process.stdout.read() == ""
+
+
+def test_options_make_a_restricted_key_faults_limits_and_another_time() -> None:
+    script = (
+        "import json, os, sys, time, urllib.request as r, urllib.error as e\n"
+        "def status(path, key):\n"
+        "    url = os.environ['STRIPE_API_BASE'] + path\n"
+        "    try: answer = r.urlopen(r.Request(url, headers={'Authorization': 'Bearer ' + key}))\n"
+        "    except e.HTTPError as error: answer = error\n"
+        "    return answer.status\n"
+        "whole, some = 'sk_test_sandbox_0000000000000000', 'rk_test_sandbox_0000000000000001'\n"
+        "print([status(p, some) for p in ('/v1/prices', '/v1/plans')], status('/v1/coupons', whole),"
+        "{status('/v1/prices', whole) for _ in range(30)})"
+    )
+    options = ("--restricted", "price", "--fault", '{"path": "/v1/coupons", "status": 502}', "--limits")
+    command = stripe(*options, "--ahead", "86400", "--", sys.executable, "-c", script)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
+    assert run.stdout == "[200, 403] 502 {200, 429}\n"
+    assert run.stderr == "The restricted key is rk_test_sandbox_0000000000000001\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--restricted", "prices"), "no such permissions: ['prices']"),
+        (("--fault", '{"pth": "/v1/prices"}'), "a fault has no pth"),
+        (("--fault", "[]"), "is no rule"),
+        (("--test-clocks", "2"), "they go with --demo"),
+    ],
+)
+def test_option_that_makes_no_sense_is_a_usage_error(options: tuple[str, ...], says: str) -> None:
+    ran = CliRunner().invoke(stripe_command, options, terminal_width=1000)
+    assert ran.exit_code == 2
+    assert says in ran.output
+
+
+async def test_changes_are_made_while_it_serves() -> None:
+    made: list[int] = []
+    async with changing(lambda: made.append(1), 0.001):
+        await asyncio.sleep(0.1)
+    count = len(made)
+    assert count > 2
+    await asyncio.sleep(0.01)
+    assert len(made) == count
+
+
+async def test_change_that_fails_is_told() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with changing(lambda: 1 / 0, 0):
+            await asyncio.sleep(0.01)
 
 
 def test_taken_port_is_one_clear_line() -> None:

@@ -1,0 +1,224 @@
+"""`preview` on a real pseudo-terminal: its table stays within the screen, and Ctrl-C ends it well."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox.fake_connector import catalog, written
+
+IN_FRONT = (
+    "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "runpy.run_module('sandbox', run_name='__main__', alter_sys=True)"
+)
+"""Makes its stdin the terminal that it is in the foreground of, so that a typed Ctrl-C gets to it."""
+TOKEN = re.compile(rb"\x1b\[(\??[0-9;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
+BINDINGS = 45
+STATE = {"inc": {"cursor": "2026-01-01T00:00:00Z"}}
+
+
+@dataclass
+class Screen:
+    """What a terminal of so many lines shows, and what has scrolled out of it. It knows the few controls that
+    the preview uses, and fails for others."""
+
+    height: int
+    width: int
+    lines: list[str] = field(default_factory=lambda: [""])
+    scrolled: list[str] = field(default_factory=list)
+    _row: int = 0
+    _column: int = 0
+
+    def feed(self, data: bytes) -> None:
+        for control, verb, feed, text in TOKEN.findall(data):
+            match verb, feed:
+                case b"A", _:
+                    self._row = max(0, self._row - int(control or 1))
+                case b"K", _:
+                    self.lines[self._row] = ""
+                case ((b"m" | b"h" | b"l"), _):
+                    pass
+                case b"", b"\r":
+                    self._column = 0
+                case b"", b"\n":
+                    self._down()
+                case b"", b"":
+                    self._write(text.decode(errors="replace"))
+                case _:
+                    raise AssertionError(f"unknown control {control!r} {verb!r}")
+
+    def _write(self, text: str) -> None:
+        while text:
+            if self._column == self.width:
+                self._column = 0
+                self._down()
+            piece, text = text[: self.width - self._column], text[self.width - self._column :]
+            line = self.lines[self._row].ljust(self._column)
+            self.lines[self._row] = line[: self._column] + piece + line[self._column + len(piece) :]
+            self._column += len(piece)
+
+    def _down(self) -> None:
+        self._row += 1
+        if self._row == len(self.lines):
+            self.lines.append("")
+        if len(self.lines) > self.height:
+            self.scrolled.append(self.lines.pop(0))
+            self._row -= 1
+
+
+class Terminal:
+    """A preview whose stdin and stderr are a terminal."""
+
+    def __init__(self, process: subprocess.Popen[bytes], end: int, screen: Screen) -> None:
+        self.process, self.screen, self._end = process, screen, end
+
+    def until(self, holds: Callable[[Screen], bool]) -> None:
+        """Reads what comes until the screen is as wanted."""
+        while not holds(self.screen):
+            self.screen.feed(os.read(self._end, 1 << 16))
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._end, keys)
+
+    def rest(self) -> list[str]:
+        """All lines that are on the screen, or were, when the preview has ended."""
+        while True:
+            try:
+                data = os.read(self._end, 1 << 16)
+            except OSError:  # nobody has the other end any more
+                return [*self.screen.scrolled, *self.screen.lines]
+            self.screen.feed(data)
+
+
+@contextmanager
+def previewing(
+    directory: Path, content: dict[str, Any], *flags: str, height: int, width: int = 100, whole: bool = False
+) -> Iterator[Terminal]:
+    """`whole`: the documents go to the terminal too."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+    source = written(directory, content)
+    environment = {k: v for k, v in os.environ.items() if k not in ("LINES", "COLUMNS", "LOG_LEVEL")}
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_FRONT, "preview", "--source", str(source), *flags],
+        stdin=its,
+        stdout=its if whole else subprocess.PIPE,
+        stderr=its,
+        start_new_session=True,
+        env={**environment, "TERM": "xterm"},
+    ) as process:
+        os.close(its)
+        try:
+            yield Terminal(process, ours, Screen(height, width))
+        finally:
+            process.kill()
+            os.close(ours)
+
+
+def many(*steps: dict[str, Any]) -> dict[str, Any]:
+    """A capture of many streams, all of which have a document and a cursor before it takes `steps`."""
+    names = [f"Stream{number:02}" for number in range(BINDINGS)]
+    documents = [{"doc_of": [place, {"id": "a"}]} for place in range(BINDINGS)]
+    state = {"bindingStateV1": dict.fromkeys(names, STATE)}
+    content = catalog([*documents, {"checkpoint": state}, *steps])
+    content["captures"]["acmeCo/fake"]["bindings"] = [
+        {"resource": {"name": name}, "target": f"acmeCo/{name}"} for name in names
+    ]
+    content["collections"] = {f"acmeCo/{name}": {"schema": True, "key": ["/id"]} for name in names}
+    return content
+
+
+def is_table(line: str) -> bool:
+    return line.startswith(("stream ", "Stream", "and ", " Stream")) or " transaction" in line
+
+
+@pytest.mark.parametrize("height", [24, 60])
+def test_table_of_many_streams_stays_within_the_screen(tmp_path: Path, height: int) -> None:
+    noise = [{"log": ["WARN", f"warning {number}"]} for number in range(3 * height)]
+    with previewing(tmp_path, many(*noise), height=height) as terminal:
+        terminal.until(lambda screen: any(f"warning {3 * height - 1}" in line for line in screen.lines))
+        terminal.until(lambda screen: any("1 transaction" in line for line in screen.lines))
+        lines, scrolled = terminal.screen.lines, terminal.screen.scrolled
+        assert [line for line in scrolled if is_table(line)] == []
+        shown = [line for line in lines if line.startswith("Stream")]
+        if height > BINDINGS + 5:
+            assert len(shown) == BINDINGS
+        else:
+            (cut,) = [line for line in lines if line.startswith("and ")]
+            assert cut.startswith(f"and {BINDINGS - len(shown)} more streams: ")
+            assert len(shown) > height / 2
+
+
+def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path) -> None:
+    with previewing(tmp_path, many({"count": [100, 1]}), height=24, whole=True) as terminal:
+        terminal.until(lambda screen: any("145 documents, 101 transactions" in line for line in screen.lines))
+        lines, scrolled = terminal.screen.lines, terminal.screen.scrolled
+    assert [line for line in scrolled if is_table(line)] == []
+    assert len([line for line in lines if line.startswith("stream ")]) == 1
+    assert any('"id":"50"' in line for line in scrolled)
+
+
+def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) -> None:
+    kept = tmp_path / "state.json"
+    with previewing(tmp_path, many(), "--state", str(kept), height=24) as terminal:
+        terminal.until(lambda screen: any("1 transaction" in line for line in screen.lines))
+        terminal.type(b"\x03")
+        lines = terminal.rest()
+        assert terminal.process.wait() == 130
+    summary = lines[max(place for place, line in enumerate(lines) if line.startswith("stream ")) :]
+    assert len([line for line in summary if line.startswith("Stream")]) == BINDINGS
+    assert any(line.startswith("45 documents, 1 transaction") for line in summary)
+    assert json.loads(kept.read_text())["bindingStateV1"]["Stream44"] == STATE
+
+    content = many()
+    content["captures"]["acmeCo/fake"]["endpoint"]["local"]["env"]["FAKE"] = json.dumps(
+        {"runs": [[{"state": "resumed"}, {"checkpoint": {}}]]}
+    )
+    with previewing(tmp_path, content, "--state", str(kept), "--sessions", "1", height=24) as terminal:
+        assert terminal.process.stdout
+        _, document = json.loads(terminal.process.stdout.readline())
+        assert document["state"]["bindingStateV1"]["Stream44"] == STATE
+        terminal.rest()
+
+
+def test_table_tells_what_is_left_of_a_backfill_in_the_words_of_the_connector(tmp_path: Path) -> None:
+    def status(message: str) -> dict[str, str]:
+        fields = {"eventType": "connectorStatus", "stream": "Stream07"}
+        return {"stderr": json.dumps({"level": "info", "msg": message, "fields": fields})}
+
+    under_way = {"bindingStateV1": {"Stream07": {"backfill": {"cutoff": "", "next_page": None}}}}
+    steps: list[dict[str, Any]] = [
+        status("Backfilling Stream07: 12% done, 1 document"),
+        status("Backfilling Stream07: 80% done, 9 documents, 5 a second, about 3 minutes left"),
+        {"checkpoint": under_way},
+    ]
+    with previewing(tmp_path, many(*steps), height=60) as terminal:
+        terminal.until(lambda screen: any("about 3 minutes left" in line for line in screen.lines))
+        (line,) = [line for line in terminal.screen.lines if line.startswith("Stream07")]
+        assert line.split()[1] == "backfilling"
+        assert "80% done, about 3 minutes left" in line
+
+
+def test_table_tells_the_requests_and_their_limit(tmp_path: Path) -> None:
+    def line(message: str, **args: Any) -> dict[str, str]:
+        return {"stderr": json.dumps({"level": "debug", "msg": message, "fields": {"args": args}})}
+
+    asked = line("requesting", request="GET /v1/x", limit=20.0)
+    steps: list[dict[str, Any]] = [asked, asked, {"checkpoint": {}}]
+    with previewing(tmp_path, many(*steps), height=60) as terminal:
+        terminal.until(lambda screen: any("2 requests, " in line for line in screen.lines))
+        (told,) = [line for line in terminal.screen.lines if "2 requests, " in line]
+        assert "/s of 20" in told
+        assert terminal.screen.scrolled == []

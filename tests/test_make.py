@@ -1,0 +1,45 @@
+"""What make runs for a person with a plain shell, and with which Stripe."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+WITH_STRIPE = "python -m sandbox stripe"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "runs"),
+    [
+        (
+            ["preview"],
+            f"{WITH_STRIPE} -- python -m sandbox preview --source test-prices.flow.yaml --until-caught-up",
+        ),
+        (
+            ["preview", "SOURCE=test.flow.yaml", "STRIPE=--demo", "FLAGS=--pretty"],
+            f"{WITH_STRIPE} --demo -- python -m sandbox preview --source test.flow.yaml --pretty",
+        ),
+        (
+            ["preview", "SOURCE=my.flow.yaml"],
+            "python -m sandbox preview --source my.flow.yaml --until-caught-up",
+        ),
+        (
+            ["preview", "FLOWCTL=flowctl"],
+            f"{WITH_STRIPE} -- flowctl preview --source test-prices.flow.yaml --delay 1s --timeout 8s",
+        ),
+        (["discover"], f"{WITH_STRIPE} -- python -m sandbox raw discover --source test.flow.yaml"),
+        (["discover", "SOURCE=my.flow.yaml"], "python -m sandbox raw discover --source my.flow.yaml"),
+        (["stripe", "STRIPE=--port 8080"], f"{WITH_STRIPE} --port 8080"),
+    ],
+)
+def test_own_specification_goes_to_stripe_itself_and_the_projects_to_a_local_one(
+    arguments: list[str], runs: str
+) -> None:
+    kept = ("HOME", "PATH")  # and nothing that an outer make hands on
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    command = ["make", "--dry-run", "--no-print-directory", *arguments]
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    last = " ".join(made.stdout.splitlines()[-1].split())
+    assert last == f'PATH="{ROOT}/.venv/bin:$PATH" {runs}'
