@@ -231,7 +231,7 @@ def _capture_context(
         source_of,
         accounts.all_ids,
         find_new,
-        len(streams),
+        sum(each.PER_ACCOUNT or each.ARE_ACCOUNTS for each in streams),
         settings,
         of_changes.is_own,
         of_changes.readmit,

@@ -121,7 +121,13 @@ class StreamBinding:
     @property
     def follows_accounts(self) -> bool:
         """Whether the documents are the connected accounts, with one state for all of them."""
-        return self.accounts.connected_ids is not None and not self.row.PER_ACCOUNT
+        return self.accounts.connected_ids is not None and self.row.ARE_ACCOUNTS
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the shard that has the platform captures the binding: this one leaves its state alone."""
+        is_platforms = not self.row.PER_ACCOUNT and not self.row.ARE_ACCOUNTS
+        return is_platforms and not self.accounts.shard.has(self.accounts.platform_id)
 
     def fetch_changes(
         self, account_id: str | None, not_before: int, account_changes: AccountChanges | None = None
@@ -180,6 +186,20 @@ class StreamBinding:
     ) -> None:
         """Opens the binding. No binding starts before all have subscribed to the events: the last one to open
         starts them all. With many accounts each step takes a while, and others have their turn in between."""
+        if not self.is_elsewhere:
+            await self._prepare(binding, binding_index, state, task, max(1, len(bindings)))
+        await asyncio.sleep(0)
+        if binding_index + 1 >= len(bindings):
+            for each in self.context.starts:
+                each()
+                await asyncio.sleep(0)
+            self.context.starts.clear()
+            self.context.subscribed.clear()
+
+    async def _prepare(
+        self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
+    ) -> None:
+        """Brings the state up to date, subscribes to the events, and says how the binding starts."""
         await self._correct_times(binding, state, task)
         ids = state_account_ids(self.row, self.accounts)
         await reconcile_state(
@@ -189,17 +209,8 @@ class StreamBinding:
         self._subscribe(state)
         start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
         if self.is_per_account:
-            start = functools.partial(
-                self._open_accounts, binding, binding_index, state, task, max(1, len(bindings))
-            )
+            start = functools.partial(self._open_accounts, binding, binding_index, state, task, bindings)
         self.context.starts.append(start)
-        await asyncio.sleep(0)
-        if binding_index + 1 >= len(bindings):
-            for each in self.context.starts:
-                each()
-                await asyncio.sleep(0)
-            self.context.starts.clear()
-            self.context.subscribed.clear()
 
     def _subscribe(self, state: ResourceState) -> None:
         """Subscribes the binding to the events of each account from its cursor on."""

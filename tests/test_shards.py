@@ -415,3 +415,23 @@ async def test_two_processes_of_the_local_runtime_go_on_where_one_was_split(
         for each in world.list_all(kind, account)
     ) + Counter(("Accounts", each) for each in world.accounts)
     assert Counter(found) == expected
+
+
+async def test_what_only_the_platform_lists_is_captured_by_the_shard_that_has_it(
+    world: World, server: StripeServer
+) -> None:
+    products = {world.create("climate.product", event=False)["id"] for _ in range(3)}
+    for _ in range(6):
+        world.create("charge", world.connect()["id"], event=False)
+    streams = ["ClimateProducts", "Charges"]
+    parts = [shard(server, keys, streams=streams) for keys in HALVES]
+
+    def is_done(part: Capture) -> Callable[[], bool]:
+        own = streams if Shard(*part.keys).has(world.platform) else ["Charges"]
+        return complete(replace(part, streams=own))
+
+    await side_by_side(*parts, until=is_done)
+    times = {id: count for (stream, id), count in told(*parts).items() if stream == "ClimateProducts"}
+    assert times == dict.fromkeys(products, 1)
+    unfinished = [bool(part.binding_state("ClimateProducts").get("backfill")) for part in parts]
+    assert unfinished == [not Shard(*part.keys).has(world.platform) for part in parts]

@@ -29,6 +29,7 @@ class Accounts(BaseStripeObject):
     SCHEDULE = DAILY
     PERMISSION = "Connect: Accounts"
     PER_ACCOUNT = False
+    ARE_ACCOUNTS = True
     UNDATED = True
     UNLISTED = "account"
     EVENT_TYPES = ops(u="account.updated")

@@ -149,8 +149,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     UNTIL_VERSION: ClassVar[str] = ""
     """The first API version that no longer has it, as a date."""
     PER_ACCOUNT: ClassVar[bool] = True
-    """Whether each connected account has objects of its own; if not, the objects are the accounts themselves,
-    which only the platform lists."""
+    """Whether each connected account has objects of its own; if not, only the platform is read."""
+    ARE_ACCOUNTS: ClassVar[bool] = False
+    """Whether the objects are the accounts themselves, which only the platform lists."""
 
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {}}
     """The backfill's variants: the suffix of the state key, and the query parameters that select the part."""

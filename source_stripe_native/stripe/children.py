@@ -53,7 +53,7 @@ async def read_parents(source: Source, window: Window, token: PageToken | None, 
     or of the parents where the row says so."""
     stream, parent = source.stream, source.stream.PARENT
     assert parent is not None
-    if source.is_one_of_many and not parent.PER_ACCOUNT:
+    if source.is_one_of_many and parent.ARE_ACCOUNTS:
         # Each account is the only parent in its own task. The platform reads a connected account by its id:
         # the account's own view of itself lacks what the platform may do.
         if source.connected_account_id is None:

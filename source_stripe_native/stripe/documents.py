@@ -177,7 +177,7 @@ async def complete_list(source: Source, cut: Json, owner: Json, expand: Params =
                 break
     except StripeError as error:
         # What an account refuses of itself is no reason to read no other account.
-        is_an_accounts = not source.stream.PER_ACCOUNT and is_refusal(error)
+        is_an_accounts = source.stream.ARE_ACCOUNTS and is_refusal(error)
         if not (is_an_accounts or OBJECT_GONE.matches(error)):
             raise
         about = {"url": path, "error": str(error)}
