@@ -47,7 +47,7 @@ fmt: $(STAMP) ## format the code, and mend what the linter can
 	@$(IN_VENV) ruff check --fix --quiet .
 
 test: $(STAMP) ## run the tests
-	@$(IN_VENV) pytest -n 3
+	@$(IN_VENV) pytest -n 4 --dist worksteal
 
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents (SOURCE=my.flow.yaml: your own capture)
 	@$(IN_VENV) $(WITH_STRIPE) $(FLOWCTL) preview --source $(SOURCE) $(FLAGS)

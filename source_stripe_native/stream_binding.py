@@ -33,7 +33,7 @@ from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.lateness import Lateness
-from source_stripe_native.events.list_feed import PolledLists
+from source_stripe_native.events.list_feed import PolledLists, reads_lists_in
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.poll_times import PollTimes
@@ -330,6 +330,7 @@ class StreamBinding:
                 flush=settings.flush_interval,
                 flush_at_most=settings.flush_at_most,
                 is_relevant=functools.partial(_is_relevant, self.row),
+                reads_lists_in=functools.partial(reads_lists_in, self.row, settings),
                 polls=PollTimes(settings) if self.row.POLLS else None,
                 poller=self.context.poller,
                 is_own_refusal=refusals.is_own,
@@ -369,10 +370,8 @@ def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) ->
 
 
 def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
-    """Whether new events of `types` may concern the stream. A list that is read again from time to time is
-    due by the window, which only the reading knows; a polled list has times of its own."""
-    is_due_by_window = cls.reads_lists() and not cls.POLLS
-    return is_due_by_window or bool(types if cls.IS_EVENT else types & cls.all_event_types())
+    """Whether new events of `types` may concern the stream."""
+    return bool(types if cls.IS_EVENT else types & cls.all_event_types())
 
 
 async def reconcile_state(

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from source_stripe_native.events.shared_lists import SharedLists
-from source_stripe_native.events.snapshots import Snapshots
+from source_stripe_native.events.snapshots import Snapshots, is_due
+from source_stripe_native.settings import Settings
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
@@ -221,6 +222,13 @@ class ListReader:
         is_new = object_id not in self._memory.seen and object_id not in self._found
         self._found[object_id] = created if isinstance(created, int) else window.end
         return is_new
+
+
+def reads_lists_in(stream: type[BaseStripeObject], settings: Settings, window: Window) -> bool:
+    """Whether a whole list, or that of a longer past, is read again in `window`. Polled lists have times of
+    their own."""
+    is_past_due = bool(stream.RELIST) and not stream.POLLS and window.start // DAY != window.end // DAY
+    return is_past_due or is_due(stream, window, settings)
 
 
 def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:
