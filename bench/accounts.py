@@ -20,9 +20,12 @@ from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.rate_limit import RateLimiter
 
 AT_ONCE: Final = [
-    each for each in STREAMS if not each.PRODUCT and not each.UNTIL_VERSION and not each.DISABLED
+    each
+    for each in STREAMS
+    if not each.PRODUCT and not each.UNTIL_VERSION and not each.DISABLED and each.KEY == ["/id"]
 ]
-"""The streams that discover enables for an account without special products."""
+"""The streams of the reference catalogue, and Discounts, that discover enables for an account without special
+products."""
 ALL: Final = [each.NAME for each in AT_ONCE]
 PER_ACCOUNT: Final = [each.NAME for each in AT_ONCE if each.PER_ACCOUNT]
 FOLLOWING: Final = [each.NAME for each in AT_ONCE if each.PER_ACCOUNT and not each.POLLS]

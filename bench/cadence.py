@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from random import Random
 from statistics import median
 from typing import Final
 
@@ -26,7 +27,7 @@ LATENCY: Final = 0.1
 """Seconds."""
 CHANGES: Final = 30
 EVERY: Final = 4.0
-"""Seconds from one change to the next."""
+"""Seconds from one change to the next, in the mean."""
 A_SECOND: Final = 5
 BUSY: Final = 62
 """Seconds for which the busy account is watched: the overlap is read in full within them."""
@@ -94,10 +95,12 @@ class _Delays:
     seconds: list[float] = field(default_factory=list)
 
     async def go_on(self) -> None:
+        # At random times, since even ones keep step with the readings.
+        rng = Random(3)
         for _ in range(CHANGES):
             at = self.world.clock.time()
             self.made[self.world.create("customer")["id"]] = at
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(rng.uniform(0, 2 * EVERY))
 
     def take(self, _: str, document: Json) -> None:
         if (at := self.made.pop(document["id"], None)) is not None:
