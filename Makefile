@@ -47,6 +47,7 @@ fmt: $(STAMP) ## format the code, and mend what the linter can
 	@$(IN_VENV) ruff check --fix --quiet .
 
 test: $(STAMP) ## run the tests
+	@$(IN_VENV) python -m compileall -q source_stripe_native sandbox tests # once, instead of in each process
 	@$(IN_VENV) pytest -n 4 --dist worksteal
 
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents (SOURCE=my.flow.yaml: your own capture)
