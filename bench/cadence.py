@@ -38,7 +38,7 @@ HISTORY: Final = 700
 async def freshness(figures: Figures) -> None:
     rounds, delays, busy = await asyncio.gather(_rounds(), _delays(), _busy())
     about = f"{ROUNDS} rounds over {ACCOUNTS} accounts x {len(ALL)} bindings, of which 5 lists are polled"
-    figures.add(about, "requests/quiet account and round", rounds.quiet, 1.5)
+    figures.add(about, "requests/quiet account and round", rounds.quiet, 1.2)
     figures.add(about, "requests/active account and round", rounds.active, 3)
     about = f"one account x {len(ALL)} bindings at PT10S and 100 ms, a change every {EVERY:.0f} s"
     figures.add(about, f"changes missing of {CHANGES}", CHANGES - len(delays.seconds), 0)
