@@ -57,11 +57,3 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(asyncio, "sleep", shortened)
     return made
-
-
-LONGEST = ("test_secrets.py", "test_soak.py", "test_snapshots.py", "test_density.py")
-"""They go first, so that no process is still busy with one of them when the others have ended."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda each: each.path.name not in LONGEST)
