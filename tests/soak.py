@@ -621,11 +621,11 @@ def is_told(chaos: Chaos, stream: str, found: Json) -> bool:
 
 
 def is_held(chaos: Chaos, holders: Iterable[Holder], found: Json) -> bool:
-    """Whether there is an object that shows `found` in a place of its own."""
-    return any(
+    """Whether the object that has `found` in a place of its own still exists: the first one that it names."""
+    holder = next((each for each in holders if found[each.field]), None)
+    return holder is not None and any(
         found[holder.field] in chaos.world.table(kind, account).by_id
         for account in chaos.world.accounts
-        for holder in holders
         for kind in holder.kinds
     )
 
