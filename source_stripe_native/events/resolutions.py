@@ -280,10 +280,13 @@ async def _harvest(source: Source, change: Change) -> Documents:
     deletion = change.deletion
     known: Json = (deletion or change.events[0])["data"]["object"]
     try:
-        if deletion or _is_current(source, change):
+        if _is_current(source, change):
             holder = await expanded_holder(source, harvest, known)
         else:
             holder = await retrieve(replace(source, stream=harvest.stream), known, expand_params(harvest))
+            if holder is None and deletion is not None:
+                # Gone, unlike a subscription that was canceled: its deletion showed it last.
+                holder = known
     except StripeError as error:
         if not is_refusal(error):
             raise
