@@ -21,7 +21,7 @@ class PassingLogger(FlowLogger):
     def event(self) -> EventLogger:  # type: ignore[override]  # in the CDK an attribute, which is only read
         return EventLogger(self)
 
-    def getChild(self, suffix: str) -> "PassingLogger":  # noqa: N802 - as in `logging`
+    def getChild(self, suffix: str) -> "PassingLogger":  # noqa: N802 - the name is that of `logging.Logger`
         return PassingLogger(f"{self.name}.{suffix}", self)
 
 

@@ -130,6 +130,7 @@ async def test_an_account_that_connects_long_after_its_creation_is_captured_with
         return new[0] in capture.last("Accounts")
 
     await capture.session(is_captured)
+    assert capture.last("Accounts").keys() == {*world.accounts}
 
 
 # Kills
@@ -229,6 +230,7 @@ async def test_an_account_that_is_let_in_again_is_read_again_and_held_nobody_up(
         return is_current(capture)
 
     await capture.session(is_let_in)
+    assert {capture.last("Accounts")[each]["email"] for each in (refused, other)} == {"new@example.com"}
 
 
 # Which accounts, and how far

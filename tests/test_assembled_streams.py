@@ -343,7 +343,7 @@ async def test_a_list_that_is_compared_repeats_nothing_and_finds_changes_and_del
     async def hour(capture: Capture) -> dict[str, str]:
         before = len(capture.documents)
         world.clock.advance(HOUR)
-        while not capture.caught_up("WebhookEndpoints"):  # noqa: ASYNC110 - as in test_further_streams.py
+        while not capture.caught_up("WebhookEndpoints"):  # noqa: ASYNC110 - the session sets no event for it
             await asyncio.sleep(0.02)
         return ids([each for _, each in capture.documents[before:]])
 

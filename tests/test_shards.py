@@ -182,7 +182,7 @@ async def test_an_account_that_connects_goes_to_its_shard(world: World, server: 
     parts = [shard(server, each, streams=["Customers"], settings=quick) for each in HALVES]
     new: list[str] = []
 
-    def all_new(part: Capture) -> Callable[[], bool]:
+    def found_new_accounts(part: Capture) -> Callable[[], bool]:
         def holds() -> bool:
             if complete(part)() and not new:
                 for _ in range(8):
@@ -194,7 +194,7 @@ async def test_an_account_that_connects_goes_to_its_shard(world: World, server: 
         return holds
 
     world.clock.advance(3600)
-    await side_by_side(*parts, until=all_new)
+    await side_by_side(*parts, until=found_new_accounts)
     for part in parts:
         assert (own := Shard(*part.keys).own(new))
         assert sorted(each["account_id"] for _, each in part.documents) == sorted(own)

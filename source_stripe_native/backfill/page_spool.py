@@ -20,7 +20,7 @@ class PageSpool:
 
     def __init__(self, memory: int) -> None:
         # The block of the spool is the file's.
-        self._file: IO[bytes] = SpooledTemporaryFile(max_size=memory)  # noqa: SIM115 - closed in __exit__
+        self._file: IO[bytes] = SpooledTemporaryFile(max_size=memory)  # noqa: SIM115 - it outlives the method, and is closed in __exit__
         self.documents = 0
 
     def __enter__(self) -> Self:
