@@ -78,6 +78,7 @@ async def test_a_platforms_key_reads_a_connected_account_by_its_context(
     made = world.create("customer", account, event=False)["id"]
     capture = capture_of(server, world.key, streams=["Customers"], advanced={"stripe_context": account})
     await capture.session(lambda: made in capture.last("Customers"))
+    assert {each["account_id"] for each in capture.last("Customers").values()} == {account}
 
 
 @pytest.mark.parametrize("verb", ["discover", "validate", "session"])

@@ -170,6 +170,7 @@ async def test_what_one_account_is_refused_changes_nothing_for_the_others(
             server.faults.set()
             world.clock.advance(10)
             await finished(capture, everyone, changed=True)
+            assert not incomplete(capture, everyone, changed=True)
 
 
 async def test_a_refused_account_is_named_once_and_let_in_again_in_the_same_session(
