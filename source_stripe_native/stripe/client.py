@@ -32,6 +32,7 @@ from source_stripe_native.errors import (
     StripeError,
 )
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.stripe.attempts import Attempt, Request
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.lookups import Lookups
@@ -39,6 +40,7 @@ from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, endpoi
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.retries import (
     Outage,
+    is_for_rate,
     is_no_answer,
     reason,
     retry_after,
@@ -238,10 +240,8 @@ class StripeSession:
         the session has patience, counted from when the first attempt leaves, and in an outage from its
         beginning.
         """
-        endpoint = endpoint_of(path)
-        request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
+        endpoint, request = endpoint_of(path), Request(path, account_id)
         await self._rate_limiter.acquire(endpoint, priority, account_id)
-        log.debug("requesting", {"request": request, "limit": self._rate_limiter.ceiling})
         key_deadline = math.inf
 
         def is_retried(error: Exception) -> bool | float:
@@ -260,20 +260,17 @@ class StripeSession:
                     if attempt.num > 1:
                         self.traffic.retried += 1
                         await self._rate_limiter.acquire(endpoint, priority, account_id)
-                    asked_time = time.monotonic()
+                    asked = Attempt(request, attempt.num, time.monotonic())
                     try:
-                        return await self._attempt(path, params, account_id, endpoint, request, count)
+                        return await self._ask(asked, params, endpoint, count)
                     except Exception as error:
                         if is_no_answer(error):
-                            self._outage.failed(asked_time, time.monotonic())
-                        if is_retried(error) is not False:
-                            log.warning(
-                                "a request failed in a way that may pass",
-                                {"request": request, "attempt": attempt.num, "error": reason(error)},
-                            )
+                            self._outage.failed(asked.asked_time, time.monotonic())
+                        asked.failed(error, is_retried=is_retried(error) is not False)
                         raise
                     finally:
                         self._rate_limiter.release()
+                        asked.write(log, self._rate_limiter.ceiling)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectorError(
                 f"Stripe could not be reached at {self._base} for {self._patience.total_seconds():.0f} "
@@ -291,15 +288,10 @@ class StripeSession:
             and not PERMISSION_MISSING.matches(error)
         )
 
-    async def _attempt(
-        self,
-        path: str,
-        params: Params,
-        account_id: str | None,
-        endpoint: str,
-        request: str,
-        count: Callable[[int], None],
+    async def _ask(
+        self, attempt: Attempt, params: Params, endpoint: str, count: Callable[[int], None]
     ) -> Json:
+        account_id = attempt.request.account_id
         headers: dict[str, str] = {}
         if self.context is not None:
             # It takes the place of Stripe-Account: a connected account is one step further down the path.
@@ -308,32 +300,33 @@ class StripeSession:
             headers["Stripe-Account"] = account_id
         if self.version is not None:
             headers["Stripe-Version"] = self.version
-        asked_time = time.monotonic()
         async with self._session.get(
             # The path is sent as it is: escaped once, where it was made (see `streams.row`).
-            self._base_url.with_path(path, encoded=True),
+            self._base_url.with_path(attempt.request.path, encoded=True),
             params=params,
             headers=headers,
             allow_redirects=False,
         ) as response:
+            attempt.status = response.status
+            attempt.request_id = response.headers.get("Request-Id", "")
             self._answer_time = time.monotonic()
             self._read_clock(response.headers.get("Date"), self._answer_time)
             body = await response.read()
             self.traffic.requests += 1
-            took = time.monotonic() - asked_time
+            took = time.monotonic() - attempt.asked_time
             before = self._latencies.get(endpoint, took)
             self._latencies[endpoint] = before + LATENCY_WEIGHT * (took - before)
             parsed = json_object(body)
             if response.status < 500 and parsed is not None:
                 self._outage.answered()
             if response.status != 200 or parsed is None:
-                refusal = self._refusal(response, body, parsed or {}, request)
-                # A lock timeout is a 429 too, but about one object.
-                if response.status == 429 and refusal.code != "lock_timeout":
+                refusal = self._refusal(response, body, parsed or {}, attempt)
+                if is_for_rate(refusal):
                     self.traffic.refused_for_rate += 1
                     limit = response.headers.get("Stripe-Rate-Limited-Reason")
                     self._rate_limiter.refused(endpoint, limit, account_id)
                 raise refusal
+            attempt.error = ""
             self._key_accepted = True
             count(len(body))
             if self.version is None:
@@ -341,7 +334,7 @@ class StripeSession:
             return parsed
 
     def _refusal(
-        self, response: aiohttp.ClientResponse, body: bytes, parsed: Json, request: str
+        self, response: aiohttp.ClientResponse, body: bytes, parsed: Json, attempt: Attempt
     ) -> StripeError:
         detail = parsed.get("error")
         detail = detail if isinstance(detail, dict) else {}
@@ -353,9 +346,9 @@ class StripeSession:
             str(detail.get("message") or text),
             code=str(detail.get("code") or ""),
             param=str(detail.get("param") or ""),
-            request=request,
+            request=str(attempt.request),
             path=response.url.raw_path,
-            request_id=response.headers.get("Request-Id", ""),
+            request_id=attempt.request_id,
             should_retry=should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
             retry_after=retry_after(response.headers.get("Retry-After"), self._patience),
         )
