@@ -18,7 +18,7 @@ from logging import Logger
 from typing import Any, Final
 
 from source_stripe_native.config import EndpointConfig
-from source_stripe_native.errors import ConnectorError, StripeError
+from source_stripe_native.errors import ConnectorError
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import find_accounts
@@ -154,8 +154,8 @@ async def _count_variant(source: Source, params: list[tuple[str, str]], window: 
         if stream.LISTS_BY_CREATED:
             return await _count_range(source, params, window)
         page = await read_page(source, stream.list_path(), params, None)
-    except (StripeError, ConnectorError) as error:
-        source.log.debug("a list cannot be counted", {"stream": stream.NAME, "error": str(error)})
+    except ConnectorError as error:
+        source.log.debug("a list cannot be counted", {"stream": stream.NAME, "error": error.answer})
         return None
     return Count(len(page.objects), exact=page.next is None)
 

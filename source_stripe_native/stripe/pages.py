@@ -107,7 +107,7 @@ class Source:
             if not is_refusal(error):
                 raise
             self.log.debug(
-                "an object that a document shows cannot be read", {"path": path, "error": str(error)}
+                "an object that a document shows cannot be read", {"path": path, "error": error.answer}
             )
             return {}
 
@@ -135,7 +135,7 @@ class Source:
                 if blamed:
                     self.log.warning(
                         f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "
-                        f"now on. Documents lack the fields, or lists are sifted here. {error}"
+                        f"now on. Documents lack the fields, or lists are sifted here. {error.answer}"
                     )
                     continue
                 if PERMISSION_MISSING.matches(error):
