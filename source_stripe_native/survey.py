@@ -23,8 +23,9 @@ from source_stripe_native.settings import Settings
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import find_accounts
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.denials import Denial
 from source_stripe_native.stripe.pages import Page, Source, range_params, read_page
-from source_stripe_native.stripe.permissions import Denial, probe
+from source_stripe_native.stripe.permissions import probe
 from source_stripe_native.stripe.rate_limit import endpoint_of
 from source_stripe_native.window import Window, floor
 

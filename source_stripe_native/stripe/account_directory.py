@@ -22,11 +22,11 @@ from source_stripe_native.errors import ACCOUNT_CLOSED, PERMISSION_MISSING, Conn
 from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
     Source,
-    missing_permission,
     range_params,
     read_page,
     read_pages,

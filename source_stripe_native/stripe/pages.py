@@ -33,6 +33,7 @@ from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
+from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.workload import Workload
@@ -41,14 +42,6 @@ from source_stripe_native.window import Window
 EVENTS_PATH: Final = Events.list_path()
 SHOWN: Final = 3
 """Mistakes of a list that the error about them names."""
-
-
-def missing_permission(permission: str, error: StripeError) -> str:
-    """What to do about a `permission`, as Stripe's dashboard calls it, that the key lacks."""
-    return (
-        f"the API key lacks the read permission '{permission}': grant it in Stripe's dashboard (Developers > "
-        f"API keys > edit key), or use a secret key. (Stripe: {error.stripe_message})"
-    )
 
 
 class PageSharing(Protocol):
