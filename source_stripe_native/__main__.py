@@ -22,7 +22,7 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import ConnectorSpec
 from estuary_cdk.logger import FlowLogger, init_logger
 
-from source_stripe_native.config import EndpointConfig, ResourceConfig
+from source_stripe_native.config import EndpointConfig, ResourceConfig, interval_of
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.last_capture import refuse_switch, warn_of_earlier_start
 from source_stripe_native.loggers import passing
@@ -107,7 +107,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         names = stream_names(open.capture.bindings)
         for binding in open.capture.bindings:
             # The CDK's loop would keep the processor busy.
-            binding.resourceConfig.interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
+            binding.resourceConfig.interval = max(interval_of(binding.resourceConfig), MIN_INTERVAL)
         if "start_date" not in config.model_fields_set:
             log.warning(
                 "start_date is not set: older objects are captured only once they change",
