@@ -10,6 +10,7 @@ import asyncio
 import functools
 import gc
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -47,6 +48,8 @@ ABOUT: Final = (
     "This is a capture connector: Flow runs it and sends it requests on stdin. To look at an account "
     "yourself, see source-stripe-native --help."
 )
+COMPLETION: Final = "_SOURCE_STRIPE_NATIVE_COMPLETE"
+"""Set where a shell asks for completions, by click's convention. The script then has no arguments."""
 
 
 class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorState]):
@@ -213,7 +216,7 @@ def main(settings: Settings = DEFAULTS) -> None:
 
 def command() -> None:
     """The console script. Its commands are imported only where there is one: Flow starts many connectors."""
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 1 or COMPLETION in os.environ:
         from source_stripe_native import command_line
 
         command_line.main(prog_name="source-stripe-native")

@@ -134,7 +134,7 @@ async def test_a_key_that_may_not_read_events_is_refused(
 
 
 @pytest.mark.parametrize("verb", ["validate", "session"])
-@pytest.mark.parametrize(("lost", "named"), [("source", "'PaymentMethods'"), ("customer", "'Customers'")])
+@pytest.mark.parametrize(("lost", "named"), [("source", "'Payment Methods'"), ("customer", "'Customers'")])
 async def test_a_stream_that_the_key_cannot_read_is_refused_before_anything_is_captured(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, verb: str, lost: str, named: str
 ) -> None:
@@ -156,7 +156,7 @@ async def test_all_streams_that_cannot_be_captured_are_told_in_one_line(
     line = await refusal(Capture(server, bound, key=key), caplog, verb)
     assert line == (
         "Cards, Files, FilesLink, InvoicePayments cannot be captured: the API key lacks the read permissions "
-        "'Customers' (Cards), 'Files' (Files, FilesLink), 'PaymentMethods' (Cards): grant them in Stripe's "
+        "'Customers' (Cards), 'Files' (Files, FilesLink), 'Payment Methods' (Cards): grant them in Stripe's "
         "dashboard (Developers > API keys > edit key), or use a secret key. (Stripe: rak_customer_read, "
         "rak_file_link_read, rak_file_read, rak_source_read) InvoicePayments: API version 2024-06-20 cannot "
         "be used for it: set advanced.api_version to one from 2025-03-31 on. Or disable their bindings."
@@ -168,7 +168,7 @@ async def test_both_permissions_of_one_stream_are_told(
 ) -> None:
     key = world.restrict(ALL - {"source", "customer"})
     line = await refusal(Capture(server, ["Cards"], key=key), caplog, "validate")
-    assert "permissions 'Customers' (Cards), 'PaymentMethods' (Cards): grant them" in line
+    assert "permissions 'Customers' (Cards), 'Payment Methods' (Cards): grant them" in line
 
 
 async def test_only_the_streams_that_are_bound_need_their_permissions(

@@ -33,8 +33,6 @@ from source_stripe_native.stripe.pages import (
 )
 from source_stripe_native.window import Window, floor
 
-PERMISSION: Final = "Accounts"
-"""What Stripe's dashboard calls the permission to read the key's own account."""
 ACCOUNTS_PATH: Final = "/v1/accounts"
 FIRST_YEAR: Final = 1_293_840_000
 """2011-01-01, before Stripe was open to anyone."""
@@ -83,7 +81,7 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
         if not PERMISSION_MISSING.matches(error):
             raise
         raise ConnectorError(
-            f"The key's own account cannot be read: {missing_permission(PERMISSION, error)}"
+            f"The key's own account cannot be read: {missing_permission(Accounts.PERMISSION, error)}"
         ) from None
     if http.version is None:
         http.version = http.account_version
