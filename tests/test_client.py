@@ -164,6 +164,31 @@ async def test_redirect_is_an_error_and_takes_the_key_nowhere(status: int, waits
     assert waits == []
 
 
+INVALID_KEY = Fault(status=401, message="Invalid API Key provided: sk_test_************0000")
+
+
+@pytest.mark.parametrize(
+    ("key", "fault", "is_local"),
+    [
+        ("sk_test_sandbox_0000000000000000", INVALID_KEY, True),
+        ("rk_live_sandbox_0000000000000001", INVALID_KEY, True),
+        ("sk_test_51AbcSandbox", INVALID_KEY, False),
+        ("sk_test_sandbox_0000000000000000", Fault(status=401, code="api_key_expired"), False),
+    ],
+)
+async def test_key_of_a_local_stripe_that_another_does_not_know_gets_a_hint(
+    server: StripeServer, key: str, fault: Fault, is_local: bool
+) -> None:
+    server.faults.set(fault)
+    async with session(server, key) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH)
+    hint = f"one of the local Stripe, which {server.url} does not know: set STRIPE_API_BASE to the address"
+    assert (hint in str(it.value)) == is_local
+    assert it.value.stripe_message in str(it.value)
+    assert key not in str(it.value)
+
+
 # What is sent
 
 

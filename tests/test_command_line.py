@@ -85,6 +85,12 @@ async def test_a_key_or_a_config_that_does_not_do_gets_one_line(server: StripeSe
         assert wrong not in result.output
 
 
+async def test_a_key_of_another_local_stripe_gets_a_hint(server: StripeServer) -> None:
+    result = await run(server, "check", key="sk_test_sandbox_ofAnother000000")
+    assert result.exit_code == 1
+    assert "set STRIPE_API_BASE to the address that `make stripe` prints" in result.output
+
+
 async def test_a_config_says_what_to_capture(world: World, server: StripeServer, tmp_path: Path) -> None:
     world.connect()
     for at in (NOW - 100, NOW - 200, NOW - 40 * 86_400):

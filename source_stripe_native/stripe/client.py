@@ -12,10 +12,9 @@ replaced, perhaps: a 401 then counts only after a while.
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from logging import Logger
 from typing import Final, Self
 
@@ -33,6 +32,9 @@ from source_stripe_native.errors import (
 )
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.attempts import Attempt, Request
+from source_stripe_native.stripe.base_address import API_BASE_VARIABLE as API_BASE_VARIABLE
+from source_stripe_native.stripe.base_address import api_base as api_base
+from source_stripe_native.stripe.base_address import hint_at_local_key
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.lookups import Lookups
@@ -51,8 +53,6 @@ from source_stripe_native.stripe.traffic import Traffic
 from source_stripe_native.stripe.wire import Json as Json
 from source_stripe_native.stripe.wire import Params as Params
 
-API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
-DEFAULT_API_BASE: Final = "https://api.stripe.com"
 ORGANIZATION: Final = "sk_org_"
 """How the key of an organization begins, whatever it may read ("Organization API keys")."""
 CLOCK_PATH: Final = "/v1/account"
@@ -66,35 +66,10 @@ LATENCY_WEIGHT: Final = 0.2
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
 
-_ADDRESS: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?/*",
-    re.ASCII | re.IGNORECASE,
-)
 _HEADER_VALUE: Final = re.compile(r"[!-~]+")
 
 # Retries are logged here, with the request they belong to.
 stamina.instrumentation.set_on_retry_hooks([])
-
-
-def api_base(environment: Mapping[str, str]) -> str:
-    """The base address without a trailing slash. Plain http is for this machine only: the key travels with
-    every request. Raises ConnectorError for any other address."""
-    address = environment.get(API_BASE_VARIABLE, "").strip() or DEFAULT_API_BASE
-    if parts := _ADDRESS.fullmatch(address):
-        secure = parts["scheme"].lower() == "https"
-        if int(parts["port"] or 0) < 1 << 16 and (secure or _is_loopback(parts["host"])):
-            return address.rstrip("/")
-    raise ConnectorError(
-        f"{API_BASE_VARIABLE} must be https://HOST, or http://HOST for this machine (127.0.0.1, localhost), "
-        f"with at most a port after it, not {address!r}: set it to that, or leave it out."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def rate_limiter_for(
@@ -325,6 +300,7 @@ class StripeSession:
                     self.traffic.refused_for_rate += 1
                     limit = response.headers.get("Stripe-Rate-Limited-Reason")
                     self._rate_limiter.refused(endpoint, limit, account_id)
+                hint_at_local_key(refusal, self._key, self._base)
                 raise refusal
             attempt.error = ""
             self._key_accepted = True
