@@ -154,27 +154,46 @@ async def test_the_log_has_the_answer_and_no_advice(
 
 
 LEVELS: Final = frozenset({"debug", "info", "warning", "error", "log", "status"})
-ENDS: Final = frozenset({"one_line.py", "__main__.py"})
-"""Where an error that ends the capture is written, with its advice."""
+ENDS: Final = frozenset({"one_line.py", "__main__.py", "command_line.py"})
+"""Where an error that ends the capture, or a command, is written with its advice."""
 
 
-def whole_errors(tree: ast.AST) -> Iterator[int]:
-    """The lines where a logger is handed an error as it is: `error`, `str(error)` or `{error}`."""
-    for call in ast.walk(tree):
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
-            continue
-        if call.func.attr not in LEVELS or "log" not in ast.unparse(call.func.value):
-            continue
-        given = ast.unparse(ast.Tuple([*call.args, *(each.value for each in call.keywords)]))
-        if re.search(r"(\bstr\(|\{|[\[,:] |(?<!\w)\()error[]}),!]", given):
-            yield call.lineno
+def with_advice(tree: ast.AST) -> Iterator[int]:
+    """The lines where an error of Stripe that was caught becomes a text, or where a logger is handed an error
+    as it is."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler) and node.type is not None:
+            caught = ast.unparse(node.type)
+            text = "\n".join(map(ast.unparse, node.body))
+            if "Error" in caught and re.search(rf"(\b(str|repr)\(|{{){node.name}(\)|}}|!)", text):
+                yield node.lineno
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            given = ast.unparse(ast.Tuple([*node.args, *(each.value for each in node.keywords)]))
+            is_log = node.func.attr in LEVELS and "log" in ast.unparse(node.func.value)
+            if is_log and re.search(r"(\bstr\(|\{|[\[,:] |(?<!\w)\()error[]}),!]", given):
+                yield node.lineno
 
 
-def test_no_line_of_the_log_has_an_error_as_it_is() -> None:
+def test_no_error_that_is_tolerated_is_told_with_its_advice() -> None:
     found = {
         f"{path.relative_to(ROOT)}:{line}"
         for path in Path(ROOT, "source_stripe_native").rglob("*.py")
         if path.name not in ENDS
-        for line in whole_errors(ast.parse(path.read_text()))
+        for line in with_advice(ast.parse(path.read_text()))
     }
     assert found == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "is_found"),
+    [
+        ("try: x\nexcept StripeError as error:\n  about = {'error': str(error)}", True),
+        ("try: x\nexcept (StripeError, OSError) as refused:\n  told = f'no: {refused}'", True),
+        ("log.warning(f'set aside: {error}')", True),
+        ("self._log.info('no list', {'error': error})", True),
+        ("try: x\nexcept StripeError as error:\n  log.info(f'no: {error.answer}')", False),
+        ("log.log(INFO if GONE.matches(error) else WARNING, error.told)", False),
+    ],
+)
+def test_the_rule_finds_each_way_to_tell_it(code: str, is_found: bool) -> None:
+    assert bool([*with_advice(ast.parse(code))]) == is_found

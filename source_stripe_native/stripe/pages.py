@@ -310,7 +310,7 @@ async def _get_page(source: Source, path: str, params: Params, token: PageToken 
             try:
                 return _page(source, path, await source.get(path, params), token)
             except DeadEndError as error:
-                about = {"path": path, "attempt": attempt.num, "error": str(error)}
+                about = {"path": path, "attempt": attempt.num, "error": error.answer}
                 source.log.warning("a page has more, and does not lead there", about)
                 raise
     raise AssertionError("the retry context returns or raises")
