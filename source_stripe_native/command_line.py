@@ -29,7 +29,7 @@ from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.grants import KNOWN, new_key_address, sureness
-from source_stripe_native.survey import Count, StreamSurvey, Survey, as_rows, limits_of, seconds_of, survey
+from source_stripe_native.survey import Count, StreamSurvey, Survey, as_data, limits_of, seconds_of, survey
 
 KEY_VARIABLE: Final = "STRIPE_API_KEY"
 ALL_HISTORY: Final = "2011-01-01T00:00:00Z"
@@ -83,11 +83,11 @@ def check(context: click.Context, config: Path | None, names: tuple[str, ...], i
     except ConnectorError as error:
         raise click.ClickException(str(error)) from None
     if is_json:
-        click.echo(json.dumps({"account": found.account_id, "streams": as_rows(found)}, indent=2))
+        click.echo(json.dumps(as_data(found), indent=2))
     else:
         _show(found, endpoint, numbers)
-    lacking = [each for each in found.streams if each.denial and (names or each.denial.permissions)]
-    raise SystemExit(1 if lacking else 0)
+    refused = [each for each in found.streams if each.denial and names]
+    raise SystemExit(1 if refused or found.missing or found.no_changes else 0)
 
 
 @main.command()
@@ -177,9 +177,11 @@ def _show(found: Survey, config: EndpointConfig, numbers: Settings) -> None:
             lacks = ", ".join(each.denial.permissions)
             table.add_row(each.stream.NAME, "", "", f"lacks {lacks}" if lacks else each.denial.reason)
     console.print(table)
-    if missing := sorted({name for each in found.streams if each.denial for name in each.denial.permissions}):
+    if found.no_changes is not None:
+        console.print(f"\nNothing can be captured with this key: {found.no_changes.reason}")
+    if found.missing:
         console.print("\nGrant these read permissions to the key, or use another one:")
-        for name in missing:
+        for name in found.missing:
             console.print(f"  {name}")
         _show_new_key(checklist(each.stream for each in found.streams if _is_there(each)))
     if requests_of_all := found.requests:

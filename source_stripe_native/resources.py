@@ -46,6 +46,7 @@ from source_stripe_native.stripe.denials import (
     all_reasons,
     line_about_platform,
     lines_left_out,
+    no_changes,
     refusal,
 )
 from source_stripe_native.stripe.pages import Source
@@ -161,6 +162,8 @@ async def all_resources(
         log.info("this shard captures a part of the accounts", {"accounts": len(accounts.all_ids)})
     wanted = [each for each in STREAMS if names is None or each.NAME in names]
     permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
+    if permissions.no_changes is not None:
+        raise ConnectorError(no_changes(permissions.no_changes, permissions.denied))
     if permissions.denied and names is not None:
         raise ConnectorError(refusal(permissions.denied))
     if permissions.denied and not permissions.readable:

@@ -68,6 +68,14 @@ class Survey:
     version: str
     connected: int | None
     streams: Sequence[StreamSurvey]
+    no_changes: Denial | None = None
+    """Why the key may not read events, without which nothing is captured; None where it may."""
+
+    @property
+    def missing(self) -> list[str]:
+        """The permissions that the key lacks, as Stripe's dashboard calls them."""
+        denials = (self.no_changes, *(each.denial for each in self.streams))
+        return sorted({name for each in denials if each is not None for name in each.permissions})
 
     @property
     def requests(self) -> dict[str, int]:
@@ -122,6 +130,7 @@ async def survey(
         http.version or "",
         None if accounts.connected_ids is None else len(accounts.connected_ids),
         [_of_stream(each, permissions.denied.get(each.NAME), counts, http.settings) for each in wanted],
+        permissions.no_changes,
     )
 
 
@@ -187,17 +196,21 @@ async def _count_range(source: Source, params: list[tuple[str, str]], window: Wi
     return Count(found + max(1, round(rest.seconds * density)), exact=False)
 
 
-def as_rows(found: Survey) -> list[dict[str, Any]]:
-    """The survey's streams as plain data, for output that a program reads."""
-    return [
-        {
-            "stream": each.stream.NAME,
-            "readable": each.denial is None,
-            "reason": each.denial.reason if each.denial else None,
-            "permission": each.stream.PERMISSION,
-            "objects": each.count.objects if each.count else None,
-            "exact": bool(each.count and each.count.exact),
-            "requests": sum((each.requests or {}).values()) if each.requests is not None else None,
-        }
-        for each in found.streams
-    ]
+def as_data(found: Survey) -> dict[str, Any]:
+    """The survey as plain data, for output that a program reads."""
+    return {
+        "account": found.account_id,
+        "missing_permissions": found.missing,
+        "streams": [
+            {
+                "stream": each.stream.NAME,
+                "readable": each.denial is None,
+                "reason": each.denial.reason if each.denial else None,
+                "permission": each.stream.PERMISSION,
+                "objects": each.count.objects if each.count else None,
+                "exact": bool(each.count and each.count.exact),
+                "requests": sum((each.requests or {}).values()) if each.requests is not None else None,
+            }
+            for each in found.streams
+        ],
+    }

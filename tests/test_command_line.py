@@ -67,8 +67,26 @@ async def test_a_restricted_key_is_told_which_permissions_to_grant(
     assert named.exit_code == 0
     refused = await run(server, "check", "--stream", "InvoiceLineItems", "--json", key=key)
     assert refused.exit_code == 1
-    (row,) = json.loads(refused.output)["streams"]
+    found = json.loads(refused.output)
+    (row,) = found["streams"]
     assert (row["readable"], row["objects"]) == (False, None)
+    assert found["missing_permissions"] == ["Invoices"]
+
+
+@pytest.mark.parametrize("named", [(), ("--stream", "Prices")])
+async def test_a_key_without_events_is_told_all_that_it_lacks_at_once(
+    world: World, server: StripeServer, named: tuple[str, ...]
+) -> None:
+    everything = {row.readable_with for row in KINDS.values()}
+    key = world.restrict(everything - {"event", "price"})
+    result = await run(server, "check", *named, key=key)
+    assert result.exit_code == 1
+    assert (
+        "Nothing can be captured with this key: the API key lacks the read permission 'Events'"
+        in result.output
+    )
+    _, _, granted = result.output.partition("Grant these read permissions")
+    assert [line.strip() for line in granted.splitlines() if line.startswith("  ")] == ["Events", "Prices"]
 
 
 async def test_a_key_or_a_config_that_does_not_do_gets_one_line(server: StripeServer, tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def refusal(denied: Denied) -> str:
     return f"{', '.join(denied)} cannot be captured: {all_reasons(denied)} Or disable their bindings."
 
 
+def no_changes(events: Denial, denied: Denied) -> str:
+    """Why nothing can be captured: the key may not read events. Whoever grants that permission had better
+    know of all that are missing."""
+    lacking, _ = _by_cause(denied)
+    reason = _missing_permissions({"Events": events, **lacking}) if lacking else events.reason
+    return f"Changes cannot be captured: {reason}"
+
+
 def all_reasons(denied: Denied) -> str:
     """Each reason once, with the streams that it is about."""
     lacking, others = _by_cause(denied)

@@ -17,14 +17,13 @@ from source_stripe_native.errors import (
     ABSENT,
     PATH_UNKNOWN,
     PERMISSION_MISSING,
-    ConnectorError,
     StripeError,
     is_refusal,
 )
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.denials import Denial, all_reasons, lacks_permission
+from source_stripe_native.stripe.denials import Denial, lacks_permission
 
 NO_PARENT = "invalid_id"
 """A parent that is never there: what Stripe says of it tells whether its children could be read."""
@@ -35,19 +34,20 @@ ABOUT_PARENT = (400, 403, 404)
 @dataclass(frozen=True)
 class Permissions:
     """`readable` streams, in the order asked for, and those that are `denied`, by name. Of the readable ones
-    those in `unproven` are refused to the platform, and connected accounts may have them."""
+    those in `unproven` are refused to the platform, and connected accounts may have them. `no_changes` is why
+    the key may not read events, without which no stream could follow changes; None where it may."""
 
     readable: list[type[BaseStripeObject]]
     denied: dict[str, Denial]
     unproven: dict[str, Denial] = field(default_factory=dict)
+    no_changes: Denial | None = None
 
 
 async def probe(
     http: StripeSession, log: Logger, streams: Iterable[type[BaseStripeObject]], *, connected: bool = False
 ) -> Permissions:
-    """`connected` says that connected accounts are captured too. Raises ConnectorError where the key may not
-    read events, without which no stream could follow changes, and StripeError for whatever else is wrong with
-    a request."""
+    """`connected` says that connected accounts are captured too. Raises StripeError for a refusal that is
+    about no stream, such as that of the key, and ConnectorError where Stripe cannot be reached."""
     streams = list(streams)
     parents = [parent for each in streams for parent in each.found_through()]
     wanted: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
@@ -69,12 +69,8 @@ async def probe(
             denied[each.NAME] = replace(denial, permissions=tuple(missing), grants=tuple(grants))
         elif reasons:
             unproven[each.NAME] = reasons[0]
-    if (events := denials[Events]) is not None:
-        # Whoever grants this permission had better know of the others too.
-        lacking = {name: each for name, each in denied.items() if each.permissions}
-        told = all_reasons({Events.NAME: events, **lacking}) if lacking else events.reason
-        raise ConnectorError(f"Changes cannot be captured: {told}")
-    return Permissions([each for each in streams if each.NAME not in denied], denied, unproven)
+    readable = [each for each in streams if each.NAME not in denied]
+    return Permissions(readable, denied, unproven, denials[Events])
 
 
 def _one_of_each_product(streams: Iterable[type[BaseStripeObject]]) -> Iterable[type[BaseStripeObject]]:
