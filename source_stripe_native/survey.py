@@ -116,7 +116,7 @@ async def survey(
     the key is refused, and StripeError for whatever else is wrong with a request."""
     accounts = await find_accounts(http, log, connected=config.capture_connected_accounts)
     wanted = list(streams)
-    permissions = await probe(http, log, wanted)
+    permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
     window = Window(max(floor(config.start_date), LAUNCH), floor(http.now()) + 1)
     lists = [each for each in permissions.readable if each.PARENT is None and not each.HARVESTS]
     through = [found for each in permissions.readable for found in each.found_through()]
