@@ -73,7 +73,7 @@ lock: ## write poetry.lock anew from pyproject.toml
 	@$(POETRY) lock
 
 image: ## build the connector's image, with Docker
-	@docker build --tag source-stripe-native .
+	@docker build --platform linux/amd64 --tag source-stripe-native .
 
 clean: ## remove what the other targets made
 	@rm -rf .venv .poetry .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
