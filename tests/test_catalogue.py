@@ -339,8 +339,11 @@ def test_stripe_has_the_list_with_every_parameter(stream: type[BaseStripeObject]
 
 
 def assert_parameters(stream: type[BaseStripeObject], asked: set[str], known: set[str]) -> None:
-    assert asked <= known
-    assert ("created" in known) == stream.LISTS_BY_CREATED, "bounds are sent wherever the list takes them"
+    takes_created = "created" in known
+    assert takes_created == stream.LISTS_BY_CREATED, (
+        f"{stream.NAME}: LISTS_BY_CREATED must be {takes_created}"
+    )
+    assert asked <= known, f"the list of {stream.NAME} does not take {', '.join(sorted(asked - known))}"
 
 
 def test_usage_records_are_left_out_where_the_spec_has_them_no_more() -> None:
@@ -349,7 +352,8 @@ def test_usage_records_are_left_out_where_the_spec_has_them_no_more() -> None:
 
 @pytest.mark.parametrize("stream", rows([each for each in EVENTED if each.RETRIEVE and not each.SINGLE]))
 def test_an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObject]) -> None:
-    path = f"/v1/{stream.RETRIEVE.format_map(sample(stream) | {'SEARCH_NAME': stream.SEARCH_NAME})}"
+    path = stream.object_path(sample(stream))
+    assert path is not None, f"RETRIEVE of {stream.NAME} names a field that its objects lack"
     found = match(path)
     assert found is not None
     assert found[0].item
