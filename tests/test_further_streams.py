@@ -144,7 +144,7 @@ async def test_a_capture_of_every_further_stream_equals_the_world_and_follows_it
 
 def test_every_further_stream_is_disabled_unless_it_is_in_demand() -> None:
     enabled = {each.NAME for each in STREAMS if each.NAME in FURTHER and not each.DISABLED}
-    assert enabled == IN_DEMAND, f"IN_DEMAND, or the row's DISABLED: {', '.join(enabled ^ IN_DEMAND)}"
+    assert enabled == IN_DEMAND, f"add to IN_DEMAND, or leave out DISABLED: {', '.join(enabled ^ IN_DEMAND)}"
 
 
 def test_the_keys_of_further_streams_differ_between_accounts() -> None:
