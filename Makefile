@@ -31,7 +31,7 @@ FLAGS   ?= $(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up,--delay 1s --
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: $(STAMP) ## look for mistakes without running anything: format, lint, types, layers; audit if it can be
+check: $(STAMP) ## look for mistakes without running anything: format, lint, types, layers, pages; audit if it can be
 	@$(IN_VENV) ruff format --check --quiet .
 	@$(IN_VENV) ruff check --quiet .
 	@$(IN_VENV) mypy
@@ -53,10 +53,10 @@ test: $(STAMP) ## run the tests
 preview: $(STAMP) ## capture a local Stripe's prices and print the documents (SOURCE=my.flow.yaml: your own capture)
 	@$(IN_VENV) $(WITH_STRIPE) $(FLOWCTL) preview --source $(SOURCE) $(FLAGS)
 
-discover: $(STAMP) ## write the bindings that the key of SOURCE=my.flow.yaml can read into that file
+discover: $(STAMP) ## write the bindings that the key can read into test.flow.yaml (SOURCE=my.flow.yaml: into yours)
 	@$(IN_VENV) $(WITH_STRIPE) $(FLOWCTL) raw discover --source $(SOURCE)
 
-stripe: $(STAMP) ## serve the local Stripe until Ctrl-C (STRIPE="--port 8080": with options)
+stripe: $(STAMP) ## serve the local Stripe until Ctrl-C (STRIPE="--demo --port 8080": with options)
 	@$(IN_VENV) python -m sandbox stripe $(STRIPE)
 
 soak: $(STAMP) ## put captures to the test with faults and kills, for SECONDS=600 (SEED=n repeats a run)
@@ -73,7 +73,7 @@ lock: ## write poetry.lock anew from pyproject.toml
 	@$(POETRY) lock
 
 image: ## build the connector's image, with Docker
-	@docker build --tag source-stripe-native .
+	@docker build --platform linux/amd64 --tag source-stripe-native .
 
 clean: ## remove what the other targets made
 	@rm -rf .venv .poetry .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist

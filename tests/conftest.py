@@ -26,6 +26,17 @@ NOW = 1_780_000_000
 """When the tests' worlds stand still: 2026-05-28T20:26:40Z."""
 
 
+def pytest_sessionstart() -> None:
+    """Name what a new stream lacks, instead of tests by the hundred that fail for it."""
+    from sandbox.stripe.kinds import KINDS
+    from source_stripe_native.models import STREAMS
+    from tests.tables import missing_entries
+    from tests.test_streams import HELD
+
+    if missing := missing_entries(STREAMS, HELD, KINDS):
+        raise pytest.UsageError(*missing)
+
+
 def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what stays to the end: modules, and thousands of tests."""
     gc.collect()

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,20 @@ def test_own_specification_goes_to_stripe_itself_and_the_projects_to_a_local_one
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     last = " ".join(made.stdout.splitlines()[-1].split())
     assert last == f'PATH="{ROOT}/.venv/bin:$PATH" {runs}'
+
+
+def test_without_the_virtual_environment_the_sandbox_says_in_one_line_what_to_do() -> None:
+    command = [sys.executable, "-S", "-m", "sandbox", "stripe"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    (line,) = ran.stderr.splitlines()
+    assert "make help" in line
+    assert "source .venv/bin/activate" in line
+
+
+def test_every_target_has_a_line_of_help() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = [line.split()[2:] for line in makefile.splitlines() if line.startswith(".PHONY: ")]
+    made = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    helped = [line.split()[1] for line in made.stdout.splitlines()]
+    assert sorted(helped) == sorted(phony)

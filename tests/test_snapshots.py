@@ -1,6 +1,8 @@
 """What a user sees of spec, discover and preview, held word for word.
 
-Changes show in a diff of tests/snapshots; `pytest --insta update` takes them over."""
+Changes show in a diff of tests/snapshots; `pytest --insta update` takes them over. The files have the
+names and the form that they have in Estuary's own connectors: an element for each line of stdout.
+"""
 
 import json
 import shutil
@@ -11,28 +13,34 @@ from tests.flowctl import FLOWCTL, ROOT, with_stripe
 from tools.extract_facts import REFERENCE, read, without_text
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
+STALE = "tests/snapshots is stale: look at the change, then run pytest --insta=update tests/test_snapshots.py"
 Snapshot = Any  # pytest-insta ships no types for its fixture
 
 
 async def test_spec(snapshot: Snapshot) -> None:
     ran = await with_stripe("raw", "spec", "--source", "test.flow.yaml")
     assert (ran.exit_code, ran.stderr) == (0, "")
-    assert snapshot("spec.json") == json.loads(ran.stdout)
+    assert snapshot("stdout.json") == json_lines(ran.stdout), STALE
 
 
 async def test_discover(snapshot: Snapshot) -> None:
     ran = await with_stripe("raw", "discover", "--source", "test.flow.yaml", "--emit-raw")
     assert (ran.exit_code, ran.stderr) == (0, "")
-    assert snapshot("discover.json") == [json.loads(line) for line in ran.stdout.splitlines()]
+    assert snapshot("stdout.json") == json_lines(ran.stdout), STALE
 
 
-async def test_preview_captures_the_nine_prices_active_and_archived(snapshot: Snapshot) -> None:
+async def test_capture(snapshot: Snapshot) -> None:
+    """The nine prices of the local Stripe, active and archived."""
     ends = ("--until-caught-up",) if "sandbox" in FLOWCTL else ("--delay", "500ms", "--timeout", "3s")
     ran = await with_stripe("preview", "--source", "test-prices.flow.yaml", *ends)
     assert (ran.exit_code, ran.stderr) == (0, "")
-    captured = sorted((json.loads(line) for line in ran.stdout.splitlines()), key=lambda each: each[1]["id"])
+    captured = sorted(json_lines(ran.stdout), key=lambda each: each[1]["id"])
     assert len(captured) == 9
-    assert snapshot("prices.json") == captured
+    assert snapshot("stdout.json") == captured, STALE
+
+
+def json_lines(stdout: str) -> list[Any]:
+    return [json.loads(line) for line in stdout.splitlines()]
 
 
 async def test_discover_writes_the_catalog_that_is_in_the_project(tmp_path: Path) -> None:
@@ -41,14 +49,19 @@ async def test_discover_writes_the_catalog_that_is_in_the_project(tmp_path: Path
     shutil.copytree(ROOT / "acmeCo", tmp_path / "acmeCo")
     ran = await with_stripe("raw", "discover", "--source", "test.flow.yaml", cwd=tmp_path)
     assert ran.exit_code == 0, ran.stderr
-    assert yaml_files(tmp_path) == {name: (ROOT / name).read_text() for name in yaml_files(tmp_path)}
+    stale = [each for each, text in yaml_files(tmp_path).items() if not is_text_of(ROOT / each, text)]
+    assert stale == [], f"run make discover, which writes {', '.join(map(str, stale))}"
 
 
 def yaml_files(root: Path) -> dict[Path, str]:
-    return {each.relative_to(root): each.read_text() for each in root.rglob("*.yaml")}
+    return {each.relative_to(root): each.read_text() for each in sorted(root.rglob("*.yaml"))}
+
+
+def is_text_of(file: Path, text: str) -> bool:
+    return file.exists() and file.read_text() == text
 
 
 def test_prices_are_discovered_as_the_reference_connector_does() -> None:
-    found = json.loads((SNAPSHOTS / "snapshots__discover__discover.json").read_text())
+    found = json.loads((SNAPSHOTS / "snapshots__discover__stdout.json").read_text())
     ours = {each["recommendedName"]: each for each in found}
     assert without_text(ours["Prices"]) == read(REFERENCE)["streams"]["Prices"]

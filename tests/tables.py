@@ -1,0 +1,47 @@
+"""What the tests must know of a stream before they can say anything about it.
+
+The tests look up what a stream holds in tables by its name. A row without its entries would fail hundreds of
+them, each with an error about the table. So `conftest.py` asks first, and a run ends at once with one line
+for each missing entry: the file, the table and what to add.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from sandbox.stripe.kind import Kind
+from sandbox.stripe.routes import match
+from source_stripe_native.streams.row import BaseStripeObject
+
+
+class Holds(Protocol):
+    @property
+    def kind(self) -> str: ...
+
+
+def missing_entries(
+    streams: Sequence[type[BaseStripeObject]], held: Mapping[str, Holds], kinds: Mapping[str, Kind]
+) -> list[str]:
+    """A line for each entry that `held` (HELD of test_streams.py, by stream) or `kinds` (KINDS of the local
+    Stripe, by name) lacks of `streams`, and for each that no stream has."""
+    return [
+        *(line for each in streams for line in _missing(each, held, kinds)),
+        *(
+            f"tests/test_streams.py: HELD has {name}, which is not in STREAMS: remove it"
+            for name in held.keys() - {each.NAME for each in streams}
+        ),
+    ]
+
+
+def _missing(
+    stream: type[BaseStripeObject], held: Mapping[str, Holds], kinds: Mapping[str, Kind]
+) -> Iterator[str]:
+    path = stream.SEARCH_NAME and f"/v1/{stream.SEARCH_NAME.format(parent='{}')}"
+    target = match(path) if path else None
+    if path and target is None:
+        yield f"sandbox/stripe/kinds: no Kind has {stream.NAME}'s path {path}: add one, and its name to ROWS"
+    if stream.NAME not in held:
+        name = " or ".join(f'"{each.name}"' for each in target[0].kinds) if target else "the Kind's name"
+        yield f'tests/test_streams.py: HELD lacks {stream.NAME}: add "{stream.NAME}": Held({name})'
+    elif held[stream.NAME].kind not in kinds:
+        name = held[stream.NAME].kind
+        yield f"sandbox/stripe/kinds: no Kind is named {name!r}, which {stream.NAME} has in HELD: add it"
