@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ from source_stripe_native.stripe.client import StripeSession, api_base
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
 from source_stripe_native.stripe.retries import MAX_RETRY_AFTER
+from source_stripe_native.stripe.traffic import Traffic
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 
@@ -520,6 +521,24 @@ async def test_server_that_never_answers_does_not_outlast_the_patience() -> None
         with pytest.raises(ConnectorError, match=f"GET {PATH} failed: TimeoutError"):
             await stripe.get(LOG, PATH)
     assert time.monotonic() - began < 10
+
+
+RATE = Fault(status=429, code="rate_limit")
+
+
+async def test_traffic_tells_what_was_answered_what_was_refused_for_rate_and_what_was_asked_again(
+    server: StripeServer, waits: list[float]
+) -> None:
+    endpoint = Fault(status=429, headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"})
+    lock = Fault(status=429, code="lock_timeout")
+    async with session(server) as stripe:
+        assert stripe.traffic == Traffic()
+        for fault in (RATE, endpoint, lock, Fault(reset=True), Fault(status=500), Fault(status=404)):
+            server.faults.set(Fault(**{**vars(fault), "times": 1}))
+            with suppress(StripeError):
+                await stripe.get(LOG, PATH)
+    # Each but the last is asked again; the one without an answer counts as no request.
+    assert stripe.traffic == Traffic(requests=10, refused_for_rate=2, retried=5)
 
 
 class RecordingLimiter(RateLimiter):

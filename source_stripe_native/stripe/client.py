@@ -45,6 +45,7 @@ from source_stripe_native.stripe.retries import (
     should_retry,
     worth_retrying,
 )
+from source_stripe_native.stripe.traffic import Traffic
 from source_stripe_native.stripe.wire import Json as Json
 from source_stripe_native.stripe.wire import Params as Params
 
@@ -163,6 +164,7 @@ class StripeSession:
         self._key_patience = key_patience.total_seconds()
         self._key_accepted = False
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
+        self.traffic = Traffic()
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
@@ -256,6 +258,7 @@ class StripeSession:
             ):
                 with attempt:
                     if attempt.num > 1:
+                        self.traffic.retried += 1
                         await self._rate_limiter.acquire(endpoint, priority, account_id)
                     asked_time = time.monotonic()
                     try:
@@ -316,6 +319,7 @@ class StripeSession:
             self._answer_time = time.monotonic()
             self._read_clock(response.headers.get("Date"), self._answer_time)
             body = await response.read()
+            self.traffic.requests += 1
             took = time.monotonic() - asked_time
             before = self._latencies.get(endpoint, took)
             self._latencies[endpoint] = before + LATENCY_WEIGHT * (took - before)
@@ -326,6 +330,7 @@ class StripeSession:
                 refusal = self._refusal(response, body, parsed or {}, request)
                 # A lock timeout is a 429 too, but about one object.
                 if response.status == 429 and refusal.code != "lock_timeout":
+                    self.traffic.refused_for_rate += 1
                     limit = response.headers.get("Stripe-Rate-Limited-Reason")
                     self._rate_limiter.refused(endpoint, limit, account_id)
                 raise refusal
