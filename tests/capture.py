@@ -74,6 +74,8 @@ class Capture:
     settings: Settings = UNLIMITED
     keys: tuple[int, int] = (0, 0xFFFF_FFFF)
     """The range of keys that Flow opens the capture with, the last one included."""
+    level: int = logging.INFO
+    """From which on the connector logs."""
     backfills: int = 0
     """How many backfills the user has requested of each binding."""
     state: Json = field(default_factory=dict)
@@ -176,7 +178,7 @@ class Capture:
         connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)
         logging.setLoggerClass(FlowLogger)
         log = cast(FlowLogger, logging.getLogger("flow"))
-        log.setLevel(logging.INFO)
+        log.setLevel(self.level)
         unary = "open" not in request
 
         async def requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:
