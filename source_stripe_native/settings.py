@@ -153,7 +153,7 @@ class Settings:
     """Pages of a backfill's subtask after which its oldest object is looked for, to tell how much is left."""
     oldest_tolerance: float = 0.1
     """What may be without objects at the old end of a list, as a part of the time from there to its top."""
-    least_share_timed: float = 0.02
+    least_share_timed: float = 0.05
     """What a process has to have done of a backfill before it tells how long the rest takes, as a share."""
 
     shared_page_bytes: int = 16_000_000

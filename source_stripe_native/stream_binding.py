@@ -56,7 +56,7 @@ from source_stripe_native.state_patch import apply
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.summary import Summary, WatchedStream
+from source_stripe_native.summary import Summary, WatchedStream, is_untouched
 from source_stripe_native.window import floor, uncounted_lag
 
 Binding = CaptureBinding[ResourceConfig]
@@ -371,7 +371,8 @@ class StreamBinding:
 
     def _show(self, state: ResourceState, progress: Progress | None) -> None:
         """Shows the binding in the capture's summary."""
-        watched = WatchedStream(self.row.NAME, state, self.lateness, self.suffixes, progress)
+        begins = progress is not None and is_untouched(state, progress.subtasks)
+        watched = WatchedStream(self.row.NAME, state, self.lateness, self.suffixes, progress, begins)
         self.context.watched.append(watched)
 
     def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:

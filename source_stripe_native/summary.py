@@ -141,14 +141,8 @@ class WatchedStream:
     lateness: Lateness
     suffixes: Sequence[str] = ("",)
     progress: Progress | None = None
-
-    def begins(self) -> bool:
-        """Whether all of it is still to be backfilled."""
-        if self.progress is None or self.progress.untouched < self.progress.subtasks:
-            return False
-        backfills = self.state.backfill
-        parts = backfills.values() if isinstance(backfills, dict) else [backfills]
-        return all(part.next_page is None for part in parts if part is not None)
+    begins: bool = False
+    """Whether all of it was still to be backfilled when the binding was opened."""
 
     def backfill_status(self, set_aside: Set[str]) -> BackfillStatus | None:
         """How far the backfill is, None where it is done or where only accounts that are set aside are left
@@ -172,6 +166,13 @@ class WatchedStream:
             if (found is None or at < found[0]) and account_id not in set_aside:
                 found = at, account_id
         return OldestCursor(self.name, found[1], max(timedelta(), now - found[0])) if found else None
+
+
+def is_untouched(state: ResourceState, subtasks: int) -> bool:
+    """Whether no page was read yet of a backfill with so many subtasks."""
+    backfills = state.backfill.values() if isinstance(state.backfill, dict) else [state.backfill]
+    unfinished = [each for each in backfills if each is not None]
+    return len(unfinished) == subtasks and all(each.next_page is None for each in unfinished)
 
 
 class Summary:
@@ -209,7 +210,7 @@ class Summary:
 
     def _tell_beginning(self, task: Task) -> None:
         """By its observable field Estuary counts the backfills that begin. One line tells of them all."""
-        if names := [each.name for each in self._watched if each.begins()]:
+        if names := [each.name for each in self._watched if each.begins]:
             fields = {OBSERVABLE_FIELD: True, "catalog_task_name": task.catalog_task_name, "streams": names}
             task.log.info(f"beginning the backfill of {_streams(len(names))}", extra=fields)
 

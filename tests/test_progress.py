@@ -1,11 +1,15 @@
 """What a person reads of a backfill's progress: what is done and how long the rest takes, as far as known."""
 
+import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.backfill.progress import (
@@ -19,6 +23,7 @@ from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.pages import Page, PageToken
 from source_stripe_native.window import Window
 from tests.capture import Capture
+from tests.cdk_task import run_on_virtual_time
 from tests.conftest import NOW
 
 LOG = logging.getLogger("progress")
@@ -142,10 +147,10 @@ async def test_one_long_subtask_of_which_nothing_is_known_leaves_the_time_unknow
 async def test_of_a_backfill_that_has_hardly_begun_no_time_is_told() -> None:
     watched = Watched()
     await watched.read(0, 1989)
-    await watched.read(5, 1984)
-    assert watched.line == "1% done, 200 documents, 40 a second"
-    await watched.read(10, 1979)
-    assert watched.line == "2% done, 300 documents, 30 a second, about 8 minutes left"
+    await watched.read(5, 1959)
+    assert watched.line == "4% done, 200 documents, 40 a second"
+    await watched.read(10, 1949)
+    assert watched.line == "5% done, 300 documents, 30 a second, about 3 minutes left"
 
 
 async def test_a_done_backfill_has_no_status() -> None:
@@ -218,6 +223,38 @@ async def test_at_debug_a_stream_has_a_line_a_minute_and_one_at_the_end(
     assert fields == {"done": 0.01, "documents": 1100, "left_seconds": None}
     assert caplog.records[-1].message == "Backfilled Charges: 30,200 documents, 100 a second"
     assert {each.levelno for each in caplog.records} == {logging.DEBUG}
+
+
+@settings(max_examples=50)
+@given(
+    subtasks=st.integers(1, 4),
+    oldest=st.one_of(st.none(), st.integers(1000, 1999)),
+    pages=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(1000, 1999), st.integers(0, 100), st.integers(0, 9)),
+        max_size=30,
+    ),
+)
+def test_whatever_pages_there_are_shares_are_shares_and_times_are_times(
+    subtasks: int, oldest: int | None, pages: list[tuple[int, int, int, int]]
+) -> None:
+    """A page's subtask, the second to which it goes back, its documents, and how long it took."""
+
+    async def find(_: Window, _known: int) -> int | None:
+        return oldest
+
+    async def main() -> None:
+        watched = Watched(subtasks, subtasks, find)
+        for key, created, documents, seconds in pages:
+            place = None if created % 7 == 0 else created
+            await watched.read(watched.clock.now + seconds, place, f"acct_{key}", documents)
+            if (status := watched.progress.status()) is None:
+                assert watched.progress.unfinished == 0
+                continue
+            assert status.done is None or 0 <= status.done < 1
+            assert status.seconds_left is None or 0 <= status.seconds_left < math.inf
+            json.dumps(status.fields(), allow_nan=False)
+
+    run_on_virtual_time(main())
 
 
 def test_a_share_is_whole_only_at_the_end() -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 from estuary_cdk.capture.common import ResourceState
+from estuary_cdk.capture.connector_status import ConnectorStatus
 from estuary_cdk.logger import LogFormatter
 
 from sandbox.stripe import Fault, StripeServer, World
@@ -211,7 +212,7 @@ async def test_there_is_one_line_a_minute_while_anything_is_under_way_and_few_wh
 
 
 QUICK = replace(
-    UNLIMITED, first_summary=timedelta(milliseconds=400), summary_interval=timedelta(milliseconds=400)
+    UNLIMITED, first_summary=timedelta(milliseconds=200), summary_interval=timedelta(milliseconds=100)
 )
 KINDS = {"Charges": "charge", "Prices": "price", "Coupons": "coupon", "Files": "file", "Cards": "card"}
 
@@ -250,6 +251,24 @@ async def test_the_lines_at_info_are_as_many_whatever_the_number_of_accounts_and
     expected = Counter({"Capture": 1, "beginning": 1, "Following": 1})
     assert one - Counter(Backfilling=9) == many - Counter(Backfilling=9) == expected
     assert all_accounts - Counter(Backfilling=9) == expected + Counter({"listed": 1})
+
+
+async def test_the_status_of_the_cdk_is_at_debug(
+    server: StripeServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ConnectorStatus] = []
+
+    def counted(status: ConnectorStatus) -> None:
+        made.append(status)
+
+    monkeypatch.setattr(ConnectorStatus, "inc_binding_count", counted)
+    capture = Capture(server, ["Charges"])
+    await capture.session(lambda: capture.caught_up("Charges"))
+    (status,) = made
+    status.should_log = True
+    caplog.clear()
+    status._log_status()
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("connected", [False, True])

@@ -37,11 +37,11 @@ async def find(source: Source, params: Params, window: Window, known: int) -> in
             return None
         if not source.refused.is_filtered(path, "created"):
             return None
-        if not (objects := answer["data"]):
-            start = older.end
-            continue
-        created = objects[0].get(stream.CREATED)
-        if not isinstance(created, int) or not older.start <= created < older.end:
-            return None
-        end = created
+        match answer.get("data"):
+            case []:
+                start = older.end
+            case [{stream.CREATED: int(created)}, *_] if older.start <= created < older.end:
+                end = created
+            case _:
+                return None
     return start
