@@ -1,5 +1,6 @@
 """How long ago the oldest object of a list was created: found at few requests, whatever the start date."""
 
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -8,8 +9,9 @@ from datetime import timedelta
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe.odd import ODD
 from source_stripe_native.api import find_oldest
-from source_stripe_native.errors import StripeError
+from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.window import Window
 from tests.capture import ROWS, UNLIMITED, Capture
@@ -23,7 +25,8 @@ WHOLE = Window(NOW - 10 * YEAR, NOW)
 
 @pytest.fixture
 async def http(world: World, server: StripeServer) -> AsyncIterator[StripeSession]:
-    async with StripeSession(world.key, base=server.url, settings=UNLIMITED) as session:
+    patience = timedelta(milliseconds=20)
+    async with StripeSession(world.key, base=server.url, settings=UNLIMITED, patience=patience) as session:
         yield session
 
 
@@ -71,6 +74,17 @@ async def test_where_stripe_refuses_to_filter_nothing_is_known(
     world.create("charge", at=NOW - DAY, event=False)
     server.faults.set(Fault("/v1/charges", status=400, message="Received unknown parameter: created"))
     assert await look(http, NOW) is None
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_of_an_odd_answer_nothing_is_made_up(
+    world: World, server: StripeServer, http: StripeSession, odd: str
+) -> None:
+    world.create("charge", at=NOW - DAY, event=False)
+    server.faults.set(Fault("/v1/charges", odd=odd))
+    with contextlib.suppress(ConnectorError):
+        found = await look(http, NOW)
+        assert found is None or WHOLE.start <= found < WHOLE.end
 
 
 async def test_a_refusal_of_the_key_is_no_matter_of_progress(
