@@ -144,6 +144,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             # A group of its own, since the CDK waits half an hour for its group to end.
             async with _ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
                 status, name = task.connector_status, task.catalog_task_name
+                status.log = passing(status.log)
                 await capture(
                     Task(log, status, "capture", self.output, task.stopping, group, task.transactor, name)
                 )

@@ -23,6 +23,7 @@ from typing import Final
 
 from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
+from source_stripe_native.backfill import oldest
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.page_spool import PageSpool
 from source_stripe_native.backfill.superseded import SupersededIds
@@ -36,7 +37,7 @@ from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import cursor_time
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Harvest
-from source_stripe_native.stripe.client import Json, StripeSession
+from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
@@ -95,7 +96,7 @@ async def fetch_backfill(
             except StripeError as error:
                 if not any(known.matches(error) for known in cls.LIST_ENDS):
                     raise
-                log.info("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
+                log.debug("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
                 listed = Page([], None)
             sift = cls.UNDATED or not cls.LISTS_BY_CREATED
             if _is_whole(source, listed, harvest, sift=sift):
@@ -119,6 +120,23 @@ async def fetch_backfill(
             yield str(next_token)
         else:
             reservation.keep()
+
+
+async def find_oldest(
+    cls: type[BaseStripeObject],
+    platform_account_id: str | None,
+    connected_account_id: str | None,
+    http: StripeSession,
+    log: Logger,
+    parameters: Params,
+    window: Window,
+    known: int,
+) -> int | None:
+    """The second before which the list that a backfill of `window` reads has no object, None where that
+    cannot be known (see backfill/oldest.py). There are objects from about the second `known` on."""
+    source = _source(cls, platform_account_id, connected_account_id, http, log)
+    source = replace(source, priority=Priority.BACKFILL)
+    return await oldest.find(source, parameters, window, known)
 
 
 def _is_whole(source: Source, listed: Page, harvest: Harvest | None, *, sift: bool) -> bool:

@@ -1,16 +1,34 @@
-"""Loggers that are forgotten with the task that they belong to.
+"""Loggers that are forgotten with the task that they belong to, and that lower what is routine.
 
 The CDK gives each task a logger of its own, and `logging` keeps every logger that it has made. A capture of
 connected accounts has several tasks for each turn of an account in a binding, and runs for months.
+
+The CDK's loops say at info when they begin and end, once for each stream, and its status counts bindings. The
+capture's summary tells that of all streams at once (summary.py), so that those lines are lowered to debug.
 """
 
-from logging import Logger
+import re
+from logging import DEBUG, INFO, Logger, LogRecord, getLevelName
+from typing import Final
 
-from estuary_cdk.logger import EventLogger, FlowLogger
+from estuary_cdk.logger import OBSERVABLE_FIELD, EventLogger, FlowLogger
+
+ROUTINE: Final = re.compile(
+    r"(beginning|resuming|completed) backfill"
+    r"|resuming incremental replication"
+    r"|incremental task (ran recently, .*|triggered backfill)"
+    r"|clearing checkpoint due to backfill trigger"
+    r"|Backfilling \d+ out of \d+ bindings"
+    r"|Streaming change events \(all \d+ bindings are backfilled\)"
+)
+"""The CDK's messages at info that come once for each stream, or with each stream that is done."""
+COUNTED: Final = (OBSERVABLE_FIELD, "eventType")
+"""Fields by which Flow counts a line or shows it as a status."""
 
 
 class PassingLogger(FlowLogger):
-    """A logger below `parent`, of which `logging` doesn't know. So are the loggers below it."""
+    """A logger below `parent`, of which `logging` doesn't know. So are the loggers below it. What is routine
+    is at debug, and there a line of text alone."""
 
     def __init__(self, name: str, parent: Logger) -> None:
         # Not the CDK's: a logger and its `event` would keep each other until the garbage is collected.
@@ -23,6 +41,15 @@ class PassingLogger(FlowLogger):
 
     def getChild(self, suffix: str) -> "PassingLogger":  # noqa: N802 - the name is that of `logging.Logger`
         return PassingLogger(f"{self.name}.{suffix}", self)
+
+    def handle(self, record: LogRecord) -> None:
+        if record.levelno == INFO and ROUTINE.fullmatch(str(record.msg)):
+            if not self.isEnabledFor(DEBUG):
+                return
+            record.levelno, record.levelname = DEBUG, getLevelName(DEBUG)
+            for field in COUNTED:
+                record.__dict__.pop(field, None)
+        super().handle(record)
 
 
 def passing(log: Logger) -> PassingLogger:

@@ -238,6 +238,5 @@ def _capture_context(
         settings,
         of_changes.is_own,
         of_changes.readmit,
-        refusals.status,
     )
     return CaptureContext(feed, poller, refusals, superseded, polled, sharing)

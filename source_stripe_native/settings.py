@@ -149,10 +149,12 @@ class Settings:
     """How many times as many slices are read as would do if each was always waiting for an answer."""
     pages_to_divide: float = 16
     """A slice with more pages left than this may be divided."""
-    first_progress: timedelta = timedelta(seconds=10)
-    """When a backfill's first status line is written, counted from its first page."""
-    progress_interval: timedelta = timedelta(minutes=1)
-    """How often a backfill's status line is written from then on, at most."""
+    pages_to_find_oldest: int = 50
+    """Pages of a backfill's subtask after which its oldest object is looked for, to tell how much is left."""
+    oldest_tolerance: float = 0.1
+    """What may be without objects at the old end of a list, as a part of the time from there to its top."""
+    least_share_timed: float = 0.05
+    """What a process has to have done of a backfill before it tells how long the rest takes, as a share."""
 
     shared_page_bytes: int = 16_000_000
     """Bytes of all pages of parents that are kept for other child streams."""
@@ -178,8 +180,6 @@ class Settings:
     """How often at most such a list is read for the account's events alone, while nothing is found in it."""
     new_accounts_interval: timedelta = timedelta(hours=1)
     """How often the capture looks for new accounts."""
-    lag_status_interval: timedelta = timedelta(minutes=1)
-    """How often a status line says how far the account poller is behind, while it is."""
     late_after: timedelta = timedelta(minutes=10)
     """How long changes may wait, beyond the interval and the lag, before the binding is said to be late."""
     flush_interval: timedelta = timedelta(minutes=1)
@@ -192,6 +192,15 @@ class Settings:
     """Ranges of creation time by which connected accounts are listed at once."""
     directory_log_interval: timedelta = timedelta(seconds=30)
     """How often a log line tells of a long listing of accounts."""
+
+    # The summary
+
+    first_summary: timedelta = timedelta(seconds=10)
+    """When the first summary of a capture is written, counted from its opening."""
+    summary_interval: timedelta = timedelta(minutes=1)
+    """How often a summary is written while anything is under way or new."""
+    quiet_summary_interval: timedelta = timedelta(minutes=10)
+    """How often a summary is written otherwise."""
 
     # The process
 

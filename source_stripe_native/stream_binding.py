@@ -23,9 +23,9 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.api import fetch_backfill, fetch_incremental, find_oldest
 from source_stripe_native.backfill.page_loop import PageHooks
-from source_stripe_native.backfill.progress import Progress, ProgressHooks
+from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
 from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.slices import SlicedBackfill
 from source_stripe_native.backfill.superseded import SupersededIds
@@ -56,6 +56,7 @@ from source_stripe_native.state_patch import apply
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.summary import Summary, WatchedStream, is_untouched
 from source_stripe_native.window import floor, uncounted_lag
 
 Binding = CaptureBinding[ResourceConfig]
@@ -83,6 +84,8 @@ class CaptureContext:
     """With which cursor each account was subscribed last, while bindings open."""
     starts: list[Callable[[], None]] = field(default_factory=list)
     """What starts the bindings that are open."""
+    watched: list[WatchedStream] = field(default_factory=list)
+    """The bindings that are open, for the summary."""
 
     def initial_state(
         self, account_ids: str | Sequence[str], suffixes: Sequence[str], cutoff: datetime
@@ -175,11 +178,24 @@ class StreamBinding:
         return fetch
 
     def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
-        hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress)
+        is_dated = self.row.is_listed_by_time() and suffix not in self.row.HARVESTS
+        look = self._find_oldest(account_id, suffix, progress.log) if is_dated else None
+        hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress, look)
         return self.fetch_page(account_id, self.start_date, suffix, hooks)
 
     def fetch_slice(self, since: int, hooks: PageHooks) -> FetchPageFn[Any]:
         return self.fetch_page(None, datetime.fromtimestamp(since, UTC), "", hooks)
+
+    def _find_oldest(self, account_id: str | None, suffix: str, log: Logger) -> FindOldest:
+        return functools.partial(
+            find_oldest,
+            self.row,
+            self.accounts.platform_id,
+            account_id,
+            self.http,
+            log,
+            list(self.row.VARIANTS[suffix].items()),
+        )
 
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: list[Any]
@@ -195,6 +211,9 @@ class StreamBinding:
                 await asyncio.sleep(0)
             self.context.starts.clear()
             self.context.subscribed.clear()
+            if self.context.watched:
+                summary = Summary(self.http, self.context.watched, self.context.refusals, self.context.poller)
+                task.spawn_child("summary", summary.run)
 
     async def _prepare(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
@@ -244,12 +263,16 @@ class StreamBinding:
     def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         own_all(state)
         fetch_page: FetchPageFn[Any] | dict[str, FetchPageFn[Any]] | None = None
+        progress: Progress | None = None
         if isinstance(state.backfill, ResourceState.Backfill):
-            fetch_page = self.fetch_variant(None, "", self._progress(task, 1, 1))
+            progress = self._progress(task, 1, 1)
+            fetch_page = self.fetch_variant(None, "", progress)
         elif state.backfill and FROM_START in self.suffixes:
-            self._open_slices(binding, binding_index, state, task)
+            progress = self._progress(task, 1, 1)
+            self._open_slices(binding, binding_index, state, progress, task)
         elif state.backfill:
-            progress = self._progress(task, len(self.suffixes), len(state.backfill))
+            unfinished = sum(each is not None for each in state.backfill.values())
+            progress = self._progress(task, len(self.suffixes), unfinished)
             fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
         assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
         fetch = self.fetch_changes(
@@ -264,8 +287,8 @@ class StreamBinding:
 
         follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
-        waiting = functools.partial(self._waiting, state.inc, binding.resourceConfig.interval)
-        task.spawn_child(f"{self.row.NAME}.lateness", functools.partial(self.lateness.watch, waiting))
+        self.lateness.watch(functools.partial(self._waiting, state.inc, binding.resourceConfig.interval))
+        self._show(state, progress)
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
 
     def _waiting(self, state: ResourceState.Incremental, interval: timedelta) -> timedelta:
@@ -291,13 +314,16 @@ class StreamBinding:
         self.context.poller.subscribe(changes, interval, task)
         return changes
 
-    def _open_slices(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+    def _open_slices(
+        self, binding: Binding, binding_index: int, state: ResourceState, progress: Progress, task: Task
+    ) -> None:
         backfill = SlicedBackfill(
             binding,
             binding_index,
             state,
             self.fetch_slice,
-            self._progress(task, 1, 0),
+            progress,
+            self._find_oldest(None, "", progress.log),
             self.http,
             self.row.list_path(),
             floor(self.start_date),
@@ -308,10 +334,12 @@ class StreamBinding:
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
     ) -> None:
         accounts, settings = self.accounts.all_ids, self.http.settings
-        unfinished = len(state.backfill) if isinstance(state.backfill, dict) else 0
+        backfills = state.backfill if isinstance(state.backfill, dict) else {}
+        unfinished = sum(each is not None for each in backfills.values())
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
         all_refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
         refusals = all_refusals.of(self.row.NAME)
+        self._show(state, progress)
         open_binding_with_priority_queue(
             binding,
             binding_index,
@@ -341,15 +369,14 @@ class StreamBinding:
             backfill_subtask_suffixes=self.suffixes,
         )
 
+    def _show(self, state: ResourceState, progress: Progress | None) -> None:
+        """Shows the binding in the capture's summary."""
+        begins = progress is not None and is_untouched(state, progress.subtasks)
+        watched = WatchedStream(self.row.NAME, state, self.lateness, self.suffixes, progress, begins)
+        self.context.watched.append(watched)
+
     def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:
-        return Progress(
-            self.row.NAME,
-            task.log,
-            subtasks,
-            untouched,
-            is_dated=self.row.is_listed_by_time(),
-            settings=self.http.settings,
-        )
+        return Progress(self.row.NAME, task.log, subtasks, untouched, self.http.settings)
 
 
 def is_per_account(row: type[BaseStripeObject], accounts: CapturedAccounts) -> bool:
@@ -388,6 +415,6 @@ async def reconcile_state(
     patch = reconcile(state, initial, account_ids, suffixes, owner)
     if not patch:
         return
-    task.log.info("reconciling the state with the accounts", {"binding": binding.stateKey})
+    task.log.debug("reconciling the state with the accounts", {"binding": binding.stateKey})
     await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
     apply(state, patch)

@@ -16,7 +16,8 @@ SOON = replace(
     UNLIMITED,
     rereads_at_once=1,
     late_after=timedelta(milliseconds=100),
-    lag_status_interval=timedelta(milliseconds=60),
+    first_summary=timedelta(milliseconds=60),
+    summary_interval=timedelta(milliseconds=60),
 )
 
 
@@ -27,14 +28,14 @@ async def test_a_binding_that_reads_many_objects_again_says_why_it_is_behind(
     ids = [world.create("charge", event=False)["id"] for _ in range(3)]
     capture = Capture(server, ["Charges"], connected=connected, settings=SOON)
     await backfill(capture)
-    assert not logged(caplog, "behind: ")
+    assert not logged(caplog, " behind ")
     for each in ids:
         world.tell("charge.updated", "charge", each, api_version="2022-11-15")
     server.faults.set(Fault("/v1/charges/*", latency=0.2))
     world.clock.advance(600)
     await catch_up(capture)
-    lines = [each.getMessage() for each in logged(caplog, "behind: ")]
-    assert any(each.startswith("Charges is ") for each in lines)
+    lines = [each.getMessage() for each in logged(caplog, " behind ")]
+    assert all("; Charges is " in each for each in lines)
     assert any("1 objects whose events are in another API version" in each for each in lines)
 
 
@@ -48,19 +49,25 @@ async def test_a_binding_in_time_says_nothing(
     for _ in range(3):
         world.create("charge")
         await catch_up(capture)
-    assert not logged(caplog, "behind: ")
+    assert not logged(caplog, " behind ")
 
 
-def test_a_line_is_about_the_time_since_the_last_one() -> None:
+def test_a_look_is_about_the_time_since_the_last_one() -> None:
     lateness = Lateness("Prices", DEFAULTS, Workload())
-    late = timedelta(minutes=14)
-    assert lateness.line(late) == "Prices is 14 minutes behind: no request was answered since the last look"
+    assert lateness.look() is None
+
+    def look(late: timedelta = timedelta(minutes=14)) -> str:
+        lateness.watch(lambda: late)
+        found = lateness.look()
+        return found.words() if found else ""
+
+    assert look() == "Prices is 14 minutes behind (no request was answered)"
     lateness.workload.requests += 90
     lateness.workload.rereads["objects whose events lack fields"] += 80
-    assert lateness.line(late) == (
-        "Prices is 14 minutes behind: 90 requests were answered since the last look, and something was read "
-        "again for 80 objects whose events lack fields"
+    assert look() == (
+        "Prices is 14 minutes behind (90 requests were answered, something was read again for 80 objects "
+        "whose events lack fields)"
     )
     lateness.workload.requests += 1
-    assert lateness.line(late) == "Prices is 14 minutes behind: 1 requests were answered since the last look"
-    assert lateness.line(timedelta(minutes=10)) is None
+    assert look() == "Prices is 14 minutes behind (1 request was answered)"
+    assert look(timedelta(minutes=10)) == ""

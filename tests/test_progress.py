@@ -1,20 +1,38 @@
-"""What a person reads of a backfill's progress: few lines, with what is done and how long the rest takes."""
+"""What a person reads of a backfill's progress: what is done and how long the rest takes, as far as known."""
 
+import json
 import logging
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.backfill.progress import Progress, ProgressHooks, duration
+from source_stripe_native.backfill.progress import (
+    BackfillStatus,
+    FindOldest,
+    Progress,
+    ProgressHooks,
+    duration,
+)
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.pages import Page, PageToken
 from source_stripe_native.window import Window
 from tests.capture import Capture
+from tests.cdk_task import run_on_virtual_time
 from tests.conftest import NOW
 
 LOG = logging.getLogger("progress")
 WHOLE = Window(1000, 2000)
+SOON = replace(DEFAULTS, pages_to_find_oldest=1)
+
+
+async def at_the_start(window: Window, _known: int) -> int:
+    return window.start
 
 
 @dataclass
@@ -27,100 +45,220 @@ class Clock:
 
 @dataclass
 class Watched:
-    """The progress of Charges and its lines."""
+    """The progress of Charges. A subtask's oldest object is looked for after its first page."""
 
-    caplog: pytest.LogCaptureFixture
     subtasks: int = 1
     untouched: int = 1
-    is_dated: bool = True
+    find_oldest: FindOldest | None = at_the_start
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.caplog.set_level(logging.INFO)
-        self.progress = Progress(
-            "Charges", LOG, self.subtasks, self.untouched, self.is_dated, clock=self.clock
-        )
+        self.progress = Progress("Charges", LOG, self.subtasks, self.untouched, SOON, clock=self.clock)
+        self._hooks: dict[str, ProgressHooks] = {}
 
-    def read(self, at: float, created: int | None, key: str = "", documents: int = 100) -> None:
-        """A page at `at` seconds, after which the list goes on at `created`; None at its end."""
+    async def read(
+        self, at: float, created: int | None, key: str = "", documents: int = 100, since: int | None = None
+    ) -> None:
+        """A page at `at` seconds, after which the list goes on at `created`; None at its end. The first one
+        starts at `since`, or else at the top."""
         self.clock.now = at
         goes_on = PageToken("ch_1", created) if created is not None else None
-        ProgressHooks(key, self.progress).after_page(Page([], goes_on), WHOLE, documents)
+        hooks = self._hooks.setdefault(key, ProgressHooks(key, self.progress, self.find_oldest))
+        await hooks.before_page(PageToken("ch_0", since) if since is not None else None)
+        hooks.after_page(Page([], goes_on), WHOLE, documents)
 
     @property
-    def lines(self) -> list[str]:
-        return [each.message for each in self.caplog.records]
+    def line(self) -> str:
+        status = self.progress.status()
+        return status.line() if status else "done"
 
 
-def test_a_line_tells_the_share_of_the_time_range_documents_rate_and_time_left(
+async def test_a_status_tells_the_share_of_the_time_range_documents_rate_and_time_left() -> None:
+    watched = Watched()
+    for second in range(0, 41, 10):
+        await watched.read(second, 2000 - second * 10 - 1)
+    assert watched.line == "40% done, 500 documents, 12 a second, about 60 seconds left"
+    status = watched.progress.status()
+    assert status is not None
+    assert status.words() == "40% done, about 60 seconds left"
+    assert status.fields() == {"done": 0.4, "documents": 500, "left_seconds": 60}
+
+
+async def test_the_range_begins_at_the_oldest_object_and_not_at_the_start_date() -> None:
+    async def find(_: Window, known: int) -> int:
+        assert known == 1900, "the place where the list goes on"
+        return 1800
+
+    watched = Watched(find_oldest=find)
+    await watched.read(0, 1899)
+    await watched.read(10, 1849)
+    assert watched.line == "75% done, 200 documents, 20 a second, about 3 seconds left"
+
+
+async def test_a_backfill_that_goes_on_counts_what_was_done_before_and_not_for_its_speed() -> None:
+    watched = Watched()
+    await watched.read(0, 1499, since=1599)
+    await watched.read(10, 1299)
+    assert watched.line == "70% done, 200 documents, 20 a second, about 10 seconds left"
+
+
+@pytest.mark.parametrize("knows", [None, lambda *_: None])
+async def test_where_the_oldest_object_is_not_known_neither_share_nor_time_is_told(
+    knows: Callable[..., Any] | None,
+) -> None:
+    async def find(_: Window, _known: int) -> int | None:
+        return None
+
+    watched = Watched(find_oldest=knows and find)
+    await watched.read(0, 1500)
+    await watched.read(20, 1400)
+    assert watched.line == "200 documents, 10 a second"
+    status = watched.progress.status()
+    assert status is not None
+    assert status.words() == "200 documents"
+    assert status.fields() == {"done": None, "documents": 200, "left_seconds": None}
+
+
+async def test_the_oldest_object_is_looked_for_once_and_only_in_a_long_backfill() -> None:
+    looked: list[int] = []
+
+    async def find(_: Window, known: int) -> int | None:
+        looked.append(known)
+        return None
+
+    watched = Watched(find_oldest=find)
+    watched.progress.settings = replace(SOON, pages_to_find_oldest=3)
+    for page in range(10):
+        await watched.read(page, 1999 - page)
+    assert looked == [1998]
+
+
+async def test_one_long_subtask_of_which_nothing_is_known_leaves_the_time_unknown() -> None:
+    watched = Watched(subtasks=10, untouched=10, find_oldest=None)
+    for number in range(9):
+        await watched.read(number, None, f"acct_{number}")
+    assert watched.line == "90% done, 900 documents, 112 a second, about 1 second left"
+    await watched.read(9, 1900, "acct_9")
+    assert "left" in watched.line, "it may be as short as the others"
+    await watched.read(10, 1800, "acct_9")
+    assert watched.line == "90% done, 1,100 documents, 110 a second"
+
+
+async def test_of_a_backfill_that_has_hardly_begun_no_time_is_told() -> None:
+    watched = Watched()
+    await watched.read(0, 1989)
+    await watched.read(5, 1959)
+    assert watched.line == "4% done, 200 documents, 40 a second"
+    await watched.read(10, 1949)
+    assert watched.line == "5% done, 300 documents, 30 a second, about 3 minutes left"
+
+
+async def test_a_done_backfill_has_no_status() -> None:
+    watched = Watched()
+    assert watched.line == "0 documents"
+    await watched.read(0, None)
+    assert watched.line == "done"
+
+
+async def test_a_backfill_of_which_only_accounts_are_left_that_are_set_aside_has_no_status() -> None:
+    watched = Watched(subtasks=3, untouched=2)
+    await watched.read(0, 1500, "acct_1")
+    assert watched.progress.status(set_aside=1) is not None
+    assert watched.progress.status(set_aside=2) is None
+
+
+async def test_of_many_accounts_the_share_counts_them_all() -> None:
+    watched = Watched(subtasks=10, untouched=8)
+    await watched.read(0, None, "acct_1")
+    await watched.read(5, 1499, "acct_2")
+    await watched.read(10, None, "acct_3")
+    assert watched.line == "40% done, 300 documents, 30 a second, about 30 seconds left"
+    await watched.read(11, 1249, "acct_2")
+    assert watched.line == "47% done, 400 documents, 36 a second, about 21 seconds left"
+
+
+async def test_an_account_that_connects_later_is_one_more() -> None:
+    watched = Watched(subtasks=1, untouched=1)
+    await watched.read(0, None, "acct_1")
+    await watched.read(80, 1499, "acct_2")
+    assert watched.line == "50% done, 200 documents, 2.5 a second, about 80 seconds left"
+
+
+async def test_what_is_left_may_hold_more_than_its_share_of_the_time() -> None:
+    watched = Watched()
+    rest = Window(1000, 1500), Window(1000, 1100)
+    watched.progress.add_page("", 100, WHOLE, [WHOLE], [rest[0]])
+    await watched.progress.look_for_oldest("", at_the_start)
+    watched.clock.now = 10
+    watched.progress.add_page("", 100, WHOLE, [WHOLE], [rest[1]], expected=1_000)
+    assert watched.line == "90% done, 200 documents, 20 a second, about 50 seconds left"
+
+
+async def test_what_is_expected_before_the_oldest_object_does_not_count() -> None:
+    async def find(_: Window, _known: int) -> int:
+        return 1400
+
+    watched = Watched()
+    watched.progress.add_page("", 100, WHOLE, [WHOLE], [Window(1000, 1600)])
+    await watched.progress.look_for_oldest("", find)
+    watched.clock.now = 10
+    watched.progress.add_page("", 100, WHOLE, [WHOLE], [Window(1000, 1500)], expected=500)
+    assert watched.line == "83% done, 200 documents, 20 a second, about 5 seconds left"
+
+
+async def test_at_debug_a_stream_has_a_line_a_minute_and_one_at_the_end(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    watched = Watched(caplog)
-    for second in range(0, 41, 10):
-        watched.read(second, 2000 - second * 10 - 1)
-    assert watched.lines == [
-        "Backfilling Charges: 10% done, 200 documents, 20 a second, about 90 seconds left"
-    ]
-
-
-def test_there_is_a_line_once_a_minute_at_most_and_one_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Watched(caplog)
+    caplog.set_level(logging.DEBUG)
+    watched = Watched()
     times: list[float] = []
     for second in range(301):
-        watched.read(second, 1999 - second)
-        times += [second] * (len(watched.lines) - len(times))
-    watched.read(301, None)
-    first = DEFAULTS.first_progress.total_seconds()
-    assert times == [first + DEFAULTS.progress_interval.total_seconds() * number for number in range(5)]
-    assert watched.lines[-1] == "Backfilled Charges: 30,200 documents, 100 a second"
+        await watched.read(second, 1999 - second)
+        times += [second] * (len(caplog.records) - len(times))
+    await watched.read(301, None)
+    first = DEFAULTS.first_summary.total_seconds()
+    assert times == [first + DEFAULTS.summary_interval.total_seconds() * number for number in range(5)]
+    assert caplog.records[0].message == ("Backfilling Charges: 1% done, 1,100 documents, 110 a second")
+    fields = caplog.records[0].__dict__["backfilling"]["Charges"]
+    assert fields == {"done": 0.01, "documents": 1100, "left_seconds": None}
+    assert caplog.records[-1].message == "Backfilled Charges: 30,200 documents, 100 a second"
+    assert {each.levelno for each in caplog.records} == {logging.DEBUG}
 
 
-def test_a_short_backfill_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    Watched(caplog).read(0, None, documents=1)
-    assert [each.message for each in caplog.records] == ["Backfilled Charges: 1 document"]
+@settings(max_examples=50)
+@given(
+    subtasks=st.integers(1, 4),
+    oldest=st.one_of(st.none(), st.integers(1000, 1999)),
+    pages=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(1000, 1999), st.integers(0, 100), st.integers(0, 9)),
+        max_size=30,
+    ),
+)
+def test_whatever_pages_there_are_shares_are_shares_and_times_are_times(
+    subtasks: int, oldest: int | None, pages: list[tuple[int, int, int, int]]
+) -> None:
+    """A page's subtask, the second to which it goes back, its documents, and how long it took."""
+
+    async def find(_: Window, _known: int) -> int | None:
+        return oldest
+
+    async def main() -> None:
+        watched = Watched(subtasks, subtasks, find)
+        for key, created, documents, seconds in pages:
+            place = None if created % 7 == 0 else created
+            await watched.read(watched.clock.now + seconds, place, f"acct_{key}", documents)
+            if (status := watched.progress.status()) is None:
+                assert watched.progress.unfinished == 0
+                continue
+            assert status.done is None or 0 <= status.done < 1
+            assert status.seconds_left is None or 0 <= status.seconds_left < math.inf
+            json.dumps(status.fields(), allow_nan=False)
+
+    run_on_virtual_time(main())
 
 
-def test_a_line_is_a_status_of_the_capture(caplog: pytest.LogCaptureFixture) -> None:
-    Watched(caplog).read(0, None)
-    (record,) = caplog.records
-    assert (record.__dict__["eventType"], record.__dict__["stream"]) == ("connectorStatus", "Charges")
-
-
-def test_of_many_accounts_the_share_counts_them_all(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Watched(caplog, subtasks=10, untouched=8)
-    watched.read(0, None, "acct_1")
-    watched.read(5, 1499, "acct_2")
-    watched.read(10, None, "acct_3")
-    assert watched.lines == [
-        "Backfilling Charges: 45% done, 300 documents, 30 a second, about 22 seconds left"
-    ]
-
-
-def test_an_account_that_connects_later_is_one_more(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Watched(caplog, subtasks=1, untouched=1)
-    watched.read(0, None, "acct_1")
-    watched.read(80, 1499, "acct_2")
-    assert watched.lines == [
-        "Backfilled Charges: 100 documents",
-        "Backfilling Charges: 75% done, 200 documents, 2.5 a second, about 80 seconds left",
-    ]
-
-
-def test_what_is_left_may_hold_more_than_its_share_of_the_time(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Watched(caplog)
-    watched.progress.add_page("", 0.5, 100)
-    watched.clock.now = 10
-    watched.progress.add_page("", 0.1, 100, expected=1_000)
-    assert watched.lines == [
-        "Backfilling Charges: 90% done, 200 documents, 20 a second, about 50 seconds left"
-    ]
-
-
-def test_where_nothing_tells_how_much_is_left_nothing_is_said_of_it(caplog: pytest.LogCaptureFixture) -> None:
-    watched = Watched(caplog, is_dated=False)
-    watched.read(0, 1500)
-    watched.read(20, 1400)
-    assert watched.lines == ["Backfilling Charges: 200 documents, 10 a second"]
+def test_a_share_is_whole_only_at_the_end() -> None:
+    assert BackfillStatus(1, done=0.999).words() == "99% done"
 
 
 @pytest.mark.parametrize(
@@ -147,8 +285,8 @@ async def test_a_capture_tells_of_each_streams_backfill(
         for number in range(3):
             world.create("charge", account, at=NOW - number * 1000, event=False)
             world.create("price", account, created=NOW - number * 1000, active=number > 0, event=False)
-    capture = Capture(server, ["Charges", "Prices"], connected=connected)
+    capture = Capture(server, ["Charges", "Prices"], connected=connected, level=logging.DEBUG)
     await capture.session(lambda: capture.caught_up("Charges") and capture.caught_up("Prices"))
-    told = [each.message for each in caplog.records if each.message.startswith("Backfill")]
+    told = [each.message for each in caplog.records if each.message.startswith("Backfilled ")]
     count = 3 * len(accounts)
     assert sorted(told) == [f"Backfilled {each}: {count} documents" for each in ("Charges", "Prices")]

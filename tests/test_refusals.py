@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
-from itertools import pairwise
 from logging import Logger
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -50,7 +49,10 @@ ANSWERS: Final = [
     (422, None, "Out of the ordinary"),
 ]
 QUICK: Final = replace(
-    UNLIMITED, refused_interval=timedelta(milliseconds=100), lag_status_interval=timedelta(milliseconds=50)
+    UNLIMITED,
+    refused_interval=timedelta(milliseconds=100),
+    first_summary=timedelta(milliseconds=50),
+    summary_interval=timedelta(milliseconds=50),
 )
 
 
@@ -253,10 +255,10 @@ async def run_until(capture: Capture, *steps: tuple[Callable[[], bool], Callable
 
 
 @pytest.fixture
-def aside(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """The status lines that tell of accounts that are set aside."""
+def summaries(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The summaries of a capture so far."""
     return lambda: [
-        each.message for each in caplog.records if "set aside" in each.message and is_status(each)
+        each.message for each in caplog.records if "requests a second" in each.message and is_status(each)
     ]
 
 
@@ -264,8 +266,8 @@ def is_status(record: logging.LogRecord) -> bool:
     return getattr(record, "eventType", "") == "connectorStatus"
 
 
-async def test_the_status_line_says_how_many_accounts_are_set_aside_and_for_what_until_none_is(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, aside: Callable[[], list[str]]
+async def test_the_summary_says_how_many_accounts_are_set_aside_and_for_what_until_none_is(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, summaries: Callable[[], list[str]]
 ) -> None:
     caplog.set_level(logging.INFO)
     accounts = [world.connect()["id"] for _ in range(3)]
@@ -277,23 +279,40 @@ async def test_the_status_line_says_how_many_accounts_are_set_aside_and_for_what
         *(Fault("/v1/files", account=each, status=403, message="Barred") for each in accounts[:2]),
         Fault("/v1/events", account=accounts[2], status=403, message="Barred"),
     )
+    told = "3 accounts are set aside, as Stripe refuses: 2 for Files, 1 for their changes"
     await run_until(
         capture,
-        (lambda: any(each.startswith("3 accounts are") for each in aside()), server.faults.set),
-        (lambda: aside()[-1] == "No account is set aside any more", lambda: None),
+        (lambda: any(each.endswith(told) for each in summaries()), server.faults.set),
+        (lambda: "set aside" not in summaries()[-1], lambda: None),
     )
-    assert "3 accounts are set aside, as Stripe refuses: 2 for Files, 1 for their changes" in aside()
-    assert all(one != other for one, other in pairwise(aside())), "only what is new is said"
 
 
-def test_the_status_line_names_a_few_streams() -> None:
+async def test_accounts_that_are_set_aside_are_neither_backfilling_nor_the_oldest_cursor(
+    world: World, server: StripeServer, summaries: Callable[[], list[str]]
+) -> None:
+    account = world.connect()["id"]
+    populate(world, [PLATFORM, account], 2)
+    server.faults.set(Fault("/v1/files", account=account, status=403, message="Barred"))
+    capture = Capture(server, ["Customers", "Files"], connected=True, settings=QUICK)
+    await run_until(
+        capture,
+        (lambda: any(each.startswith("Following 2 streams") for each in summaries()), lambda: None),
+    )
+    assert capture.binding_state("Files")["backfill"], "it is not done, and cannot go on"
+    assert f"Files of {account}" not in summaries()[-1]
+    assert "1 account is set aside, as Stripe refuses: 1 for Files" in summaries()[-1]
+
+
+def test_the_summary_names_a_few_streams_for_which_accounts_are_set_aside() -> None:
     refusals = Refusals(cast(Any, SimpleNamespace(settings=QUICK)), logging.getLogger("test"), PLATFORM)
     refusals._aside = {"acct_1": {"Cards", "Files", "Persons", "Prices", "Reviews"}, "acct_2": {"Files"}}
-    assert refusals.status().startswith("2 accounts are set aside, as Stripe refuses: 2 for Files, 1 for ")
-    assert refusals.status().endswith(", and others for 2 more streams")
+    told = refusals.status().words()
+    assert told.startswith("2 accounts are set aside, as Stripe refuses: 2 for Files, 1 for ")
+    assert told.endswith(", and others for 2 more streams")
+    assert refusals.status().fields()["streams"]["Files"] == 2
     refusals.readmit("Files", "acct_2")
     refusals.readmit("Nothing", "acct_3")
-    assert refusals.status().startswith("1 account is set aside, as Stripe refuses: 1 for ")
+    assert refusals.status().words().startswith("1 account is set aside, as Stripe refuses: 1 for ")
 
 
 # What concerns the key

@@ -26,8 +26,16 @@ class Log:
     def as_json(self) -> str:
         return orjson.dumps({"level": self.level, "msg": self.message, "fields": self.fields}).decode()
 
+    @property
+    def is_status(self) -> bool:
+        """Whether Flow shows the message as the status of the capture."""
+        return self.fields.get("eventType") == "connectorStatus"
+
     def as_text(self) -> str:
-        """The line for a person: level, message, and the fields that say something about the data."""
+        """The line for a person: level, message, and the fields that say something about the data. Those of a
+        status say the same as its message, for programs."""
+        if self.is_status:
+            return f"{self.level.upper():5} {self.message}"
         told = (f" {k}={orjson.dumps(v).decode()}" for k, v in self.fields.items() if k not in _PLACES)
         return f"{self.level.upper():5} {self.message}{''.join(told)}"
 

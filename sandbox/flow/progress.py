@@ -4,14 +4,13 @@ and a summary at the end.
 It is drawn on stderr, and only if that is a terminal. Else stderr has nothing but the connector's log.
 """
 
-import re
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -19,14 +18,12 @@ from rich.live import Live
 from rich.table import Table
 
 from sandbox.flow.logs import Log
-from sandbox.flow.screen import Row, counted, live_table, summary
+from sandbox.flow.screen import Row, counted, left_text, live_table, summary
 from sandbox.flow.session import Capture
 
 REFRESH = 0.5
 """Seconds between two drawings of the table."""
 _RATE_SPAN = 10.0  # seconds that a rate is measured over
-_LEFT = re.compile(r"\d+% done|about .+ left")
-_SET_ASIDE = re.compile(r"account (\S+) is set aside")
 
 
 class Progress:
@@ -40,9 +37,12 @@ class Progress:
         self._samples: deque[tuple[float, int, Counter[str]]] = deque()
         """Times, and how many requests and documents there were."""
         self._transactions = 0
-        self._statuses: dict[str, str] = {}
-        """The last status of each stream, and of the whole under no name."""
-        self._set_aside: set[str] = set()
+        self._status = ""
+        """The last status of the capture."""
+        self._left: dict[str, str] = {}
+        """How much of each stream's backfill is left, as far as that is known."""
+        self._set_aside: Counter[str] = Counter()
+        """How many accounts are set aside for each stream, and in all under no name."""
         self._requests = 0
         self._request_limit: float | None = None
         self._told: set[str] = set()
@@ -83,14 +83,13 @@ class Progress:
         self._capture = capture
 
     def log(self, log: Log) -> None:
-        if log.fields.get("eventType") == "connectorStatus":
-            self._statuses[str(log.fields.get("stream", ""))] = log.message
+        if log.is_status:
+            self._status = log.message
+        self._note(log.fields)
         match log.fields.get("args"):
             case {"path": _, "attempt": _, "limit": int() | float() as limit}:
                 self._requests += 1
                 self._request_limit = limit
-        if found := _SET_ASIDE.search(log.message):
-            self._set_aside.add(found[1])
         line = log.as_json() if self._as_json else log.as_text()
         if not log.at_least(self._level) or line in self._told:
             return
@@ -98,6 +97,16 @@ class Progress:
             self._told.add(line)
         self.take_away()
         click.echo(line, err=True)
+
+    def _note(self, fields: Mapping[str, Any]) -> None:
+        """Notes what a line tells of backfills and of accounts that are set aside."""
+        match fields.get("backfilling"):
+            case dict() as streams:
+                for stream, status in streams.items():
+                    self._left[stream] = left_text(status)
+        match fields.get("set_aside"):
+            case {"accounts": int(accounts), "streams": dict(streams)}:
+                self._set_aside = Counter({**streams, "": accounts})
 
     def count(self, collections: Iterable[str]) -> None:
         """Counts a transaction whose documents went to these collections."""
@@ -126,7 +135,7 @@ class Progress:
         since, requests, documents = self._samples[0] if self._samples else (self._began, 0, Counter[str]())
         seconds = time.monotonic() - since
         rows, footer = self._rows(seconds, documents), self._footer(seconds, requests)
-        return live_table(rows, footer, self._console.size.height)
+        return live_table(rows, footer, self._console.size.height, self._console.size.width)
 
     def _rows(self, seconds: float, before: Counter[str] | None = None) -> list[Row]:
         """A row for each binding; its rate is that of the last `seconds`, when it had what `before` has."""
@@ -136,14 +145,14 @@ class Progress:
         for name, collection, standing in self._capture.standings():
             documents = self._documents[collection]
             new = documents - (before or Counter[str]())[collection]
-            left = ", ".join(_LEFT.findall(self._statuses.get(name, "")))
             rows.append(
                 Row(
                     stream=name,
                     phase=standing.phase,
                     documents=documents,
                     rate=new / max(seconds, REFRESH),
-                    left="" if standing.phase == "following" else left,
+                    set_aside=self._set_aside[name],
+                    left="" if standing.phase == "following" else self._left.get(name, ""),
                     age=now - standing.cursor if standing.cursor else None,
                 )
             )
@@ -160,7 +169,6 @@ class Progress:
             rate = (self._requests - requests) / max(seconds, REFRESH)
             told = f"{counted(self._requests, 'request')}, {rate:.1f}/s"
             facts.append(f"{told} of {self._request_limit:g}")
-        if self._set_aside:
-            facts.append(f"{counted(len(self._set_aside), 'account')} set aside")
-        status = self._statuses.get("")
-        return [", ".join(facts), *([status] if status else [])]
+        if self._set_aside[""]:
+            facts.append(f"{counted(self._set_aside[''], 'account')} set aside")
+        return [", ".join(facts), *([self._status] if self._status else [])]

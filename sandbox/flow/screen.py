@@ -5,10 +5,12 @@ is wrapped, and rows that have no room are cut: those that are at work stay long
 others.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +19,7 @@ from sandbox.flow.standing import Phase
 
 _MARGIN = 1  # the line of the cursor, below the table
 _FRAME = 1  # the line of titles
+_ECHO = 2  # "^C", which a terminal shows where the cursor is, at the end of the last line
 _AT_WORK = {"backfilling": 0, "following": 1, "waiting": 2}
 
 
@@ -27,14 +30,17 @@ class Row:
     documents: int
     rate: float
     """Documents a second."""
+    set_aside: int = 0
+    """How many accounts the connector leaves alone for now, since they are refused."""
     left: str = ""
-    """How much of a backfill is left, in the connector's words."""
+    """How much of a backfill is left (see `left_text`)."""
     age: timedelta | None = None
     """Of the oldest cursor."""
 
 
-def live_table(rows: Sequence[Row], footer: Sequence[str], height: int) -> Table:
-    """All of `rows` that `height` lines have room for, with `footer` below."""
+def live_table(rows: Sequence[Row], footer: Sequence[str], height: int, width: int) -> Table:
+    """All of `rows` that `height` lines have room for, with `footer` below, which leaves room for what is
+    typed: in the next line it would move the table."""
     room = max(1, height - _MARGIN - _FRAME - len(footer))
     shown = list(rows)
     if len(rows) > room:
@@ -44,10 +50,9 @@ def live_table(rows: Sequence[Row], footer: Sequence[str], height: int) -> Table
         footer = [f"and {_phases(cut)}", *footer]
     table = _table("stream", "state", "documents", "rate", "left", "cursor")
     for row in shown:
-        table.add_row(
-            row.stream, row.phase, f"{row.documents:,}", _rate(row.rate), row.left, _age(row.age, " ago")
-        )
-    return _with_footer(table, footer[-max(1, height - _MARGIN) :])
+        table.add_row(row.stream, _state(row), f"{row.documents:,}", _rate(row.rate), row.left, _age(row.age))
+    cut_footer = [_cut(line, width - _ECHO) for line in footer[-max(1, height - _MARGIN) :]]
+    return _with_footer(table, cut_footer)
 
 
 def summary(rows: Sequence[Row], footer: Sequence[str]) -> Table:
@@ -55,10 +60,23 @@ def summary(rows: Sequence[Row], footer: Sequence[str]) -> Table:
     told = [row for row in rows if row.documents or row.phase != "following"]
     table = _table("stream", "state", "documents", "rate", "cursor")
     for row in told:
-        table.add_row(row.stream, row.phase, f"{row.documents:,}", _rate(row.rate), _age(row.age, " ago"))
+        table.add_row(row.stream, _state(row), f"{row.documents:,}", _rate(row.rate), _age(row.age))
     if quiet := len(rows) - len(told):
         footer = [f"{counted(quiet, 'more stream')} without documents", *footer]
     return _with_footer(table, footer)
+
+
+def left_text(status: Any) -> str:
+    """How much of a backfill is left, by the connector's `{"done": share, "left_seconds": seconds}`: as far
+    as both are there."""
+    if not isinstance(status, dict):
+        return ""
+    facts = []
+    if isinstance(done := status.get("done"), int | float):
+        facts.append(f"{math.floor(100 * done + 1e-6)}% done")
+    if isinstance(seconds := status.get("left_seconds"), int | float):
+        facts.append(f"about {_length(seconds)} left")
+    return ", ".join(facts)
 
 
 def counted(count: int, name: str) -> str:
@@ -85,6 +103,10 @@ def _with_footer(table: Table, footer: Sequence[str]) -> Table:
     return whole
 
 
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else f"{line[: max(0, width - 1)]}…"
+
+
 def _urgency(row: Row) -> tuple[int, float]:
     return _AT_WORK[row.phase], -row.rate or -min(row.documents, 1) / 2
 
@@ -99,11 +121,17 @@ def _rate(rate: float) -> str:
     return f"{rate:,.1f}/s" if rate else ""
 
 
-def _age(age: timedelta | None, suffix: str) -> str:
-    if age is None:
-        return ""
-    seconds = max(0, round(age.total_seconds()))
+def _state(row: Row) -> str:
+    return f"{row.phase}, {row.set_aside:,} set aside" if row.set_aside else row.phase
+
+
+def _age(age: timedelta | None) -> str:
+    return "" if age is None else f"{_length(age.total_seconds())} ago"
+
+
+def _length(seconds: float) -> str:
+    whole = max(0, round(seconds))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}{suffix}"
-    return f"{seconds} s{suffix}"
+        if whole >= 2 * size:
+            return f"{whole // size} {unit}"
+    return f"{whole} s"

@@ -22,7 +22,6 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.cron import CONNECTOR_RESTART_INTERVAL, next_fire
 from estuary_cdk.flow import CaptureBinding
-from estuary_cdk.logger import OBSERVABLE_FIELD
 
 from source_stripe_native.items import capture
 from source_stripe_native.protocols import AnyFetchPageFn
@@ -70,10 +69,9 @@ async def run_page_loop(
 
     fields = {"state_key": state_key, "state": state, "last_initialized": last_initialized}
     if state.next_page is not None:
-        task.log.info("resuming backfill", fields)
+        task.log.debug("resuming backfill", fields)
     else:
-        observable = {OBSERVABLE_FIELD: True, "catalog_task_name": task.catalog_task_name}
-        task.log.info("beginning backfill", fields, extra=observable)
+        task.log.debug("beginning backfill", fields)
 
     fetch = _as_fetch_page(fetch_page, state, is_connector_initiated, task)
     done = False
@@ -94,7 +92,7 @@ async def run_page_loop(
             await task.checkpoint(checkpoint(state))
 
     await task.checkpoint(checkpoint(None))
-    task.log.info("completed backfill", {"state_key": state_key})
+    task.log.debug("completed backfill", {"state_key": state_key})
     return Outcome.COMPLETED
 
 

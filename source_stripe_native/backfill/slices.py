@@ -21,7 +21,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from estuary_cdk.capture.common import FetchPageFn, ResourceState
 from estuary_cdk.capture.task import Task
@@ -33,7 +33,7 @@ from source_stripe_native.backfill.page_loop import (
     keep_schedule,
     run_page_loop,
 )
-from source_stripe_native.backfill.progress import Progress
+from source_stripe_native.backfill.progress import FindOldest, Progress
 from source_stripe_native.items import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.state import ConnectorState, cursor_time, slice_start, slice_suffix
@@ -42,6 +42,9 @@ from source_stripe_native.stripe.pages import Page, PageToken
 from source_stripe_native.window import Window, floor
 
 Backfill = ResourceState.Backfill
+
+_WHOLE: Final = ""
+"""All slices together: they are one subtask in the progress."""
 
 FetchSlice = Callable[[int, PageHooks], FetchPageFn[Any]]
 """Makes the function that reads the slice from a second on, and that calls its page hooks."""
@@ -113,6 +116,7 @@ class SlicedBackfill:
         resource_state: ResourceState,
         fetch_slice: FetchSlice,
         progress: Progress,
+        find_oldest: FindOldest,
         http: StripeSession,
         path: str,
         start: int,
@@ -122,10 +126,13 @@ class SlicedBackfill:
         self._resource_state = resource_state
         self._fetch_slice = fetch_slice
         self._progress = progress
+        self._find_oldest = find_oldest
         self._http = http
         self._path = path
         self._start = start
         self._slices: dict[str, Slice] = {}
+        self._before: list[Window] = []
+        """What was left when this process began."""
         self._density = Density()
         self._checkpoint_lock = asyncio.Lock()
 
@@ -135,6 +142,7 @@ class SlicedBackfill:
         unfinished = {suffix: at for suffix, at in states.items() if at is not None}
         self._slices = {suffix: self._slice(suffix, at) for suffix, at in unfinished.items()}
         without_overlap(self._slices.values())
+        self._before = [each.window for each in self._slices.values()]
         for suffix, at in unfinished.items():
             self._start_slice(suffix, at, task)
 
@@ -145,7 +153,6 @@ class SlicedBackfill:
         return Slice(max(self._start, slice_start(suffix) or 0), until, token)
 
     def _start_slice(self, suffix: str, at: Backfill, task: Task) -> None:
-        self._progress.set_left(suffix, self._share(suffix, at))
         hooks = SliceHooks(self, suffix, at, task)
         fetch_page = self._fetch_slice(self._slices[suffix].since, hooks)
         task.spawn_child(suffix, closing(functools.partial(self._read, suffix, at, fetch_page)))
@@ -175,6 +182,7 @@ class SlicedBackfill:
 
     async def before_page(self, suffix: str, at: Backfill, task: Task) -> PageToken | None:
         """Divides a slice that should give away a part of itself. Returns where the slice is read next."""
+        await self._progress.look_for_oldest(_WHOLE, self._find_oldest)
         this = self._slices[suffix]
         if (
             this.pages > self._http.settings.pages_to_divide
@@ -204,13 +212,10 @@ class SlicedBackfill:
             self._density.pages += 1
             self._density.seconds += last
             this.pages = self._density.pages_in(this.window.seconds, last)
-        expected = this.pages * self._http.settings.page_size
-        self._progress.add_page(suffix, self._share(suffix, at), documents, expected)
-
-    def _share(self, suffix: str, at: Backfill) -> float:
-        """What is left of a slice, as a share of the whole time range."""
-        left = self._slices[suffix].window.seconds if suffix in self._slices else 0
-        return left / max(1, floor(cursor_time(at.cutoff)) + 1 - self._start)
+        whole = Window(self._start, floor(cursor_time(at.cutoff)) + 1)
+        rest = [each.window for each in self._slices.values()]
+        expected = sum(each.pages for each in self._slices.values()) * self._http.settings.page_size
+        self._progress.add_page(_WHOLE, documents, whole, self._before, rest, expected)
 
 
 @dataclass(frozen=True)

@@ -67,12 +67,12 @@ async def follow_changes(
     async def checkpoint(_: bool) -> None:
         await task.checkpoint(progress)
 
-    task.log.info("resuming incremental replication", {"state": state})
+    task.log.debug("resuming incremental replication", {"state": state})
     rest = time_to_rest(state.cursor, now(), interval)
     while not await stops_within(rest, stopping):
         cursors = await sweep(fetch_changes, state, binding_index, task, checkpoint)
         if cursors is None:
-            task.log.info("incremental task triggered backfill")
+            task.log.debug("incremental task triggered backfill")
             stopping.set()
             await task.checkpoint(ConnectorState(backfillRequests={binding.stateKey: True}))
             return

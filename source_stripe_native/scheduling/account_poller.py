@@ -37,7 +37,6 @@ class AccountPoller:
         settings: Settings = DEFAULTS,
         is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = PriorityQueueConfig.is_own_refusal,
         readmit: Callable[[str], None] = PriorityQueueConfig.readmit,
-        refusals_status: Callable[[], str] = str,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
@@ -47,7 +46,6 @@ class AccountPoller:
         self._settings = settings
         self._is_own_refusal = is_own_refusal
         self._readmit = readmit
-        self._refusals_status = refusals_status
         self._subscribers: list[Subscriber] = []
         self._interval = math.inf
         self._queue = AccountQueue(settings.quiet_wait.total_seconds())
@@ -68,6 +66,18 @@ class AccountPoller:
     def high_watermark(self, account_id: str) -> int | None:
         return self._feed.high_watermark(account_id)
 
+    @property
+    def accounts(self) -> int:
+        """How many accounts are read."""
+        return len(self._account_ids)
+
+    def behind(self) -> timedelta:
+        """How long an account has waited for its turn; nothing while that is less than the interval."""
+        if not math.isfinite(self._interval):
+            return timedelta()
+        wait = self._queue.longest_wait(asyncio.get_running_loop().time())
+        return timedelta(seconds=wait) if wait > self._interval else timedelta()
+
     async def run(self, task: Task) -> None:
         now = asyncio.get_running_loop().time()
         for account_id in self._account_ids:
@@ -75,17 +85,6 @@ class AccountPoller:
         for number in range(self._settings.account_readers):
             task.spawn_child(f"reader.{number}", self._read_accounts)
         task.spawn_child("new", self._look_for_new)
-        refusals = ""
-        while not task.stopping.event.is_set():
-            await wait_any(task.stopping.event, at_most=self._settings.lag_status_interval.total_seconds())
-            lag = self._queue.longest_wait(asyncio.get_running_loop().time())
-            parts = []
-            if lag > self._interval:
-                parts = [f"Reading {len(self._account_ids)} accounts, up to {lag / 60:.0f} minutes behind"]
-            refusals_before, refusals = refusals, self._refusals_status()
-            if parts or refusals != refusals_before:
-                parts.append(refusals or "No account is set aside any more" if refusals_before else refusals)
-                task.connector_status.log.event.status("; ".join(filter(None, parts)))
 
     async def _read_accounts(self, task: Task) -> None:
         """Reads one account after another, each when its turn has come."""

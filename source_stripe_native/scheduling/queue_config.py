@@ -84,8 +84,8 @@ class PriorityQueueConfig:
     """Is told of each account whose turn ended without a refusal."""
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that was set aside is tried again."""
-    watch: Callable[[Callable[[], timedelta], Task], Awaitable[None]] | None = None
-    """Watches how long accounts have waited for their turn, or its end, until the capture stops."""
+    watch: Callable[[Callable[[], timedelta]], None] | None = None
+    """Is given what tells how long accounts have waited for their turn, or for its end."""
     now: Clock = _utc_now
 
     def high_watermark(self, account_id: str) -> int | None:

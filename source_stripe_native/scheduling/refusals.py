@@ -3,15 +3,15 @@
 Rule: one account's trouble is its own. An account that Stripe refuses for good (disconnected, barred, without
 a product) is set aside for what was refused: its state stays as it is, and it is tried again after
 `Settings.refused_interval` and at the next start. The other accounts go on. One log line names the account
-and the refusal, and the status line has the number of such accounts. Only a refusal of the key itself ends
-the capture: the key is revoked, or lacks a permission for the platform's own account too.
+and the refusal, and the capture's summary has the number of such accounts. Only a refusal of the key itself
+ends the capture: the key is revoked, or lacks a permission for the platform's own account too.
 """
 
 import logging
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from logging import Logger
-from typing import Final
+from typing import Any, Final
 
 from source_stripe_native.errors import KEY_ERRORS, NOT_SET_UP, PERMISSION_MISSING, StripeError
 from source_stripe_native.stripe.client import StripeSession
@@ -27,7 +27,29 @@ KEPT_OUT: Final = (
     "it again, or look at the key's permissions for connected accounts in Stripe's dashboard."
 )
 SHOWN: Final = 3
-"""Streams that the status line names."""
+"""Streams that the summary names."""
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """How many accounts are set aside, in all and for what: for each stream, and for `CHANGES`."""
+
+    accounts: int = 0
+    whats: Counter[str] = field(default_factory=Counter)
+
+    def words(self) -> str:
+        """Empty where no account is set aside."""
+        if not self.accounts:
+            return ""
+        shown = [f"{number:,} for {what}" for what, number in self.whats.most_common(SHOWN)]
+        if (more := len(self.whats) - SHOWN) > 0:
+            shown.append(f"and others for {more} more stream{'s' if more > 1 else ''}")
+        accounts = "1 account is" if self.accounts == 1 else f"{self.accounts:,} accounts are"
+        return f"{accounts} set aside, as Stripe refuses: {', '.join(shown)}"
+
+    def fields(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {"accounts": self.accounts, "streams": dict(self.whats)}
 
 
 class Refusals:
@@ -64,7 +86,7 @@ class Refusals:
             minutes = self._http.settings.refused_interval.total_seconds() / 60
             # That an account lacks a product is how most accounts are: nobody has to do anything.
             self._log.log(
-                logging.INFO if NOT_SET_UP.matches(error) else logging.WARNING,
+                logging.DEBUG if NOT_SET_UP.matches(error) else logging.WARNING,
                 f"account {account_id} is set aside for what Stripe refuses. It is tried again in "
                 f"{minutes:.0f} minutes and at the next start. {told}",
             )
@@ -77,17 +99,17 @@ class Refusals:
             if not whats:
                 del self._aside[account_id]
 
-    def status(self) -> str:
-        """How many accounts are set aside, and for what; empty where there is none."""
-        if not self._aside:
-            return ""
-        counts = Counter(what for whats in self._aside.values() for what in whats)
-        shown = [f"{number:,} for {what}" for what, number in counts.most_common(SHOWN)]
-        if (more := len(counts) - SHOWN) > 0:
-            shown.append(f"and others for {more} more stream{'s' if more > 1 else ''}")
-        number = len(self._aside)
-        accounts = "1 account is" if number == 1 else f"{number:,} accounts are"
-        return f"{accounts} set aside, as Stripe refuses: {', '.join(shown)}"
+    def by_what(self) -> dict[str, set[str]]:
+        """The accounts that are set aside, by the stream or by `CHANGES`."""
+        found: dict[str, set[str]] = {}
+        for account_id, whats in self._aside.items():
+            for what in whats:
+                found.setdefault(what, set()).add(account_id)
+        return found
+
+    def status(self) -> "SetAside":
+        """Which accounts are set aside, in numbers."""
+        return SetAside(len(self._aside), Counter(what for whats in self._aside.values() for what in whats))
 
     async def _concerns_key(self, account_id: str, error: StripeError) -> bool:
         """Whether Stripe refuses the same for the platform's own account. It answers alike for a key that is

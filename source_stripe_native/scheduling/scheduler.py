@@ -285,4 +285,4 @@ def open_binding_with_priority_queue(
     name = ".".join(binding.resourceConfig.path())
     task.spawn_child(f"{name}.accounts", scheduler.run)
     if config.watch is not None:
-        task.spawn_child(f"{name}.lateness", functools.partial(config.watch, scheduler.waiting))
+        config.watch(scheduler.waiting)

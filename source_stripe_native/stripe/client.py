@@ -194,6 +194,11 @@ class StripeSession:
             await self.get(log, CLOCK_PATH)
             silent = False
 
+    @property
+    def requests_per_second(self) -> float:
+        """Requests a second that the session allows itself."""
+        return self._rate_limiter.ceiling
+
     def latency(self, path: str) -> float:
         """Seconds that Stripe's recent answers from this endpoint took; zero where there was none yet."""
         return self._latencies.get(endpoint_of(path), 0.0)

@@ -2,6 +2,7 @@
 without a parent, and in test mode the objects of test clocks.
 """
 
+import logging
 from dataclasses import replace
 
 from source_stripe_native.errors import PARAMETER_MISSING, PERMISSION_MISSING, StripeError, is_refusal
@@ -59,23 +60,28 @@ async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: 
     for clock in clocks:
         async for page in read_pages(source, stream.list_path(), [*params, ("test_clock", clock)]):
             found += page.objects
-    if clocks:
-        source.log.info(f"{stream.NAME}: the objects of {len(clocks)} test clocks are listed too")
     return found
 
 
 async def _test_clocks(source: Source) -> list[str]:
     """The ids of the account's test clocks; none where they cannot be read."""
+    # As many lines at info as there are keys, not accounts.
+    level = logging.INFO if source.connected_account_id is None else logging.DEBUG
 
     async def read_ids() -> Json:
         try:
             pages = read_pages(source, TestClocks.list_path(), ())
-            return {"ids": [each["id"] async for page in pages for each in page.objects]}
+            ids = [each["id"] async for page in pages for each in page.objects]
         except StripeError as error:
             if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
                 raise
-            source.log.info("test clocks cannot be read: their objects are left out", {"error": error.answer})
+            source.log.log(
+                level, "test clocks cannot be read: their objects are left out", {"error": error.answer}
+            )
             return {"ids": []}
+        if ids:
+            source.log.log(level, f"the objects of {len(ids)} test clocks are listed too")
+        return {"ids": ids}
 
     key = (source.connected_account_id, TestClocks.NAME)
     return list((await source.http.lookups.get(key, read_ids))["ids"])

@@ -224,3 +224,9 @@ def test_log_line_is_read_and_anything_else_is_a_warning(line: bytes, log: Log) 
 def test_log_line_leaves_out_where_in_the_code_it_was_written() -> None:
     log = Log("info", "read", {"source": "flow.capture", "file": "a.py:1", "traceback": ["x"], "pages": 3})
     assert log.as_text() == "INFO  read pages=3"
+
+
+def test_the_fields_of_a_status_are_for_programs() -> None:
+    status = Log("info", "Following 2 streams", {"eventType": "connectorStatus", "streams": 2})
+    assert status.as_text() == "INFO  Following 2 streams"
+    assert '"streams":2' in status.as_json()

@@ -140,6 +140,10 @@ def many(*steps: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
+def logged(message: str, **fields: Any) -> dict[str, str]:
+    return {"stderr": json.dumps({"level": "info", "msg": message, "fields": fields})}
+
+
 def is_table(line: str) -> bool:
     return line.startswith(("stream ", "Stream", "and ", " Stream")) or " transaction" in line
 
@@ -172,14 +176,17 @@ def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path
 
 def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) -> None:
     kept = tmp_path / "state.json"
-    with previewing(tmp_path, many(), "--state", str(kept), height=24) as terminal:
-        terminal.until(lambda screen: any("1 transaction" in line for line in screen.lines))
+    told = logged("A status of more than the width of a screen. " * 9, eventType="connectorStatus")
+    with previewing(tmp_path, many(told, {"checkpoint": {}}), "--state", str(kept), height=24) as terminal:
+        terminal.until(lambda screen: any("2 transactions" in line for line in screen.lines))
+        terminal.until(lambda screen: screen.lines[-1].startswith("A status of more"))
         terminal.type(b"\x03")
         lines = terminal.rest()
         assert terminal.process.wait() == 130
-    summary = lines[max(place for place, line in enumerate(lines) if line.startswith("stream ")) :]
+    (start,) = [place for place, line in enumerate(lines) if line.startswith("stream ")]
+    summary = lines[start:]
     assert len([line for line in summary if line.startswith("Stream")]) == BINDINGS
-    assert any(line.startswith("45 documents, 1 transaction") for line in summary)
+    assert any(line.startswith("45 documents, 2 transactions") for line in summary)
     assert json.loads(kept.read_text())["bindingStateV1"]["Stream44"] == STATE
 
     content = many()
@@ -193,22 +200,30 @@ def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) 
         terminal.rest()
 
 
-def test_table_tells_what_is_left_of_a_backfill_in_the_words_of_the_connector(tmp_path: Path) -> None:
-    def status(message: str) -> dict[str, str]:
-        fields = {"eventType": "connectorStatus", "stream": "Stream07"}
-        return {"stderr": json.dumps({"level": "info", "msg": message, "fields": fields})}
+def test_table_tells_of_backfills_and_accounts_set_aside_by_the_fields_of_the_connectors_log(
+    tmp_path: Path,
+) -> None:
+    def told(done: float | None, seconds: int | None) -> dict[str, Any]:
+        return {"backfilling": {"Stream07": {"done": done, "documents": 9, "left_seconds": seconds}}}
 
+    aside = {"accounts": 3, "streams": {"Stream07": 2, "Stream08": 1, "their changes": 1}}
     under_way = {"bindingStateV1": {"Stream07": {"backfill": {"cutoff": "", "next_page": None}}}}
     steps: list[dict[str, Any]] = [
-        status("Backfilling Stream07: 12% done, 1 document"),
-        status("Backfilling Stream07: 80% done, 9 documents, 5 a second, about 3 minutes left"),
+        logged("The status", eventType="connectorStatus", set_aside=aside, **told(0.12, None)),
+        logged("of one stream, at debug", **told(0.8, 200)),
         {"checkpoint": under_way},
     ]
     with previewing(tmp_path, many(*steps), height=60) as terminal:
-        terminal.until(lambda screen: any("about 3 minutes left" in line for line in screen.lines))
-        (line,) = [line for line in terminal.screen.lines if line.startswith("Stream07")]
-        assert line.split()[1] == "backfilling"
-        assert "80% done, about 3 minutes left" in line
+        terminal.until(lambda screen: any(line.startswith("The status") for line in screen.lines))
+        terminal.until(lambda screen: any("about 3 min left" in line for line in screen.lines))
+        terminal.until(lambda screen: screen.lines[-1].startswith("The status"))
+        lines = terminal.screen.lines
+    rows = {line.split()[0]: line for line in lines if line.startswith("Stream0")}
+    assert "backfilling, 2 set aside" in rows["Stream07"]
+    assert "80% done, about 3 min left" in rows["Stream07"]
+    assert "following, 1 set aside" in rows["Stream08"]
+    assert "set aside" not in rows["Stream09"]
+    assert any("3 accounts set aside" in line for line in lines)
 
 
 def test_table_tells_the_requests_and_their_limit(tmp_path: Path) -> None:
