@@ -1,14 +1,17 @@
 """The protocol's verbs, served on stdin and stdout. With arguments, the commands of command_line.py."""
 
+import gc
+
 from source_stripe_native import signals
 
 if __name__ == "__main__":
     # Before the imports, which take a while: they would be interrupted with a traceback.
     signals.end_at_once()
+    # What they make is there to stay: a tenth of their time would go into looking for garbage.
+    gc.disable()
 
 import asyncio
 import functools
-import gc
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -209,6 +212,7 @@ def main(settings: Settings = DEFAULTS) -> None:
         raise SystemExit(1) from None
     finally:
         release_output()
+        gc.freeze()  # Python would look through everything once more at its end
 
 
 def command() -> None:
@@ -216,6 +220,8 @@ def command() -> None:
     if len(sys.argv) > 1:
         from source_stripe_native import command_line
 
+        gc.freeze()
+        gc.enable()
         command_line.main(prog_name="source-stripe-native")
     elif sys.stdin is not None and sys.stdin.isatty():
         raise SystemExit(ABOUT)
