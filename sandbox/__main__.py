@@ -1,5 +1,11 @@
 """`python -m sandbox`: a local Stripe, and flowctl's commands for a capture."""
 
+import gc
+
+if __name__ == "__main__":
+    # What the imports make is there to stay: looking through it for garbage takes time, here and at the end.
+    gc.disable()
+
 try:
     import click
 
@@ -26,4 +32,6 @@ for command in (preview, raw, stripe):
     main.add_command(command)
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     main(prog_name="python -m sandbox")

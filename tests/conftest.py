@@ -19,6 +19,10 @@ settings.load_profile("patient")
 # About a hundred processes are started, each of which would compile the connector anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Nor has the local Stripe a certificate: each process would read those of all authorities.
+os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+# What is imported and collected stays to the end.
+gc.disable()
 # The CDK insists on its own class of the logger "flow", whichever test is the first to ask for that logger.
 logging.setLoggerClass(FlowLogger)
 
@@ -41,6 +45,7 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector pass over what stays to the end: modules, and thousands of tests."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture

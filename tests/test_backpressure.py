@@ -5,6 +5,7 @@ import asyncio
 import gc
 import logging
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import pytest
+from estuary_cdk.capture import task
 from estuary_cdk.capture.task import Task
+from estuary_cdk.flow import ConnectorState as AnyState
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.faults import Fault
@@ -282,3 +285,11 @@ async def test_buffer_of_a_task_that_has_ended_is_closed() -> None:
         for child in (end, fail):
             capture.task.spawn_child(child.__name__, closing(child))
     assert [task._buffer.closed for task in ended] == [True, True]
+
+
+def test_the_class_of_checkpoints_is_not_made_anew_after_a_collection_of_garbage() -> None:
+    checkpoint = task.Response[Any, Any, AnyState]
+    kept = weakref.ref(checkpoint)
+    del checkpoint
+    gc.collect()
+    assert kept() is not None

@@ -28,13 +28,10 @@ KEY = f"rk_test_{SECRET}"
 PARTS = (SECRET, SECRET[:12], SECRET[-12:])
 """What must not be seen: Stripe itself shows but the last four characters of a key."""
 PROGRAM = """
-import datetime
-import source_stripe_native.__main__ as it, source_stripe_native.stripe.client as http
-import source_stripe_native.resources as resources
-http.REQUESTS_PER_ENDPOINT = http.REQUESTS_TEST = 100_000
-resources.FLUSH = datetime.timedelta(milliseconds=100)
-it.UNARY_PATIENCE = datetime.timedelta(seconds=1)
-it.main()
+from datetime import timedelta
+from source_stripe_native.__main__ import Settings, main
+limits = {each: 100_000 for each in ("requests_live", "requests_test", "requests_per_endpoint")}
+main(Settings(unary_patience=timedelta(seconds=1), flush_interval=timedelta(milliseconds=100), **limits))
 """
 """The connector, but that discover has little patience, and without what it owes to Stripe's limits."""
 FINAL = {"Stripe-Should-Retry": "false"}

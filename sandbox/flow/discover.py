@@ -53,6 +53,7 @@ class _Files:
 
     def __init__(self) -> None:
         self._texts: dict[Path, str] = {}
+        self._parsed: dict[Path, Any] = {}
         self._changed: set[Path] = set()
         self.imported: list[Path] = []
 
@@ -63,10 +64,13 @@ class _Files:
 
     def __setitem__(self, path: Path, text: str) -> None:
         self._texts[path] = text
+        self._parsed.pop(path, None)
         self._changed.add(path)
 
     def parsed(self, path: Path) -> Any:
-        return yamls.parse(self[path], str(path)) or {}
+        if path not in self._parsed:
+            self._parsed[path] = yamls.parse(self[path], str(path)) or {}
+        return self._parsed[path]
 
     def save(self) -> None:
         for path in self._changed:
