@@ -211,7 +211,7 @@ class Summary:
     def _tell_beginning(self, task: Task) -> None:
         """By its observable field Estuary counts the backfills that begin. One line tells of them all."""
         if names := [each.name for each in self._watched if each.begins]:
-            fields = {OBSERVABLE_FIELD: True, "catalog_task_name": task.catalog_task_name, "streams": names}
+            fields = {OBSERVABLE_FIELD: True, "catalog_task_name": task.catalog_task_name, "bindings": names}
             task.log.info(f"beginning the backfill of {_streams(len(names))}", extra=fields)
 
     def _look(self) -> Facts:

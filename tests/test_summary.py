@@ -284,13 +284,13 @@ async def test_one_observable_line_tells_which_backfills_begin(
     await capture.session(lambda: capture.documents != [] and "Charges" in capture.documents[-1][0])
     observable = [each for each in caplog.records if getattr(each, "observable", False)]
     assert [each.message for each in observable] == ["beginning the backfill of 2 streams"]
-    assert observable[0].__dict__["streams"] == ["Charges", "Prices"]
+    assert observable[0].__dict__["bindings"] == ["Charges", "Prices"]
     assert observable[0].__dict__["catalog_task_name"] == "acmeCo/source-stripe-native"
     caplog.clear()
     capture.state["bindingStateV1"]["Prices"] = None
     await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
     observable = [each for each in caplog.records if getattr(each, "observable", False)]
-    assert [each.__dict__["streams"] for each in observable] == [["Prices"]], "the other one goes on"
+    assert [each.__dict__["bindings"] for each in observable] == [["Prices"]], "the other one goes on"
 
 
 async def test_a_summary_is_a_status_of_the_capture_and_its_fields_are_json(
