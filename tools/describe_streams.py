@@ -247,10 +247,10 @@ def page() -> str:
 
 def pages() -> dict[Path, str]:
     """Each page that has a written part, as it is to be."""
-    by_hand, mark, _ = KEY_PAGE.read_text().partition(MARK)
+    by_hand = KEY_PAGE.read_text().partition(MARK)[0]
     return {
         DOCS / "streams.md": page(),
-        KEY_PAGE: "\n".join((by_hand + mark, *permissions())) + "\n",
+        KEY_PAGE: "\n".join((by_hand + MARK, *permissions())) + "\n",
     }
 
 
