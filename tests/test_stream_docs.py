@@ -1,4 +1,4 @@
-"""docs/ says of each stream what the catalogue says, and each list of Stripe is read or left out for a reason."""
+"""docs/ says of each stream what its row says, and each list of Stripe is read or left out for a reason."""
 
 import pytest
 
