@@ -25,9 +25,18 @@ class Block:
     language: str
     lines: tuple[str, ...]
 
+    title: str = ""
+    """The last line before it."""
+
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def file(self) -> str:
+        """The name of the file that the block shows, empty where it shows none."""
+        named = re.match(r"`([\w.]+)`.*:$", self.title)
+        return named[1] if named else ""
 
 
 @dataclass(frozen=True)
@@ -58,41 +67,44 @@ def text_of(page: str) -> str:
 @cache
 def blocks(page: str) -> list[Block]:
     found: list[Block] = []
-    language, begun = None, 0
+    language, begun, title = None, 0, ""
     lines = text_of(page).splitlines()
     for number, line in enumerate(lines):
         if not (fence := _FENCE.match(line)):
+            title = line if line.strip() and language is None else title
             continue
         if language is None:
             language, begun = fence[1], number + 1
         else:
             indent = len(line) - len(line.lstrip())
-            found.append(
-                Block(page, begun + 1, language, tuple(each[indent:] for each in lines[begun:number]))
-            )
-            language = None
+            inside = tuple(each[indent:] for each in lines[begun:number])
+            found.append(Block(page, begun + 1, language, inside, title))
+            language, title = None, ""
     assert language is None, f"{page}: the block at line {begun} has no end"
     return found
 
 
-def commands(page: str) -> list[Command]:
-    """The commands of the page's console blocks, in order. A line that ends with a backslash goes on."""
+def commands_of(block: Block) -> list[Command]:
+    """The commands of a console block. A line that ends with a backslash goes on."""
     found: list[Command] = []
-    for block in blocks(page):
-        if block.language != "console":
-            continue
-        goes_on = False
-        for number, line in enumerate(block.lines, block.line):
-            if goes_on:
-                last = found.pop()
-                found.append(Command(page, last.line, f"{last.text}\n{line}"))
-            elif line.startswith("$ "):
-                found.append(Command(page, number, line[2:]))
-            elif line.strip():
-                last = found.pop()
-                found.append(Command(page, last.line, last.text, (*last.output, line)))
-            goes_on = (goes_on or line.startswith("$ ")) and line.endswith("\\")
+    goes_on = False
+    for number, line in enumerate(block.lines, block.line):
+        if goes_on:
+            last = found.pop()
+            found.append(Command(block.page, last.line, f"{last.text}\n{line}"))
+        elif line.startswith("$ "):
+            found.append(Command(block.page, number, line[2:]))
+        elif line.strip():
+            last = found.pop()
+            found.append(Command(block.page, last.line, last.text, (*last.output, line)))
+        goes_on = (goes_on or line.startswith("$ ")) and line.endswith("\\")
     return found
+
+
+def commands(page: str) -> list[Command]:
+    """The commands of the page, in order."""
+    found = [commands_of(block) for block in blocks(page) if block.language == "console"]
+    return [each for some in found for each in some]
 
 
 def prose(page: str) -> list[tuple[int, str]]:

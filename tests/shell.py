@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.documentation import ROOT
 from tests.warm_python import WarmPython
 
-COPIED: Final = ("acmeCo", "config.yaml", "docs", "test.flow.yaml", "test-prices.flow.yaml", "tools")
+COPIED: Final = ("acmeCo", "config.yaml", "docs", "test-prices.flow.yaml", "tools")
 LINKED: Final = (
     "Makefile",
     "bench",
@@ -30,8 +31,10 @@ LINKED: Final = (
     "source_stripe_native",
     "tests",
 )
-KEPT: Final = re.compile(r"(export|source|cd) ")
+KEPT: Final = re.compile(r"(export|unset|source|cd) ")
 """Commands whose effect the commands after them see."""
+READABLE: Final = ("account", "customer", "event", "price", "product")
+"""What the reader's own key can read. With all streams, discover would write YAML for seconds."""
 PORT: Final = "8080"
 """The port of the examples. It may be taken, so that another one is used in its place."""
 PLACEHOLDER: Final = re.compile(r"\b[sr]k_(live|test)_\.\.\.")
@@ -49,12 +52,21 @@ class Shell:
     checkout: Path
     server: StripeServer
     port: int
+    key: str
+    """The reader's own key."""
     kept: list[str] = field(default_factory=list)
     serving: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     def typed(self, command: str) -> str:
-        """The command as this shell runs it."""
+        """The command as this shell runs it. What is sent to Stripe itself comes here."""
+        away = f"unset {API_BASE_VARIABLE}"
+        if command == away:
+            return f"export {API_BASE_VARIABLE}={self.server.url}"
         return PLACEHOLDER.sub(self.server.world.key, command).replace(PORT, str(self.port))
+
+    def write(self, name: str, content: str) -> None:
+        """Makes a file of the reader's, with the reader's own key."""
+        (self.checkout / name).write_text(PLACEHOLDER.sub(self.key, content) + "\n")
 
     async def start(self, command: str) -> asyncio.subprocess.Process:
         lines = [*self.kept, command]
@@ -86,8 +98,8 @@ class Shell:
             async with asyncio.timeout(SECONDS):
                 output, _ = await process.communicate()
         except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, _ = await process.communicate()
+            os.killpg(process.pid, signal.SIGTERM)
+            return 1, f"does not end within {SECONDS:.0f} s"
         if not process.returncode and KEPT.match(command):
             self.kept.append(command)
         return process.returncode or 0, output.decode()
@@ -118,13 +130,20 @@ class Shell:
         return found
 
 
-def make_checkout(path: Path, python: WarmPython) -> None:
-    """Makes a checkout at `path`, set up with a `python` that starts at once."""
+def make_checkout(path: Path, python: WarmPython, streams: Collection[str]) -> None:
+    """Makes a checkout at `path`, set up with a `python` that starts at once. Its specification of all
+    streams has these `streams` alone: to read the YAML of all takes seconds."""
     for name in COPIED:
         original = ROOT / name
         (shutil.copytree if original.is_dir() else shutil.copy)(original, path / name)
     for each in (*map(ROOT.joinpath, LINKED), *ROOT.glob("*.md")):
         (path / each.name).symlink_to(each)
+    for name, start in (("test.flow.yaml", "      - resource:\n"), ("acmeCo/flow.yaml", "  acmeCo/")):
+        head, *parts = re.split(rf"^(?={start})", (ROOT / name).read_text(), flags=re.MULTILINE)
+        kept = [
+            each for each in parts if any(f"acmeCo/{stream}\n" in each.replace(":", "") for stream in streams)
+        ]
+        (path / name).write_text("".join([head, *kept]))
     venv = path / ".venv"
     programs = venv / "bin"
     programs.mkdir(parents=True)

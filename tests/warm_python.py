@@ -41,7 +41,7 @@ for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
-request = {{"argv": sys.argv[1:], "cwd": os.getcwd(), "env": dict(os.environ)}}
+request = {{"argv": sys.argv, "cwd": os.getcwd(), "env": dict(os.environ)}}
 socket.send_fds(server, [b"."], [0, 1, 2])
 server.sendall(json.dumps(request).encode() + b"\\n")
 pid = int.from_bytes(server.recv(8), "big")
@@ -85,6 +85,7 @@ class WarmPython:
 def serve(address: str) -> None:
     for name in IMPORTED:
         import_module(name)
+        sys.modules.pop(name.removesuffix(".__main__") + ".__main__", None)  # which is run, and not imported
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that answer
     with socket.socket(socket.AF_UNIX) as listener:
@@ -123,11 +124,8 @@ def _answer(connection: socket.socket) -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     _, status = os.waitpid(pid, 0)
-    if os.environ.get("CPULOG"):
-        import resource
-        r = resource.getrusage(resource.RUSAGE_CHILDREN)
-        open(os.environ["CPULOG"], "a").write(f"{r.ru_utime + r.ru_stime:.2f} {request['argv']}\n")
-    connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(8, "big", signed=True))
+    with contextlib.suppress(BrokenPipeError):  # of a client that was killed
+        connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(8, "big", signed=True))
     os._exit(0)
 
 
@@ -144,7 +142,7 @@ def _run(request: dict[str, Any], files: list[int]) -> int:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
-    option, *arguments = request["argv"]
+    sys.executable, option, *arguments = request["argv"]
     try:
         if option == "-m":
             sys.path[0], sys.argv = request["cwd"], arguments
