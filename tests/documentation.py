@@ -13,7 +13,7 @@ _FENCE: Final = re.compile(r"^ *```(\w*)$")
 _HEADING: Final = re.compile(r"^#+ (.+)$")
 _LINK: Final = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)|!\[[^\]]*\]\(([^)\s]+)\)")
 _CODE: Final = re.compile(r"`[^`]+`")
-_SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z`*\[])|: (?=[A-Z])")
+_SENTENCE_END: Final = re.compile(r"(?<=[.!?])(?:\*\*)?\s+(?=[A-Z`*\[])|: (?=[A-Z])")
 
 
 @dataclass(frozen=True)

@@ -54,10 +54,9 @@ def module_of(path: Path) -> str:
 def texts(tree: ast.Module, module: ModuleType) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in BUILDERS:
-            documented, *statements = node.body
-            assert ast.get_docstring(node), f"{node.name} says nothing of itself"
-            for each in statements:
-                yield from texts_in(each, module)
+            has_docstring = ast.get_docstring(node) is not None
+            for statement in node.body[has_docstring:]:
+                yield from texts_in(statement, module)
         elif isinstance(node, ast.Call):
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
             is_message = name in RAISED or (name in LOGGED and isinstance(node.func, ast.Attribute))
@@ -82,12 +81,12 @@ def text_of(node: ast.AST, module: ModuleType) -> str | None:
     match node:
         case ast.Constant(value=str(text)):
             return text
-        case ast.Name(id=name) if isinstance(text := getattr(module, name, None), str):
-            return text
+        case ast.Name(id=name) if isinstance(value := getattr(module, name, None), str):
+            return value
         case ast.JoinedStr(values=parts):
             return "".join(text_of(each, module) or ANYTHING for each in parts)
-        case ast.FormattedValue(value=value):
-            return text_of(value, module)
+        case ast.FormattedValue(value=inner):
+            return text_of(inner, module)
     return None
 
 

@@ -1,8 +1,8 @@
 """A Python that has imported everything already, for tests that run many of the project's programs.
 
 `WarmPython` is a process that waits with its imports done. Each start of the program that it makes with
-`install` forks it, so that a command costs a few milliseconds instead of most of a second. Arguments, directory,
-environment, files and signals are those of the program that was started, and so is the exit code.
+`install` forks it, so that a command costs a few milliseconds instead of most of a second. Arguments,
+directory, environment, files and signals are those of the program that was started, and so is the exit code.
 """
 
 import contextlib
@@ -135,9 +135,7 @@ def _run(request: dict[str, Any], files: list[int]) -> int:
         os.dup2(each, target)
     os.closerange(3, 1 << 10)
     sys.stdin, sys.stdout, sys.stderr = (
-        open(0, closefd=False),
-        open(1, "w", closefd=False),
-        open(2, "w", buffering=1, closefd=False),
+        os.fdopen(each, mode, closefd=False) for each, mode in enumerate("rww")
     )
     os.chdir(request["cwd"])
     os.environ.clear()
@@ -159,7 +157,7 @@ def _run(request: dict[str, Any], files: list[int]) -> int:
         return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - as Python does at its end
         traceback.print_exc()
         return 1
     finally:
