@@ -10,6 +10,7 @@ import asyncio
 import functools
 import gc
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +23,7 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import ConnectorSpec
 from estuary_cdk.logger import FlowLogger, init_logger
 
-from source_stripe_native.config import EndpointConfig, ResourceConfig
+from source_stripe_native.config import EndpointConfig, ResourceConfig, interval_of
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.last_capture import refuse_switch, warn_of_earlier_start
 from source_stripe_native.loggers import passing
@@ -47,6 +48,8 @@ ABOUT: Final = (
     "This is a capture connector: Flow runs it and sends it requests on stdin. To look at an account "
     "yourself, see source-stripe-native --help."
 )
+COMPLETION: Final = "_SOURCE_STRIPE_NATIVE_COMPLETE"
+"""Set where a shell asks for completions, by click's convention. The script then has no arguments."""
 
 
 class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorState]):
@@ -107,7 +110,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         names = stream_names(open.capture.bindings)
         for binding in open.capture.bindings:
             # The CDK's loop would keep the processor busy.
-            binding.resourceConfig.interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
+            binding.resourceConfig.interval = max(interval_of(binding.resourceConfig), MIN_INTERVAL)
         if "start_date" not in config.model_fields_set:
             log.warning(
                 "start_date is not set: older objects are captured only once they change",
@@ -213,7 +216,7 @@ def main(settings: Settings = DEFAULTS) -> None:
 
 def command() -> None:
     """The console script. Its commands are imported only where there is one: Flow starts many connectors."""
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 1 or COMPLETION in os.environ:
         from source_stripe_native import command_line
 
         command_line.main(prog_name="source-stripe-native")

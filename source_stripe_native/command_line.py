@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode
 
 import click
 import pydantic
+from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
@@ -25,20 +25,34 @@ from source_stripe_native.requests import explain_config
 from source_stripe_native.sessions import open_session
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams import STREAMS
+from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
-from source_stripe_native.stripe import account_directory
-from source_stripe_native.survey import Count, Survey, as_rows, limits_of, seconds_of, survey
+from source_stripe_native.stripe.grants import KNOWN, new_key_address, sureness
+from source_stripe_native.survey import Count, StreamSurvey, Survey, as_data, limits_of, seconds_of, survey
 
 KEY_VARIABLE: Final = "STRIPE_API_KEY"
 ALL_HISTORY: Final = "2011-01-01T00:00:00Z"
 """The start date of a check without a config: before Stripe was open to anyone."""
 WIDTH: Final = 120
 """Columns of a table that no terminal shows."""
-NEW_KEY: Final = "https://dashboard.stripe.com/apikeys/create"
-"""Where the dashboard makes a restricted key, with permissions chosen in advance."""
 
-STREAM: Final = click.Choice([each.NAME for each in STREAMS], case_sensitive=False)
+
+class _StreamName(click.Choice[str]):
+    """A stream in any case. A shell is told of its name as it is spelled, which click would not do."""
+
+    def __init__(self) -> None:
+        super().__init__([each.NAME for each in STREAMS], case_sensitive=False)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        spelled = {each.lower(): each for each in self.choices}
+        found = super().shell_complete(ctx, param, incomplete)
+        return [CompletionItem(spelled[each.value.lower()]) for each in found]
+
+
+STREAM: Final = _StreamName()
 
 
 @click.group()
@@ -69,11 +83,11 @@ def check(context: click.Context, config: Path | None, names: tuple[str, ...], i
     except ConnectorError as error:
         raise click.ClickException(str(error)) from None
     if is_json:
-        click.echo(json.dumps({"account": found.account_id, "streams": as_rows(found)}, indent=2))
+        click.echo(json.dumps(as_data(found), indent=2))
     else:
         _show(found, endpoint, numbers)
-    lacking = [each for each in found.streams if each.denial and (names or each.denial.permissions)]
-    raise SystemExit(1 if lacking else 0)
+    refused = [each for each in found.streams if each.denial and names]
+    raise SystemExit(1 if refused or found.missing or found.no_changes else 0)
 
 
 @main.command()
@@ -81,22 +95,25 @@ def check(context: click.Context, config: Path | None, names: tuple[str, ...], i
 def permissions(names: tuple[str, ...]) -> None:
     """Lists the read permissions that a restricted key needs, for some streams or for all."""
     wanted = [each for each in STREAMS if not names or each.NAME in names]
-    table = Table("Permission (Read)", "Needed by", box=None, pad_edge=False)
-    for permission, needed_by in checklist(wanted).items():
-        table.add_row(permission, ", ".join(needed_by))
+    needed = checklist(wanted)
+    table = Table("Permission (Read)", "Stripe's name", "How sure", "Needed by", box=None, pad_edge=False)
+    for permission, needed_by in needed.items():
+        table.add_row(permission, KNOWN.get(permission, ""), sureness(permission), ", ".join(needed_by))
     _console().print(table)
     click.echo(
-        "\nThe names are those of Stripe's dashboard (Developers > API keys > Create restricted key), as far "
-        "as they are known: Stripe documents no list of them. `check` says with a key what it lacks, in "
-        "Stripe's own words."
+        "\nPermissions are named as in Stripe's dashboard (Developers > API keys > Create restricted key)."
+        "\n  documented  Stripe's permissions references have it"
+        "\n  seen        public code uses it, Stripe's references lack it"
+        "\n  assumed     Stripe publishes no name: look in the dashboard for one like it\n"
+        "`check` says with a key what the key lacks, in Stripe's own words."
     )
-    click.echo(f"\nA key can be made at {NEW_KEY}?{urlencode({'name': 'Estuary Flow'})}")
+    _show_new_key(needed)
 
 
 def checklist(streams: Iterable[type[BaseStripeObject]]) -> dict[str, list[str]]:
     """The permissions that capturing `streams` takes, in alphabetical order, each with who needs it."""
     needed: dict[str, list[str]] = {
-        account_directory.PERMISSION: ["every capture"],
+        Accounts.PERMISSION: ["every capture"],
         Events.PERMISSION: ["every capture"],
     }
     for each in streams:
@@ -160,10 +177,13 @@ def _show(found: Survey, config: EndpointConfig, numbers: Settings) -> None:
             lacks = ", ".join(each.denial.permissions)
             table.add_row(each.stream.NAME, "", "", f"lacks {lacks}" if lacks else each.denial.reason)
     console.print(table)
-    if missing := sorted({name for each in found.streams if each.denial for name in each.denial.permissions}):
+    if found.no_changes is not None:
+        console.print(f"\nNothing can be captured with this key: {found.no_changes.reason}")
+    if found.missing:
         console.print("\nGrant these read permissions to the key, or use another one:")
-        for name in missing:
+        for name in found.missing:
             console.print(f"  {name}")
+        _show_new_key(checklist(each.stream for each in found.streams if _is_there(each)))
     if requests_of_all := found.requests:
         total, per_endpoint = limits_of(config, numbers)
         seconds = seconds_of(requests_of_all, total, per_endpoint, numbers)
@@ -171,6 +191,19 @@ def _show(found: Survey, config: EndpointConfig, numbers: Settings) -> None:
             f"\nA backfill of what can be read takes about {sum(requests_of_all.values()):,} requests: "
             f"{_time(seconds)} at {total:g} requests a second in all and {per_endpoint:g} to each endpoint."
         )
+
+
+def _is_there(found: StreamSurvey) -> bool:
+    """Whether the stream can be read with a key that lacks nothing."""
+    return found.denial is None or bool(found.denial.permissions)
+
+
+def _show_new_key(permissions: Iterable[str]) -> None:
+    """Where a key with these permissions, as the dashboard calls them, is made."""
+    wanted = list(permissions)
+    click.echo(f"\nMake a key with permissions chosen in advance:\n{new_key_address(wanted)}")
+    if by_hand := [each for each in wanted if each not in KNOWN]:
+        click.echo(f"Choose the others by hand: {', '.join(by_hand)}")
 
 
 def _count(count: Count | None) -> str:

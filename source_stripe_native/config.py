@@ -15,6 +15,13 @@ DEFAULT_WINDOW: Final = timedelta(days=1)
 
 ResourceConfig = ResourceConfigWithSchedule
 
+
+def interval_of(resource: ResourceConfig) -> timedelta:
+    """The interval of a binding: where its config leaves it out, what discover proposes. The schema's default
+    is zero, as the reference has it, and the schema is a contract. Stripe would be asked every second."""
+    return resource.interval if "interval" in resource.model_fields_set else DEFAULT_INTERVAL
+
+
 VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z][a-z0-9_]*)?", re.ASCII)
 """An API version of Stripe: a date, since 2024-09-30 with a name ("Versioning" in its API reference)."""
 

@@ -37,6 +37,11 @@ class ConnectorError(ValidationError):
     def __str__(self) -> str:
         return self.errors[0]
 
+    @property
+    def answer(self) -> str:
+        """What happened, for the log where the error is tolerated."""
+        return str(self)
+
     # The CDK's base is a dataclass with value equality, which would leave the exception unhashable.
     __hash__ = Exception.__hash__
 
@@ -71,16 +76,23 @@ class StripeError(ConnectorError):
         self.request_id = request_id
         self.should_retry = should_retry
         self.retry_after = retry_after
-        super().__init__(self._describe())
+        super().__init__(f"{self._row.advice} {self.answer}")
 
     @property
     def answer(self) -> str:
-        """What Stripe answered to what, without advice: for the log where the error is tolerated."""
+        """What Stripe answered to what. Advice is for an error that ends the capture."""
         where = f" (request {self.request_id})" if self.request_id else ""
         return f"Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
 
-    def _describe(self) -> str:
-        return f"{next(known.advice for known in EXPLAINED if known.matches(self))} {self.answer}"
+    @property
+    def told(self) -> str:
+        """As `str`, but for advice that knows of nothing but the status: for the log where an account is
+        set aside."""
+        return self.answer if self._row in OF_STATUS else str(self)
+
+    @property
+    def _row(self) -> "KnownError":
+        return next(known for known in EXPLAINED if known.matches(self))
 
     def explain(self, message: str) -> None:
         """Says what is wrong, and what to do about it, where the caller knows more than the table."""
@@ -250,6 +262,9 @@ EXPLAINED: Final = (
 )
 """The rows with advice: the first that matches counts, and the last matches every answer. Statuses and codes
 are those of "Errors" and "Error codes" in Stripe's documentation."""
+
+OF_STATUS: Final = (REQUEST_REFUSED, NOT_FOUND, UNKNOWN)
+"""The rows that know of nothing but a status. Their advice is for an error that ends the capture."""
 
 PAGE_CURSOR_GONE = KnownError(frozenset({400}), code="resource_missing", param="starting_after")
 """The object that a list was to go on after has been deleted since."""

@@ -3,7 +3,6 @@
 One function makes a resource of any row, and a binding of it knows how to open itself (stream_binding.py).
 """
 
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from logging import Logger
@@ -43,6 +42,13 @@ from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts, find_accounts, new_account_ids
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.denials import (
+    all_reasons,
+    line_about_platform,
+    lines_left_out,
+    no_changes,
+    refusal,
+)
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.permissions import probe
 from source_stripe_native.window import RETENTION, floor
@@ -156,19 +162,16 @@ async def all_resources(
         log.info("this shard captures a part of the accounts", {"accounts": len(accounts.all_ids)})
     wanted = [each for each in STREAMS if names is None or each.NAME in names]
     permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
-    for name, denial in permissions.denied.items():
-        if names is not None:
-            raise ConnectorError(f"{name} cannot be captured: {denial.reason} Or disable the binding.")
-        if not denial.absent:
-            level = logging.WARNING if denial.permissions else logging.INFO
-            log.log(level, f"{name} is left out: {denial.reason}")
-    if lacking := [f"{name}: {each.reason}" for name, each in permissions.denied.items() if each.absent]:
-        log.info(f"{len(lacking)} streams are left out that the account does not have. {' '.join(lacking)}")
+    if permissions.no_changes is not None:
+        raise ConnectorError(no_changes(permissions.no_changes, permissions.denied))
+    if permissions.denied and names is not None:
+        raise ConnectorError(refusal(permissions.denied))
     if permissions.denied and not permissions.readable:
-        reasons = "; ".join(denial.reason for denial in permissions.denied.values())
-        raise ConnectorError(f"None of the streams can be read: {reasons}")
-    for name, denial in permissions.unproven.items():
-        log.info(f"{name} is read of connected accounts only, and proposed as disabled: {denial.reason}")
+        raise ConnectorError(f"None of the streams can be read: {all_reasons(permissions.denied)}")
+    for level, line in lines_left_out(permissions.denied):
+        log.log(level, line)
+    if permissions.unproven:
+        log.info(line_about_platform(permissions.unproven))
     context = _capture_context(log, http, config, accounts, permissions.readable)
     cutoff, previous = http.now(), states or {}
     for each in permissions.readable:

@@ -18,13 +18,14 @@ from logging import Logger
 from typing import Any, Final
 
 from source_stripe_native.config import EndpointConfig
-from source_stripe_native.errors import ConnectorError, StripeError
+from source_stripe_native.errors import ConnectorError
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import find_accounts
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.denials import Denial
 from source_stripe_native.stripe.pages import Page, Source, range_params, read_page
-from source_stripe_native.stripe.permissions import Denial, probe
+from source_stripe_native.stripe.permissions import probe
 from source_stripe_native.stripe.rate_limit import endpoint_of
 from source_stripe_native.window import Window, floor
 
@@ -67,6 +68,14 @@ class Survey:
     version: str
     connected: int | None
     streams: Sequence[StreamSurvey]
+    no_changes: Denial | None = None
+    """Why the key may not read events, without which nothing is captured; None where it may."""
+
+    @property
+    def missing(self) -> list[str]:
+        """The permissions that the key lacks, as Stripe's dashboard calls them."""
+        denials = (self.no_changes, *(each.denial for each in self.streams))
+        return sorted({name for each in denials if each is not None for name in each.permissions})
 
     @property
     def requests(self) -> dict[str, int]:
@@ -121,6 +130,7 @@ async def survey(
         http.version or "",
         None if accounts.connected_ids is None else len(accounts.connected_ids),
         [_of_stream(each, permissions.denied.get(each.NAME), counts, http.settings) for each in wanted],
+        permissions.no_changes,
     )
 
 
@@ -154,8 +164,8 @@ async def _count_variant(source: Source, params: list[tuple[str, str]], window: 
         if stream.LISTS_BY_CREATED:
             return await _count_range(source, params, window)
         page = await read_page(source, stream.list_path(), params, None)
-    except (StripeError, ConnectorError) as error:
-        source.log.debug("a list cannot be counted", {"stream": stream.NAME, "error": str(error)})
+    except ConnectorError as error:
+        source.log.debug("a list cannot be counted", {"stream": stream.NAME, "error": error.answer})
         return None
     return Count(len(page.objects), exact=page.next is None)
 
@@ -186,17 +196,21 @@ async def _count_range(source: Source, params: list[tuple[str, str]], window: Wi
     return Count(found + max(1, round(rest.seconds * density)), exact=False)
 
 
-def as_rows(found: Survey) -> list[dict[str, Any]]:
-    """The survey's streams as plain data, for output that a program reads."""
-    return [
-        {
-            "stream": each.stream.NAME,
-            "readable": each.denial is None,
-            "reason": each.denial.reason if each.denial else None,
-            "permission": each.stream.PERMISSION,
-            "objects": each.count.objects if each.count else None,
-            "exact": bool(each.count and each.count.exact),
-            "requests": sum((each.requests or {}).values()) if each.requests is not None else None,
-        }
-        for each in found.streams
-    ]
+def as_data(found: Survey) -> dict[str, Any]:
+    """The survey as plain data, for output that a program reads."""
+    return {
+        "account": found.account_id,
+        "missing_permissions": found.missing,
+        "streams": [
+            {
+                "stream": each.stream.NAME,
+                "readable": each.denial is None,
+                "reason": each.denial.reason if each.denial else None,
+                "permission": each.stream.PERMISSION,
+                "objects": each.count.objects if each.count else None,
+                "exact": bool(each.count and each.count.exact),
+                "requests": sum((each.requests or {}).values()) if each.requests is not None else None,
+            }
+            for each in found.streams
+        ],
+    }

@@ -72,6 +72,8 @@ class Capture:
     schedule: str = ""
     config: Json = field(default_factory=dict)
     settings: Settings = UNLIMITED
+    level: int = logging.INFO
+    """What the connector logs."""
     keys: tuple[int, int] = (0, 0xFFFF_FFFF)
     """The range of keys that Flow opens the capture with, the last one included."""
     backfills: int = 0
@@ -176,7 +178,7 @@ class Capture:
         connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)
         logging.setLoggerClass(FlowLogger)
         log = cast(FlowLogger, logging.getLogger("flow"))
-        log.setLevel(logging.INFO)
+        log.setLevel(self.level)
         unary = "open" not in request
 
         async def requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,10 +21,12 @@ from hypothesis import strategies as st
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.stripe import client
+from source_stripe_native.stripe.attempts import Attempt, Request
 from source_stripe_native.stripe.client import StripeSession, api_base
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
 from source_stripe_native.stripe.retries import MAX_RETRY_AFTER
+from source_stripe_native.stripe.traffic import Traffic
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 
@@ -162,6 +164,31 @@ async def test_redirect_is_an_error_and_takes_the_key_nowhere(status: int, waits
     assert waits == []
 
 
+INVALID_KEY = Fault(status=401, message="Invalid API Key provided: sk_test_************0000")
+
+
+@pytest.mark.parametrize(
+    ("key", "fault", "is_local"),
+    [
+        ("sk_test_sandbox_0000000000000000", INVALID_KEY, True),
+        ("rk_live_sandbox_0000000000000001", INVALID_KEY, True),
+        ("sk_test_51AbcSandbox", INVALID_KEY, False),
+        ("sk_test_sandbox_0000000000000000", Fault(status=401, code="api_key_expired"), False),
+    ],
+)
+async def test_key_of_a_local_stripe_that_another_does_not_know_gets_a_hint(
+    server: StripeServer, key: str, fault: Fault, is_local: bool
+) -> None:
+    server.faults.set(fault)
+    async with session(server, key) as stripe:
+        with pytest.raises(StripeError) as it:
+            await stripe.get(LOG, PATH)
+    hint = f"one of the local Stripe, which {server.url} does not know: set STRIPE_API_BASE to the address"
+    assert (hint in str(it.value)) == is_local
+    assert it.value.stripe_message in str(it.value)
+    assert key not in str(it.value)
+
+
 # What is sent
 
 
@@ -222,10 +249,9 @@ async def test_failure_that_may_pass_is_tried_again_with_backoff(
     assert found["data"] == [price]
     assert len(server.journal) == 3
     assert [0.5 * 2**number <= wait <= 0.5 * 2**number + 1 for number, wait in enumerate(waits)] == [True] * 2
-    warned = [each.args for each in caplog.records]
-    assert [(each["request"], each["attempt"]) for each in warned if isinstance(each, dict)] == [
-        (f"GET {PATH}", number + 1) for number in range(2)
-    ]
+    warned = [each.args for each in caplog.records if each.levelno == logging.WARNING]
+    is_for_rate = fault.code == "rate_limit"
+    assert [each["attempt"] for each in warned if isinstance(each, dict)] == ([] if is_for_rate else [2])
 
 
 PERMANENT = {
@@ -520,6 +546,108 @@ async def test_server_that_never_answers_does_not_outlast_the_patience() -> None
         with pytest.raises(ConnectorError, match=f"GET {PATH} failed: TimeoutError"):
             await stripe.get(LOG, PATH)
     assert time.monotonic() - began < 10
+
+
+async def lines_of(
+    server: StripeServer, caplog: pytest.LogCaptureFixture, fault: Fault, level: int = logging.DEBUG
+) -> list[dict[str, Any]]:
+    """The lines that a request for a connected account leaves in the log at `level`, each with its level."""
+    account = server.world.connect()["id"]
+    server.faults.set(fault)
+    caplog.clear()
+    with caplog.at_level(level, LOG.name):
+        async with session(server) as stripe:
+            with suppress(StripeError):
+                await stripe.get(LOG, PATH, account_id=account)
+    args = [(each.levelname, each.args) for each in caplog.records if each.name == LOG.name]
+    lines = [{"level": name, **each} for name, each in args if isinstance(each, dict)]
+    assert len(lines) == len(args)
+    assert all(each.pop("account") == account and each.pop("path") == PATH for each in lines)
+    assert all(each.pop("method") == "GET" and each.pop("ms") >= 0 for each in lines)
+    assert all(each.pop("limit") == UNLIMITED.requests_test for each in lines)
+    return lines
+
+
+@pytest.mark.parametrize("fault", [*PASSING.values(), *PERMANENT.values()], ids=[*PASSING, *PERMANENT])
+async def test_each_attempt_is_one_line_at_debug(
+    server: StripeServer, waits: list[float], caplog: pytest.LogCaptureFixture, fault: Fault
+) -> None:
+    lines = await lines_of(server, caplog, twice(fault))
+    assert [each["attempt"] for each in lines] == [*range(1, len(server.journal) + 1)]
+    for number, line in enumerate(lines[:2], start=1):
+        status = 200 if fault.truncate else fault.status
+        assert line.get("status") == (None if fault.reset else status)
+        assert line.get("request_id") == (None if fault.reset else f"req_{number:014}")
+        assert line["error"]
+        is_warned = number == 2 and len(lines) > 2 and fault.code != "rate_limit"
+        assert line["level"] == ("WARNING" if is_warned else "DEBUG")
+    for line in lines[2:]:
+        assert line.pop("request_id")
+        assert line == {"level": "DEBUG", "attempt": 3, "status": 200}
+
+
+async def test_a_request_that_is_given_up_has_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
+    asked = asyncio.Event()
+
+    async def never(_: web.BaseRequest) -> web.Response:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async with serving(never) as base, session(base) as stripe:
+        with caplog.at_level(logging.DEBUG, LOG.name):
+            request = asyncio.create_task(stripe.get(LOG, PATH))
+            await asked.wait()
+            request.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await request
+    (line,) = [each.args for each in caplog.records if each.name == LOG.name]
+    assert isinstance(line, dict)
+    assert (line["error"], "status" in line) == ("cancelled", False)
+
+
+async def test_a_request_is_told_from_its_second_failure_on_but_for_rate_limits_never(
+    server: StripeServer, waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    once = Fault(status=503, times=1)
+    assert await lines_of(server, caplog, once, logging.INFO) == []
+    often = await lines_of(server, caplog, Fault(status=503, message="Later", times=4), logging.INFO)
+    assert [(each["level"], each["attempt"]) for each in often] == [("WARNING", each) for each in (2, 3, 4)]
+    assert {each["error"] for each in often} == {"503 Later"}
+    rate = Fault(status=429, code="rate_limit", times=4)
+    assert await lines_of(server, caplog, rate, logging.INFO) == []
+
+
+def test_a_line_that_is_not_written_is_not_formatted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unread(Request):
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    log = logging.getLogger("quiet")
+    monkeypatch.setattr(log, "level", logging.INFO)
+    Attempt(Unread(PATH, None), 1, 0.0).write(log, 80.0)
+
+
+async def test_traffic_tells_what_was_answered_what_was_refused_for_rate_and_what_was_asked_again(
+    server: StripeServer, waits: list[float]
+) -> None:
+    endpoint = Fault(status=429, headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"})
+    lock = Fault(status=429, code="lock_timeout")
+    async with session(server) as stripe:
+        assert stripe.traffic == Traffic()
+        for fault in (
+            PASSING["rate limit"],
+            endpoint,
+            lock,
+            Fault(reset=True),
+            Fault(status=500),
+            Fault(status=404),
+        ):
+            server.faults.set(Fault(**{**vars(fault), "times": 1}))
+            with suppress(StripeError):
+                await stripe.get(LOG, PATH)
+    # Each but the last is asked again; the one without an answer counts as no request.
+    assert stripe.traffic == Traffic(requests=10, refused_for_rate=2, retried=5)
 
 
 class RecordingLimiter(RateLimiter):

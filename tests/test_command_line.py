@@ -5,21 +5,26 @@ import json
 import logging
 import os
 import pty
+import re
 import sys
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from click.shell_completion import BashComplete
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
+from source_stripe_native.__main__ import COMPLETION
 from source_stripe_native.command_line import KEY_VARIABLE, checklist, main
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.models import STREAMS, Coupons
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.grants import KNOWN, Sureness, new_key_address, sureness
 from source_stripe_native.survey import seconds_of, survey
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
@@ -55,12 +60,33 @@ async def test_a_restricted_key_is_told_which_permissions_to_grant(
     _, _, granted = result.output.partition("Grant these read permissions")
     assert [line.strip() for line in granted.splitlines() if line.startswith("  ")] == ["Charges", "Invoices"]
     assert key not in result.output
+    # In the account's version no key can read the usage records.
+    needed = checklist(each for each in STREAMS if each.NAME != "UsageRecords")
+    assert new_key_address(needed) in result.output, "the new key has what the old one has too"
     named = await run(server, "check", "--stream", "Prices", key=key)
     assert named.exit_code == 0
     refused = await run(server, "check", "--stream", "InvoiceLineItems", "--json", key=key)
     assert refused.exit_code == 1
-    (row,) = json.loads(refused.output)["streams"]
+    found = json.loads(refused.output)
+    (row,) = found["streams"]
     assert (row["readable"], row["objects"]) == (False, None)
+    assert found["missing_permissions"] == ["Invoices"]
+
+
+@pytest.mark.parametrize("named", [(), ("--stream", "Prices")])
+async def test_a_key_without_events_is_told_all_that_it_lacks_at_once(
+    world: World, server: StripeServer, named: tuple[str, ...]
+) -> None:
+    everything = {row.readable_with for row in KINDS.values()}
+    key = world.restrict(everything - {"event", "price"})
+    result = await run(server, "check", *named, key=key)
+    assert result.exit_code == 1
+    assert (
+        "Nothing can be captured with this key: the API key lacks the read permission 'Events'"
+        in result.output
+    )
+    _, _, granted = result.output.partition("Grant these read permissions")
+    assert [line.strip() for line in granted.splitlines() if line.startswith("  ")] == ["Events", "Prices"]
 
 
 async def test_a_key_or_a_config_that_does_not_do_gets_one_line(server: StripeServer, tmp_path: Path) -> None:
@@ -75,6 +101,12 @@ async def test_a_key_or_a_config_that_does_not_do_gets_one_line(server: StripeSe
         assert len(result.output.strip().splitlines()) == 1
         assert result.output.startswith("Error: ")
         assert wrong not in result.output
+
+
+async def test_a_key_of_another_local_stripe_gets_a_hint(server: StripeServer) -> None:
+    result = await run(server, "check", key="sk_test_sandbox_ofAnother000000")
+    assert result.exit_code == 1
+    assert "set STRIPE_API_BASE to the address that `make stripe` prints" in result.output
 
 
 async def test_a_config_says_what_to_capture(world: World, server: StripeServer, tmp_path: Path) -> None:
@@ -123,21 +155,44 @@ def test_the_checklist_has_every_permission_that_a_stream_needs() -> None:
     needed = checklist(STREAMS)
     assert {each.PERMISSION for each in STREAMS} <= needed.keys()
     assert list(needed) == sorted(needed)
-    result = CliRunner().invoke(main, ["permissions", "Cards"])
-    assert {line.split("  ")[0] for line in result.output.splitlines()[1:5]} == {
-        "Accounts",
-        "Customers",
-        "Events",
-        "PaymentMethods",
-    }
+    result = CliRunner().invoke(main, ["permissions", "Cards", "TaxCodes"])
+    rows = [re.split("  +", line.strip()) for line in result.output.splitlines()[1:6]]
+    assert rows == [
+        ["Connect: Accounts", "connected_account_read", "documented", "every capture"],
+        ["Customers", "customer_read", "documented", "Cards"],
+        ["Events", "event_read", "documented", "every capture"],
+        ["Payment Methods", "payment_method_read", "documented", "Cards"],
+        ["Tax codes", "assumed", "TaxCodes"],
+    ]
+    assert "permissions%5B%5D=rak_customer_read&permissions%5B%5D=rak_event_read" in result.output
+    assert result.output.splitlines()[-1] == "Choose the others by hand: Tax codes"
 
 
-async def process(*arguments: str, terminal: bool = False) -> tuple[int | None, str]:
+def test_a_new_key_has_the_permissions_chosen_whose_names_are_known() -> None:
+    needed = checklist(STREAMS)
+    assert KNOWN.keys() <= needed.keys(), "a name that no stream needs is out of date"
+    for permission in needed:
+        assert (permission in KNOWN) == (sureness(permission) is not Sureness.ASSUMED)
+    address = urlsplit(new_key_address(needed))
+    assert (address.scheme, address.netloc, address.path) == (
+        "https",
+        "dashboard.stripe.com",
+        "/apikeys/create",
+    )
+    (name, *chosen) = parse_qsl(address.query, strict_parsing=True)
+    assert name == ("name", "Estuary Flow")
+    assert chosen == [("permissions[]", f"rak_{KNOWN[each]}") for each in needed if each in KNOWN]
+    assert all(re.fullmatch(r"[a-z_]+_read", each) for each in KNOWN.values()), "a capture never writes"
+    assert len({*KNOWN.values()}) == len(KNOWN)
+
+
+async def process(*arguments: str, terminal: bool = False, **environment: str) -> tuple[int | None, str]:
     """The exit code and the output of `python -m source_stripe_native`."""
     ours, theirs = pty.openpty() if terminal else (None, asyncio.subprocess.DEVNULL)
     started = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "source_stripe_native", *arguments),
         cwd=ROOT,
+        env={**os.environ, **environment},
         stdin=theirs,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -156,3 +211,26 @@ async def test_the_module_is_the_command_line_where_it_has_arguments() -> None:
     assert "Prices" in listed
     assert refused == 1
     assert why.startswith("This is a capture connector")
+
+
+async def test_a_shell_completes_commands_options_and_streams() -> None:
+    # The script is run without arguments then, on a terminal. What was typed is in its environment.
+    code, told = await process(
+        terminal=True,
+        _SOURCE_STRIPE_NATIVE_COMPLETE="bash_complete",
+        COMP_WORDS="source-stripe-native per",
+        COMP_CWORD="1",
+    )
+    assert (code, told) == (0, "plain,permissions\n")
+    shell = BashComplete(main, {}, "source-stripe-native", COMPLETION)
+    assert "complete -o nosort -F _source_stripe_native_completion source-stripe-native" in shell.source()
+
+    def completed(*typed: str) -> list[str]:
+        *words, incomplete = typed
+        return [each.value for each in shell.get_completions(words, incomplete)]
+
+    assert completed("check", "--st") == ["--stream"]
+    assert completed("permissions", "Prices", "pric") == ["Prices"]
+    assert completed("check", "--stream", "Invoice") == [
+        each.NAME for each in STREAMS if each.NAME.startswith("Invoice")
+    ]

@@ -96,16 +96,20 @@ async def test_a_missing_permission_leaves_out_just_its_streams_and_is_named(
     readable = readable_with(ALL - set(missing))
     capture = Capture(server, key=world.restrict(ALL - set(missing)))
     assert await discovered(capture) == readable
-    lines = {each.message.partition(" ")[0]: each.message for each in caplog.records}
+    (line,) = [each for each in caplog.records if each.levelno == logging.WARNING]
+    count = len(IN_OLD) - len(readable)
+    assert line.message.startswith(
+        f"{count} stream{'s are' if count > 1 else ' is'} left out: the API key lacks"
+    )
+    needed_by: dict[str, list[str]] = {}
     for stream in IN_OLD:
-        if stream.NAME in readable:
-            assert stream.NAME not in lines
-            continue
-        own = [stream] if stream.SEARCH_NAME else []
-        through = (*own, *stream.found_through())
-        lacking = next(each for each in through if NEEDED[each.NAME] in missing)
-        assert f"lacks the read permission '{lacking.PERMISSION}'" in lines[stream.NAME]
-        assert f"rak_{NEEDED[lacking.NAME]}_read" in lines[stream.NAME], "as Stripe itself says"
+        through = (*([stream] if stream.SEARCH_NAME else []), *stream.found_through())
+        for permission in dict.fromkeys(each.PERMISSION for each in through if NEEDED[each.NAME] in missing):
+            needed_by.setdefault(permission, []).append(stream.NAME)
+    told = dict(re.findall(r"'([^']+)' \(([^)]+)\)", line.message))
+    assert {name: streams.split(", ") for name, streams in told.items()} == needed_by
+    assert list(told) == sorted(told)
+    assert {*re.findall(r"rak_(\w+)_read", line.message)} == set(missing), "as Stripe itself says"
 
 
 async def test_a_permission_is_named_as_one_thing_by_all_of_its_streams() -> None:
@@ -122,10 +126,15 @@ async def test_a_key_that_may_not_read_events_is_refused(
     line = await refusal(capture, caplog, "discover")
     assert "Changes cannot be captured" in line
     assert "'Events'" in line
+    also = Capture(server, ["Prices"], key=world.restrict(ALL - {"event", "price"}))
+    caplog.clear()
+    assert "permissions 'Events' (Events), 'Prices' (Prices): grant" in await refusal(
+        also, caplog, "validate"
+    )
 
 
 @pytest.mark.parametrize("verb", ["validate", "session"])
-@pytest.mark.parametrize(("lost", "named"), [("source", "'PaymentMethods'"), ("customer", "'Customers'")])
+@pytest.mark.parametrize(("lost", "named"), [("source", "'Payment Methods'"), ("customer", "'Customers'")])
 async def test_a_stream_that_the_key_cannot_read_is_refused_before_anything_is_captured(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, verb: str, lost: str, named: str
 ) -> None:
@@ -136,6 +145,30 @@ async def test_a_stream_that_the_key_cannot_read_is_refused_before_anything_is_c
     assert named in line
     assert "disable the binding" in line
     assert capture.documents == []
+
+
+@pytest.mark.parametrize("verb", ["validate", "session"])
+async def test_all_streams_that_cannot_be_captured_are_told_in_one_line(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, verb: str
+) -> None:
+    bound = ["Prices", "Cards", "Files", "FilesLink", "Charges", "InvoicePayments"]
+    key = world.restrict(ALL - {"source", "customer", "file", "file_link"})
+    line = await refusal(Capture(server, bound, key=key), caplog, verb)
+    assert line == (
+        "Cards, Files, FilesLink, InvoicePayments cannot be captured: the API key lacks the read permissions "
+        "'Customers' (Cards), 'Files' (Files, FilesLink), 'Payment Methods' (Cards): grant them in Stripe's "
+        "dashboard (Developers > API keys > edit key), or use a secret key. (Stripe: rak_customer_read, "
+        "rak_file_link_read, rak_file_read, rak_source_read) InvoicePayments: API version 2024-06-20 cannot "
+        "be used for it: set advanced.api_version to one from 2025-03-31 on. Or disable their bindings."
+    )
+
+
+async def test_both_permissions_of_one_stream_are_told(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = world.restrict(ALL - {"source", "customer"})
+    line = await refusal(Capture(server, ["Cards"], key=key), caplog, "validate")
+    assert "permissions 'Customers' (Cards), 'Payment Methods' (Cards): grant them" in line
 
 
 async def test_only_the_streams_that_are_bound_need_their_permissions(
@@ -236,12 +269,13 @@ async def test_streams_that_an_api_version_does_not_have_are_left_out_with_a_lin
     else:
         server.world.api_version = version
     assert {each.NAME for each in STREAMS} - await discovered(capture) == missing
-    for stream in missing:
-        (line,) = [
-            each.message for each in caplog.records if each.message.startswith(f"{stream} is left out")
-        ]
-        assert f"API version {version} cannot be used for it" in line
-        assert "set advanced.api_version" in line
+    (line,) = [each.message for each in caplog.records if "left out" in each.message]
+    assert line.startswith(f"{len(missing)} stream{'s are' if len(missing) > 1 else ' is'} left out. ")
+    reasons = re.findall(
+        rf"([\w, ]+): API version {version} cannot be used .*?: set advanced.api_version", line
+    )
+    assert {name for each in reasons for name in each.strip().split(", ")} == missing
+    assert len(reasons) == len({*reasons}) <= 4
 
 
 @pytest.mark.parametrize(
@@ -298,10 +332,13 @@ async def test_streams_of_products_that_the_account_does_not_have_are_left_out_i
     capture = Capture(server, key=world.restrict(ALL) if restricted else None)
     of_products = {each.NAME for each in IN_OLD if each.PRODUCT}
     assert {each.NAME for each in IN_OLD} - await discovered(capture) == of_products
-    (line,) = [each for each in caplog.records if "are left out" in each.message]
-    assert line.message.startswith(f"{len(of_products)} streams are left out")
+    (line,) = [each for each in caplog.records if "left out" in each.message]
+    left_out = len(STREAMS) - len(IN_OLD) + len(of_products)
+    assert line.message.startswith(f"{left_out} streams are left out. ")
     assert "not set up to use Issuing" in line.message
     assert all(each in line.message for each in of_products)
+    # As Stripe names them: each product, once.
+    assert line.message.count("(Stripe: ") <= len(products)
     assert line.levelno == logging.INFO, "nobody has to do anything"
 
 
@@ -320,10 +357,11 @@ async def test_a_product_that_the_platform_lacks_is_proposed_as_disabled_where_c
     assert {name for name in found if found[name].get("disable")} == issuing | {
         each.NAME for each in STREAMS if each.DISABLED and each.NAME in found
     }
-    lines = [each for each in caplog.records if "proposed as disabled" in each.message]
-    assert {each.message.partition(" ")[0] for each in lines} == issuing
-    assert all("not set up to use Issuing" in each.message for each in lines)
-    assert all(each.levelno == logging.INFO for each in lines)
+    (line,) = [each for each in caplog.records if "proposed as disabled" in each.message]
+    (told, reason) = re.findall(r"disabled\. ([^:]+): (.*)", line.message)[0]
+    assert {*told.split(", ")} == issuing
+    assert reason.count("not set up to use Issuing") == 1
+    assert line.levelno == logging.INFO
 
 
 @pytest.mark.parametrize("restricted", [False, True])

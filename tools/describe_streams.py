@@ -24,6 +24,7 @@ from source_stripe_native.events.snapshots import interval_of  # noqa: E402 - th
 from source_stripe_native.settings import DEFAULTS  # noqa: E402 - the path is set above
 from source_stripe_native.streams import STREAMS  # noqa: E402 - the path is set above
 from source_stripe_native.streams.row import BaseStripeObject  # noqa: E402 - the path is set above
+from source_stripe_native.stripe.grants import KNOWN, sureness  # noqa: E402 - the path is set above
 from tools.extract_facts import STRIPE, read  # noqa: E402 - the path is set above
 
 DOCS: Final = ROOT / "docs"
@@ -220,14 +221,15 @@ def diagram() -> Iterator[str]:
 
 
 def permissions() -> Iterator[str]:
-    """The table of permissions: who needs each of them."""
-    yield "| permission (read) | streams that are enabled by default | other streams |"
-    yield "|---|---|---|"
+    """The table of permissions: what Stripe calls each, how sure that is, and who needs it."""
+    yield "| permission (read) | Stripe's name | how sure | streams enabled by default | other streams |"
+    yield "|---|---|---|---|---|"
     disabled = {each.NAME for each in STREAMS if each.DISABLED}
     for permission, needed_by in checklist(STREAMS).items():
-        enabled = [each for each in needed_by if each not in disabled]
-        others = [each for each in needed_by if each in disabled]
-        yield f"| {permission} | {', '.join(enabled)} | {', '.join(others)} |"
+        name = f"`{KNOWN[permission]}`" if permission in KNOWN else ""
+        enabled = ", ".join(each for each in needed_by if each not in disabled)
+        others = ", ".join(each for each in needed_by if each in disabled)
+        yield f"| {permission} | {name} | {sureness(permission)} | {enabled} | {others} |"
 
 
 def page() -> str:

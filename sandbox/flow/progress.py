@@ -86,7 +86,7 @@ class Progress:
         if log.fields.get("eventType") == "connectorStatus":
             self._statuses[str(log.fields.get("stream", ""))] = log.message
         match log.fields.get("args"):
-            case {"request": _, "limit": int() | float() as limit} if log.message == "requesting":
+            case {"path": _, "attempt": _, "limit": int() | float() as limit}:
                 self._requests += 1
                 self._request_limit = limit
         if found := _SET_ASIDE.search(log.message):

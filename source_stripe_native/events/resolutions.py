@@ -210,7 +210,7 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
             raise
         source.log.info(
             "Stripe refuses to show a changed object: its event's object is captured, if there is one",
-            {"stream": source.stream.NAME, "id": change.subject.id, "error": str(error)},
+            {"stream": source.stream.NAME, "id": change.subject.id, "error": error.answer},
         )
         if newest is None:
             return _nothing()
@@ -249,7 +249,7 @@ async def _children_of(source: Source, change: Change) -> Documents:
             raise
         source.log.info(
             "Stripe refuses to list the children of a changed object: those of its event are captured",
-            {"stream": source.stream.NAME, "parent": change.subject.id, "error": str(error)},
+            {"stream": source.stream.NAME, "parent": change.subject.id, "error": error.answer},
         )
         lists = [children.ChildList(change.subject.id, "", (), Page(shown_now, None))]
     if lists is None:
@@ -292,7 +292,7 @@ async def _harvest(source: Source, change: Change) -> Documents:
             raise
         source.log.info(
             "Stripe refuses to show a changed object: the objects that it shows are left as they are",
-            {"stream": source.stream.NAME, "holder": change.subject.id, "error": str(error)},
+            {"stream": source.stream.NAME, "holder": change.subject.id, "error": error.answer},
         )
         return _nothing()
     if holder is None:
@@ -328,7 +328,7 @@ async def _listed(source: Source, change: Change) -> Documents:
             {
                 "stream": source.stream.NAME,
                 change.subject.selected_by: change.subject.id,
-                "error": str(error),
+                "error": error.answer,
             },
         )
     if source.stream.PARENT_FIELD and change.subject.selected_by == source.stream.PARENT_PARAM:

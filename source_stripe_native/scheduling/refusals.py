@@ -54,10 +54,9 @@ class Refusals:
         if not isinstance(error, StripeError) or not 400 <= error.status < 500 or error.should_retry:
             return False
         may_concern_key = error.status == 401 or any(known.matches(error) for known in KEY_ERRORS)
-        if may_concern_key:
-            if await self._concerns_key(account_id, error):
-                return False
-            error.explain(f"{KEPT_OUT} {error.answer}")
+        if may_concern_key and await self._concerns_key(account_id, error):
+            return False
+        told = f"{KEPT_OUT} {error.answer}" if may_concern_key else error.told
         self._aside.setdefault(account_id, set()).add(what)
         kind = account_id, error.status, error.code or error.stripe_message[:40]
         if kind not in self._warned:
@@ -67,7 +66,7 @@ class Refusals:
             self._log.log(
                 logging.INFO if NOT_SET_UP.matches(error) else logging.WARNING,
                 f"account {account_id} is set aside for what Stripe refuses. It is tried again in "
-                f"{minutes:.0f} minutes and at the next start. {error}",
+                f"{minutes:.0f} minutes and at the next start. {told}",
             )
         return True
 

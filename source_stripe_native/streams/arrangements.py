@@ -31,7 +31,7 @@ class InvoiceRenderingTemplates(DatedAccountObject):
 class PaymentMethodConfigurations(AccountObject):
     NAME = "PaymentMethodConfigurations"
     SEARCH_NAME = "payment_method_configurations"
-    PERMISSION = "Payment method configurations"
+    PERMISSION = "Payment Method Configurations"
     VARIANTS = ACTIVE
     CREATED = ""
     LISTS_BY_CREATED = False
@@ -41,7 +41,7 @@ class PaymentMethodConfigurations(AccountObject):
 class PaymentMethodDomains(DatedAccountObject):
     NAME = "PaymentMethodDomains"
     SEARCH_NAME = "payment_method_domains"
-    PERMISSION = "Payment method domains"
+    PERMISSION = "Payment Method Domains"
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {
         "_enabled": {"enabled": "true"},
         "_disabled": {"enabled": "false"},
@@ -53,7 +53,7 @@ class PaymentMethodDomains(DatedAccountObject):
 class ApplePayDomains(DatedAccountObject):
     NAME = "ApplePayDomains"
     SEARCH_NAME = "apple_pay/domains"
-    PERMISSION = "Apple Pay domains"
+    PERMISSION = "Apple Pay Domains"
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
     VANISHES = True
@@ -62,7 +62,7 @@ class ApplePayDomains(DatedAccountObject):
 class WebhookEndpoints(DatedAccountObject):
     NAME = "WebhookEndpoints"
     SEARCH_NAME = "webhook_endpoints"
-    PERMISSION = "Webhook endpoints"
+    PERMISSION = "Webhook Endpoints"
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
     VANISHES = True

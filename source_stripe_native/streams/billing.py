@@ -214,7 +214,7 @@ class UsageRecords(BaseStripeObject):
     NAME = "UsageRecords"
     SEARCH_NAME = "subscription_items/{parent}/usage_record_summaries"
     KEY: ClassVar[list[str]] = ["/subscription_item"]
-    PERMISSION = "Usage records"
+    PERMISSION = "Usage Records"
     UNTIL_VERSION = "2025-03-31"
     CREATED = ""
     LISTS_BY_CREATED = False

@@ -44,7 +44,7 @@ class Persons(BaseStripeObject):
     NAME = "Persons"
     SEARCH_NAME = "accounts/{parent}/persons"
     SCHEDULE = DAILY
-    PERMISSION = "Connect: Persons"
+    PERMISSION = "Connect: Accounts"
     LISTS_BY_CREATED = False
     RETRIEVE = "accounts/{account}/persons/{id}"
     EVENT_TYPES = ops("person.created", "person.updated", "person.deleted")
@@ -59,7 +59,7 @@ class Persons(BaseStripeObject):
 class _ExternalAccounts(BaseStripeObject):
     SEARCH_NAME = "accounts/{parent}/external_accounts"
     SCHEDULE = DAILY
-    PERMISSION = "Connect: External accounts"
+    PERMISSION = "Connect: Accounts"
     CREATED = ""
     LISTS_BY_CREATED = False
     RETRIEVE = "accounts/{account}/external_accounts/{id}"
@@ -88,7 +88,7 @@ class Capabilities(AccountObject):
     NAME = "Capabilities"
     SEARCH_NAME = "accounts/{parent}/capabilities"
     KEY: ClassVar[list[str]] = ["/account", "/id"]
-    PERMISSION = "Connect: Capabilities"
+    PERMISSION = "Connect: Accounts"
     CREATED = ""
     LISTS_BY_CREATED = False
     PAGED = False
@@ -105,7 +105,7 @@ class Capabilities(AccountObject):
 class ApplicationFees(BaseStripeObjectWithEvents):
     NAME = "ApplicationFees"
     SEARCH_NAME = "application_fees"
-    PERMISSION = "Application fees"
+    PERMISSION = "Application Fees"
     EVENT_TYPES = ops("application_fee.created", "application_fee.refunded")
     RELATED_EVENTS = (RelatedEvents(("application_fee.refund.updated",), ids=("fee",)),)
     NESTED = ("refunds",)
@@ -114,7 +114,7 @@ class ApplicationFees(BaseStripeObjectWithEvents):
 class ApplicationFeesRefunds(BaseStripeObject):
     NAME = "ApplicationFeesRefunds"
     SEARCH_NAME = "application_fees/{parent}/refunds"
-    PERMISSION = "Application fees"
+    PERMISSION = "Application Fees"
     LISTS_BY_CREATED = False
     RETRIEVE = "application_fees/{fee}/refunds/{id}"
     EVENT_TYPES = ops(u="application_fee.refund.updated")

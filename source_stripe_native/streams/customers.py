@@ -35,7 +35,7 @@ class Customers(BaseStripeObjectWithEvents):
 
 
 class _Sources(BaseStripeObject):
-    PERMISSION = "PaymentMethods"
+    PERMISSION = "Payment Methods"
     CREATED = ""
     LISTS_BY_CREATED = False
     EVENT_TYPES = ops(
@@ -77,7 +77,7 @@ class CustomerBalanceTransaction(BaseStripeObject):
 class PaymentMethods(BaseStripeObject):
     NAME = "PaymentMethods"
     SEARCH_NAME = "customers/{parent}/payment_methods"
-    PERMISSION = "PaymentMethods"
+    PERMISSION = "Payment Methods"
     LISTS_BY_CREATED = False
     RETRIEVE = "payment_methods/{id}"
     # Most that have no customer never had one: no event tells of them.

@@ -85,7 +85,7 @@ class ShippingRates(DatedAccountObject):
     NAME = "ShippingRates"
     SEARCH_NAME = "shipping_rates"
     DISABLED = False
-    PERMISSION = "Shipping rates"
+    PERMISSION = "Shipping Rates"
     VARIANTS = ACTIVE
     SNAPSHOTS = True
     EXPANSIONS = (Expansion("fixed_amount.currency_options", ("fixed_amount",)),)

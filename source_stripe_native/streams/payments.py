@@ -25,7 +25,7 @@ from source_stripe_native.streams.row import (
 class BalanceTransactions(BaseStripeObjectWithEvents):
     NAME = "BalanceTransactions"
     SEARCH_NAME = "balance_transactions"
-    PERMISSION = "Balance transactions"
+    PERMISSION = "Balance transaction sources"
     POLLS = True
     # From pending to available at `available_on`, without an event.
     RELIST = timedelta(days=30)
@@ -132,7 +132,7 @@ class PaymentIntents(BaseStripeObjectWithEvents):
 
     NAME = "PaymentIntents"
     SEARCH_NAME = "payment_intents"
-    PERMISSION = "PaymentIntents"
+    PERMISSION = "Payment Intents"
     EVENT_TYPES = ops(
         "payment_intent.created",
         "payment_intent.updated payment_intent.canceled payment_intent.amount_capturable_updated "
@@ -149,7 +149,7 @@ class PaymentIntents(BaseStripeObjectWithEvents):
 class PaymentIntentAmountDetailsLineItems(AccountObject):
     NAME = "PaymentIntentAmountDetailsLineItems"
     SEARCH_NAME = "payment_intents/{parent}/amount_details_line_items"
-    PERMISSION = "PaymentIntents"
+    PERMISSION = "Payment Intents"
     CREATED = ""
     LISTS_BY_CREATED = False
     PARENT = PaymentIntents
@@ -177,7 +177,7 @@ class PayoutBalanceTransactions(DatedAccountObject):
     SEARCH_NAME = "balance_transactions"
     KEY: ClassVar[list[str]] = ["/payout", "/id"]
     DISABLED = False
-    PERMISSION = "Balance transactions"
+    PERMISSION = "Balance transaction sources"
     PARENT = Payouts
     PARENT_PARAM = "payout"
     PARENT_FIELD = "payout"
@@ -203,7 +203,7 @@ class Refunds(BaseStripeObjectWithEvents):
 class SetupIntents(BaseStripeObjectWithEvents):
     NAME = "SetupIntents"
     SEARCH_NAME = "setup_intents"
-    PERMISSION = "SetupIntents"
+    PERMISSION = "Setup Intents"
     EVENT_TYPES = ops(
         "setup_intent.created",
         "setup_intent.canceled setup_intent.succeeded setup_intent.setup_failed setup_intent.requires_action",
@@ -213,7 +213,7 @@ class SetupIntents(BaseStripeObjectWithEvents):
 class SetupAttempts(BaseStripeObject):
     NAME = "SetupAttempts"
     SEARCH_NAME = "setup_attempts"
-    PERMISSION = "SetupIntents"
+    PERMISSION = "Setup Intents"
     PARENT = SetupIntents
     PARENT_PARAM = "setup_intent"
     CHILDLESS = "latest_attempt"

@@ -23,7 +23,7 @@ class Coupons(BaseStripeObjectWithEvents):
 class Plans(BaseStripeObjectWithEvents):
     NAME = "Plans"
     SEARCH_NAME = "plans"
-    PERMISSION = "Plans"
+    PERMISSION = "Prices"
     EVENT_TYPES = ops("plan.created", "plan.updated", "plan.deleted")
     EXPANSIONS = (Expansion("tiers", ("billing_scheme",), "tiered"),)
 
@@ -56,7 +56,7 @@ class Prices(BaseStripeObjectWithEvents):
 class PromotionCode(BaseStripeObjectWithEvents):
     NAME = "PromotionCode"
     SEARCH_NAME = "promotion_codes"
-    PERMISSION = "Promotion codes"
+    PERMISSION = "Promotion Codes"
     EVENT_TYPES = ops("promotion_code.created", "promotion_code.updated", "promotion_code.deleted")
     RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("promotion_code",)),)
     # Without a condition: the options can be set where there is no `minimum_amount`.

@@ -6,7 +6,7 @@ from source_stripe_native.streams.row import AccountObject, DatedAccountObject, 
 class ReportingReportRuns(DatedAccountObject):
     NAME = "ReportingReportRuns"
     SEARCH_NAME = "reporting/report_runs"
-    PERMISSION = "Reporting"
+    PERMISSION = "Report Runs and Report Types"
     EVENT_TYPES = ops(u="reporting.report_run.failed reporting.report_run.succeeded")
     # A run that has begun has no event.
     POLLS = True
@@ -15,7 +15,7 @@ class ReportingReportRuns(DatedAccountObject):
 class ReportingReportTypes(AccountObject):
     NAME = "ReportingReportTypes"
     SEARCH_NAME = "reporting/report_types"
-    PERMISSION = "Reporting"
+    PERMISSION = "Report Runs and Report Types"
     CREATED = ""
     LISTS_BY_CREATED = False
     PAGED = False

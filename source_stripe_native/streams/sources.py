@@ -10,7 +10,7 @@ from source_stripe_native.streams.row import DatedAccountObject, ops
 class Sources(DatedAccountObject):
     NAME = "Sources"
     SEARCH_NAME = "customers/{parent}/sources"
-    PERMISSION = "PaymentMethods"
+    PERMISSION = "Payment Methods"
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"object": "source"}}
     LISTS_BY_CREATED = False
     RETRIEVE = "sources/{id}"
@@ -31,7 +31,7 @@ class Sources(DatedAccountObject):
 class SourceTransactions(DatedAccountObject):
     NAME = "SourceTransactions"
     SEARCH_NAME = "sources/{parent}/source_transactions"
-    PERMISSION = "PaymentMethods"
+    PERMISSION = "Payment Methods"
     LISTS_BY_CREATED = False
     RETRIEVE = "sources/{source}/source_transactions/{id}"
     EVENT_TYPES = ops("source.transaction.created", "source.transaction.updated")

@@ -11,7 +11,7 @@ class TaxRates(DatedAccountObject):
     NAME = "TaxRates"
     SEARCH_NAME = "tax_rates"
     DISABLED = False
-    PERMISSION = "Tax rates"
+    PERMISSION = "Tax Rates"
     VARIANTS = ACTIVE
     EVENT_TYPES = ops("tax_rate.created", "tax_rate.updated")
 

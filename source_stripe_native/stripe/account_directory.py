@@ -22,19 +22,17 @@ from source_stripe_native.errors import ACCOUNT_CLOSED, PERMISSION_MISSING, Conn
 from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
     Source,
-    missing_permission,
     range_params,
     read_page,
     read_pages,
 )
 from source_stripe_native.window import Window, floor
 
-PERMISSION: Final = "Accounts"
-"""What Stripe's dashboard calls the permission to read the key's own account."""
 ACCOUNTS_PATH: Final = "/v1/accounts"
 FIRST_YEAR: Final = 1_293_840_000
 """2011-01-01, before Stripe was open to anyone."""
@@ -83,7 +81,7 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
         if not PERMISSION_MISSING.matches(error):
             raise
         raise ConnectorError(
-            f"The key's own account cannot be read: {missing_permission(PERMISSION, error)}"
+            f"The key's own account cannot be read: {missing_permission(Accounts.PERMISSION, error)}"
         ) from None
     if http.version is None:
         http.version = http.account_version

@@ -12,10 +12,9 @@ replaced, perhaps: a 401 then counts only after a while.
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from logging import Logger
 from typing import Final, Self
 
@@ -32,6 +31,10 @@ from source_stripe_native.errors import (
     StripeError,
 )
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.stripe.attempts import Attempt, Request
+from source_stripe_native.stripe.base_address import API_BASE_VARIABLE as API_BASE_VARIABLE
+from source_stripe_native.stripe.base_address import api_base as api_base
+from source_stripe_native.stripe.base_address import hint_at_local_key
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.lookups import Lookups
@@ -39,17 +42,17 @@ from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, endpoi
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.retries import (
     Outage,
+    is_for_rate,
     is_no_answer,
     reason,
     retry_after,
     should_retry,
     worth_retrying,
 )
+from source_stripe_native.stripe.traffic import Traffic
 from source_stripe_native.stripe.wire import Json as Json
 from source_stripe_native.stripe.wire import Params as Params
 
-API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
-DEFAULT_API_BASE: Final = "https://api.stripe.com"
 ORGANIZATION: Final = "sk_org_"
 """How the key of an organization begins, whatever it may read ("Organization API keys")."""
 CLOCK_PATH: Final = "/v1/account"
@@ -63,35 +66,10 @@ LATENCY_WEIGHT: Final = 0.2
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
 
-_ADDRESS: Final = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?/*",
-    re.ASCII | re.IGNORECASE,
-)
 _HEADER_VALUE: Final = re.compile(r"[!-~]+")
 
 # Retries are logged here, with the request they belong to.
 stamina.instrumentation.set_on_retry_hooks([])
-
-
-def api_base(environment: Mapping[str, str]) -> str:
-    """The base address without a trailing slash. Plain http is for this machine only: the key travels with
-    every request. Raises ConnectorError for any other address."""
-    address = environment.get(API_BASE_VARIABLE, "").strip() or DEFAULT_API_BASE
-    if parts := _ADDRESS.fullmatch(address):
-        secure = parts["scheme"].lower() == "https"
-        if int(parts["port"] or 0) < 1 << 16 and (secure or _is_loopback(parts["host"])):
-            return address.rstrip("/")
-    raise ConnectorError(
-        f"{API_BASE_VARIABLE} must be https://HOST, or http://HOST for this machine (127.0.0.1, localhost), "
-        f"with at most a port after it, not {address!r}: set it to that, or leave it out."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def rate_limiter_for(
@@ -163,6 +141,7 @@ class StripeSession:
         self._key_patience = key_patience.total_seconds()
         self._key_accepted = False
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
+        self.traffic = Traffic()
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
@@ -236,10 +215,8 @@ class StripeSession:
         the session has patience, counted from when the first attempt leaves, and in an outage from its
         beginning.
         """
-        endpoint = endpoint_of(path)
-        request = f"GET {path}" + (f" for account {account_id}" if account_id else "")
+        endpoint, request = endpoint_of(path), Request(path, account_id)
         await self._rate_limiter.acquire(endpoint, priority, account_id)
-        log.debug("requesting", {"request": request, "limit": self._rate_limiter.ceiling})
         key_deadline = math.inf
 
         def is_retried(error: Exception) -> bool | float:
@@ -256,21 +233,19 @@ class StripeSession:
             ):
                 with attempt:
                     if attempt.num > 1:
+                        self.traffic.retried += 1
                         await self._rate_limiter.acquire(endpoint, priority, account_id)
-                    asked_time = time.monotonic()
+                    asked = Attempt(request, attempt.num, time.monotonic())
                     try:
-                        return await self._attempt(path, params, account_id, endpoint, request, count)
+                        return await self._ask(asked, params, endpoint, count)
                     except Exception as error:
                         if is_no_answer(error):
-                            self._outage.failed(asked_time, time.monotonic())
-                        if is_retried(error) is not False:
-                            log.warning(
-                                "a request failed in a way that may pass",
-                                {"request": request, "attempt": attempt.num, "error": reason(error)},
-                            )
+                            self._outage.failed(asked.asked_time, time.monotonic())
+                        asked.failed(error, is_retried=is_retried(error) is not False)
                         raise
                     finally:
                         self._rate_limiter.release()
+                        asked.write(log, self._rate_limiter.ceiling)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ConnectorError(
                 f"Stripe could not be reached at {self._base} for {self._patience.total_seconds():.0f} "
@@ -288,15 +263,10 @@ class StripeSession:
             and not PERMISSION_MISSING.matches(error)
         )
 
-    async def _attempt(
-        self,
-        path: str,
-        params: Params,
-        account_id: str | None,
-        endpoint: str,
-        request: str,
-        count: Callable[[int], None],
+    async def _ask(
+        self, attempt: Attempt, params: Params, endpoint: str, count: Callable[[int], None]
     ) -> Json:
+        account_id = attempt.request.account_id
         headers: dict[str, str] = {}
         if self.context is not None:
             # It takes the place of Stripe-Account: a connected account is one step further down the path.
@@ -305,30 +275,34 @@ class StripeSession:
             headers["Stripe-Account"] = account_id
         if self.version is not None:
             headers["Stripe-Version"] = self.version
-        asked_time = time.monotonic()
         async with self._session.get(
             # The path is sent as it is: escaped once, where it was made (see `streams.row`).
-            self._base_url.with_path(path, encoded=True),
+            self._base_url.with_path(attempt.request.path, encoded=True),
             params=params,
             headers=headers,
             allow_redirects=False,
         ) as response:
+            attempt.status = response.status
+            attempt.request_id = response.headers.get("Request-Id", "")
             self._answer_time = time.monotonic()
             self._read_clock(response.headers.get("Date"), self._answer_time)
             body = await response.read()
-            took = time.monotonic() - asked_time
+            self.traffic.requests += 1
+            took = time.monotonic() - attempt.asked_time
             before = self._latencies.get(endpoint, took)
             self._latencies[endpoint] = before + LATENCY_WEIGHT * (took - before)
             parsed = json_object(body)
             if response.status < 500 and parsed is not None:
                 self._outage.answered()
             if response.status != 200 or parsed is None:
-                refusal = self._refusal(response, body, parsed or {}, request)
-                # A lock timeout is a 429 too, but about one object.
-                if response.status == 429 and refusal.code != "lock_timeout":
+                refusal = self._refusal(response, body, parsed or {}, attempt)
+                if is_for_rate(refusal):
+                    self.traffic.refused_for_rate += 1
                     limit = response.headers.get("Stripe-Rate-Limited-Reason")
                     self._rate_limiter.refused(endpoint, limit, account_id)
+                hint_at_local_key(refusal, self._key, self._base)
                 raise refusal
+            attempt.error = ""
             self._key_accepted = True
             count(len(body))
             if self.version is None:
@@ -336,7 +310,7 @@ class StripeSession:
             return parsed
 
     def _refusal(
-        self, response: aiohttp.ClientResponse, body: bytes, parsed: Json, request: str
+        self, response: aiohttp.ClientResponse, body: bytes, parsed: Json, attempt: Attempt
     ) -> StripeError:
         detail = parsed.get("error")
         detail = detail if isinstance(detail, dict) else {}
@@ -348,9 +322,9 @@ class StripeSession:
             str(detail.get("message") or text),
             code=str(detail.get("code") or ""),
             param=str(detail.get("param") or ""),
-            request=request,
+            request=str(attempt.request),
             path=response.url.raw_path,
-            request_id=response.headers.get("Request-Id", ""),
+            request_id=attempt.request_id,
             should_retry=should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
             retry_after=retry_after(response.headers.get("Retry-After"), self._patience),
         )

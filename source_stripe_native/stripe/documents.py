@@ -180,7 +180,7 @@ async def complete_list(source: Source, cut: Json, owner: Json, expand: Params =
         is_an_accounts = source.stream.ARE_ACCOUNTS and is_refusal(error)
         if not (is_an_accounts or OBJECT_GONE.matches(error)):
             raise
-        about = {"url": path, "error": str(error)}
+        about = {"url": path, "error": error.answer}
         source.log.info("a list inside an object stays cut: the object is gone or barred by now", about)
         return
     if is_cut:

@@ -74,7 +74,7 @@ async def _test_clocks(source: Source) -> list[str]:
         except StripeError as error:
             if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
                 raise
-            source.log.info("test clocks cannot be read: their objects are left out", {"error": str(error)})
+            source.log.info("test clocks cannot be read: their objects are left out", {"error": error.answer})
             return {"ids": []}
 
     key = (source.connected_account_id, TestClocks.NAME)

@@ -33,6 +33,7 @@ from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
+from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.workload import Workload
@@ -41,14 +42,6 @@ from source_stripe_native.window import Window
 EVENTS_PATH: Final = Events.list_path()
 SHOWN: Final = 3
 """Mistakes of a list that the error about them names."""
-
-
-def missing_permission(permission: str, error: StripeError) -> str:
-    """What to do about a `permission`, as Stripe's dashboard calls it, that the key lacks."""
-    return (
-        f"the API key lacks the read permission '{permission}': grant it in Stripe's dashboard (Developers > "
-        f"API keys > edit key), or use a secret key. (Stripe: {error.stripe_message})"
-    )
 
 
 class PageSharing(Protocol):
@@ -107,7 +100,7 @@ class Source:
             if not is_refusal(error):
                 raise
             self.log.debug(
-                "an object that a document shows cannot be read", {"path": path, "error": str(error)}
+                "an object that a document shows cannot be read", {"path": path, "error": error.answer}
             )
             return {}
 
@@ -135,7 +128,7 @@ class Source:
                 if blamed:
                     self.log.warning(
                         f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "
-                        f"now on. Documents lack the fields, or lists are sifted here. {error}"
+                        f"now on. Documents lack the fields, or lists are sifted here. {error.answer}"
                     )
                     continue
                 if PERMISSION_MISSING.matches(error):
@@ -317,7 +310,7 @@ async def _get_page(source: Source, path: str, params: Params, token: PageToken 
             try:
                 return _page(source, path, await source.get(path, params), token)
             except DeadEndError as error:
-                about = {"path": path, "attempt": attempt.num, "error": str(error)}
+                about = {"path": path, "attempt": attempt.num, "error": error.answer}
                 source.log.warning("a page has more, and does not lead there", about)
                 raise
     raise AssertionError("the retry context returns or raises")

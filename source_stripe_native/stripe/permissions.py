@@ -17,14 +17,13 @@ from source_stripe_native.errors import (
     ABSENT,
     PATH_UNKNOWN,
     PERMISSION_MISSING,
-    ConnectorError,
     StripeError,
     is_refusal,
 )
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.pages import missing_permission
+from source_stripe_native.stripe.denials import Denial, lacks_permission
 
 NO_PARENT = "invalid_id"
 """A parent that is never there: what Stripe says of it tells whether its children could be read."""
@@ -33,33 +32,22 @@ ABOUT_PARENT = (400, 403, 404)
 
 
 @dataclass(frozen=True)
-class Denial:
-    """Why a stream cannot be read of the key's own account; the `permissions` that the key lacks for it, as
-    Stripe's dashboard calls them, none where no key could read it; whether the account lacks the list
-    (`absent`); and whether connected accounts may have it all the same."""
-
-    reason: str
-    permissions: tuple[str, ...] = ()
-    absent: bool = False
-    is_platforms_alone: bool = False
-
-
-@dataclass(frozen=True)
 class Permissions:
     """`readable` streams, in the order asked for, and those that are `denied`, by name. Of the readable ones
-    those in `unproven` are refused to the platform, and connected accounts may have them."""
+    those in `unproven` are refused to the platform, and connected accounts may have them. `no_changes` is why
+    the key may not read events, without which no stream could follow changes; None where it may."""
 
     readable: list[type[BaseStripeObject]]
     denied: dict[str, Denial]
     unproven: dict[str, Denial] = field(default_factory=dict)
+    no_changes: Denial | None = None
 
 
 async def probe(
     http: StripeSession, log: Logger, streams: Iterable[type[BaseStripeObject]], *, connected: bool = False
 ) -> Permissions:
-    """`connected` says that connected accounts are captured too. Raises ConnectorError where the key may not
-    read events, without which no stream could follow changes, and StripeError for whatever else is wrong with
-    a request."""
+    """`connected` says that connected accounts are captured too. Raises StripeError for a refusal that is
+    about no stream, such as that of the key, and ConnectorError where Stripe cannot be reached."""
     streams = list(streams)
     parents = [parent for each in streams for parent in each.found_through()]
     wanted: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
@@ -71,18 +59,18 @@ async def probe(
         each: outside_version(each, http.version) or answers.get(each) or absent.get(each.PRODUCT or "-")
         for each in wanted
     }
-    if (events := denials[Events]) is not None:
-        raise ConnectorError(f"Changes cannot be captured: {events.reason}")
     denied: dict[str, Denial] = {}
     unproven: dict[str, Denial] = {}
     for each in streams:
         reasons = [reason for one in (each, *each.found_through()) if (reason := denials[one]) is not None]
         if denial := next((reason for reason in reasons if not reason.is_platforms_alone), None):
             missing = dict.fromkeys(name for reason in reasons for name in reason.permissions)
-            denied[each.NAME] = replace(denial, permissions=tuple(missing))
+            grants = dict.fromkeys(name for reason in reasons for name in reason.grants)
+            denied[each.NAME] = replace(denial, permissions=tuple(missing), grants=tuple(grants))
         elif reasons:
             unproven[each.NAME] = reasons[0]
-    return Permissions([each for each in streams if each.NAME not in denied], denied, unproven)
+    readable = [each for each in streams if each.NAME not in denied]
+    return Permissions(readable, denied, unproven, denials[Events])
 
 
 def _one_of_each_product(streams: Iterable[type[BaseStripeObject]]) -> Iterable[type[BaseStripeObject]]:
@@ -109,14 +97,14 @@ async def _denial(
         await http.get(log, stream.list_path(NO_PARENT), params)
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
-            return Denial(missing_permission(stream.PERMISSION, error), (stream.PERMISSION,))
+            return lacks_permission(stream.PERMISSION, error)
         others_may = connected and stream.PER_ACCOUNT
         if stream.PRODUCT and any(known.matches(error) for known in ABSENT):
             reason = f"the account does not have the product. (Stripe: {error.stripe_message})"
-            return Denial(reason, absent=True, is_platforms_alone=others_may)
+            return Denial(reason, is_platforms_alone=others_may)
         if stream.PARENT is None and PATH_UNKNOWN.matches(error):
             reason = f"the API version does not have the list. (Stripe: {error.stripe_message})"
-            return Denial(reason, absent=True)
+            return Denial(reason)
         if others_may and stream.PARENT is None and is_refusal(error):
             return Denial(error.answer, is_platforms_alone=True)
         if stream.PARENT is None or error.status not in ABOUT_PARENT:

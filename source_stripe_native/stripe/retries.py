@@ -68,6 +68,12 @@ def worth_retrying(error: Exception) -> bool | float:
     return isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
 
 
+def is_for_rate(error: Exception) -> bool:
+    """Whether Stripe refuses a request for a rate limit. A lock timeout is a 429 too, but is about one
+    object."""
+    return isinstance(error, StripeError) and error.status == 429 and error.code != "lock_timeout"
+
+
 def is_no_answer(error: Exception) -> bool:
     """Whether Stripe has not answered, or something else has in its place."""
     if isinstance(error, StripeError):

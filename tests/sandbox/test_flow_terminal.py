@@ -215,7 +215,7 @@ def test_table_tells_the_requests_and_their_limit(tmp_path: Path) -> None:
     def line(message: str, **args: Any) -> dict[str, str]:
         return {"stderr": json.dumps({"level": "debug", "msg": message, "fields": {"args": args}})}
 
-    asked = line("requesting", request="GET /v1/x", limit=20.0)
+    asked = line("request", method="GET", path="/v1/x", attempt=1, status=200, limit=20.0)
     steps: list[dict[str, Any]] = [asked, asked, {"checkpoint": {}}]
     with previewing(tmp_path, many(*steps), height=60) as terminal:
         terminal.until(lambda screen: any("2 requests, " in line for line in screen.lines))
