@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from source_stripe_native.settings import DEFAULTS
+
 ROOT: Final = Path(__file__).parent.parent
 IMPORTED: Final = (
     "duckdb",
@@ -86,6 +88,9 @@ def serve(address: str) -> None:
     for name in IMPORTED:
         import_module(name)
         sys.modules.pop(name.removesuffix(".__main__") + ".__main__", None)  # which is run, and not imported
+    # The local Stripe has no rate limit to keep to: the tests would wait for most of their time.
+    for limit in ("requests_live", "requests_test", "requests_per_endpoint"):
+        object.__setattr__(DEFAULTS, limit, 1000.0)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that answer
     with socket.socket(socket.AF_UNIX) as listener:
