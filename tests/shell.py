@@ -5,10 +5,12 @@ has a Python that is there already, so that nothing is installed.
 """
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
 import signal
+import socket
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -128,6 +130,14 @@ class Shell:
             found.append(process.returncode or 0)
         self.serving.clear()
         return found
+
+
+def free_port() -> int:
+    """A port that nobody listens on, below those that systems choose from by themselves."""
+    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
 
 
 def make_checkout(path: Path, python: WarmPython, streams: Collection[str]) -> None:

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +32,14 @@ from tests.documentation import (
     pages,
     sentences,
 )
-from tests.shell import READABLE, Shell, make_checkout
+from tests.shell import READABLE, Shell, free_port, make_checkout
 from tests.warm_python import WarmPython
 
 NAMES: Final = set(ROWS)
 LONGEST_SENTENCE: Final = 35
 """Words."""
+LANGUAGES: Final = {"", "console", "json", "mermaid", "python", "sql", "text", "yaml"}
+"""Of blocks. Commands are in those of `console`."""
 INTERRUPTED: Final = (0, 130, -2)
 """Exit codes after Ctrl-C: make and the shell die of the signal."""
 
@@ -57,12 +58,10 @@ async def shell(
 ) -> AsyncIterator[Shell]:
     """A shell in a checkout, of a reader who has the page before him."""
     make_checkout(tmp_path, python, {"Prices", *queried(page)})
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     world = seeded()
     async with StripeServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        shell = Shell(tmp_path, server, port, world.restrict(READABLE))
+        shell = Shell(tmp_path, server, free_port(), world.restrict(READABLE))
         yield shell
         await shell.interrupt()
 
@@ -175,8 +174,13 @@ async def test_every_command_of_a_page_runs_in_its_order(page: str, shell: Shell
         for command in commands_of(block) if block.language == "console" else ():
             if wrong := await rule_for(command)(shell, command):
                 pytest.fail(f"{command}\n{wrong}")
-    codes = await shell.interrupt()
-    assert set(codes) <= set(INTERRUPTED), f"Ctrl-C ends commands of {page} with {codes}"
+    ends = await shell.interrupt()
+    assert set(ends) <= set(INTERRUPTED), f"Ctrl-C ends commands of {page} with {ends}"
+
+
+def test_every_command_is_in_a_block_that_is_run() -> None:
+    languages = {each.language: f"{page}:{each.line}" for page in pages() for each in blocks(page)}
+    assert {name: place for name, place in languages.items() if name not in LANGUAGES} == {}
 
 
 def test_no_rule_is_left_without_a_command() -> None:
