@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md explains every message of the connector, and none that it does not have."""
+"""docs/troubleshooting.md explains every message of the connector, and no message that does not exist."""
 
 import ast
 import re
@@ -15,6 +15,8 @@ from tests.documentation import ROOT, rows
 PAGE: Final = "docs/troubleshooting.md"
 HEADER: Final = "| message | what it means | what to do |"
 
+PACKAGES: Final = ("source_stripe_native", "sandbox")
+"""Those that the page is about. All messages of the first one are explained, and some of the second."""
 RAISED: Final = {"ConnectorError", "DeadEndError", "ClickException", "SystemExit", "KnownFailure"}
 """Calls with a message as an argument: of errors that a person reads,"""
 LOGGED: Final = {"warning", "error", "explain"}
@@ -31,6 +33,8 @@ BUILDERS: Final = {
 """Functions whose texts are messages or parts of them."""
 FEWEST_WORDS: Final = 4
 """A shorter text is a part of a message."""
+LEAST_WORDS: Final = 3
+"""Of a message on the page, for it to be found there and not to stand for others."""
 ANYTHING: Final = "…"
 """Stands for a value in a message."""
 
@@ -107,11 +111,16 @@ def test_every_message_is_explained() -> None:
 def test_every_message_that_is_explained_exists() -> None:
     """Some texts reach a log by way of a variable, so that they are not among `messages`."""
     written = []
-    for path in (ROOT / "source_stripe_native").rglob("*.py"):
+    for path in (each for package in PACKAGES for each in (ROOT / package).rglob("*.py")):
         module = import_module(module_of(path))
         written += [text for each in ast.walk(ast.parse(path.read_text())) if (text := text_of(each, module))]
     stale = [quoted for quoted, each in explained().items() if not any(map(each.match, written))]
     assert stale == []
+
+
+def test_no_pattern_takes_in_messages_that_it_is_not_about() -> None:
+    vague = [each for each in explained() if len(re.findall(r"[\w']{2,}", each)) < LEAST_WORDS]
+    assert vague == []
 
 
 def test_the_tables_of_errors_are_among_the_messages() -> None:
