@@ -107,6 +107,16 @@ def commands(page: str) -> list[Command]:
     return [each for some in found for each in some]
 
 
+def words_of(page: str) -> set[str]:
+    """The words of the page's queries and commands."""
+    return {
+        word
+        for block in blocks(page)
+        if block.language in ("sql", "console")
+        for word in re.findall(r"\w+", block.text)
+    }
+
+
 def prose(page: str) -> list[tuple[int, str]]:
     """The lines outside of blocks, each with its number."""
     found, inside = [], False

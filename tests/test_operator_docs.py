@@ -72,15 +72,19 @@ def test_each_stream_that_is_read_once_for_all_accounts_is_documented() -> None:
     assert f"{', '.join(others)} and {last}. They are read once." in text
 
 
-async def test_state_without_a_backfill_is_a_cursor_alone_as_the_reference_writes_it(
-    world: World, server: StripeServer
+@pytest.mark.parametrize("connected", [False, True])
+async def test_state_without_a_backfill_is_cursors_alone_as_the_reference_writes_them(
+    world: World, server: StripeServer, connected: bool
 ) -> None:
+    world.connect()
     for kind in ("price", "charge", "customer"):
-        world.create(kind, event=False)
-    capture = Capture(server, ["Prices", "Charges", "Customers"])
+        for account in world.accounts:
+            world.create(kind, account, event=False)
+    capture = Capture(server, ["Prices", "Charges", "Customers"], connected=connected)
     await backfill(capture)
     for stream in capture.streams:
         state = capture.binding_state(stream)
         assert not state.pop("backfill", None), stream
         assert state.keys() - {"last_initialized"} == {"inc"}, stream
-        assert state["inc"].keys() == {"cursor"}, stream
+        cursors = [state["inc"][each] for each in world.accounts] if connected else [state["inc"]]
+        assert all(each.keys() == {"cursor"} for each in cursors), stream
