@@ -82,6 +82,18 @@ def test_a_number_in_a_page_is_that_of_the_settings(page: str, words: str) -> No
     assert words in " ".join(text_of(page).split())
 
 
+def test_the_query_of_amounts_has_the_currencies_of_the_table() -> None:
+    table = {
+        row[0]: row[1].split(", ") for row in rows("docs/reading-the-data.md", "| decimals | currencies |")
+    }
+    (query,) = [each.text for each in blocks("docs/reading-the-data.md") if "currency) IN" in each.text]
+    cases = re.findall(r"IN \((.*?)\) THEN (\d+)", query)
+    assert {factor: re.findall(r"\w+", names) for names, factor in cases} == {
+        "1": table["none"],
+        "1000": table["three"],
+    }
+
+
 def fields(model: type[BaseModel], path: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
