@@ -5,10 +5,10 @@ from typing import Final
 import pytest
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.models import STREAMS
+from source_stripe_native.models import STREAMS, EndpointConfig
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
-from source_stripe_native.survey import seconds_of
+from source_stripe_native.survey import limits_of, seconds_of
 from source_stripe_native.window import RETENTION
 from tests.capture import Capture
 from tests.documentation import ROOT, rows
@@ -47,6 +47,19 @@ def test_the_table_of_rate_limits_is_that_of_the_settings() -> None:
         "requests a second in all": [f"{LIVE:g}", f"{DEFAULTS.requests_test:g}"],
         "to one endpoint, for each account": [f"{ENDPOINT:g}", f"{ENDPOINT:g}"],
     }
+
+
+@pytest.mark.parametrize(("total", "limits"), [(None, (LIVE, ENDPOINT)), (40, (40, 25)), (5, (5, 5))])
+def test_check_reckons_with_the_limits_that_the_page_tells(
+    total: float | None, limits: tuple[float, float]
+) -> None:
+    config = EndpointConfig.model_validate(
+        {
+            "credentials": {"access_token": "rk_live_..."},
+            "advanced": {"max_requests_per_second": total},
+        }
+    )
+    assert limits_of(config, DEFAULTS) == limits
 
 
 def test_each_stream_that_takes_a_request_for_each_parent_is_documented() -> None:
