@@ -80,7 +80,7 @@ class ExaminedRequest(StripeRequest):
             case {"validate": dict(validate)}:
                 validate["lastCapture"] = last_capture.readable(validate.get("lastCapture"))
                 if isinstance(config := validate.get("config"), dict):
-                    _refuse_unknown(config)
+                    refuse_unknown(config)
             case {
                 "open": {"capture": {"bindings": list(bindings)}, "state": {"bindingStateV1": dict(states)}}
             }:
@@ -127,7 +127,7 @@ def shard_of(given: RangeSpec) -> Shard:
     return Shard(given.keyBegin, given.keyEnd)
 
 
-def _refuse_unknown(config: Json) -> None:
+def refuse_unknown(config: Json) -> None:
     """A field that is misspelled would silently have its default."""
     advanced = config.get("advanced")
     unknown = [each for each in config if each not in EndpointConfig.model_fields]

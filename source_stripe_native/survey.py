@@ -22,7 +22,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import find_accounts
-from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
 from source_stripe_native.stripe.denials import Denial
 from source_stripe_native.stripe.pages import Page, Source, range_params, read_page
 from source_stripe_native.stripe.permissions import probe
@@ -98,7 +98,7 @@ def limits_of(config: EndpointConfig, settings: Settings) -> tuple[float, float]
     """The requests a second that a capture of this config makes in all, and to one endpoint."""
     most = config.advanced.max_requests_per_second
     if most is not None:
-        return most, min(most, settings.requests_per_endpoint)
+        return most, min(most, MOST_PER_ENDPOINT)
     live = "_live_" in config.credentials.access_token
     return settings.requests_live if live else settings.requests_test, settings.requests_per_endpoint
 

@@ -205,9 +205,9 @@ async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     assert len(logged(caplog, "is asked without")) == 1
 
 
-def readme_fields() -> dict[str, tuple[list[str], str]]:
-    """The README's table of expanded fields: for each stream the fields, and when it is read again."""
-    text = (Path(__file__).parent.parent / "README.md").read_text()
+def documented_fields() -> dict[str, tuple[list[str], str]]:
+    """The documentation's table of expanded fields: for each stream the fields, and when it is read again."""
+    text = (Path(__file__).parent.parent / "docs" / "freshness.md").read_text()
     _, _, table = text.partition("| stream | fields | read again after a change |\n|---|---|---|\n")
     lines = [line.strip("|").split("|") for line in table.partition("\n\n")[0].splitlines()]
     return {
@@ -217,15 +217,15 @@ def readme_fields() -> dict[str, tuple[list[str], str]]:
     }
 
 
-def test_the_readme_names_the_fields_of_every_row_and_no_others() -> None:
-    assert {stream: fields for stream, (fields, _) in readme_fields().items()} == {
+def test_the_documentation_names_the_fields_of_every_row_and_no_others() -> None:
+    assert {stream: fields for stream, (fields, _) in documented_fields().items()} == {
         each.NAME: [expansion.path for expansion in each.EXPANSIONS] for each in EXPANDED
     }
 
 
 @pytest.mark.parametrize("stream", rows(EXPANDED))
-def test_the_readme_says_when_a_changed_object_is_read_again(stream: Any) -> None:
-    _, when = readme_fields()[stream.NAME]
+def test_the_documentation_says_when_a_changed_object_is_read_again(stream: Any) -> None:
+    _, when = documented_fields()[stream.NAME]
     assert when.startswith("always") == any(not each.when for each in stream.EXPANSIONS)
     if not when.startswith("always"):
         assert all(

@@ -143,13 +143,12 @@ def open_request(capture: Capture) -> Json:
     return {"open": {"capture": task, "version": "test", "range": {}, "state": {}}}
 
 
-@pytest.mark.parametrize("path", ["tests", "acmeCo", "README.md", "test.flow.yaml"])
+@pytest.mark.parametrize("path", ["tests", "acmeCo", "docs", "README.md", "test.flow.yaml"])
 def test_no_key_is_in_what_is_published(path: str) -> None:
     """But those that nobody takes for a secret, as they say so."""
     root = ROOT / path
-    files = (
-        [root] if root.is_file() else [each for each in root.rglob("*") if each.suffix in (".json", ".yaml")]
-    )
+    kinds = (".json", ".yaml", ".md")
+    files = [root] if root.is_file() else [each for each in root.rglob("*") if each.suffix in kinds]
     keys = re.compile(r"\b[srp]k_(?:test|live)_(?!sandbox)\w{16,}")
     assert {str(each): found for each in files if (found := keys.findall(each.read_text()))} == {}
     assert files

@@ -1,4 +1,4 @@
-"""docs/streams.md says what the catalogue says, and each list of Stripe is read or left out for a reason."""
+"""docs/ says of each stream what its row says, and each list of Stripe is read or left out for a reason."""
 
 import pytest
 
@@ -6,8 +6,15 @@ from source_stripe_native.models import STREAMS
 from tools import describe_streams
 
 
-def test_the_page_is_fresh_and_no_list_is_forgotten() -> None:
+def test_the_pages_are_fresh_and_no_list_is_forgotten() -> None:
     assert describe_streams.problems() == []
+
+
+def test_a_permission_or_stream_that_a_page_lacks_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    (rates,) = [each for each in STREAMS if each.NAME == "TaxRates"]
+    monkeypatch.setattr(rates, "PERMISSION", "Rates")
+    stale = "is stale: run tools/describe_streams.py"
+    assert describe_streams.problems() == [f"docs/streams.md {stale}", f"docs/create-a-key.md {stale}"]
 
 
 def test_a_list_that_nobody_reads_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
-"""Write docs/streams.md: the table of streams and their diagram, from the catalogue.
+"""Write what the documentation says of each stream, from the catalogue: docs/streams.md, the table of streams
+and their diagram, and the table of permissions in docs/create-a-key.md.
 
-python tools/describe_streams.py            writes the file
+python tools/describe_streams.py            writes the files
 python tools/describe_streams.py --check    says what is stale, and which list of Stripe nobody reads
 
 Rules: the text follows from the rows, so that no line of it is written by hand. What Stripe's lists hold
@@ -18,13 +19,18 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from source_stripe_native.command_line import checklist  # noqa: E402 - the path is set above
 from source_stripe_native.events.snapshots import interval_of  # noqa: E402 - the path is set above
 from source_stripe_native.settings import DEFAULTS  # noqa: E402 - the path is set above
 from source_stripe_native.streams import STREAMS  # noqa: E402 - the path is set above
 from source_stripe_native.streams.row import BaseStripeObject  # noqa: E402 - the path is set above
+from source_stripe_native.stripe.grants import KNOWN, sureness  # noqa: E402 - the path is set above
 from tools.extract_facts import STRIPE, read  # noqa: E402 - the path is set above
 
-PAGE: Final = ROOT / "docs" / "streams.md"
+DOCS: Final = ROOT / "docs"
+KEY_PAGE: Final = DOCS / "create-a-key.md"
+MARK: Final = "<!-- tools/describe_streams.py writes what follows, up to the end of the table. -->\n"
+"""Where the written part of a page begins, which is otherwise written by hand."""
 
 LEFT_OUT: Final = {
     "/v1/accounts/{account}/people": "the persons of /v1/accounts/{account}/persons",
@@ -48,17 +54,21 @@ LEFT_OUT: Final = {
 
 HEAD: Final = """# Streams
 
+All streams: where they come from, how soon their changes are captured, their keys, and what joins them.
 `python tools/describe_streams.py` writes this page from the catalogue.
 
 - *Backfill*: the list that is read. "under" means one list for each parent, or none where the parent's own
   document shows them all. "parts" are lists by a filter whose default is not documented.
-- *Changes*: "events" carry the object, "events of the parent" lead to its list, "related events" are those of
-  other objects. "new in the list" finds what was created. "compared" means that the whole list is read again.
-- *Fresh*: the interval is the binding's, five minutes by default, and one minute of lag comes on top.
-- *Deletions*: "compared" finds them from the second reading of a process on.
+- *Changes*: how they are found. [Freshness](freshness.md#ways-to-find-changes) explains each way.
+- *Fresh*: the longest time until a change is found. The interval is the binding's, five minutes by default;
+  the lag of ten seconds comes on top.
+- *Deletions*: an event of the object or of its parent, or "compared", which finds what is missing in the
+  list. See [Reading the data](reading-the-data.md#deletions).
 - *Key*: a key without `/account_id` is unique because Stripe makes the id. Ids that users choose, such as
   those of coupons and plans, can be the same in two connected accounts: capture such accounts into
   collections of their own.
+- *Permission* and *product*: what a restricted key and the account need. See [Create a key](create-a-key.md).
+- *Enabled*: whether discover proposes the binding as enabled.
 """
 
 COLUMNS: Final = (
@@ -210,6 +220,18 @@ def diagram() -> Iterator[str]:
     yield "```"
 
 
+def permissions() -> Iterator[str]:
+    """The table of permissions: what Stripe calls each, how sure that is, and who needs it."""
+    yield "| permission (read) | Stripe's name | how sure | streams enabled by default | other streams |"
+    yield "|---|---|---|---|---|"
+    disabled = {each.NAME for each in STREAMS if each.DISABLED}
+    for permission, needed_by in checklist(STREAMS).items():
+        name = f"`{KNOWN[permission]}`" if permission in KNOWN else ""
+        enabled = ", ".join(each for each in needed_by if each not in disabled)
+        others = ", ".join(each for each in needed_by if each in disabled)
+        yield f"| {permission} | {name} | {sureness(permission)} | {enabled} | {others} |"
+
+
 def page() -> str:
     parts = (
         HEAD,
@@ -225,13 +247,26 @@ def page() -> str:
     return "\n".join(parts) + "\n"
 
 
+def pages() -> dict[Path, str]:
+    """Each page that has a written part, as it is to be."""
+    by_hand = KEY_PAGE.read_text().partition(MARK)[0]
+    return {
+        DOCS / "streams.md": page(),
+        KEY_PAGE: "\n".join((by_hand + MARK, *permissions())) + "\n",
+    }
+
+
 def problems() -> list[str]:
     """What `--check` finds."""
-    is_stale = not PAGE.exists() or PAGE.read_text() != page()
-    return [*unread(), *(["docs/streams.md is stale: run tools/describe_streams.py"] if is_stale else [])]
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    return [
+        *unread(),
+        *(f"{path.relative_to(ROOT)} is stale: run tools/describe_streams.py" for path in stale),
+    ]
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--check"]:
         raise SystemExit("\n".join(problems()) or None)
-    PAGE.write_text(page())
+    for path, text in pages().items():
+        path.write_text(text)

@@ -175,7 +175,7 @@ class SlicedBackfill:
             keep_schedule(self._binding, state.last_initialized, self._http.now(), task)
 
     def _at_once(self) -> int:
-        # A binding with a schedule stays whole, as the README promises.
+        # A binding with a schedule stays whole, as the documentation promises.
         if self._binding.resourceConfig.schedule:
             return 1
         return useful_slices(self._http.latency(self._path), self._http.settings)

@@ -1,0 +1,142 @@
+"""What stands in the documentation beside its commands: queries, configs, links, names and sentences."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pytest
+from ruamel.yaml import YAML
+
+from sandbox.flow.catalog import load_catalog
+from sandbox.flow.database import Database
+from sandbox.stripe import Shop, StripeServer
+from source_stripe_native.models import EndpointConfig, ResourceConfig
+from source_stripe_native.requests import refuse_unknown
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from tests.capture import ROWS, Capture
+from tests.conftest import NOW
+from tests.documentation import ROOT, anchors, blocks, codes, links, pages, sentences, words_of
+
+NAMES: Final = set(ROWS)
+LONGEST_SENTENCE: Final = 35
+"""Words."""
+
+# Queries and configs
+
+
+async def test_every_query_has_an_answer_from_the_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = [each for page in pages() for each in blocks(page) if each.language == "sql"]
+    streams = sorted({word for page in pages() for word in words_of(page)} & NAMES)
+    file = tmp_path / "stripe.duckdb"
+    async with StripeServer(Shop(now=NOW, days=70).world) as server:
+        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+        capture = Capture(server, streams)
+
+        def is_backfilled() -> bool:
+            states = [capture.binding_state(each) for each in streams]
+            return all(state and not state.get("backfill") for state in states)
+
+        await capture.session(is_backfilled)
+    with Database(file) as database:
+        database.write(
+            {each: list(capture.last_by_key(each).values()) for each in streams},
+            {each: ROWS[each].KEY for each in streams},
+        )
+    with duckdb.connect(str(file)) as shop:
+        for query in queries:
+            try:
+                rows = shop.sql(query.text).fetchall()
+            except duckdb.Error as error:
+                pytest.fail(f"{query.page}:{query.line}: {error}")
+            assert rows, f"{query.page}:{query.line} finds nothing"
+
+
+@pytest.mark.parametrize(
+    "page", [each for each in pages() if {"yaml", "json"} & {b.language for b in blocks(each)}]
+)
+def test_every_config_and_state_can_be_read(page: str, tmp_path: Path) -> None:
+    (tmp_path / "my.config.yaml").write_text((ROOT / "config.yaml").read_text())
+    for block in blocks(page):
+        place = f"{page}:{block.line}"
+        if block.language == "json":
+            json.loads(block.text)
+        if block.language != "yaml":
+            continue
+        found = YAML(typ="safe").load(block.text)
+        assert isinstance(found, dict), place
+        if "captures" in found:
+            file = tmp_path / "flow.yaml"
+            file.write_text(block.text)
+            for capture in load_catalog(file).captures.values():
+                endpoint = capture.endpoint.local or capture.endpoint.connector
+                assert endpoint, place
+                EndpointConfig.model_validate(endpoint.config)
+                for binding in capture.bindings:
+                    assert ResourceConfig.model_validate(binding.resource).name in NAMES, place
+        elif "name" in found:
+            assert ResourceConfig.model_validate(found).name in NAMES, place
+        else:
+            refuse_unknown(plain(found))
+            EndpointConfig.model_validate({"credentials": CREDENTIALS} | plain(found))
+
+
+CREDENTIALS: Final = {"credentials_title": "Private App Credentials", "access_token": "rk_live_..."}
+
+
+def plain(config: dict[str, Any]) -> dict[str, Any]:
+    """A config as Flow hands it on: without the suffix of fields that are to be encrypted."""
+    return {
+        key.removesuffix("_sops"): plain(value) if isinstance(value, dict) else value
+        for key, value in config.items()
+    }
+
+
+# Links and names
+
+
+def test_every_link_leads_somewhere() -> None:
+    broken = []
+    for page in pages():
+        for line, target in links(page):
+            if re.match(r"https?://|mailto:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            place = (ROOT / page).parent / path if path else ROOT / page
+            found = place.resolve().relative_to(ROOT.resolve())
+            if not place.exists() or (anchor and anchor not in anchors(str(found))):
+                broken.append(f"{page}:{line}: {target}")
+    assert broken == []
+
+
+def test_every_file_and_test_that_a_page_names_exists() -> None:
+    sources = "\n".join(each.read_text() for each in (ROOT / "tests").rglob("*.py"))
+    missing = []
+    for page in pages():
+        for line, code in codes(page):
+            is_path = re.fullmatch(r"(tests|sandbox|source_stripe_native|tools|docs|bench)/[\w./-]+", code)
+            if is_path and not (ROOT / code).exists():
+                missing.append(f"{page}:{line}: {code}")
+            if re.fullmatch(r"test_\w+_\w+", code) and not re.search(rf"def {code}\b", sources):
+                missing.append(f"{page}:{line}: {code}")
+    assert missing == []
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    linked = {target.partition("#")[0] for _, target in links("README.md")}
+    assert [each for each in pages() if each.startswith("docs/") and each not in linked] == []
+
+
+def test_sentences_are_short() -> None:
+    exempt = {"docs/architecture.md", "docs/streams.md"}
+    read = ["README.md", *(each for each in pages() if each.startswith("docs/") and each not in exempt)]
+    long = [
+        f"{page}:{line}: {sentence}"
+        for page in read
+        for line, sentence in sentences(page)
+        if len(sentence.split()) > LONGEST_SENTENCE
+    ]
+    assert long == []

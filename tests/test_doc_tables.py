@@ -1,0 +1,169 @@
+"""What is written by hand in the README and in docs/ agrees with the code: numbers, names and tables."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+import pytest
+from pydantic import BaseModel, TypeAdapter
+
+from sandbox.flow.cli import preview
+from sandbox.stripe import StripeServer, World, seeded
+from sandbox.stripe.cli import stripe
+from source_stripe_native.config import DEFAULT_HISTORY, DEFAULT_INTERVAL, DEFAULT_WINDOW
+from source_stripe_native.models import STREAMS, EndpointConfig, ResourceConfig
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.window import RETENTION
+from tests.capture import Capture
+from tests.conftest import NOW
+from tests.documentation import blocks, rows, text_of
+from tests.test_documents import backfill
+from tools.describe_streams import changes_of
+
+NAMES: Final = {each.NAME for each in STREAMS}
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def iso(value: Any) -> str:
+    return TypeAdapter[Any](type(value)).dump_json(value).decode().strip('"')
+
+
+def test_the_readme_counts_the_streams() -> None:
+    enabled = sum(not each.DISABLED for each in STREAMS)
+    assert f"{len(STREAMS)} streams, {enabled} of them enabled by default" in text_of("README.md")
+
+
+class TestDocument:
+    @pytest.fixture
+    def world(self) -> World:
+        return seeded(now=NOW)
+
+    async def test_the_readme_shows_a_document_as_it_is_captured(self, server: StripeServer) -> None:
+        (block,) = [each for each in blocks("README.md") if each.language == "json"]
+        shown = json.loads(block.text)
+        capture = Capture(server, ["Prices"])
+        await backfill(capture)
+        (document,) = [each for _, each in capture.documents if each["id"] == shown["id"]]
+        assert shown == document
+
+
+WORDS: Final = {5: "five", 6: "six", 10: "ten", 11: "eleven"}
+SECONDS, MINUTES, HOURS = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+NUMBERS: Final = [
+    ("docs/freshness.md", f"up to {WORDS[DEFAULTS.lag // SECONDS]} seconds before Stripe's present time"),
+    ("docs/freshness.md", f"visible up to {WORDS[DEFAULTS.overlap // MINUTES]} minutes late"),
+    ("docs/freshness.md", f"objects of the last {WORDS[DEFAULTS.restored_overlap // 60]} minutes may"),
+    ("docs/freshness.md", f"windows of about {DEFAULTS.target:,} events"),
+    ("docs/freshness.md", f"Stripe keeps events for {RETENTION.days} days"),
+    (
+        "docs/freshness.md",
+        f"or {WORDS[DEFAULTS.child_snapshot_interval // HOURS]} hours for lists of children",
+    ),
+    ("docs/freshness.md", f"remembered for {WORDS[DEFAULTS.lookup_retention // MINUTES]} minutes"),
+    ("docs/freshness.md", f"a window has at least {WORDS[DEFAULTS.least_listed]} of them"),
+    ("docs/reading-the-data.md", f"up to {DEFAULTS.max_nested:,} objects"),
+    (
+        "docs/guarantees.md",
+        f"at most {DEFAULTS.unwritten_bytes // 1_000_000} MB are read and not yet written",
+    ),
+    ("docs/streams.md", f"the lag of {WORDS[DEFAULTS.lag // SECONDS]} seconds"),
+]
+"""Numbers of the settings that pages tell."""
+
+
+@pytest.mark.parametrize(("page", "words"), NUMBERS)
+def test_a_number_in_a_page_is_that_of_the_settings(page: str, words: str) -> None:
+    assert words in " ".join(text_of(page).split())
+
+
+def test_the_query_of_amounts_has_the_currencies_of_the_table() -> None:
+    table = {
+        row[0]: row[1].split(", ") for row in rows("docs/reading-the-data.md", "| decimals | currencies |")
+    }
+    (query,) = [each.text for each in blocks("docs/reading-the-data.md") if "currency) IN" in each.text]
+    cases = re.findall(r"IN \((.*?)\) THEN (\d+)", query)
+    assert {factor: re.findall(r"\w+", names) for names, factor in cases} == {
+        "1": table["none"],
+        "1000": table["three"],
+    }
+
+
+def fields(model: type[BaseModel], path: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from fields(field.annotation, f"{path}{name}.")
+        elif name != "meta_":
+            yield f"{path}{name}"
+
+
+@pytest.mark.parametrize(
+    ("first", "model"), [("field", EndpointConfig), ("field of a binding", ResourceConfig)]
+)
+def test_each_field_of_the_config_is_documented_with_its_default(first: str, model: type[BaseModel]) -> None:
+    table = rows("docs/configuration.md", f"| {first} | meaning | default |")
+    documented = {code(name)[0]: default for name, _, default in table}
+    assert documented.keys() == set(fields(model))
+    daily = sorted(each.NAME for each in STREAMS if each.SCHEDULE)
+    limits = (
+        f"{DEFAULTS.requests_live:g} with a live key, {DEFAULTS.requests_test:g} with a test key; "
+        f"{DEFAULTS.requests_per_endpoint:g} for each endpoint and account"
+    )
+    expected = {
+        "start_date": f"{DEFAULT_HISTORY.days} days before the start",
+        "capture_connected_accounts": "`false`",
+        "advanced.incremental_window_size": f"`{iso(DEFAULT_WINDOW)}`",
+        "advanced.max_requests_per_second": limits,
+        "interval": f"`{iso(DEFAULT_INTERVAL)}`",
+        "schedule": f"blank; `0 0 * * *`, which is daily, for {', '.join(daily[:-1])} and {daily[-1]}",
+    }
+    assert documented == documented | {name: expected[name] for name in documented.keys() & expected.keys()}
+
+
+def test_each_way_in_which_changes_are_found_is_explained() -> None:
+    used = {way for each in STREAMS for way in changes_of(each).split(", ")}
+    explained = {row[0] for row in rows("docs/freshness.md", "| way | what it finds | how soon |")}
+    assert {re.sub(r"the last \d+ days", "the last N days", way) for way in used} == explained
+
+
+def test_each_stream_that_follows_events_of_other_objects_is_documented() -> None:
+    documented = [
+        name
+        for row in rows("docs/freshness.md", "| stream | read again after events of |")
+        for name in row[0].split(", ")
+    ]
+    assert sorted(documented) == sorted(each.NAME for each in STREAMS if each.RELATED_EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("page", "header"),
+    [
+        ("docs/freshness.md", "| stream | exception |"),
+        ("docs/reading-the-data.md", "| stream | what it has |"),
+    ],
+)
+def test_a_table_of_exceptions_names_streams_that_exist(page: str, header: str) -> None:
+    named = {name for row in rows(page, header) for name in row[0].split(", ")}
+    assert named
+    assert named <= NAMES
+
+
+def options(command: click.Command) -> set[str]:
+    return {name for each in command.params if isinstance(each, click.Option) for name in each.opts}
+
+
+def test_the_options_of_the_local_stripe_are_documented() -> None:
+    table = rows("docs/try-it.md", "| option of the local Stripe | what it does |")
+    assert {code(name)[0].split()[0] for name, _ in table} == options(stripe) - {"--host", "--port"}
+
+
+def test_the_options_of_preview_that_flowctl_lacks_are_documented() -> None:
+    table = rows("docs/try-it.md", "| option of preview | what it does |")
+    of_flowctl = {"--source", "--name", "--sessions", "--delay", "--timeout", "--initial-state"}
+    of_flowctl |= {"--output-state", "--output-apply", "--log-json"}
+    assert {code(name)[0].split()[0] for name, _ in table} == options(preview) - of_flowctl

@@ -1,0 +1,103 @@
+"""What the chapters for operators say agrees with the code: numbers, tables and the state."""
+
+from typing import Final
+
+import pytest
+
+from sandbox.stripe import StripeServer, World
+from source_stripe_native.models import STREAMS, EndpointConfig
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
+from source_stripe_native.survey import limits_of, seconds_of
+from source_stripe_native.window import RETENTION
+from tests.capture import Capture
+from tests.documentation import ROOT, rows
+from tests.test_documents import backfill
+
+LIVE, ENDPOINT = DEFAULTS.requests_live, DEFAULTS.requests_per_endpoint
+NUMBERS: Final = [
+    ("operate", f"up to {DEFAULTS.max_slices} *slices*"),
+    ("operate", f"At most {DEFAULTS.unwritten_bytes // 1_000_000} MB are read and not yet written"),
+    ("operate", f"drops by {1 - DEFAULTS.reduction:.0%}".replace("%", " %")),
+    ("operate", f"recovers by {DEFAULTS.recovery - 1:.0%} a second".replace("%", " %")),
+    ("operate", f"{DEFAULTS.utilisation:g})"),
+    ("operate", f"One endpoint then gets at most {MOST_PER_ENDPOINT}"),
+    ("operate", f"Stripe keeps events for {RETENTION.days} days"),
+    ("operate", f"objects of the last {'eleven' if DEFAULTS.restored_overlap == 660 else '?'} minutes may"),
+    ("accounts", f"{'half an hour' if DEFAULTS.quiet_wait.seconds == 1800 else '?'} at most"),
+    ("accounts", f"{DEFAULTS.active_poll_wait.seconds // 60} minutes"),
+    ("accounts", f"tried again every {'hour' if DEFAULTS.refused_interval.seconds == 3600 else '?'}"),
+    ("accounts", f"looked for every {'hour' if DEFAULTS.new_accounts_interval.seconds == 3600 else '?'}"),
+    ("accounts", f"take {10_000 / LIVE / DEFAULTS.utilisation:.0f} seconds"),
+    ("troubleshooting", f"for {'five' if DEFAULTS.patience.seconds == 300 else '?'} minutes"),
+    ("troubleshooting", f"{'ten' if DEFAULTS.unary_patience.seconds == 10 else '?'} seconds in discover"),
+    ("troubleshooting", f"more than {DEFAULTS.max_nested:,} objects"),
+]
+"""Numbers of the settings that pages tell."""
+
+
+@pytest.mark.parametrize(("page", "words"), NUMBERS)
+def test_a_number_in_a_page_is_that_of_the_settings(page: str, words: str) -> None:
+    assert words in " ".join((ROOT / "docs" / f"{page}.md").read_text().split())
+
+
+def test_the_table_of_rate_limits_is_that_of_the_settings() -> None:
+    table = {name: limits for name, *limits in rows("docs/operate.md", "| limit | live key | test key |")}
+    assert table == {
+        "requests a second in all": [f"{LIVE:g}", f"{DEFAULTS.requests_test:g}"],
+        "to one endpoint, for each account": [f"{ENDPOINT:g}", f"{ENDPOINT:g}"],
+    }
+
+
+@pytest.mark.parametrize(("total", "limits"), [(None, (LIVE, ENDPOINT)), (40, (40, 25)), (5, (5, 5))])
+def test_check_reckons_with_the_limits_that_the_page_tells(
+    total: float | None, limits: tuple[float, float]
+) -> None:
+    config = EndpointConfig.model_validate(
+        {
+            "credentials": {"access_token": "rk_live_..."},
+            "advanced": {"max_requests_per_second": total},
+        }
+    )
+    assert limits_of(config, DEFAULTS) == limits
+
+
+def test_each_stream_that_takes_a_request_for_each_parent_is_documented() -> None:
+    table = {name for name, _ in rows("docs/operate.md", "| stream | one request for each |")}
+    assert table == {each.NAME for each in STREAMS if each.PARENT and not each.EMBEDDED and not each.DISABLED}
+
+
+def test_the_example_of_a_backfill_takes_as_long_as_the_page_says() -> None:
+    requests = {
+        name.partition(",")[0]: int(count.replace(",", ""))
+        for name, count in rows("docs/operate.md", "| what | requests |")
+        if count[0].isdigit()
+    }
+    text = (ROOT / "docs" / "operate.md").read_text()
+    assert f"about {seconds_of(requests, LIVE, ENDPOINT, DEFAULTS) / 3600:.1f} hours" in text
+    rest = {name: requests[name] for name in ("Charges", "Customers")}
+    assert f"about {seconds_of(rest, LIVE, ENDPOINT, DEFAULTS) / 60:.0f} minutes" in text
+
+
+def test_each_stream_that_is_read_once_for_all_accounts_is_documented() -> None:
+    text = " ".join((ROOT / "docs" / "accounts.md").read_text().split())
+    *others, last = sorted(each.NAME for each in STREAMS if not each.PER_ACCOUNT)
+    assert f"{', '.join(others)} and {last}. They are read once." in text
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_state_without_a_backfill_is_cursors_alone_as_the_reference_writes_them(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    world.connect()
+    for kind in ("price", "charge", "customer"):
+        for account in world.accounts:
+            world.create(kind, account, event=False)
+    capture = Capture(server, ["Prices", "Charges", "Customers"], connected=connected)
+    await backfill(capture)
+    for stream in capture.streams:
+        state = capture.binding_state(stream)
+        assert not state.pop("backfill", None), stream
+        assert state.keys() - {"last_initialized"} == {"inc"}, stream
+        cursors = [state["inc"][each] for each in world.accounts] if connected else [state["inc"]]
+        assert all(each.keys() == {"cursor"} for each in cursors), stream
