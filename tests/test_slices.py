@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import StripeServer, World
+from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.backfill.slices import Density, Slice, useful_slices, without_overlap
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import DEFAULTS
@@ -164,6 +164,23 @@ async def test_a_small_account_is_not_divided(world: World, server: StripeServer
     assert len(server.journal.visits("/v1/charges", limit=str(SMALL_PAGES))) == math.ceil(
         number / SMALL_PAGES
     )
+
+
+async def test_a_list_that_stripe_does_not_sift_is_not_divided(world: World, server: StripeServer) -> None:
+    # Pages from the list's top would be taken for those of the older half, which would be divided again.
+    fill(world, 800)
+    unknown = Fault(
+        "/v1/charges",
+        query="created",
+        status=400,
+        code="parameter_unknown",
+        param="created",
+        message="Received unknown parameter: created",
+    )
+    server.faults.set(unknown)
+    backfill = await Backfill.run(server, settings=SMALL)
+    assert backfill.suffixes == {"_from_start"}
+    assert sorted(backfill.ids) == sorted(each["id"] for each in world.list_all("charge"))
 
 
 async def test_slices_are_named_by_the_second_in_which_they_start(world: World, server: StripeServer) -> None:

@@ -175,8 +175,11 @@ class SlicedBackfill:
             keep_schedule(self._binding, state.last_initialized, self._http.now(), task)
 
     def _at_once(self) -> int:
-        # A binding with a schedule stays whole, as the documentation promises.
-        if self._binding.resourceConfig.schedule:
+        # A binding with a schedule stays whole, as the documentation promises. A list that Stripe does not
+        # sift has to be read from its top for each slice.
+        if self._binding.resourceConfig.schedule or not self._http.refused_params.is_filtered(
+            self._path, "created"
+        ):
             return 1
         return useful_slices(self._http.latency(self._path), self._http.settings)
 
