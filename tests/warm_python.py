@@ -120,16 +120,19 @@ def _answer(connection: socket.socket) -> None:
         os._exit(_run(request, files))
     for each in files:
         os.close(each)
-    connection.sendall(pid.to_bytes(8, "big"))
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(pid.to_bytes(8, "big"))
 
     def watch() -> None:
-        connection.recv(1)  # nothing comes, until the client is gone
+        # Nothing comes until the client is gone, which may be before it has read the number.
+        with contextlib.suppress(ConnectionError):
+            connection.recv(1)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
     _, status = os.waitpid(pid, 0)
-    with contextlib.suppress(BrokenPipeError):  # of a client that was killed
+    with contextlib.suppress(BrokenPipeError):
         connection.sendall(os.waitstatus_to_exitcode(status).to_bytes(8, "big", signed=True))
     os._exit(0)
 
