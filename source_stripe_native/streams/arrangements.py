@@ -66,7 +66,6 @@ class WebhookEndpoints(DatedAccountObject):
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
     VANISHES = True
-    WITHHELD = ("secret",)
 
 
 class AppsSecrets(DatedAccountObject):
@@ -78,7 +77,6 @@ class AppsSecrets(DatedAccountObject):
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
     VANISHES = True
-    WITHHELD = ("payload",)
 
 
 class _ForEverybody(AccountObject):
