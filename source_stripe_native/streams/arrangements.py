@@ -75,6 +75,7 @@ class AppsSecrets(DatedAccountObject):
     PERMISSION = "Apps: Secrets"
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"scope[type]": "account"}}
     LISTS_BY_CREATED = False
+    RETRIEVE = ""
     SNAPSHOTS = True
     VANISHES = True
 
