@@ -9,7 +9,6 @@ the object's last version, none where that is not known, and after a blank come 
 """
 
 import base64
-import binascii
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -77,9 +76,10 @@ def _read(text: str) -> Listed | None:
     digest, _, keys = text.partition(" ")
     try:
         found = orjson.loads(keys)
-        return Listed(base64.b64decode(digest + "=" * (-len(digest) % 4)), found) if found else None
-    except (binascii.Error, orjson.JSONDecodeError):
+        decoded = base64.b64decode(digest + "=" * (-len(digest) % 4))
+    except ValueError:
         return None
+    return Listed(decoded, found) if isinstance(found, dict) and found else None
 
 
 def _is_entry(entry: object) -> bool:
