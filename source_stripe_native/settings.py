@@ -137,7 +137,7 @@ class Settings:
     """The same for lists of children, which take a request for each parent."""
     remembered_of_list: int = 1_000
     """Objects of one such list that the state remembers, so that a deletion is found after a restart too. An
-    entry has about 170 bytes. Of a longer list it remembers none."""
+    entry has about 180 bytes. Of a longer list it remembers none."""
     remembered_objects: int = 50_000
     """Objects of all such lists, of all accounts together, that the state remembers at most."""
 

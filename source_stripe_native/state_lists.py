@@ -5,11 +5,12 @@ too. Pure.
 
 Each object of a list has an entry of its own, so that a merge patch has only what differs. The entry is the
 CDK's own `Snapshot`: a connector that knows nothing of it reads the state all the same. Its digest is that of
-the object's last version, none where that is not known, and after a blank come the object's keys as JSON.
+the object's last version, none where that is not known. After a blank come the object's keys as JSON, without
+an id that is the identity.
 """
 
 import base64
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,30 +37,29 @@ def entry_key(account_id: str | None, identity: str) -> str:
     return f"{account_id or ''}/{identity}"
 
 
-def to_entry(listed: Listed, at: datetime) -> Json:
+def to_entry(identity: str, listed: Listed, at: datetime) -> Json:
     """The entry of an object that was found to differ at `at`."""
     digest = base64.b64encode(listed.digest).decode().rstrip("=")
-    keys = orjson.dumps(listed.keys, option=orjson.OPT_SORT_KEYS).decode()
-    return {"updated_at": at.isoformat(), "last_count": 1, "last_digest": f"{digest} {keys}"}
+    # Mostly, the identity is the id.
+    keys = {name: each for name, each in listed.keys.items() if (name, each) != ("id", identity)}
+    text = orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
+    return {"updated_at": at.isoformat(), "last_count": 1, "last_digest": f"{digest} {text}"}
 
 
-def read_entries(state: ResourceState) -> Iterator[tuple[str, str, Listed]]:
-    """The account, the identity and what is remembered of each object. What is not as `to_entry` makes it is
-    left out."""
+def read_entries(
+    state: ResourceState, account_ids: Collection[str]
+) -> tuple[list[tuple[str, str, Listed]], Json]:
+    """The account, the identity and what is remembered of each object of these accounts; and the merge patch
+    that removes the entries of others, and those that are not as `to_entry` makes them."""
+    found, patch = list[tuple[str, str, Listed]](), Json()
     for key, entry in _entries(state).items():
         account_id, _, identity = key.partition("/")
-        if entry is not None and identity and (listed := _read(entry.last_digest)) is not None:
-            yield account_id, identity, listed
-
-
-def forgotten_entries(state: ResourceState, account_ids: Collection[str]) -> Json:
-    """The merge patch of the entries that removes those of other accounts, and those that cannot be read."""
-    readable = {entry_key(account_id, identity) for account_id, identity, _ in read_entries(state)}
-    return {
-        key: None
-        for key in _entries(state)
-        if key not in readable or key.partition("/")[0] not in account_ids
-    }
+        listed = _read(identity, entry.last_digest) if entry is not None else None
+        if listed is None or account_id not in account_ids:
+            patch[key] = None
+        else:
+            found.append((account_id, identity, listed))
+    return found, patch
 
 
 def readable_entries(former: object) -> Json:
@@ -72,14 +72,14 @@ def _entries(state: ResourceState) -> Entries:
     return state.snapshot if isinstance(state.snapshot, dict) else {}
 
 
-def _read(text: str) -> Listed | None:
+def _read(identity: str, text: str) -> Listed | None:
     digest, _, keys = text.partition(" ")
     try:
         found = orjson.loads(keys)
         decoded = base64.b64decode(digest + "=" * (-len(digest) % 4))
     except ValueError:
         return None
-    return Listed(decoded, found) if isinstance(found, dict) and found else None
+    return Listed(decoded, {"id": identity} | found) if identity and isinstance(found, dict) else None
 
 
 def _is_entry(entry: object) -> bool:

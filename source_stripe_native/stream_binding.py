@@ -51,7 +51,7 @@ from source_stripe_native.state import (
     known_before,
     reconcile,
 )
-from source_stripe_native.state_lists import forgotten_entries, read_entries
+from source_stripe_native.state_lists import read_entries
 from source_stripe_native.state_parts import Json, own_all
 from source_stripe_native.state_patch import apply
 from source_stripe_native.streams.row import BaseStripeObject
@@ -228,10 +228,9 @@ class StreamBinding:
             finally:
                 task.reset()
 
-        ids = set(self.accounts.all_ids)
-        if patch := forgotten_entries(state, ids):
+        found, patch = read_entries(state, set(self.accounts.all_ids))
+        if patch:
             await write(patch)
-        found = (each for each in read_entries(state) if each[0] in ids)
         self.context.polled.memories.restore(self.row.NAME, found, write)
         state.snapshot = None
 

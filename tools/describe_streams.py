@@ -55,7 +55,8 @@ HEAD: Final = """# Streams
 - *Changes*: "events" carry the object, "events of the parent" lead to its list, "related events" are those of
   other objects. "new in the list" finds what was created. "compared" means that the whole list is read again.
 - *Fresh*: the interval is the binding's, five minutes by default, and one minute of lag comes on top.
-- *Deletions*: "compared" finds them from the second reading of a process on.
+- *Deletions*: "compared" finds them with the next reading, after a restart too. Of a list of more than 1,000
+  objects it finds those alone that happen between two readings of one process.
 - *Key*: a key without `/account_id` is unique because Stripe makes the id. Ids that users choose, such as
   those of coupons and plans, can be the same in two connected accounts: capture such accounts into
   collections of their own.

@@ -114,7 +114,10 @@ class ListMemories:
         if patch:
             at, account_id = source.http.now().replace(microsecond=0), source.account_id
             await write(
-                {entry_key(account_id, name): each and to_entry(each, at) for name, each in patch.items()}
+                {
+                    entry_key(account_id, name): each and to_entry(name, each, at)
+                    for name, each in patch.items()
+                }
             )
 
     def _fits(self, source: Source, memory: _Memory, kept: int) -> bool:
