@@ -88,35 +88,31 @@ class ListMemories:
 
     async def _write(self, source: Source, changes: Mapping[str, Listed | None]) -> None:
         """Changes the memory of a list, and the state with it."""
-        key = source.stream.NAME, source.account_id
+        key, write = (source.stream.NAME, source.account_id), self._writers.get(source.stream.NAME)
         memory = self._lists.setdefault(key, _Memory())
-        kept = dict(memory.objects) if memory.is_kept else {}
-        patch: dict[str, Listed | None] = {
-            name: each for name, each in changes.items() if memory.objects.get(name) != each
-        }
-        for name, each in changes.items():
-            if each is None:
-                memory.objects.pop(name, None)
-            else:
-                memory.objects[name] = each
+        before = dict(memory.objects) if write is not None and memory.is_kept else {}
+        differing = {name: each for name, each in changes.items() if memory.objects.get(name) != each}
+        memory.objects.update({name: each for name, each in changes.items() if each is not None})
+        for name in [name for name, each in changes.items() if each is None]:
+            memory.objects.pop(name, None)
         if not memory.objects:
             del self._lists[key]
-        if (write := self._writers.get(source.stream.NAME)) is None:
+        if write is None:
             return
-        was_kept, memory.is_kept = memory.is_kept, self._fits(source, memory, len(kept))
+        was_kept, memory.is_kept = memory.is_kept, self._fits(source, memory, len(before))
         if not memory.is_kept:
-            patch = dict.fromkeys(kept)
+            differing = dict.fromkeys(before)
             if was_kept:
                 _warn(source, memory)
         elif not was_kept:
-            patch = dict(memory.objects)
-        self._kept += (len(memory.objects) if memory.is_kept else 0) - len(kept)
-        if patch:
+            differing = dict(memory.objects)
+        self._kept += (len(memory.objects) if memory.is_kept else 0) - len(before)
+        if differing:
             at, account_id = source.http.now().replace(microsecond=0), source.account_id
             await write(
                 {
                     entry_key(account_id, name): each and to_entry(name, each, at)
-                    for name, each in patch.items()
+                    for name, each in differing.items()
                 }
             )
 
