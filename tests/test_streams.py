@@ -16,7 +16,7 @@ from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.row import AccountObject
 from source_stripe_native.stripe.documents import get_path
 from source_stripe_native.stripe.expansions import keyed_paths, may_have
-from tests.capture import Capture, Json, unstamped
+from tests.capture import Capture, Json, unstamped, without_secrets
 from tests.conftest import NOW
 
 DAY = 86_400
@@ -329,21 +329,6 @@ def differences(
         if want[key].get(name) != have[key].get(name)
     }
     return f"{stream}: {len(missing)} missing, {len(extra)} extra, {len(stale)} stale {sorted(fields)}"
-
-
-SECRETS = {"identity.verification_session": ("url",), "webhook_endpoint": ("secret",)}
-"""The secrets that are called so in objects of a kind alone."""
-
-
-def without_secrets(found: Any) -> Any:
-    """An object, or any part of one, without the secrets of the local Stripe: looked for everywhere."""
-    if isinstance(found, list):
-        return [without_secrets(each) for each in found]
-    if not isinstance(found, dict):
-        return found
-    kind = str(found.get("object"))
-    secrets = {"client_secret", "confirmation_secret", *SECRETS.get(kind, ())}
-    return {name: without_secrets(each) for name, each in found.items() if name not in secrets}
 
 
 def without(left: set[str], documents: dict[str, Json]) -> dict[str, Json]:
