@@ -31,10 +31,13 @@ from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
+from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import read_again, read_changes
+from source_stripe_native.events.snapshots import Snapshot, unsettled
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.shard import WHOLE, Shard
 from source_stripe_native.state import cursor_time
+from source_stripe_native.state_lists import Listed
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Harvest
 from source_stripe_native.stripe.client import Json, Params, StripeSession
@@ -65,6 +68,7 @@ async def fetch_backfill(
     hooks: PageHooks | None = None,
     sharing: PageSharing | None = None,
     shard: Shard = WHOLE,
+    memories: ListMemories | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
     cursor of the next page unless it was the last. `parameters` select a variant, and `harvest` says
@@ -75,7 +79,8 @@ async def fetch_backfill(
     `superseded` has the ids that the incremental task captures. A page is read whole before any of it is
     yielded, and objects that were captured meanwhile are left out; `sharing` hands on pages of parents:
     nothing is awaited from then on until the caller's checkpoint. Its bytes are reserved from before its
-    first request until after that checkpoint. Of a list of accounts those of the `shard` are captured."""
+    first request until after that checkpoint. Of a list of accounts those of the `shard` are captured. What
+    is captured of a list that is compared as a whole is remembered in the `memories`."""
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
@@ -99,13 +104,18 @@ async def fetch_backfill(
                 log.debug("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
                 listed = Page([], None)
             sift = cls.UNDATED or not cls.LISTS_BY_CREATED
+            captured: dict[str, Listed] = {}
             if _is_whole(source, listed, harvest, sift=sift):
                 count, documents = len(listed.objects), _stamped(source, listed)
+                if cls.SNAPSHOTS:
+                    captured = {cls.identity(each): unsettled(cls, each) for each in listed.objects}
             else:
                 listed = replace(listed, objects=Packed(listed.objects))
                 found = listed_objects(source, window, params, listed, sift=sift, harvest=harvest)
-                await _spool(source, found, spool)
+                await _spool(source, found, spool, captured)
                 count, documents = spool.documents, spool.read()
+            if memories is not None:
+                await memories.remember(source, captured)
             reservation.settle()
             if hooks is not None:
                 hooks.after_page(listed, window, count)
@@ -151,10 +161,16 @@ def _stamped(source: Source, listed: Page) -> Iterator[Document]:
         yield stamp(source, each, source.stream.BACKFILL_OP)
 
 
-async def _spool(source: Source, objects: AsyncIterator[Json], spool: PageSpool) -> None:
-    """Writes the documents of a page that grows into `spool` as they come."""
+async def _spool(
+    source: Source, objects: AsyncIterator[Json], spool: PageSpool, captured: dict[str, Listed]
+) -> None:
+    """Writes the documents of a page that grows into `spool` as they come, and what is to be remembered of
+    them into `captured`."""
+    stream = source.stream
     async for each in objects:
-        spool.add(await to_document(source, each, source.stream.BACKFILL_OP))
+        if stream.SNAPSHOTS:
+            captured[stream.identity(each)] = unsettled(stream, each)
+        spool.add(await to_document(source, each, stream.BACKFILL_OP))
         if source.reservation is not None:
             await source.reservation.pause()
 
@@ -237,10 +253,11 @@ async def fetch_incremental(
                 log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
                 yield Triggers.BACKFILL
                 return
-            snapshot = polled.snapshots.read(source, window, since)
+            snapshot = Snapshot(source, polled.memories, window, since)
             async for document in _read_window(
-                source, window, events, reader, not_before, account_changes, snapshot
+                source, window, events, reader, not_before, account_changes, snapshot.read()
             ):
+                snapshot.note(document)
                 if superseded is not None:
                     superseded.add(cls.NAME, source.account_id, cls.identity(document))
                 yield document
@@ -256,7 +273,9 @@ async def fetch_incremental(
         reservation.settle()
         # The checkpoint may take long, and the batches are not needed for it.
         del events
+        await snapshot.remember()
         yield window.end_at
+        await snapshot.settle()
 
 
 async def _next_window(

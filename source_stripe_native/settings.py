@@ -135,6 +135,11 @@ class Settings:
     """How often a whole list is read again and compared, for what no event tells of."""
     child_snapshot_interval: timedelta = timedelta(hours=6)
     """The same for lists of children, which take a request for each parent."""
+    remembered_of_list: int = 1_000
+    """Objects of one such list that the state remembers, so that a deletion is found after a restart too. An
+    entry has about 180 bytes. Of a longer list it remembers none."""
+    remembered_objects: int = 50_000
+    """Objects of all such lists, of all accounts together, that the state remembers at most."""
 
     retention_margin: timedelta = timedelta(hours=1)
     """How long before Stripe drops an event it must be read. A binding with less time is backfilled again."""

@@ -29,6 +29,7 @@ from estuary_cdk.capture.common import LogCursor, ResourceState
 from pydantic import BaseModel, ValidationError
 
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.state_lists import readable_entries
 from source_stripe_native.state_parts import Backfill, Incremental, Json, Part, PerAccount, Shared
 from source_stripe_native.state_patch import difference, state_of
 from source_stripe_native.window import floor
@@ -184,16 +185,20 @@ def with_cursors(
         inc = Shared({key: carried(key, new) for key, new in initial.inc.items() if new is not None})
     else:
         inc = carried(owner, initial.inc)
-    return state_of(inc=inc, backfill=initial.backfill, is_connector_initiated=True)
+    return state_of(
+        inc=inc, backfill=initial.backfill, snapshot=previous.snapshot, is_connector_initiated=True
+    )
 
 
 def previous_state(state: ConnectorState, state_key: str) -> ResourceState | None:
     """The state that a binding goes on from, or starts anew after: its own, or else the newest state of the
     same resource path under another state key. None for a binding that is new.
 
-    The connector itself requests a backfill only where events are gone: no cursor is carried over then."""
+    The connector itself requests a backfill only where events are gone: no cursor is carried over then, but
+    what is remembered of lists."""
     if state_key in state.backfillRequests:
-        return ResourceState()
+        own = state.bindingStateV1.get(state_key)
+        return ResourceState(snapshot=own.snapshot if own is not None else None)
     if (own := state.bindingStateV1.get(state_key)) is not None:
         return own
     path, _ = _split_state_key(state_key)
@@ -207,12 +212,14 @@ def previous_state(state: ConnectorState, state_key: str) -> ResourceState | Non
 
 
 def readable_part(former: object) -> Json:
-    """The cursors of a former state, which may be in a shape of long ago. What cannot be read is left out."""
+    """The cursors of a former state, which may be in a shape of long ago, and what it remembers of lists.
+    What cannot be read is left out."""
     inc = former.get("inc") if isinstance(former, dict) else None
+    lists = {"snapshot": entries} if (entries := readable_entries(former)) else {}
     if _is_cursor(inc):
-        return {"inc": inc}
+        return {"inc": inc, **lists}
     known = {key: each for key, each in inc.items() if _is_cursor(each)} if isinstance(inc, dict) else {}
-    return {"inc": known} if known else {}
+    return ({"inc": known} if known else {}) | lists
 
 
 def in_time(state: ResourceState, now: datetime) -> Json:

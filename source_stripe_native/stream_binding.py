@@ -51,7 +51,8 @@ from source_stripe_native.state import (
     known_before,
     reconcile,
 )
-from source_stripe_native.state_parts import own_all
+from source_stripe_native.state_lists import read_entries
+from source_stripe_native.state_parts import Json, own_all
 from source_stripe_native.state_patch import apply
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
@@ -172,6 +173,7 @@ class StreamBinding:
                 superseded=self.context.superseded,
                 hooks=hooks,
                 sharing=self.context.sharing,
+                memories=self.context.polled.memories,
                 shard=self.accounts.shard if self.follows_accounts else WHOLE,
             )
 
@@ -224,12 +226,32 @@ class StreamBinding:
         await reconcile_state(
             ids, binding, state, self.initial, task, self.suffixes, self.accounts.platform_id
         )
+        await self._restore_lists(binding, state, task)
         await asyncio.sleep(0)
         self._subscribe(state)
         start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
         if self.is_per_account:
             start = functools.partial(self._open_accounts, binding, binding_index, state, task, bindings)
         self.context.starts.append(start)
+
+    async def _restore_lists(self, binding: Binding, state: ResourceState, task: Task) -> None:
+        """Takes over what the state remembers of lists that are compared as a whole. What it has of accounts
+        that are not captured any more, or by another shard, is removed."""
+        if not self.row.VANISHES:
+            return
+
+        async def write(entries: Json) -> None:
+            # In the task in which the capture opens. Those that capture have buffers of their own.
+            try:
+                await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))
+            finally:
+                task.reset()
+
+        found, patch = read_entries(state, set(self.accounts.all_ids))
+        if patch:
+            await write(patch)
+        self.context.polled.memories.restore(self.row.NAME, found, write)
+        state.snapshot = None
 
     def _subscribe(self, state: ResourceState) -> None:
         """Subscribes the binding to the events of each account from its cursor on."""

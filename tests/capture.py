@@ -265,6 +265,21 @@ def plain(document: Json) -> Json:
     return found
 
 
+SECRETS = {"identity.verification_session": ("url",), "webhook_endpoint": ("secret",)}
+"""The secrets that are called so in objects of a kind alone."""
+
+
+def without_secrets(found: Any) -> Any:
+    """An object, or any part of one, without the secrets of the local Stripe: looked for everywhere."""
+    if isinstance(found, list):
+        return [without_secrets(each) for each in found]
+    if not isinstance(found, dict):
+        return found
+    kind = str(found.get("object"))
+    secrets = {"client_secret", "confirmation_secret", *SECRETS.get(kind, ())}
+    return {name: without_secrets(each) for name, each in found.items() if name not in secrets}
+
+
 @cache
 def _expansions() -> dict[str, list[str]]:
     """The paths of the rows' expansions, by what the object calls itself."""

@@ -6,14 +6,11 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
-from sandbox.stripe.kinds import KINDS
-from source_stripe_native.models import STREAMS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_documents import catch_up
 from tests.test_further_streams import running
-from tests.test_streams import HELD
 
 DAY: Final = 86_400
 HOUR: Final = 3_600
@@ -291,23 +288,6 @@ async def test_transactions_are_captured_of_automatic_payouts_only(
     world.announce("payout.paid", {"id": manual, "object": "payout"})
     world.tell("payout.reconciliation_completed", "payout", automatic)
     assert {each["payout"] for each in await catch_up(capture)} == {automatic}
-
-
-# What no document has
-
-
-async def test_secrets_are_in_no_document(world: World, server: StripeServer) -> None:
-    rows = [each for each in STREAMS if each.WITHHELD]
-    kinds = {row.NAME: KINDS[HELD[row.NAME].kind] for row in rows}
-    secrets = {name: f"the-{name}" for row in rows for name in row.WITHHELD}
-    for row in rows:
-        fields: Json = {name: secrets[name] for name in row.WITHHELD}
-        world.create(kinds[row.NAME].name, event=False, **fields)
-    capture = Capture(server, [row.NAME for row in rows])
-    await backfill(capture)
-    documents = [document for _, document in capture.documents]
-    assert {stream for stream, _ in capture.documents} == set(kinds)
-    assert not any(secret in str(each) for each in documents for secret in secrets.values())
 
 
 # Keys

@@ -65,6 +65,8 @@ NUMBERS: Final = [
         "docs/freshness.md",
         f"or {WORDS[DEFAULTS.child_snapshot_interval // HOURS]} hours for lists of children",
     ),
+    ("docs/freshness.md", f"more than {DEFAULTS.remembered_of_list:,} objects are not remembered"),
+    ("docs/freshness.md", f"no more than {DEFAULTS.remembered_objects:,} objects"),
     ("docs/freshness.md", f"remembered for {WORDS[DEFAULTS.lookup_retention // MINUTES]} minutes"),
     ("docs/freshness.md", f"a window has at least {WORDS[DEFAULTS.least_listed]} of them"),
     ("docs/reading-the-data.md", f"up to {DEFAULTS.max_nested:,} objects"),

@@ -16,7 +16,7 @@ from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.row import AccountObject
 from source_stripe_native.stripe.documents import get_path
 from source_stripe_native.stripe.expansions import keyed_paths, may_have
-from tests.capture import Capture, Json, unstamped
+from tests.capture import Capture, Json, unstamped, without_secrets
 from tests.conftest import NOW
 
 DAY = 86_400
@@ -292,8 +292,7 @@ def expected(
             if (field := ROWS[stream].PARENT_FIELD) and not held.parent_field:
                 parent = world.table(kind, account).by_id[found["id"]].parent
                 document = {field: parent, **document}
-            document = {name: each for name, each in document.items() if name not in ROWS[stream].WITHHELD}
-            documents[ROWS[stream].identity(document)] = without_needless(stream, document)
+            documents[ROWS[stream].identity(document)] = without_needless(stream, without_secrets(document))
     return documents
 
 

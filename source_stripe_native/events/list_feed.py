@@ -19,8 +19,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.shared_lists import SharedLists
-from source_stripe_native.events.snapshots import Snapshots, is_due
+from source_stripe_native.events.snapshots import is_due
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json
@@ -56,12 +57,12 @@ class ListMemory:
 
 class PolledLists:
     """The memories of all polled lists of a capture, by stream and account, and the lists that streams share.
-    A list in which the last window and its overlap found nothing has no memory. `snapshots` are of lists that
+    A list in which the last window and its overlap found nothing has no memory. `memories` are of lists that
     are compared as a whole."""
 
     def __init__(self, shared: SharedLists | None = None) -> None:
         self.shared = shared or SharedLists()
-        self.snapshots = Snapshots()
+        self.memories = ListMemories()
         self._memories: dict[tuple[str, str | None], ListMemory] = {}
 
     def __len__(self) -> int:

@@ -2,64 +2,99 @@
 changes without an event and is found by no filter.
 
 Rule: an object that differs from the last reading is captured. One that is missing is a deletion where the
-row says so (`VANISHES`). A snapshot is read in the window in which an interval ends (UTC): which window that
-is follows from the cursor alone. After a restart the last reading is unknown: the first snapshot captures
-everything once more, and finds no deletion.
+row says so (`VANISHES`) and Stripe, asked for it alone, no longer has it: a key that has lost a permission
+lists less. A snapshot is read in the window in which an interval ends (UTC): which window that is follows
+from the cursor alone.
 
 Limits: a list is read every `Settings.snapshot_interval`, lists of children every
-`Settings.child_snapshot_interval`. Of each object a digest and its keys are kept.
+`Settings.child_snapshot_interval`. Of each object a digest and its keys are kept. Where objects vanish, they
+are in the state too (`list_memory`). Of other streams the first snapshot after a restart captures everything
+once more.
 """
 
 import hashlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import Final
 
 import orjson
 
+from source_stripe_native.errors import StripeError, is_refusal
+from source_stripe_native.events.list_memory import UNKNOWN, ListMemories
 from source_stripe_native.settings import Settings
+from source_stripe_native.state_lists import Listed
 from source_stripe_native.streams.row import BaseStripeObject, Document
+from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import to_document, to_tombstone
+from source_stripe_native.stripe.documents import retrieve, to_document, to_tombstone
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.pages import Source, is_in_window
 from source_stripe_native.window import Window, floor
 
 DIGEST_SIZE: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What is remembered of an object: a digest of all of it, and what a tombstone needs."""
+class Snapshot:
+    """The reading of a stream's list that may be due in `window`. No object that was created before `since`
+    (Unix seconds) is captured unless it was before. A reading that fails changes nothing."""
 
-    digest: bytes
-    keys: Json
+    def __init__(self, source: Source, memories: ListMemories, window: Window, since: int) -> None:
+        self._source = source
+        self._memories = memories
+        self._window = window
+        self._since = since
+        self._before: Mapping[str, Listed] | None = None
+        """The memory when the reading began; None where none is due."""
+        self._changes: dict[str, Listed | None] = {}
+        self._captured: dict[str, Listed] = {}
+        """What the window captures, by identity, of no matter which source."""
 
-
-class Snapshots:
-    """The last readings, by stream and account."""
-
-    def __init__(self) -> None:
-        self._last: dict[tuple[str, str | None], dict[str, _Seen]] = {}
-
-    async def read(self, source: Source, window: Window, since: int) -> AsyncIterator[Document]:
-        """What differs from the last reading, where one is due in `window`. Objects that were created before
-        `since` (Unix seconds) are left out. A reading that fails changes nothing."""
-        stream = source.stream
-        if not is_due(stream, window, source.settings):
+    async def read(self) -> AsyncIterator[Document]:
+        """What differs from the last reading, where one is due."""
+        source, stream = self._source, self._source.stream
+        if not is_due(stream, self._window, source.settings):
             return
-        key = stream.NAME, source.account_id
-        last, seen = self._last.get(key, {}), dict[str, _Seen]()
-        async for found in _whole_list(source, since):
+        before, seen = self._memories.of(source), dict[str, Listed]()
+        wanted = Window(self._since, floor(source.http.now()) + 1)
+        # What an older start date let in is still followed.
+        async for found in _whole_list(source, 0 if stream.VANISHES else self._since):
             identity = stream.identity(found)
-            seen[identity] = now = _Seen(_digest(found), _keys(stream, found))
-            before = last.get(identity)
-            if before is None or before.digest != now.digest:
+            known = before.get(identity)
+            if known is None and not is_in_window(stream, found, wanted):
+                continue
+            seen[identity] = now = Listed(_digest(found), _keys(stream, found))
+            # An event may just have shown another version.
+            if known is None or known.digest != now.digest or identity in self._captured:
                 yield await to_document(source, found, "u")
-        for identity in last.keys() - seen.keys() if stream.VANISHES else ():
-            yield to_tombstone(source, dict(last[identity].keys), "d", window.end)
-        self._last[key] = seen
+        missing = {name: each.keys for name, each in before.items() if name not in seen}
+        if stream.VANISHES:
+            for name in await _still_there(source, missing):
+                del missing[name]
+            for keys in missing.values():
+                yield to_tombstone(source, dict(keys), "d", self._window.end)
+        self._before = before
+        self._changes = {**seen, **dict.fromkeys(missing)}
+
+    def note(self, document: Document) -> None:
+        """Notes a document that the window captures, by the reading or otherwise."""
+        stream = self._source.stream
+        if stream.SNAPSHOTS and document["_meta"]["op"] != "d":
+            self._captured[stream.identity(document)] = unsettled(stream, document)
+
+    async def remember(self) -> None:
+        """Remembers what the window captures. To be called before its checkpoint."""
+        # What a backfill has captured during the reading may be another version than the list had.
+        await self._memories.remember(self._source, self._captured, self._before)
+
+    async def settle(self) -> None:
+        """Takes over what was read. To be called after the window's checkpoint."""
+        before = {**(self._before or {}), **self._captured}
+        await self._memories.settle(self._source, before, self._changes)
+
+
+def unsettled(stream: type[BaseStripeObject], found: Json) -> Listed:
+    """What is remembered of an object that is about to be captured."""
+    return Listed(UNKNOWN, _keys(stream, found))
 
 
 def interval_of(stream: type[BaseStripeObject], settings: Settings) -> timedelta:
@@ -73,6 +108,14 @@ def is_due(stream: type[BaseStripeObject], window: Window, settings: Settings) -
         return False
     seconds = int(interval_of(stream, settings).total_seconds())
     return window.start // seconds != window.end // seconds
+
+
+def _keys(stream: type[BaseStripeObject], found: Json) -> Json:
+    """What a tombstone of the object needs."""
+    if not stream.VANISHES:
+        return {}
+    names = {"id", "object", stream.PARENT_FIELD, *(each.removeprefix("/") for each in stream.KEY)}
+    return {name: found[name] for name in sorted(names - {"account_id"}) if name in found}
 
 
 async def _whole_list(source: Source, since: int) -> AsyncIterator[Json]:
@@ -90,11 +133,36 @@ async def _whole_list(source: Source, since: int) -> AsyncIterator[Json]:
                 break
 
 
+async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
+    """Which of the objects that a list lacks Stripe still has, or does not say. What can only be listed is
+    taken to be gone."""
+    try:
+        if source.stream.PARENT is None:
+            return {name for name, keys in missing.items() if await _exists(source, keys)}
+        field = source.stream.PARENT_FIELD
+        parents = {str(keys[field]) for keys in missing.values() if field in keys}
+        return {name for each in parents async for name in _listed_under(source, each)} & missing.keys()
+    except StripeError as error:
+        if not is_refusal(error):
+            raise
+        source.log.info(
+            "what a list lacks cannot be read", {"stream": source.stream.NAME, "error": str(error)}
+        )
+        return set(missing)
+
+
+async def _exists(source: Source, keys: Json) -> bool:
+    return source.stream.object_path(keys) is not None and await retrieve(source, keys, ()) is not None
+
+
+async def _listed_under(source: Source, parent_id: str) -> AsyncIterator[str]:
+    """The identities of a parent's children; none where the parent is gone."""
+    window = Window(0, floor(source.http.now()) + 1)
+    for children in await open_child_lists(source, {"id": parent_id}, window, (), shown=False) or ():
+        async for child in read_children(source, children, window):
+            yield source.stream.identity(child)
+
+
 def _digest(found: Json) -> bytes:
     body = orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
     return hashlib.blake2b(body, digest_size=DIGEST_SIZE).digest()
-
-
-def _keys(stream: type[BaseStripeObject], found: Json) -> Json:
-    names = {"id", "object", stream.PARENT_FIELD, *(each.removeprefix("/") for each in stream.KEY)}
-    return {name: found[name] for name in names if name in found}

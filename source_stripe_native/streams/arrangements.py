@@ -66,7 +66,6 @@ class WebhookEndpoints(DatedAccountObject):
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
     VANISHES = True
-    WITHHELD = ("secret",)
 
 
 class AppsSecrets(DatedAccountObject):
@@ -76,9 +75,9 @@ class AppsSecrets(DatedAccountObject):
     PERMISSION = "Apps: Secrets"
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"scope[type]": "account"}}
     LISTS_BY_CREATED = False
+    RETRIEVE = ""
     SNAPSHOTS = True
     VANISHES = True
-    WITHHELD = ("payload",)
 
 
 class _ForEverybody(AccountObject):

@@ -21,7 +21,6 @@ class IdentityVerificationSessions(DatedAccountObject):
     )
     # Metadata and options change without an event.
     RELIST = timedelta(days=30)
-    WITHHELD = ("client_secret", "url")
 
 
 class IdentityVerificationReports(DatedAccountObject):

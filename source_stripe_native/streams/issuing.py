@@ -50,7 +50,6 @@ class IssuingCards(DatedAccountObject):
     PERMISSION = "Issuing: Cards"
     PRODUCT = "issuing"
     EVENT_TYPES = ops("issuing_card.created", "issuing_card.updated")
-    WITHHELD = ("number", "cvc")
 
 
 class IssuingDisputes(DatedAccountObject):

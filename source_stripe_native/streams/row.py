@@ -182,8 +182,6 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The fields that are in a document only because requests ask for them."""
     NESTED: ClassVar[tuple[str, ...]] = ()
     """Lists inside the document that Stripe cuts, as paths with dots: they are completed."""
-    WITHHELD: ClassVar[tuple[str, ...]] = ()
-    """Fields of the object that no document has: whoever knows their value may act with it."""
 
     BACKFILL_OP: ClassVar[Op] = "u"
     """The operation of a document that a backfill captures."""

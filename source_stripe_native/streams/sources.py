@@ -21,7 +21,6 @@ class Sources(DatedAccountObject):
         "customer.source.deleted",
     )
     EVENT_OBJECT = "source"
-    WITHHELD = ("client_secret",)
     PARENT = Customers
     EMBEDDED = "sources"
     EMBEDDED_EXPANDED = True

@@ -1,0 +1,90 @@
+"""What a state remembers of lists that are compared as a whole, so that a deletion is found after a restart
+too. Pure.
+
+    snapshot    {account_id/identity: {updated_at, last_count, last_digest}}
+
+Each object of a list has an entry of its own, so that a merge patch has only what differs. The entry is the
+CDK's own `Snapshot`: a connector that knows nothing of it reads the state all the same. Its digest is that of
+the object's last version, none where that is not known. After a blank come the object's keys as JSON, without
+an id that is the identity.
+"""
+
+import base64
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+from estuary_cdk.capture.common import ResourceState
+from pydantic import ValidationError
+
+from source_stripe_native.state_parts import Json
+
+Entries = Mapping[str, ResourceState.Snapshot | None]
+"""The entries of a binding's state, by `entry_key`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is remembered of an object: a digest of its last version, empty where that is not known, and what
+    a tombstone needs."""
+
+    digest: bytes
+    keys: Json
+
+
+def entry_key(account_id: str | None, identity: str) -> str:
+    return f"{account_id or ''}/{identity}"
+
+
+def to_entry(identity: str, listed: Listed, at: datetime) -> Json:
+    """The entry of an object that was found to differ at `at`."""
+    digest = base64.b64encode(listed.digest).decode().rstrip("=")
+    # Mostly, the identity is the id.
+    keys = {name: each for name, each in listed.keys.items() if (name, each) != ("id", identity)}
+    text = orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
+    return {"updated_at": at.isoformat(), "last_count": 1, "last_digest": f"{digest} {text}"}
+
+
+def read_entries(
+    state: ResourceState, account_ids: Collection[str]
+) -> tuple[list[tuple[str, str, Listed]], Json]:
+    """The account, the identity and what is remembered of each object of these accounts; and the merge patch
+    that removes the entries of others, and those that are not as `to_entry` makes them."""
+    found, patch = list[tuple[str, str, Listed]](), Json()
+    for key, entry in _entries(state).items():
+        account_id, _, identity = key.partition("/")
+        listed = _read(identity, entry.last_digest) if entry is not None else None
+        if listed is None or account_id not in account_ids:
+            patch[key] = None
+        else:
+            found.append((account_id, identity, listed))
+    return found, patch
+
+
+def readable_entries(former: object) -> Json:
+    """The entries of a former state, which may be in a shape of long ago."""
+    found = former.get("snapshot") if isinstance(former, dict) else None
+    return {key: each for key, each in found.items() if _is_entry(each)} if isinstance(found, dict) else {}
+
+
+def _entries(state: ResourceState) -> Entries:
+    return state.snapshot if isinstance(state.snapshot, dict) else {}
+
+
+def _read(identity: str, text: str) -> Listed | None:
+    digest, _, keys = text.partition(" ")
+    try:
+        found = orjson.loads(keys)
+        decoded = base64.b64decode(digest + "=" * (-len(digest) % 4))
+    except ValueError:
+        return None
+    return Listed(decoded, {"id": identity} | found) if identity and isinstance(found, dict) else None
+
+
+def _is_entry(entry: object) -> bool:
+    try:
+        ResourceState.Snapshot.model_validate(entry)
+    except ValidationError:
+        return False
+    return True
