@@ -33,7 +33,7 @@ async def find(source: Source, params: Params, window: Window, known: int) -> in
         except StripeError as error:
             if not is_refusal(error):
                 raise
-            source.log.debug("how old the objects of a list are cannot be asked", {"error": str(error)})
+            source.log.debug("how old the objects of a list are cannot be asked", {"error": error.answer})
             return None
         if not source.refused.is_filtered(path, "created"):
             return None

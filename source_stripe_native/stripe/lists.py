@@ -76,7 +76,7 @@ async def _test_clocks(source: Source) -> list[str]:
             if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
                 raise
             source.log.log(
-                level, "test clocks cannot be read: their objects are left out", {"error": str(error)}
+                level, "test clocks cannot be read: their objects are left out", {"error": error.answer}
             )
             return {"ids": []}
         if ids:
