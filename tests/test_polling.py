@@ -2,6 +2,7 @@
 what changes without a trace is found by a longer look once a day."""
 
 import itertools
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -322,7 +323,7 @@ async def test_a_page_cursor_that_aged_out_ends_the_backfill_of_events(
 ) -> None:
     for number in range(250):
         world.create("product", at=NOW - 29 * DAY + number)
-    capture = Capture(server, ["Events"])
+    capture = Capture(server, ["Events"], level=logging.DEBUG)
     await capture.session(lambda: len(capture.documents) == 100)
     world.clock.advance(2 * DAY)
     await backfill(capture)

@@ -127,8 +127,9 @@ class Progress:
     _under_way: dict[str, Subtask] = field(default_factory=dict)
     _documents: int = 0
     _ended: int = 0
-    """Subtasks that this process has ended, and their documents."""
+    """Subtasks that this process has ended."""
     _ended_documents: int = 0
+    """Their documents."""
     _first_page_time: float | None = None
     _next_line_time: float = 0.0
 
