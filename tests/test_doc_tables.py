@@ -19,7 +19,7 @@ from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.window import RETENTION
 from tests.capture import Capture
 from tests.conftest import NOW
-from tests.documentation import blocks, rows, text_of
+from tests.documentation import ROOT, blocks, rows, text_of
 from tests.test_documents import backfill
 from tools.describe_streams import changes_of
 
@@ -169,3 +169,11 @@ def test_the_options_of_preview_that_flowctl_lacks_are_documented() -> None:
     of_flowctl = {"--source", "--name", "--sessions", "--delay", "--timeout", "--initial-state"}
     of_flowctl |= {"--output-state", "--output-apply", "--log-json"}
     assert {code(name)[0].split()[0] for name, _ in table} == options(preview) - of_flowctl
+
+
+def test_the_architecture_names_every_module() -> None:
+    named = {*re.findall(r"`(\w+)`", text_of("docs/architecture.md"))}
+    package = ROOT / "source_stripe_native"
+    families = package / "streams"  # a file for each, which the page does not list
+    modules = {each.stem for each in package.rglob("*.py") if each.parent != families}
+    assert modules <= named
