@@ -120,7 +120,7 @@ ODD_BODIES: Final = (0.0, 0.01)
 WRONG_DATES: Final = (0.0, 0.01)
 DELETIONS: Final = (0.0, 0.1)
 UNTOLD: Final = (0.0, 0.3, 0.8)
-COMPARED: Final = (1, 20, 120, 600)
+COMPARED: Final = (1, 20, 120, 300)
 BEFORE_MIDNIGHT: Final = {"P1D": (600, 10_800), "PT1H": (600, 10_800), "PT2M": (10_800,)}
 """Seconds, by the window: a day has many of the smallest."""
 
@@ -189,7 +189,7 @@ class Case:
     """The chance of a change to be one that no event of the object's own tells."""
     compared: int = 60
     """Seconds after which a list is compared again; twice as many for a list of children."""
-    before_midnight: int = 10_800
+    before_midnight: int = 5400
     """Seconds before midnight (UTC) at which the world begins."""
     rounds: int = 0
     """How often the world changes in the last session, each time after the capture has caught up."""
@@ -665,8 +665,8 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
                     slice_surplus=10**9,
                     longest_poll_wait=timedelta(seconds=case.poll_wait),
                     active_poll_wait=timedelta(seconds=case.poll_wait / 4),
-                    # The world's clock makes leaps, of which Stripe is asked at once.
-                    longest_silence=timedelta(),
+                    # The world's clock makes a leap with each round, of which Stripe is asked at once.
+                    longest_silence=timedelta() if case.rounds else UNLIMITED.longest_silence,
                     snapshot_interval=timedelta(seconds=case.compared),
                     child_snapshot_interval=timedelta(seconds=2 * case.compared),
                 ),

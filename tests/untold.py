@@ -226,7 +226,8 @@ class Untold:
         """Something at a price of its own, in any of three ways. The event of what it was sold with tells."""
         world, event = self._world, self.is_told
         create = partial(world.create, account=account, event=event)
-        price = create("price", listed=False, active=False)
+        # The world would take the rest of a hash from the price that it made last.
+        price = create("price", listed=False, active=False, metadata={"edit": "none"})
         way = self._rng.choice(("subscription", "invoice", "session"))
         if way == "subscription":
             create("subscription_item", price=price)
