@@ -23,7 +23,7 @@ import os
 import re
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -41,6 +41,7 @@ from sandbox.stripe.journal import Journal
 from sandbox.stripe.kind import Holder
 from sandbox.stripe.kinds import CHILDREN, KINDS, VIEWS
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.documents import get_path
 from source_stripe_native.stripe.pages import PageToken
@@ -205,17 +206,25 @@ class Tally:
     """What was done, and what was found wrong."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    by_way: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """The same of streams alone, by the way in which their changes are found."""
     at: str = ""
     """What the case is doing."""
 
     def __str__(self) -> str:
         return ", ".join(f"{self.counts[name]} {name}" for name in COUNTED)
 
+    def ways(self) -> Iterator[str]:
+        """A line for each way."""
+        for way, counts in sorted(self.by_way.items()):
+            yield f"  {way}: " + ", ".join(f"{counts[name]} {name}" for name in COUNTED_BY_WAY)
+
 
 COUNTED: Final = (
     *("cases", "processes", "sessions", "kills", "refused sessions", "refusals", "faults", "requests"),
     *("changes", "documents", "lost", "stale", "invented"),
 )
+COUNTED_BY_WAY: Final = ("streams", "documents", "lost", "stale", "invented")
 
 
 class LateWorld(World):
@@ -489,7 +498,11 @@ class Chaos:
         if any(at >= self.last_start for at in self.started.values()):
             self.note_gone()
         self.rounds -= 1
-        self.wait_for_all()
+        if self.rounds:
+            # Events are read, and a list is compared in some rounds only.
+            self.world.clock.advance(SETTLE + self.case.poll_wait)
+        else:
+            self.wait_for_all()
         self.set_horizon()
         self.is_turning = False
 
@@ -721,11 +734,25 @@ def wrong(chaos: Chaos, capture: Capture) -> list[str]:
         }
         if held.kind == "event":
             mistakes["invented"] = have.keys() - want.keys()
+        counts = chaos.tally.by_way[way_of(row)]
+        counts.update(streams=1, documents=len(documents))
         for name, ids in mistakes.items():
             chaos.tally.counts[name] += len(ids)
+            counts[name] += len(ids)
             if ids:
                 found.append(f"{stream}: {len(ids)} {name}, such as {min(ids)}")
     return found
+
+
+def way_of(row: type[BaseStripeObject]) -> str:
+    """The way in which changes of a stream's objects are found, beside events if it is another one."""
+    if row.SNAPSHOTS:
+        return "compared lists, and deletions" if row.VANISHES else "compared lists"
+    if row.RELIST:
+        return "lists of a longer past"
+    if row.POLLS:
+        return "polled lists"
+    return "events" if row.EVENT_TYPES or row.IS_EVENT else "events of other objects"
 
 
 def captured(capture: Capture, stream: str) -> dict[str, Json]:
@@ -908,6 +935,7 @@ def soak(seconds: float, seed: int) -> int:
         except (SystemExit, TimeoutError) as error:
             found = [f"{tally.at} ended in {error!r}"]
         if found:
+            print(*tally.ways(), sep="\n")
             print(f"{tally}\ncase {number} of seed {seed} does not hold:", *found, case, sep="\n  ")
             return 1
         number += 1
@@ -918,7 +946,9 @@ def soak(seconds: float, seed: int) -> int:
             print(f"after {told - started:.0f} s: {tally}", flush=True)
     print(
         f"{time.monotonic() - started:.0f} s, seed {seed}: {tally}; "
-        f"memory {before:.0f} MB after {WARM} cases, {memory():.0f} MB at the end"
+        f"memory {before:.0f} MB after {WARM} cases, {memory():.0f} MB at the end",
+        *tally.ways(),
+        sep="\n",
     )
     return 0
 
