@@ -66,6 +66,13 @@ FIELDS: Final[Mapping[str, Callable[[Any, int], Any]]] = {
 """Fields that change without an event, and their next value, of few: some changes lead back."""
 VALUES: Final = 3
 
+SOLD: Final = (
+    ("subscription_item", "price.id"),
+    ("line_item", "pricing.price_details.price"),
+    ("item", "price.id"),
+)
+"""Where the inline prices are, which no list has: the kinds of what was sold, and the place of the price."""
+
 Deed = Callable[[str], None]
 """A change in the account with this id."""
 
