@@ -236,6 +236,8 @@ def test_what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObjec
         assert stream.PARENT in STREAMS
         variants = stream.VARIANTS if stream.VARIANTS_OF_PARENT else {"": {}}
         assert list(stream.PARENT.VARIANTS) == list(variants), "all lists of parents are read"
+        is_followed = bool(stream.PARENT_EVENT_TYPES) or stream.SNAPSHOTS
+        assert is_followed or not stream.VARIANTS_OF_PARENT, "a parent may move while its lists are read"
     assert stream.follows_events() or stream.reads_lists(), "nothing would tell of changes"
     assert stream.SNAPSHOTS or not stream.VANISHES
     assert not (stream.SNAPSHOTS and stream.POLLS)
