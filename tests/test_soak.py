@@ -35,7 +35,7 @@ from tests.soak import (
 from tests.test_streams import DAY, ROWS
 from tests.untold import Untold
 
-CASES = 72
+CASES = 80
 MIDNIGHT = (NOW // DAY + 1) * DAY
 
 SESSIONS = st.builds(
