@@ -318,15 +318,16 @@ async def _read_window(
     # Events come newest first and lists are as new as can be: what was written once is not older.
     told = read_changes(source, events, not_before) if events is not None else None
     changed = read_again(source, account_changes.take()) if account_changes is not None else None
-    for documents in (told, changed, reader.read(window)):
+    for documents in (told, changed, reader.read_new(window)):
         if documents is not None:
             async for document in documents:
                 if (identity := source.stream.identity(document)) not in written:
                     written.add(identity)
                     yield document
     # What a whole list shows is newer than the events that were read before.
-    async for document in snapshot:
-        yield document
+    for documents in (reader.read_again(window), snapshot):
+        async for document in documents:
+            yield document
 
 
 def _source(

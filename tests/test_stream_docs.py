@@ -34,3 +34,5 @@ def test_every_stream_has_a_line() -> None:
     for stream in STREAMS:
         (line,) = [each for each in lines if each.startswith(f"| {stream.NAME} |")]
         assert line.count(" | ") == len(describe_streams.COLUMNS) - 1
+        added = [each for each in (stream.PARENT_FIELD, *stream.PARENT_QUERY) if each]
+        assert all(f"`{each}`" in line for each in added), "what joins it to its parent is documented"

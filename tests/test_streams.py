@@ -94,7 +94,7 @@ HELD = {
     "Discounts": Held("discount", parent_field="found_in", kept=True),
     "InvoicePayments": Held("invoice_payment"),
     "SubscriptionLineItems": Held("subscription_item"),
-    "InlinePrices": Held("price"),
+    "InlinePrices": Held("price", parent_field="found_in", kept=True),
     "PaymentLinks": Held("payment_link"),
     "PaymentLinkLineItems": Held("payment_link_item"),
     "Quotes": Held("quote"),
@@ -169,12 +169,6 @@ ROWS = {each.NAME: each for each in STREAMS}
 FURTHER = [each.NAME for each in STREAMS if issubclass(each, AccountObject)]
 """The streams that the reference catalogue lacks, except Discounts."""
 ALL = [each.NAME for each in STREAMS if each.NAME not in ("UsageRecords", *FURTHER)]
-SOAKED = [
-    each.NAME
-    for each in STREAMS
-    if each.NAME in FURTHER and "c" in each.EVENT_TYPES.values() and not each.reads_lists()
-]
-"""Those of them whose every change has an event: the others take hours of the world's clock."""
 ONE_BY_ONE = [each for each in STREAMS if each.NAME not in FURTHER or not each.DISABLED]
 """The streams for which a test may take a capture each: the others are captured together."""
 FIRST = KINDS.keys() - (

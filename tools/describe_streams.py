@@ -58,7 +58,8 @@ All streams: where they come from, how soon their changes are captured, their ke
 `python tools/describe_streams.py` writes this page from the catalogue.
 
 - *Backfill*: the list that is read. "under" means one list for each parent, or none where the parent's own
-  document shows them all. "parts" are lists by a filter whose default is not documented.
+  document shows them all. "parts" are lists by a filter whose default is not documented. A name in brackets
+  is a field that documents have beside Stripe's own: it names the object that they were found under.
 - *Changes*: how they are found. [Freshness](freshness.md#ways-to-find-changes) explains each way.
 - *Fresh*: the longest time until a change is found. The interval is the binding's, five minutes by default;
   the lag of ten seconds comes on top.
@@ -129,8 +130,10 @@ def object_of(row: type[BaseStripeObject]) -> str:
 
 def backfill_of(row: type[BaseStripeObject]) -> str:
     if row.HARVESTS:
-        return f"taken out of {', '.join(each.stream.NAME for each in row.HARVESTS.values())}"
+        return f"taken out of {', '.join(each.stream.NAME for each in row.HARVESTS.values())} (`found_in`)"
     how = f"under {row.PARENT.NAME}" if row.PARENT else "its list"
+    if added := [f"`{each}`" for each in (row.PARENT_FIELD, *row.PARENT_QUERY) if each]:
+        how += f" ({', '.join(added)})"
     if len(row.VARIANTS) > 1:
         how += ", of all its parts" if row.VARIANTS_OF_PARENT else f", in {len(row.VARIANTS)} parts"
     return f"{how}, then `/v1/{row.ORPHANS}`" if row.ORPHANS else how

@@ -440,7 +440,9 @@ class World:
         entries = [
             entry
             for entry in self.table(row.name, account).by_id.values()
-            if not entry.hidden and (not row.holders or self._holder(row, entry.data(), account))
+            if not entry.hidden
+            and entry.listed
+            and (not row.holders or self._holder(row, entry.data(), account))
         ]
         deed = rng.choices(("create", "update", "delete"), (4, 5, 1))[0]
         entry = rng.choice(entries) if entries else None

@@ -120,12 +120,15 @@ class ListReader:
             if objects <= 2 * settings.target or planned(due, self._span, self._low_watermark) == window:
                 return window
 
-    async def read(self, window: Window) -> AsyncIterator[Document]:
-        """What the stream's list tells of `window` and of the overlap before it."""
-        source, stream = self._source, self._source.stream
-        if stream.POLLS:
+    async def read_new(self, window: Window) -> AsyncIterator[Document]:
+        """What the stream's list shows that was created in `window`, or in the overlap before it."""
+        if self._source.stream.POLLS:
             async for found in self._read_new(window):
-                yield await to_document(source, found, "c")
+                yield await to_document(self._source, found, "c")
+
+    async def read_again(self, window: Window) -> AsyncIterator[Document]:
+        """What the list of a longer past shows, where it is to be read in `window`."""
+        source, stream = self._source, self._source.stream
         # Once a day, in the window in which a day (UTC) ends: which window that is follows from the cursor
         # alone.
         if stream.RELIST and window.start // DAY != window.end // DAY:

@@ -172,8 +172,9 @@ def _why_reread(source: Source, change: Change) -> str:
     if change.is_related:
         return "objects of which other objects' events told"
     newest, *others = change.events
-    if source.stream.SNAPSHOTS and change.subject.kind is Kind.OBJECT:
-        # What a snapshot captured may be newer than the event.
+    finds_silent_changes = source.stream.SNAPSHOTS or source.stream.RELIST
+    if finds_silent_changes and change.subject.kind is Kind.OBJECT:
+        # What a whole list showed may be newer than the event.
         return "objects that change without events too"
     if newest.get("api_version") != source.http.version:
         return "objects whose events are in another API version"

@@ -156,7 +156,6 @@ class PaymentIntentAmountDetailsLineItems(AccountObject):
     PARENT_FIELD = "payment_intent"
     PARENT_EVENT_TYPES = tuple(PaymentIntents.EVENT_TYPES)
     BORN_WITH_PARENT = True
-    SIGNS = (*PaymentIntents.EXPANSIONS[0].when, "amount_details.line_items")
     EMBEDDED = "amount_details.line_items"
     EMBEDDED_EXPANDED = True
 

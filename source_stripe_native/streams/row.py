@@ -244,9 +244,6 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Whether the parent shows that list, or `PARENT_ITEMS`, only when a request asks for it."""
     EMBEDDED_OBJECT: ClassVar[str] = ""
     """The `object` that a child is, where the list shows other objects too."""
-    SIGNS: ClassVar[tuple[str, ...]] = ()
-    """Fields of a parent, as paths with dots, of which one has a value if the parent has children. Empty: it
-    may have children in any case."""
     CHILDLESS: ClassVar[str] = ""
     """The field that is null where a parent has no children."""
     BORN_WITH_PARENT: ClassVar[bool] = False

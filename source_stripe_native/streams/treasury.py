@@ -33,6 +33,8 @@ class _OfFinancialAccount(_Treasury):
     VARIANTS_OF_PARENT = True
     PARENT = TreasuryFinancialAccounts
     PARENT_PARAM = "financial_account"
+    # An account that is closed while a backfill reads the one part of their list may be missed in both.
+    PARENT_EVENT_TYPES = ("treasury.financial_account.closed",)
 
 
 class TreasuryCreditReversals(_OfFinancialAccount):

@@ -132,9 +132,6 @@ def may_have_children(source: Source, parent: Json) -> bool:
     stream = source.stream
     is_childless = bool(stream.CHILDLESS) and parent.get(stream.CHILDLESS, parent) is None
     is_childless = is_childless or not all(parent.get(each) for each in stream.PARENT_QUERY.values())
-    is_childless = is_childless or bool(
-        stream.SIGNS and not any(get_path(parent, each) for each in stream.SIGNS)
-    )
     is_barred = any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items())
     return not is_childless and not is_barred
 
