@@ -315,8 +315,6 @@ class Chaos:
         self.untold = Untold(self.world, self.rng, case.streams)
         self.last_start = 0
         """When the last session began."""
-        self.gone: set[str] = set()
-        """The objects that were gone before the last session compared any list for the first time."""
         self.cursors: list[tuple[str, str]] = []
         """The page cursors of the last checkpoint: the stream and the id of each."""
         self.started: dict[tuple[str, str], int] = {}
@@ -486,7 +484,6 @@ class Chaos:
             self.change()
             self.world.clock.advance(self.rng.choice((0, 1, 7, 60)))
         if any(at >= self.last_start for at in self.started.values()):
-            self.note_gone()
         self.rounds -= 1
         if self.rounds:
             # Events are read, and a list is compared in some rounds only.
@@ -559,10 +556,6 @@ class Chaos:
         # Where nothing but lists is followed, the next session would wait for its first checkpoint.
         waits = all(ROWS[each].POLLS for each in self.case.streams)
         self.world.clock.advance(SETTLE + (self.case.poll_wait if waits else 0))
-
-    def note_gone(self) -> None:
-        tables = [self.world.table(kind, each) for each in self.world.accounts for kind in KINDS]
-        self.gone = self.world.ever - {id for table in tables for id in table.by_id}
 
 
 def paths_of(kind: str) -> list[str]:
@@ -691,7 +684,6 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
                 capture.kill_after = None
             tally.at = "the last session"
             chaos.lift()
-            chaos.note_gone()
             chaos.last_start = world.clock.now()
             chaos.wait_for_all()
             await chaos.session(capture, Session(checkpoints=1 << 30), lambda: chaos.has_ended(capture))

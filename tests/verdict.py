@@ -151,14 +151,8 @@ def is_known_gone(chaos: "Chaos", stream: str, id: str) -> bool:
     if HELD[stream].kept:
         return False
     if ROWS[stream].VANISHES:
-        return not may_be_unseen(chaos, id)
+        return True
     return is_told_gone(chaos, id)
-
-
-def may_be_unseen(chaos: "Chaos", id: str) -> bool:
-    """Whether the object of a compared list was gone before the last session. A process that starts does not
-    know what the list had: a deletion between the last comparison and a restart is not seen."""
-    return id in chaos.gone
 
 
 def is_told_gone(chaos: "Chaos", id: str) -> bool:
