@@ -315,7 +315,6 @@ class Chaos:
         self.kinds = kinds_of(case.streams, effects=case.effects)
         self.changed = [each for each in self.kinds if each in CHANGED]
         self.untold = Untold(self.world, self.rng, case.streams)
-        self.last_start = 0
         """When the last session began."""
         self.cursors: list[tuple[str, str]] = []
         """The page cursors of the last checkpoint: the stream and the id of each."""
@@ -485,7 +484,6 @@ class Chaos:
         for _ in range(ROUND):
             self.change()
             self.world.clock.advance(self.rng.choice((0, 1, 7, 60)))
-        if any(at >= self.last_start for at in self.started.values()):
         self.rounds -= 1
         if self.rounds:
             # Events are read, and a list is compared in some rounds only.
@@ -686,7 +684,6 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
                 capture.kill_after = None
             tally.at = "the last session"
             chaos.lift()
-            chaos.last_start = world.clock.now()
             chaos.wait_for_all()
             await chaos.session(capture, Session(checkpoints=1 << 30), lambda: chaos.has_ended(capture))
             tally.counts["requests"] += watch.total
