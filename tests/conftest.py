@@ -21,8 +21,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # Nor has the local Stripe a certificate: each process would read those of all authorities.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
-# What is imported and collected stays to the end.
-gc.disable()
 # The CDK insists on its own class of the logger "flow", whichever test is the first to ask for that logger.
 logging.setLoggerClass(FlowLogger)
 
@@ -32,6 +30,8 @@ NOW = 1_780_000_000
 
 def pytest_sessionstart() -> None:
     """Name what a new stream lacks, instead of tests by the hundred that fail for it."""
+    gc.disable()  # what is imported and collected stays to the end
+
     from sandbox.stripe.kinds import KINDS
     from source_stripe_native.models import STREAMS
     from tests.tables import missing_entries
