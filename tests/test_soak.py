@@ -35,7 +35,7 @@ from tests.soak import (
 from tests.test_streams import DAY, ROWS
 from tests.untold import Untold
 
-CASES = 80
+CASES = 72
 MIDNIGHT = (NOW // DAY + 1) * DAY
 
 SESSIONS = st.builds(
