@@ -146,7 +146,7 @@ async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
         if not is_refusal(error):
             raise
         source.log.info(
-            "what a list lacks cannot be read", {"stream": source.stream.NAME, "error": str(error)}
+            "what a list lacks cannot be read", {"stream": source.stream.NAME, "error": error.answer}
         )
         return set(missing)
 
