@@ -21,6 +21,8 @@ from tests.capture import Capture
 from tests.conftest import NOW
 from tests.documentation import ROOT, blocks, rows, text_of
 from tests.test_documents import backfill
+from tests.test_further_streams import IN_DEMAND
+from tests.test_streams import FURTHER
 from tools.describe_streams import changes_of
 
 NAMES: Final = {each.NAME for each in STREAMS}
@@ -53,9 +55,10 @@ class TestDocument:
         assert shown == document
 
 
-WORDS: Final = {5: "five", 6: "six", 10: "ten", 11: "eleven"}
+WORDS: Final = {1: "one", 4: "four", 5: "five", 6: "six", 10: "ten", 11: "eleven", 12: "twelve"}
 SECONDS, MINUTES, HOURS = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 NUMBERS: Final = [
+    ("README.md", f"within {WORDS[DEFAULT_INTERVAL // MINUTES]} minutes and 15 seconds, by default"),
     ("docs/freshness.md", f"up to {WORDS[DEFAULTS.lag // SECONDS]} seconds before Stripe's present time"),
     ("docs/freshness.md", f"visible up to {WORDS[DEFAULTS.overlap // MINUTES]} minutes late"),
     ("docs/freshness.md", f"objects of the last {WORDS[DEFAULTS.restored_overlap // 60]} minutes may"),
@@ -74,6 +77,9 @@ NUMBERS: Final = [
         "docs/guarantees.md",
         f"at most {DEFAULTS.unwritten_bytes // 1_000_000} MB are read and not yet written",
     ),
+    ("docs/limits.md", f"more than {WORDS[DEFAULTS.overlap // MINUTES]} minutes late is missed"),
+    ("docs/limits.md", f"compared lists of more than {DEFAULTS.remembered_of_list:,} objects"),
+    ("docs/limits.md", f"has {DEFAULTS.max_nested:,} objects at most"),
     ("docs/streams.md", f"the lag of {WORDS[DEFAULTS.lag // SECONDS]} seconds"),
 ]
 """Numbers of the settings that pages tell."""
@@ -82,6 +88,51 @@ NUMBERS: Final = [
 @pytest.mark.parametrize(("page", "words"), NUMBERS)
 def test_a_number_in_a_page_is_that_of_the_settings(page: str, words: str) -> None:
     assert words in " ".join(text_of(page).split())
+
+
+def test_the_changelog_counts_the_streams_of_the_reference_and_the_further_ones() -> None:
+    text = " ".join(text_of("CHANGELOG.md").split())
+    reference = [each for each in NAMES if each not in {"Discounts", *FURTHER}]
+    assert f"All {len(reference)} streams of the reference catalogue" in text
+    assert f"{len(FURTHER)} further streams, such as" in text
+    assert f"{WORDS[len(IN_DEMAND)].capitalize()} are enabled by default" in text
+
+
+def test_the_page_says_what_the_further_lists_of_a_quiet_account_cost() -> None:
+    lists = sum(
+        len(each.VARIANTS)
+        for each in STREAMS
+        if each.NAME in IN_DEMAND and each.PER_ACCOUNT and not each.PARENT and (each.POLLS or each.SNAPSHOTS)
+    )
+    rounds = HOURS / DEFAULT_INTERVAL
+    assert DEFAULTS.snapshot_interval == DEFAULTS.longest_poll_wait == HOURS
+    assert (
+        f"{WORDS[lists].capitalize()} further lists are read once an hour, which adds {lists / rounds:.2f} "
+        in text_of("docs/guarantees.md")
+    )
+
+
+def test_the_streams_whose_documents_are_always_new_are_documented() -> None:
+    (stream,) = [each.NAME for each in STREAMS if each.BACKFILL_OP == "c"]
+    assert f"Documents of {stream} always have it" in text_of("docs/reading-the-data.md")
+
+
+def test_the_page_about_the_bench_says_what_it_takes() -> None:
+    makefile, text = text_of("Makefile"), " ".join(text_of("bench/README.md").split())
+    (takes,) = re.findall(r"measure everything in (about \d+ minutes)", makefile)
+    assert f"in {takes}." in text
+    (at_most,) = re.findall(r"AT_MOST: Final = ([\d_]+)", text_of("bench/__main__.py"))
+    assert f"all of them together by {int(at_most) // 60} minutes" in text
+    (parts,) = re.findall(r"The parts are (.*?);", text)
+    (targets,) = re.findall(r"^BENCHES := (.*)$", makefile, re.MULTILINE)
+    assert code(parts) == targets.split()
+
+
+def test_each_table_of_the_bench_says_when_its_figures_were_seen() -> None:
+    sections = text_of("bench/README.md").split("\n## ")[1:]
+    tables = [" ".join(each.split()) for each in sections if "| target |" in each]
+    assert tables
+    assert [each for each in tables if not re.search(r"Seen with `[0-9a-f]{7}`.* on 20\d\d-", each)] == []
 
 
 def test_the_query_of_amounts_has_the_currencies_of_the_table() -> None:

@@ -1,11 +1,13 @@
 """What the chapters for operators say agrees with the code: numbers, tables and the state."""
 
+from datetime import timedelta
 from typing import Final
 
 import pytest
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.models import STREAMS, EndpointConfig
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
 from source_stripe_native.survey import limits_of, seconds_of
@@ -15,7 +17,31 @@ from tests.documentation import ROOT, rows
 from tests.test_documents import backfill
 
 LIVE, ENDPOINT = DEFAULTS.requests_live, DEFAULTS.requests_per_endpoint
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+def is_set(value: object, expected: object, words: str) -> str:
+    """The `words` of a page for a value as it is expected, which no page has where it is another."""
+    return words if value == expected else f"{words}, which is {value}"
+
+
 NUMBERS: Final = [
+    ("operate", is_set(DEFAULTS.first_summary, timedelta(seconds=10), "- ten seconds after its start")),
+    ("operate", is_set(DEFAULTS.summary_interval, MINUTE, "- once a minute while anything is under way")),
+    (
+        "operate",
+        is_set(DEFAULTS.quiet_summary_interval, 10 * MINUTE, "- every ten minutes when all is quiet"),
+    ),
+    ("operate", is_set(DEFAULTS.late_after, 10 * MINUTE, "wait for more than ten minutes")),
+    ("operate", is_set(DEFAULTS.least_share, 10, "Each of them keeps a tenth at least")),
+    ("operate", is_set(DEFAULTS.key_patience, MINUTE, "the capture tries it for a minute")),
+    (
+        "operate",
+        is_set(DEFAULTS.overlap_interval, MINUTE, "once a minute, the events of the last ten minutes"),
+    ),
+    ("operate", is_set(DEFAULTS.snapshot_interval, HOUR, "the whole list once an hour")),
+    ("operate", is_set(DEFAULTS.child_snapshot_interval, 6 * HOUR, "or every six hours for children")),
+    ("configuration", is_set(MIN_INTERVAL, timedelta(seconds=1), "Less than a second counts as a second")),
     ("operate", f"up to {DEFAULTS.max_slices} *slices*"),
     ("operate", f"At most {DEFAULTS.unwritten_bytes // 1_000_000} MB are read and not yet written"),
     ("operate", f"drops by {1 - DEFAULTS.reduction:.0%}".replace("%", " %")),
