@@ -77,7 +77,7 @@ NUMBERS: Final = [
         "docs/guarantees.md",
         f"at most {DEFAULTS.unwritten_bytes // 1_000_000} MB are read and not yet written",
     ),
-    ("docs/limits.md", f"more than {WORDS[DEFAULTS.overlap // MINUTES]} minutes late is missed"),
+    ("docs/limits.md", f"The last {WORDS[DEFAULTS.overlap // MINUTES]} minutes are read again"),
     ("docs/limits.md", f"compared lists of more than {DEFAULTS.remembered_of_list:,} objects"),
     ("docs/limits.md", f"has {DEFAULTS.max_nested:,} objects at most"),
     ("docs/streams.md", f"the lag of {WORDS[DEFAULTS.lag // SECONDS]} seconds"),

@@ -33,7 +33,7 @@ NUMBERS: Final = [
         is_set(DEFAULTS.quiet_summary_interval, 10 * MINUTE, "- every ten minutes when all is quiet"),
     ),
     ("operate", is_set(DEFAULTS.late_after, 10 * MINUTE, "wait for more than ten minutes")),
-    ("operate", is_set(DEFAULTS.least_share, 10, "Each of them keeps a tenth at least")),
+    ("operate", is_set(DEFAULTS.least_share, 10, "each lower one still gets a tenth")),
     ("operate", is_set(DEFAULTS.key_patience, MINUTE, "the capture tries it for a minute")),
     (
         "operate",
