@@ -80,7 +80,7 @@ NUMBERS: Final = [
     ("docs/limits.md", f"The last {WORDS[DEFAULTS.overlap // MINUTES]} minutes are read again"),
     ("docs/limits.md", f"compared lists of more than {DEFAULTS.remembered_of_list:,} objects"),
     ("docs/limits.md", f"has {DEFAULTS.max_nested:,} objects at most"),
-    ("docs/streams.md", f"the lag of {WORDS[DEFAULTS.lag // SECONDS]} seconds"),
+    ("docs/streams.md", f"The lag of {WORDS[DEFAULTS.lag // SECONDS]} seconds"),
 ]
 """Numbers of the settings that pages tell."""
 

@@ -57,17 +57,17 @@ HEAD: Final = """# Streams
 All streams: where they come from, how soon their changes are captured, their keys, and what joins them.
 `python tools/describe_streams.py` writes this page from the catalogue.
 
-- *Backfill*: the list that is read. "under" means one list for each parent, or none where the parent's own
-  document shows them all. "parts" are lists by a filter whose default is not documented. A name in brackets
-  is a field that documents have beside Stripe's own: it names the object that they were found under.
+- *Backfill*: the list that is read.
+  - "under" means one list for each parent. No list is read where the parent's own document shows all children.
+  - "parts" are lists with different values of a filter, such as active and archived prices.
+  - A name in brackets is a field that the connector adds. It has the object that showed this one.
 - *Changes*: how they are found. [Freshness](freshness.md#ways-to-find-changes) explains each way.
-- *Fresh*: the longest time until a change is found. The interval is the binding's, five minutes by default;
-  the lag of ten seconds comes on top.
+- *Fresh*: the longest time until a change is found. The interval is the binding's, five minutes by default.
+  The lag of ten seconds is added to it.
 - *Deletions*: an event of the object or of its parent, or "compared", which finds what is missing in the
   list. See [Reading the data](reading-the-data.md#deletions).
-- *Key*: a key without `/account_id` is unique because Stripe makes the id. Ids that users choose, such as
-  those of coupons and plans, can be the same in two connected accounts: capture such accounts into
-  collections of their own.
+- *Key*: most keys without `/account_id` are unique, because Stripe makes the id. Users choose the ids of
+  coupons, plans and products: see [Accounts](accounts.md#capture-connected-accounts).
 - *Permission* and *product*: what a restricted key and the account need. See [Create a key](create-a-key.md).
 - *Enabled*: whether discover proposes the binding as enabled.
 """
