@@ -58,7 +58,7 @@ All streams: where they come from, how soon their changes are captured, their ke
 `python tools/describe_streams.py` writes this page from the catalogue.
 
 - *Backfill*: the list that is read.
-  - "under" means one list for each parent. No list is read where the parent's own document shows all children.
+  - "under" means one list for each parent, or none where the parent's own document shows all children.
   - "parts" are lists with different values of a filter, such as active and archived prices.
   - A name in brackets is a field that the connector adds. It has the object that showed this one.
 - *Changes*: how they are found. [Freshness](freshness.md#ways-to-find-changes) explains each way.
