@@ -16,6 +16,7 @@ from sandbox.stripe.cli import stripe
 from source_stripe_native.config import DEFAULT_HISTORY, DEFAULT_INTERVAL, DEFAULT_WINDOW
 from source_stripe_native.models import STREAMS, EndpointConfig, ResourceConfig
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.streams.withheld import PLACES, SECRET
 from source_stripe_native.window import RETENTION
 from tests.capture import Capture
 from tests.conftest import NOW
@@ -88,6 +89,13 @@ NUMBERS: Final = [
 @pytest.mark.parametrize(("page", "words"), NUMBERS)
 def test_a_number_in_a_page_is_that_of_the_settings(page: str, words: str) -> None:
     assert words in " ".join(text_of(page).split())
+
+
+def test_each_field_that_is_left_out_as_a_secret_is_documented() -> None:
+    table = rows("docs/reading-the-data.md", "| what is left out | fields |")
+    documented = {name for _, names in table for name in code(names)}
+    secret = {name for places in PLACES.values() for name, place in places.items() if place == SECRET}
+    assert documented == {"client_secret", *secret}
 
 
 def test_the_changelog_counts_the_streams_of_the_reference_and_the_further_ones() -> None:
