@@ -1,11 +1,14 @@
 """What the chapters for operators say agrees with the code: numbers, tables and the state."""
 
+import inspect
+import re
 from datetime import timedelta
 from typing import Final
 
 import pytest
 
 from sandbox.stripe import StripeServer, World
+from source_stripe_native.events import resolutions
 from source_stripe_native.models import STREAMS, EndpointConfig
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS
@@ -65,6 +68,12 @@ NUMBERS: Final = [
 @pytest.mark.parametrize(("page", "words"), NUMBERS)
 def test_a_number_in_a_page_is_that_of_the_settings(page: str, words: str) -> None:
     assert words in " ".join((ROOT / "docs" / f"{page}.md").read_text().split())
+
+
+def test_each_reason_of_a_late_stream_has_a_remedy() -> None:
+    reasons = set(re.findall(r'"(objects .*?)"', inspect.getsource(resolutions)))
+    documented = [said for said, _ in rows("docs/operate.md", "| the summary says | what to do |")]
+    assert {each for said in documented for each in re.findall(r"`(objects .*?)`", said)} == reasons
 
 
 def test_the_table_of_rate_limits_is_that_of_the_settings() -> None:
