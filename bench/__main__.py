@@ -41,8 +41,8 @@ async def main(names: Sequence[str]) -> Figures:
             try:
                 async with asyncio.timeout(AT_MOST - (time.monotonic() - start_time)):
                     await measure(figures)
-            except (TimeoutError, RuntimeError) as error:
-                figures.broken[about] = str(error) or "took too long"
+            except Exception as error:  # noqa: BLE001 - what was measured is to be shown all the same
+                figures.broken[about] = f"{type(error).__name__}: {error}"
     return figures
 
 

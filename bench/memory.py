@@ -40,14 +40,23 @@ LINES: Final = 100
 LINE_PADDING: Final = {f"note_{number:02}": "x" * 40 for number in range(26)}
 """Metadata that makes a line 1.8 kB."""
 DAY: Final = 86_400
-UNCAPTURED: Final = frozenset(
-    (
-        *("account", "event", "test_helpers.test_clock", "source", "tax_id"),
-        *("subscription_item", "usage_record_summary"),
-        *("issuing.cardholder", "issuing.card", "issuing.authorization", "issuing.transaction"),
-    )
+MADE: Final = (
+    *(
+        "application_fee",
+        "balance_transaction",
+        "bank_account",
+        "card",
+        "charge",
+        "checkout.session",
+        "coupon",
+    ),
+    *("credit_note", "credit_note_line_item", "customer", "customer_balance_transaction", "dispute"),
+    *("fee_refund", "file", "file_link", "invoice", "invoiceitem", "item", "line_item", "payment_intent"),
+    *("payment_method", "payout", "plan", "price", "product", "promotion_code", "radar.early_fraud_warning"),
+    *("refund", "review", "setup_attempt", "setup_intent", "subscription", "subscription_schedule", "topup"),
+    *("transfer", "transfer_reversal"),
 )
-"""Kinds of which the bindings capture none, or not by their own ids."""
+"""Kinds that the bindings capture by ids of their own."""
 TARGET: Final = 250
 """MB that a capture may have resident."""
 
@@ -142,10 +151,8 @@ def filled(accounts: int) -> World:
     world, rng = platform(accounts), Random(1)
     now = world.clock.now()
     for account in world.accounts[1:]:
-        for kind in KINDS.values():
+        for kind in (each for each in KINDS.values() if each.name in MADE):
             parent = kind.parent
-            if kind.name in UNCAPTURED or (parent and parent.kind == "account"):
-                continue
             parents = list(world.table(parent.kind, account).by_id) if parent else []
             for number in range(EACH):
                 fields: Json = {parent.field: rng.choice(parents)} if parent and parents else {}
@@ -157,9 +164,8 @@ def filled(accounts: int) -> World:
 
 def ids(world: World) -> Iterator[str]:
     for account in world.accounts[1:]:
-        for kind in KINDS:
-            if kind not in UNCAPTURED:
-                yield from (each["id"] for each in world.list_all(kind, account))
+        for kind in MADE:
+            yield from (each["id"] for each in world.list_all(kind, account))
 
 
 def unread(world: World) -> Json:
