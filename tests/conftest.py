@@ -11,6 +11,7 @@ from hypothesis import settings
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from tests.warm_python import warm_python
 
 # How long a case takes says nothing on a machine that does other things too.
 settings.register_profile("patient", deadline=None)
@@ -26,6 +27,12 @@ logging.setLoggerClass(FlowLogger)
 
 NOW = 1_780_000_000
 """When the tests' worlds stand still: 2026-05-28T20:26:40Z."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one warm Python for all workers, before they are started."""
+    if config.getoption("numprocesses", None):
+        warm_python()
 
 
 def pytest_sessionstart() -> None:

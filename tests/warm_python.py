@@ -41,6 +41,8 @@ IMPORTED: Final = (
 )
 FILES: Final = (("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1))
 """Their modes, and how they are buffered: stderr by the line."""
+ADDRESS: Final = "WARM_PYTHON"
+"""The variable that has the address of the one that is there."""
 LIMITS: Final = ("requests_live", "requests_test", "requests_per_endpoint")
 
 # It imports builtin modules alone: `socket` and `signal` would take longer than all the rest.
@@ -88,19 +90,23 @@ class Request(NamedTuple):
 
 
 class WarmPython:
-    """Use `with WarmPython(address) as python:`, where `address` is a path for a socket."""
+    """Use `with WarmPython(address) as python:`, where `address` is a path for a socket. Programs may be
+    started at once: they wait until its imports are done."""
 
     def __init__(self, address: Path) -> None:
         self._address = address
 
     def __enter__(self) -> Self:
-        command = [sys.executable, __file__, str(self._address)]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        self._process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert self._process.stdout is not None
-        self._process.stdout.readline()  # it waits for connections
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self._address))
+            listener.listen()
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(listener.fileno())],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                pass_fds=[listener.fileno()],
+                start_new_session=True,
+            )
         return self
 
     def __exit__(
@@ -120,12 +126,16 @@ class WarmPython:
 
 @cache
 def warm_python() -> WarmPython:
-    """The one that this process has, from the first call to the process' end."""
+    """The one of this process, from the first call to the process' end. Processes that are started in between
+    have the same one."""
+    if address := os.environ.get(ADDRESS):
+        return WarmPython(Path(address))
     ending = contextlib.ExitStack()
     atexit.register(ending.close)
     directory = tempfile.mkdtemp()
     ending.callback(shutil.rmtree, directory)
-    return ending.enter_context(WarmPython(Path(directory, "socket")))
+    os.environ[ADDRESS] = str(Path(directory, "socket"))
+    return ending.enter_context(WarmPython(Path(os.environ[ADDRESS])))
 
 
 @cache
@@ -138,24 +148,20 @@ def python() -> str:
     return str(path)
 
 
-def serve(address: str) -> None:
+def serve(listener: socket.socket) -> None:
     for name in IMPORTED:
         import_module(name)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that answer
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(address)
-        listener.listen()
-        print(flush=True)
-        while True:
-            readable, _, _ = select.select([listener, sys.stdin], [], [])
-            if sys.stdin in readable:
-                return
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                _answer(connection)
-            connection.close()
+    while True:
+        readable, _, _ = select.select([listener, sys.stdin], [], [])
+        if sys.stdin in readable:
+            return
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            listener.close()
+            _answer(connection)
+        connection.close()
 
 
 def _answer(connection: socket.socket) -> NoReturn:
@@ -259,4 +265,5 @@ def _execute(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    with socket.socket(fileno=int(sys.argv[1])) as waiting:
+        serve(waiting)
