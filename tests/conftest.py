@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
+import aiohttp.connector
 import pytest
 from estuary_cdk.logger import FlowLogger
 from hypothesis import settings
@@ -22,6 +23,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # Nor has the local Stripe a certificate: each process would read those of all authorities.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+# No name is looked up, so that no session needs the resolver that reads the system's configuration first.
+aiohttp.connector.DefaultResolver = aiohttp.ThreadedResolver  # type: ignore[attr-defined]  # not in __all__
 # The CDK insists on its own class of the logger "flow", whichever test is the first to ask for that logger.
 logging.setLoggerClass(FlowLogger)
 
