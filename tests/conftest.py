@@ -5,12 +5,14 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
+import aiohttp.connector
 import pytest
 from estuary_cdk.logger import FlowLogger
 from hypothesis import settings
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from tests.warm_python import warm_python
 
 # How long a case takes says nothing on a machine that does other things too.
 settings.register_profile("patient", deadline=None)
@@ -21,11 +23,19 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 # Nor has the local Stripe a certificate: each process would read those of all authorities.
 os.environ.setdefault("SSL_CERT_FILE", os.devnull)
+# No name is looked up, so that no session needs the resolver that reads the system's configuration first.
+aiohttp.connector.DefaultResolver = aiohttp.ThreadedResolver  # type: ignore[attr-defined]  # not in __all__
 # The CDK insists on its own class of the logger "flow", whichever test is the first to ask for that logger.
 logging.setLoggerClass(FlowLogger)
 
 NOW = 1_780_000_000
 """When the tests' worlds stand still: 2026-05-28T20:26:40Z."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start one warm Python for all workers, before they are started."""
+    if config.getoption("numprocesses", None):
+        warm_python()
 
 
 def pytest_sessionstart() -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.warm_python import python
+
 ROOT = Path(__file__).parent.parent
-FLOWCTL = shlex.split(os.environ.get("FLOWCTL") or f"{shlex.quote(sys.executable)} -m sandbox")
+FLOWCTL = shlex.split(os.environ.get("FLOWCTL", "")) or ["python", "-m", "sandbox"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Run:
 
 
 async def run(command: list[str], *, cwd: Path = ROOT, seconds: float = 60, **env: str) -> Run:
-    """Runs `command` to its end, with this Python's programs first on the PATH."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    """Runs `command` to its end, with a warm Python first on the PATH."""
+    path = f"{Path(python()).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=cwd,
@@ -41,4 +42,4 @@ async def run(command: list[str], *, cwd: Path = ROOT, seconds: float = 60, **en
 
 async def with_stripe(*arguments: str, cwd: Path = ROOT) -> Run:
     """`flowctl ARGUMENTS` with an embedded Stripe, as `make preview` runs it."""
-    return await run([sys.executable, "-m", "sandbox", "stripe", "--", *FLOWCTL, *arguments], cwd=cwd)
+    return await run(["python", "-m", "sandbox", "stripe", "--", *FLOWCTL, *arguments], cwd=cwd)

@@ -157,7 +157,7 @@ def make_checkout(path: Path, python: WarmPython, streams: Collection[str]) -> N
     venv = path / ".venv"
     programs = venv / "bin"
     programs.mkdir(parents=True)
-    python.install(programs / "python")
+    python.install(programs / "python", unlimited=True)
     (programs / "activate").write_text(_ACTIVATE.format(venv=venv))
     script = programs / "source-stripe-native"
     script.write_text(_SCRIPT.format(python=programs / "python"))

@@ -47,6 +47,7 @@ from tests.conftest import NOW
 from tests.test_streams import DAY, HELD, ROWS
 from tests.untold import MADE_THERE, OWN_WAY, SOLD, Untold
 from tests.verdict import wrong
+from tests.warm_python import python
 
 ROOT: Final = Path(__file__).parent.parent
 LATEST: Final = 600
@@ -60,7 +61,7 @@ ATTEMPTS: Final = 20
 PATIENCE: Final = 40.0
 """Seconds that a session may take."""
 PROCESS_PATIENCE: Final = 60.0
-"""As long for a process, whose start alone takes seconds where others use the processor."""
+"""As long for a process, which shares the processor with the local Stripe."""
 MINUTE: Final = 60.0
 WARM: Final = 20
 """Cases after which everything is loaded, so that memory should grow no more."""
@@ -270,7 +271,7 @@ class Process(Capture):
 
     async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", PROGRAM),
+            *(python(), "-c", PROGRAM),
             cwd=ROOT,
             env={**os.environ, API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "error"},
             stdin=asyncio.subprocess.PIPE,
@@ -675,7 +676,7 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
 
             for number, session in enumerate(case.sessions):
                 if isinstance(capture, Process):
-                    capture.kill_after = 0.4 + chaos.rng.random() * 3
+                    capture.kill_after = 0.1 + chaos.rng.random() * 2.5
                 tally.at = f"session {number}"
                 if chaos.rng.random() < 0.5:
                     chaos.refuse()

@@ -1,8 +1,8 @@
 """What a careless user hands to the real process: it exits with 1, after one error line that says what to do,
 without a traceback, without a word on stdout and without the key anywhere, at the highest log level too.
 
-The processes of a table run side by side. Each costs half a second of a processor: what is only a matter of
-words is tested without.
+The processes of a table run side by side. Each takes processor time: what is only a matter of words is tested
+without.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
+from tests.warm_python import python
 
 ROOT = Path(__file__).parent.parent
 MODULE = ["-m", "source_stripe_native"]
@@ -62,10 +63,11 @@ class Bad:
 
 @asynccontextmanager
 async def connector(
-    env: Mapping[str, str], program: Sequence[str] = MODULE
+    env: Mapping[str, str], program: Sequence[str] = MODULE, *, cold: bool = False
 ) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`cold`: with a Python of its own, for tests that look at the process."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
+        sys.executable if cold else python(),
         *program,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

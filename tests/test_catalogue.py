@@ -2,7 +2,7 @@
 OpenAPI document that are kept in tests/facts, and the sandbox's own table of resources."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import cache
 from string import Formatter
@@ -62,8 +62,37 @@ SUBJECTS: Final = {
 """What a type tells of, in the sandbox's kinds, where its name says something else."""
 
 
-def rows(streams: list[type[BaseStripeObject]] = STREAMS) -> list[Any]:
+def rows(streams: Collection[type[BaseStripeObject]] = STREAMS) -> list[Any]:
     return [pytest.param(each, id=each.NAME) for each in streams]
+
+
+Check = Callable[[type[BaseStripeObject]], None]
+CHECKS: Final[list[tuple[Check, Collection[type[BaseStripeObject]]]]] = []
+
+
+def check_of(streams: Collection[type[BaseStripeObject]]) -> Callable[[Check], Check]:
+    """Makes a function a check of each of these streams. A stream is a test with all of its checks: a test
+    for each check would take longer than the check."""
+
+    def added(check: Check) -> Check:
+        CHECKS.append((check, streams))
+        return check
+
+    return added
+
+
+@pytest.mark.parametrize("stream", rows())
+def test_a_stream_agrees_with_stripe_and_the_sandbox(stream: type[BaseStripeObject]) -> None:
+    failed: list[Exception] = []
+    for check, streams in CHECKS:
+        if stream in streams:
+            try:
+                check(stream)
+            except Exception as error:  # noqa: BLE001 - told below, with those of the other checks
+                error.add_note(f"{stream.NAME}: {check.__name__}")
+                failed.append(error)
+    if failed:
+        raise ExceptionGroup(f"{stream.NAME} does not agree", failed)
 
 
 def kind_of(stream: type[BaseStripeObject]) -> Kind:
@@ -124,8 +153,8 @@ def undescribed(found: Any) -> Any:
 # Event types
 
 
-@pytest.mark.parametrize("stream", rows())
-def test_every_event_type_followed_is_one_of_stripes(stream: type[BaseStripeObject]) -> None:
+@check_of(STREAMS)
+def every_event_type_followed_is_one_of_stripes(stream: type[BaseStripeObject]) -> None:
     followed = {*stream.EVENT_TYPES, *stream.PARENT_EVENT_TYPES}
     assert followed <= {*TYPES, *NOT_IN_THE_SPEC}
 
@@ -173,20 +202,20 @@ def test_every_event_of_a_captured_object_is_followed_or_left_out_for_a_reason()
     assert unseen == []
 
 
-@pytest.mark.parametrize("stream", rows(EVENTED))
-def test_a_stream_follows_only_events_that_carry_its_document(stream: type[BaseStripeObject]) -> None:
+@check_of(EVENTED)
+def a_stream_follows_only_events_that_carry_its_document(stream: type[BaseStripeObject]) -> None:
     for event_type in stream.EVENT_TYPES:
         assert HELD[stream.NAME].kind in subjects(event_type), event_type
 
 
-@pytest.mark.parametrize("stream", rows(CHILDREN))
-def test_a_child_stream_follows_only_events_that_carry_its_parent(stream: type[BaseStripeObject]) -> None:
+@check_of(CHILDREN)
+def a_child_stream_follows_only_events_that_carry_its_parent(stream: type[BaseStripeObject]) -> None:
     assert stream.PARENT is not None
     assert set(stream.PARENT_EVENT_TYPES) <= set(stream.PARENT.EVENT_TYPES)
 
 
-@pytest.mark.parametrize("stream", rows(EVENTED))
-def test_only_what_stripe_no_longer_returns_is_a_deletion(stream: type[BaseStripeObject]) -> None:
+@check_of(EVENTED)
+def only_what_stripe_no_longer_returns_is_a_deletion(stream: type[BaseStripeObject]) -> None:
     remains = kind_of(stream).cancels is not None or HELD[stream.NAME].kept
     for event_type, op in stream.EVENT_TYPES.items():
         assert (op == "d") == (event_type.endswith(".deleted") and not remains), event_type
@@ -201,8 +230,8 @@ def test_there_is_a_row_for_each_stream_of_the_reference_catalogue_once() -> Non
     assert names[49:] == FURTHER, "further streams have the base class AccountObject, and come last"
 
 
-@pytest.mark.parametrize("stream", rows())
-def test_what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -> None:
+@check_of(STREAMS)
+def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -> None:
     names_parent = "{parent}" in stream.SEARCH_NAME
     assert {name for _, name, _, _ in Formatter().parse(stream.SEARCH_NAME) if name} <= {"parent"}
     assert (stream.PARENT is not None) == (names_parent or bool(stream.PARENT_PARAM))
@@ -230,8 +259,8 @@ def test_what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObjec
     assert stream.PERMISSION
 
 
-@pytest.mark.parametrize("stream", rows())
-def test_the_fields_that_a_row_names_are_in_its_documents(stream: type[BaseStripeObject]) -> None:
+@check_of(STREAMS)
+def the_fields_that_a_row_names_are_in_its_documents(stream: type[BaseStripeObject]) -> None:
     document = sample(stream)
     assert document["object"] == kind_of(stream).object_name
     added = {"", "account_id", stream.PARENT_FIELD, *stream.PARENT_QUERY}
@@ -269,8 +298,8 @@ def sample(stream: type[BaseStripeObject]) -> Json:
     return world.list_all("account")[0] if held.kind == "account" else world.create(held.kind, account)
 
 
-@pytest.mark.parametrize("stream", rows([each for each in STREAMS if each.EXPANSIONS or each.HARVESTS]))
-def test_what_a_row_expands_can_be_expanded_as_deep_as_stripe_goes(stream: type[BaseStripeObject]) -> None:
+@check_of([each for each in STREAMS if each.EXPANSIONS or each.HARVESTS])
+def what_a_row_expands_can_be_expanded_as_deep_as_stripe_goes(stream: type[BaseStripeObject]) -> None:
     """The local Stripe refuses what Stripe does not expand."""
     world = World(now=NOW)
     account = world.connect()["id"]
@@ -290,8 +319,8 @@ def test_what_a_row_expands_can_be_expanded_as_deep_as_stripe_goes(stream: type[
 SECRETS: Final = ("confirmation_secret", "client_secret", "number", "cvc", "payload")
 
 
-@pytest.mark.parametrize("stream", rows())
-def test_no_secret_is_ever_asked_for(stream: type[BaseStripeObject]) -> None:
+@check_of(STREAMS)
+def no_secret_is_ever_asked_for(stream: type[BaseStripeObject]) -> None:
     paths = [each.path for each in stream.EXPANSIONS]
     assert not {name for path in paths for name in path.split(".")} & {*SECRETS}
 
@@ -316,8 +345,8 @@ def target(path: str) -> Target:
     return found[0]
 
 
-@pytest.mark.parametrize("stream", rows(LISTED))
-def test_the_sandbox_has_the_list_with_every_parameter(stream: type[BaseStripeObject]) -> None:
+@check_of(LISTED)
+def the_sandbox_has_the_list_with_every_parameter(stream: type[BaseStripeObject]) -> None:
     path, asked = listed(stream)
     found = target(path)
     assert "L" in found.ops
@@ -326,8 +355,8 @@ def test_the_sandbox_has_the_list_with_every_parameter(stream: type[BaseStripeOb
     assert {each.param for each in found.filters if each.required} <= asked
 
 
-@pytest.mark.parametrize("stream", rows([each for each in LISTED if each is not UsageRecords]))
-def test_stripe_has_the_list_with_every_parameter(stream: type[BaseStripeObject]) -> None:
+@check_of([each for each in LISTED if each is not UsageRecords])
+def stripe_has_the_list_with_every_parameter(stream: type[BaseStripeObject]) -> None:
     """Usage records are in no document of today: their endpoint was removed."""
     path, asked = listed(stream)
     found = shapes()[path]["get"]
@@ -352,8 +381,8 @@ def test_usage_records_are_left_out_where_the_spec_has_them_no_more() -> None:
     assert kind_of(UsageRecords).gone_in[:10] == UsageRecords.UNTIL_VERSION
 
 
-@pytest.mark.parametrize("stream", rows([each for each in EVENTED if each.RETRIEVE and not each.SINGLE]))
-def test_an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObject]) -> None:
+@check_of([each for each in EVENTED if each.RETRIEVE and not each.SINGLE])
+def an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObject]) -> None:
     path = stream.object_path(sample(stream))
     assert path is not None, f"RETRIEVE of {stream.NAME} names a field that its objects lack"
     found = match(path)
@@ -365,8 +394,8 @@ def test_an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObj
     assert "get" in shapes()[shape]
 
 
-@pytest.mark.parametrize("stream", rows([each for each in LISTED if each is not UsageRecords]))
-def test_every_object_of_the_catalogue_has_an_id(stream: type[BaseStripeObject]) -> None:
+@check_of([each for each in LISTED if each is not UsageRecords])
+def every_object_of_the_catalogue_has_an_id(stream: type[BaseStripeObject]) -> None:
     assert "id" in read(STRIPE)["schemas"][kind_of(stream).object_name]["properties"]
 
 
@@ -378,8 +407,8 @@ def test_the_account_that_the_list_leaves_out_has_an_endpoint() -> None:
 # Lists inside documents
 
 
-@pytest.mark.parametrize("stream", rows([each for each in STREAMS if each is not UsageRecords]))
-def test_every_list_that_stripe_cuts_is_completed(stream: type[BaseStripeObject]) -> None:
+@check_of([each for each in STREAMS if each is not UsageRecords])
+def every_list_that_stripe_cuts_is_completed(stream: type[BaseStripeObject]) -> None:
     """Stripe shows the first ten of each list inside an object."""
     schemas = read(STRIPE)["schemas"]
     cut = {*lists_in(schemas, schemas[kind_of(stream).object_name])}

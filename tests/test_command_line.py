@@ -6,7 +6,6 @@ import logging
 import os
 import pty
 import re
-import sys
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
@@ -29,6 +28,7 @@ from source_stripe_native.survey import seconds_of, survey
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
 from tests.soak import ROOT
+from tests.warm_python import python
 
 LOG = logging.getLogger("test")
 
@@ -195,7 +195,7 @@ async def process(*arguments: str, terminal: bool = False, **environment: str) -
     """The exit code and the output of `python -m source_stripe_native`."""
     ours, theirs = pty.openpty() if terminal else (None, asyncio.subprocess.DEVNULL)
     started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "source_stripe_native", *arguments),
+        *(python(), "-m", "source_stripe_native", *arguments),
         cwd=ROOT,
         env={**os.environ, **environment},
         stdin=theirs,

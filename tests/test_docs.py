@@ -1,10 +1,8 @@
 """Each command of the documentation is run, or looked at as far as a test can."""
 
-import asyncio
 import re
 import shlex
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,7 +23,7 @@ from tests.documentation import (
     words_of,
 )
 from tests.shell import READABLE, Shell, free_port, make_checkout
-from tests.warm_python import WarmPython
+from tests.warm_python import warm_python
 
 NAMES: Final = set(ROWS)
 LANGUAGES: Final = {"", "console", "json", "mermaid", "python", "sql", "text", "yaml"}
@@ -34,50 +32,16 @@ INTERRUPTED: Final = (0, 130, -2)
 """Exit codes after Ctrl-C: make and the shell die of the signal."""
 
 
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
-    with WarmPython(tmp_path_factory.mktemp("python") / "socket") as python:
-        yield python
-
-
 @pytest.fixture
-async def shell(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, python: WarmPython
-) -> AsyncIterator[Shell]:
+async def shell(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shell]:
     """A shell in a checkout, of a reader who has the page before him."""
-    make_checkout(tmp_path, python, {"Prices"} | (words_of(page) & NAMES))
+    make_checkout(tmp_path, warm_python(), {"Prices"} | (words_of(page) & NAMES))
     world = seeded()
     async with StripeServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
         shell = Shell(tmp_path, server, free_port(), world.restrict(READABLE))
         yield shell
         await shell.interrupt()
-
-
-async def test_the_readers_python_takes_arguments_and_signals_as_any_other(
-    python: WarmPython, tmp_path: Path
-) -> None:
-    program = tmp_path / "python"
-    python.install(program)
-
-    async def start(code: str, *arguments: str) -> asyncio.subprocess.Process:
-        command = [str(program), "-c", code, *arguments]
-        return await asyncio.create_subprocess_exec(
-            *command, cwd=tmp_path, env={"A": "b"}, stdout=asyncio.subprocess.PIPE
-        )
-
-    process = await start("import os, sys; print(sys.argv, os.getcwd(), os.environ['A']); sys.exit(3)", "x")
-    assert (await process.communicate())[0].decode() == f"['-c', 'x'] {tmp_path} b\n"
-    assert process.returncode == 3
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        process = await start("import time; print(flush=True); time.sleep(60)")
-        assert process.stdout is not None
-        await process.stdout.readline()
-        process.send_signal(number)
-        assert await process.wait() == -number
-        async with asyncio.timeout(10):
-            # The end of its output is the end of the process that wrote it.
-            assert await process.stdout.read() == b""
 
 
 async def runs(shell: Shell, command: Command) -> str:

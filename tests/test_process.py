@@ -28,6 +28,7 @@ from tests.capture import Capture
 from tests.conftest import NOW
 from tests.test_bad_input import MODULE, ROOT, Bad, connector, mistakes
 from tests.test_secrets import open_request
+from tests.warm_python import python
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 PROGRAM = """
@@ -61,7 +62,7 @@ async def unread(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, in
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, CAPACITY)
     try:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", PROGRAM),
+            *(python(), "-c", PROGRAM),
             stdin=asyncio.subprocess.PIPE,
             stdout=writer,
             stderr=asyncio.subprocess.PIPE,
@@ -120,7 +121,7 @@ async def test_signal_ends_the_process_at_once_while_the_loop_is_busy(number: si
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_signal_ends_a_process_that_waits_for_its_first_request(number: signal.Signals) -> None:
     """By a handler of its own: in process 1 of a container the kernel ignores a signal without one."""
-    async with connector({}) as process:
+    async with connector({}, cold=True) as process:
         assert process.stderr
         await until(lambda: catches(process.pid, number))
         process.send_signal(number)
@@ -281,7 +282,7 @@ async def test_stdin_or_stdout_that_does_not_do_is_said_in_one_line(redirected: 
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=ROOT,
-        env={**os.environ, "PYTHON": sys.executable},
+        env={**os.environ, "PYTHON": sys.executable if redirected == "<&-" else python()},
     )
     async with asyncio.timeout(30):
         stdout, stderr = await process.communicate(b'{"spec": {}}\n')

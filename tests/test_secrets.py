@@ -34,6 +34,8 @@ limits = {each: 100_000 for each in ("requests_live", "requests_test", "requests
 main(Settings(unary_patience=timedelta(seconds=1), flush_interval=timedelta(milliseconds=100), **limits))
 """
 """The connector, but that discover has little patience, and without what it owes to Stripe's limits."""
+COLD = {"an interrupt", "discover"}
+"""The ways whose process has a Python of its own, so that the system shows its arguments."""
 FINAL = {"Stripe-Should-Retry": "false"}
 ECHOES = (
     Fault(path="/v1/customers*", status=500, message=f"Bearer {KEY} failed", times=2),
@@ -57,11 +59,14 @@ def temporary(path: Path) -> str:
     return str(path)
 
 
-async def told(request: Json, url: str, files: Path, end: End) -> tuple[int | None, list[str]]:
+async def told(
+    request: Json, url: str, files: Path, end: End, *, cold: bool = False
+) -> tuple[int | None, list[str]]:
     """Runs a process to its end, `end` being called once it has captured something. Returns its exit code,
-    and where the key was seen."""
+    and where the key was seen: in its arguments too, if it is a `cold` one."""
     found: list[str] = []
-    async with connector({API_BASE_VARIABLE: url, "TMPDIR": temporary(files)}, ("-c", PROGRAM)) as process:
+    environment = {API_BASE_VARIABLE: url, "TMPDIR": temporary(files)}
+    async with connector(environment, ("-c", PROGRAM), cold=cold) as process:
         assert process.stdin
         assert process.stdout
         assert process.stderr
@@ -69,7 +74,7 @@ async def told(request: Json, url: str, files: Path, end: End) -> tuple[int | No
         process.stdin.write(orjson.dumps(request) + b"\n")
         if "open" not in request:
             process.stdin.close()
-        found += arguments(process.pid)
+        found += arguments(process.pid) if cold else []
         async for line in process.stdout:
             found += seen("on stdout", line)
             if end and line.startswith(b'{"captured"'):
@@ -122,7 +127,10 @@ async def test_the_key_is_seen_nowhere_however_a_process_ends(tmp_path: Path) ->
             "discover": (discover, good.url, None, 0),
         }
         ended = await asyncio.gather(
-            *(told(request, url, tmp_path / name, end) for name, (request, url, end, _) in runs.items())
+            *(
+                told(request, url, tmp_path / name, end, cold=name in COLD)
+                for name, (request, url, end, _) in runs.items()
+            )
         )
         assert dict(zip(runs, ended, strict=True)) == {name: (code, []) for name, (*_, code) in runs.items()}
 

@@ -3,7 +3,6 @@ side and once one of them is split."""
 
 import asyncio
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
@@ -35,6 +34,7 @@ from tests.conftest import NOW
 from tests.sandbox.fake_connector import written
 from tests.test_rate_limit import MANY, times_of
 from tests.test_streams import differences
+from tests.warm_python import python
 
 HALVES: Final = ((0, 0x7FFF_FFFF), (0x8000_0000, LAST_KEY))
 STREAMS: Final = ["Accounts", "Customers", "Cards", "Prices", "Persons", "Files", "Events"]
@@ -381,7 +381,7 @@ async def test_two_processes_of_the_local_runtime_go_on_where_one_was_split(
         "capture_connected_accounts": True,
     }
     local = {
-        "command": [sys.executable, "-c", PROGRAM],
+        "command": [python(), "-c", PROGRAM],
         "config": config,
         "env": {API_BASE_VARIABLE: server.url, "PYTHONPATH": str(Path(__file__).parent.parent)},
     }

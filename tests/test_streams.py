@@ -1,7 +1,6 @@
 """Every stream against the world: what a capture of all bindings holds is what Stripe has, and stays so."""
 
 from collections.abc import Collection, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -252,7 +251,7 @@ def shown(world: World, stream: str, found: Json, account: str) -> Json:
 def without_needless(stream: str, document: Json) -> Json:
     """The document without the fields that an expansion adds as null, which events and unexpanded objects
     lack; and without the currencies of a line's price that is archived, which only Prices has."""
-    document = deepcopy(document)
+    document = orjson.loads(orjson.dumps(document))
     for each in ROWS[stream].EXPANSIONS:
         *path, name = each.path.split(".")
         holder = get_path(document, ".".join(path)) if path else document

@@ -2,11 +2,13 @@
 
 A field that is unknown here is an error, as it is to Flow; that includes the fields of Flow that say
 nothing to a local capture. `config`, `resource` and schemas are written inline, or as the path of a file
-next to the one that names it.
+next to the one that names it. A schema in a file is parsed when it is asked for: that takes most of the
+time where streams are many, and `preview` alone needs it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -33,6 +35,27 @@ def _inline(value: Any, info: ValidationInfo) -> Any:
     return yamls.load(info.context.parent / value) if isinstance(value, str) else value
 
 
+@dataclass(frozen=True)
+class SchemaFile:
+    """A file's text, and the schema that it is. To ask for the schema may raise CatalogError."""
+
+    path: Path
+    text: str
+
+    @cached_property
+    def schema(self) -> dict[str, Any] | bool:
+        schema = yamls.parse(self.text, str(self.path))
+        if not isinstance(schema, dict | bool):
+            raise CatalogError(f"{self.path}: a schema is an object or a boolean")
+        return schema
+
+
+def _schema(value: Any, info: ValidationInfo) -> Any:
+    assert info.context is not None
+    path = info.context.parent / value if isinstance(value, str) else None
+    return SchemaFile(path, yamls.read(path)) if path else value
+
+
 def _seconds(value: Any) -> Any:
     return parse_duration(value) if isinstance(value, str) else value
 
@@ -46,7 +69,7 @@ def _log_level(value: str) -> str:
 _Name = Annotated[str, Field(pattern=r"^[\w.\-]+(/[\w.\-]+)+$")]
 _Pointer = Annotated[str, Field(pattern="^(/[^/]*)+$")]
 _Object = Annotated[dict[str, Any], BeforeValidator(_inline)]
-JsonSchema: TypeAlias = Annotated[dict[str, Any] | bool, BeforeValidator(_inline)]
+_Schema: TypeAlias = Annotated[dict[str, Any] | bool | SchemaFile, BeforeValidator(_schema)]
 
 
 class _Model(BaseModel):
@@ -99,14 +122,14 @@ class CaptureModel(_Model):
 
 
 class Collection(_Model):
-    schema_: JsonSchema | None = Field(None, alias="schema")
-    write_schema_: JsonSchema | None = Field(None, alias="writeSchema")
-    read_schema: JsonSchema | None = Field(None, alias="readSchema")
+    schema_: _Schema | None = Field(None, alias="schema")
+    write_schema_: _Schema | None = Field(None, alias="writeSchema")
+    read_schema_: _Schema | None = Field(None, alias="readSchema")
     key: Annotated[list[_Pointer], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _has_one_way_of_schemas(self) -> "Collection":
-        given = [x is not None for x in (self.schema_, self.write_schema_, self.read_schema)]
+        given = [x is not None for x in (self.schema_, self.write_schema_, self.read_schema_)]
         if given not in ([True, False, False], [False, True, True]):
             raise ValueError("takes either `schema`, or both `writeSchema` and `readSchema`")
         return self
@@ -115,7 +138,12 @@ class Collection(_Model):
     def write_schema(self) -> dict[str, Any] | bool:
         schema = self.write_schema_ if self.schema_ is None else self.schema_
         assert schema is not None
-        return schema
+        return schema.schema if isinstance(schema, SchemaFile) else schema
+
+    @property
+    def read_schema(self) -> dict[str, Any] | bool | None:
+        schema = self.read_schema_
+        return schema.schema if isinstance(schema, SchemaFile) else schema
 
 
 class _File(_Model):

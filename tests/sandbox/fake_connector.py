@@ -151,10 +151,19 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+# Imported, as a script would be compiled at each start.
+START = f"""
+import sys
+sys.path.append({os.path.dirname(__file__)!r})
+from fake_connector import main
+main()
+"""  # noqa: PTH120 - pathlib takes its time
+
+
 def capture(*runs: list[dict[str, Any]], env: dict[str, str] | None = None, **told: Any) -> dict[str, Any]:
     """A capture of the fake connector, with a binding of `acmeCo/Prices`."""
     fake = {"FAKE": json.dumps({"runs": runs or [[]], **told}), **(env or {})}
-    command = [sys.executable, "-IS", __file__]
+    command = [sys.executable, "-ISc", START]
     return {
         "endpoint": {"local": {"command": command, "config": {"key": "k"}, "env": fake}},
         "bindings": [{"resource": {"name": "Prices"}, "target": "acmeCo/Prices"}],
@@ -198,7 +207,3 @@ def gone(pids: list[int]) -> bool:
             return True
         time.sleep(0.01)
     return False
-
-
-if __name__ == "__main__":
-    main()

@@ -84,6 +84,7 @@ LOCAL = {"command": ["x"], "config": {}}
         ({"collections": {"acmeCo/A": {"key": ["/id"]}}}, "either `schema`, or both"),
         (["a"], "the file: "),
         ({"import": ["none.yaml"]}, "none.yaml: No such file"),
+        ({"collections": {"acmeCo/A": {"schema": "none.yaml", "key": ["/id"]}}}, "none.yaml: No such file"),
     ],
 )
 def test_catalog_that_flow_would_refuse_is_refused(tmp_path: Path, content: Any, told: str) -> None:
@@ -109,6 +110,22 @@ def test_text_that_is_no_json_in_yaml_is_refused_with_its_place(tmp_path: Path, 
         load_catalog(file(tmp_path / "flow.yaml", text))
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("a: b: c\n", "y.yaml:1: "), ("[1]", "y.yaml: a schema is an object or a boolean")]
+)
+def test_schema_in_a_file_is_parsed_once_it_is_asked_for(tmp_path: Path, text: str, told: str) -> None:
+    file(tmp_path / "y.yaml", text)
+    collections = {"x/y": {"writeSchema": "y.yaml", "readSchema": "y.yaml", "key": ["/id"]}}
+    collection = load_catalog(written(tmp_path, {"collections": collections})).collections["x/y"]
+    for name in ("write_schema", "read_schema"):
+        with pytest.raises(CatalogError) as caught:
+            getattr(collection, name)
+        assert told in str(caught.value)
+    file(tmp_path / "y.yaml", "type: object")
+    collection = load_catalog(written(tmp_path, {"collections": collections})).collections["x/y"]
+    assert collection.write_schema == collection.read_schema == {"type": "object"}
 
 
 def test_name_that_two_files_define_is_refused(tmp_path: Path) -> None:

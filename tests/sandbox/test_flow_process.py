@@ -14,6 +14,7 @@ from typing import IO, Any
 import pytest
 
 from tests.sandbox.fake_connector import PATIENCE, alive, catalog, gone, written
+from tests.warm_python import python
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def previewing(
     """A preview that has printed the document `a`, and the ids of the connector's processes."""
     pids = directory / "pids"
     source = written(directory, catalog([{"doc": {"id": "a"}}, {"checkpoint": {}}], pids=str(pids)))
-    command = [sys.executable, "-m", "sandbox", "preview", "--source", str(source), *flags]
+    command = [python(), "-m", "sandbox", "preview", "--source", str(source), *flags]
     with subprocess.Popen(command, stdout=subprocess.PIPE, **streams) as process:
         try:
             assert process.stdout
@@ -58,7 +59,7 @@ def test_connector_ends_with_a_preview_that_is_killed(tmp_path: Path) -> None:
 def test_preview_ends_when_nobody_reads_it_any_more(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     source = written(tmp_path, catalog([{"count": [100_000, 1]}], pids=str(pids)))
-    command = [sys.executable, "-m", "sandbox", "preview", "--source", str(source)]
+    command = [python(), "-m", "sandbox", "preview", "--source", str(source)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr
@@ -84,7 +85,7 @@ def test_terminal_shows_how_far_the_capture_is_and_the_pipe_has_only_documents(t
 def test_documents_on_a_terminal_stand_above_the_table(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     source = written(tmp_path, catalog([{"count": [3, 1]}]))
-    command = [sys.executable, "-m", "sandbox", "preview", "--source", str(source), "--sessions", "3"]
+    command = [python(), "-m", "sandbox", "preview", "--source", str(source), "--sessions", "3"]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
     subprocess.run(command, stdout=theirs, stderr=theirs, env=environment, timeout=PATIENCE, check=True)
     os.close(theirs)

@@ -7,7 +7,6 @@ import pty
 import re
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.fake_connector import catalog, written
+from tests.warm_python import python
 
 IN_FRONT = (
     "import fcntl, runpy, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -112,7 +112,7 @@ def previewing(
     source = written(directory, content)
     environment = {k: v for k, v in os.environ.items() if k not in ("LINES", "COLUMNS", "LOG_LEVEL")}
     with subprocess.Popen(
-        [sys.executable, "-c", IN_FRONT, "preview", "--source", str(source), *flags],
+        [python(), "-c", IN_FRONT, "preview", "--source", str(source), *flags],
         stdin=its,
         stdout=its if whole else subprocess.PIPE,
         stderr=its,

@@ -19,6 +19,7 @@ from sandbox.stripe import DEFAULT_KEY, Fault, Faults, RateLimit, StripeServer, 
 from sandbox.stripe.cli import changing
 from sandbox.stripe.cli import stripe as stripe_command
 from sandbox.stripe.routes import Api, Request
+from tests.warm_python import python
 
 NOW = 1_750_000_000
 AUTH = {"Authorization": f"Bearer {DEFAULT_KEY}"}
@@ -172,7 +173,7 @@ async def test_world_changes_while_it_is_served(server: StripeServer, http: aioh
 
 
 def stripe(*arguments: str) -> list[str]:
-    return [sys.executable, "-c", "from sandbox.stripe.cli import stripe; stripe()", *arguments]
+    return [python(), "-c", "from sandbox.stripe.cli import stripe; stripe()", *arguments]
 
 
 def test_command_runs_against_the_sandbox_and_gives_its_exit_code() -> None:
