@@ -87,4 +87,6 @@ def reason(error: Exception) -> str:
         return f"{error.status} {error.stripe_message}"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
+        if error.errno is None:  # a name that no server of names knows
+            return excerpt(error.strerror or str(error))
     return excerpt(str(error) or type(error).__name__)
