@@ -251,8 +251,9 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
         assert task is not None
 
         def stop(number: signal.Signals) -> None:
+            if not received:  # another one would interrupt what the first one cleans up
+                task.cancel()
             received.append(number)
-            task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop, number)
