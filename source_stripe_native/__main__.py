@@ -20,7 +20,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any, Final
 
-from estuary_cdk import Stopped
+try:
+    from estuary_cdk import Stopped
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"source_stripe_native needs its packages, and {error.name} is not installed here: use the targets "
+        "of make (see make help), or `source .venv/bin/activate` once make has set it up"
+    ) from None
 from estuary_cdk.capture import BaseCaptureConnector, common, request, response
 from estuary_cdk.capture.task import Response, Task
 from estuary_cdk.flow import ConnectorSpec

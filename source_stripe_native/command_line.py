@@ -4,6 +4,7 @@ The connector itself is run by Flow and has no options: see `__main__`.
 """
 
 import asyncio
+import difflib
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ from ruamel.yaml.error import YAMLError
 
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.requests import explain_config
+from source_stripe_native.requests import explain_config, refuse_unknown
 from source_stripe_native.sessions import open_session
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams import STREAMS
@@ -39,10 +40,17 @@ WIDTH: Final = 120
 
 
 class _StreamName(click.Choice[str]):
-    """A stream in any case. A shell is told of its name as it is spelled, which click would not do."""
+    """A stream in any case. A shell is told of its name as it is spelled, which click would not do, and a
+    person of the name that is meant, in place of all."""
 
     def __init__(self) -> None:
         super().__init__([each.NAME for each in STREAMS], case_sensitive=False)
+
+    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
+        spelled = {each.lower(): each for each in self.choices}
+        near = difflib.get_close_matches(str(value).lower(), spelled, 1)
+        hint = f"did you mean {spelled[near[0]]}?" if near else "`permissions` without a name lists them all."
+        return f"there is no stream named {value}: {hint}"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -56,6 +64,7 @@ STREAM: Final = _StreamName()
 
 
 @click.group()
+@click.version_option(package_name="source-stripe-native")
 def main() -> None:
     """Looks at a Stripe account as the connector sees it. Flow runs the connector itself, without arguments:
     it reads requests on stdin."""
@@ -67,7 +76,14 @@ def main() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=f"The endpoint config, as YAML or JSON. Without one the key is taken from {KEY_VARIABLE}.",
 )
-@click.option("--stream", "names", type=STREAM, multiple=True, help="A stream to check. Default: all.")
+@click.option(
+    "--stream",
+    "names",
+    type=STREAM,
+    multiple=True,
+    metavar="STREAM",
+    help="A stream to check; may be repeated. Default: all.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Write JSON in place of tables.")
 @click.pass_context
 def check(context: click.Context, config: Path | None, names: tuple[str, ...], is_json: bool) -> None:
@@ -96,7 +112,7 @@ def permissions(names: tuple[str, ...]) -> None:
     """Lists the read permissions that a restricted key needs, for some streams or for all."""
     wanted = [each for each in STREAMS if not names or each.NAME in names]
     needed = checklist(wanted)
-    table = Table("Permission (Read)", "Stripe's name", "How sure", "Needed by", box=None, pad_edge=False)
+    table = _table("Permission (Read)", "Stripe's name", "How sure", "Needed by")
     for permission, needed_by in needed.items():
         table.add_row(permission, KNOWN.get(permission, ""), sureness(permission), ", ".join(needed_by))
     _console().print(table)
@@ -125,10 +141,20 @@ def checklist(streams: Iterable[type[BaseStripeObject]]) -> dict[str, list[str]]
 async def _survey(
     config: EndpointConfig, streams: Sequence[type[BaseStripeObject]], numbers: Settings
 ) -> Survey:
-    log = logging.getLogger("flow")
-    log.setLevel(logging.WARNING)
+    log = logging.Logger("check", logging.WARNING)  # noqa: LOG001 - of this call alone
+    log.addHandler(handler := logging.StreamHandler())
+    handler.setFormatter(_Line())
     async with open_session(config, numbers, numbers.unary_patience) as http:
         return await survey(http, log, config, streams)
+
+
+class _Line(logging.Formatter):
+    """A line of the log for a person: the message, and what it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        about = record.args if isinstance(record.args, dict) else {}
+        told = ", ".join(f"{name} {each}" for name, each in about.items())
+        return f"Warning: {record.msg}{told and f' ({told})'}"
 
 
 def _endpoint_config(path: Path | None) -> EndpointConfig:
@@ -146,6 +172,14 @@ def _endpoint_config(path: Path | None) -> EndpointConfig:
         except (OSError, UnicodeDecodeError, YAMLError):
             raise click.ClickException(f"{path} is not YAML or JSON that can be read.") from None
     if isinstance(content, dict):
+        if "sops" in content:
+            raise click.ClickException(
+                f"{path} is encrypted: decrypt it with sops, or put the key into {KEY_VARIABLE}."
+            )
+        try:
+            refuse_unknown(content)
+        except ConnectorError as error:
+            raise click.ClickException(str(error)) from None
         content.setdefault("credentials", {"access_token": os.environ.get(KEY_VARIABLE, "")})
     try:
         return EndpointConfig.model_validate(content)
@@ -160,15 +194,22 @@ def _console() -> Console:
     return console
 
 
+def _table(*titles: str) -> Table:
+    """A narrow terminal breaks names in the middle: to be copied, they have to be whole."""
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        is_number = title in ("Objects", "Requests")
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    return table
+
+
 def _show(found: Survey, config: EndpointConfig, numbers: Settings) -> None:
     console = _console()
     mode = "live mode" if found.is_live else "test mode"
     console.print(f"Account {found.account_id}, {mode}, API version {found.version or 'unknown'}")
     if found.connected is not None:
         console.print(f"{found.connected:,} connected accounts, whose objects are not counted below")
-    table = Table(box=None, pad_edge=False)
-    for name in ("Stream", "Objects", "Requests", ""):
-        table.add_column(name, justify="right" if name in ("Objects", "Requests") else "left")
+    table = _table("Stream", "Objects", "Requests", "")
     for each in found.streams:
         if each.denial is None:
             requests = f"{sum(each.requests.values()):,}" if each.requests else ""

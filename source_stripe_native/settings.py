@@ -48,6 +48,9 @@ class Settings:
     outage_gap: timedelta = timedelta(seconds=90)
     """How long after a failed attempt another one may leave to belong to the same outage. Between two
     attempts of one request lie 60 seconds at most, and the wait for the rate limiter."""
+    warning_gap: timedelta = timedelta(minutes=1)
+    """How long after a warning that Stripe does not answer there is none of that: in an outage all requests
+    fail. The log has each of them at debug."""
     unary_patience: timedelta = timedelta(seconds=10)
     """The same where a person waits for the answer: discover and validate."""
     key_patience: timedelta = timedelta(minutes=1)

@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import PLATFORM, StripeServer, World
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
+from source_stripe_native import command_line
 from source_stripe_native.__main__ import COMPLETION
 from source_stripe_native.command_line import KEY_VARIABLE, checklist, main
 from source_stripe_native.config import EndpointConfig
@@ -101,6 +102,39 @@ async def test_a_key_or_a_config_that_does_not_do_gets_one_line(server: StripeSe
         assert len(result.output.strip().splitlines()) == 1
         assert result.output.startswith("Error: ")
         assert wrong not in result.output
+
+
+async def test_a_config_that_a_capture_would_refuse_is_refused(server: StripeServer, tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("start_dat: 2020-01-01T00:00:00Z\nadvanced: {api_versoin: 2024-06-20}\n")
+    result = await run(server, "check", "--config", str(config))
+    misspelled = (
+        "The endpoint config has no start_dat, advanced.api_versoin: correct the spelling, or leave it out."
+    )
+    assert (result.exit_code, result.output) == (1, f"Error: {misspelled}\n")
+    config.write_text("credentials: {access_token_sops: x}\nsops: {mac: x}\n")
+    result = await run(server, "check", "--config", str(config))
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: {config} is encrypted: decrypt it with sops, or put the key into STRIPE_API_KEY.\n",
+    )
+
+
+def test_a_stream_that_is_misspelled_gets_the_name_that_is_meant() -> None:
+    for arguments in (["permissions", "prise"], ["check", "--stream", "prise"]):
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 2
+        assert result.output.splitlines()[-1].endswith("there is no stream named prise: did you mean Prices?")
+    assert "lists them all" in CliRunner().invoke(main, ["permissions", "zzzqq"]).output
+    assert "promotioncode" not in CliRunner().invoke(main, ["check", "--help"]).output
+
+
+async def test_a_retry_is_told_with_what_it_is_about(server: StripeServer) -> None:
+    server.faults.set(Fault(path="/v1/prices", status=500, times=2))
+    result = await run(server, "check", "--stream", "Prices")
+    assert result.exit_code == 0, result.output
+    (told,) = [line for line in result.stderr.splitlines() if line]
+    assert told.startswith("Warning: a request failed in a way that may pass (method GET, path /v1/prices, ")
 
 
 async def test_a_key_of_another_local_stripe_gets_a_hint(server: StripeServer) -> None:
@@ -206,6 +240,12 @@ async def process(*arguments: str, terminal: bool = False, **environment: str) -
     for each in (ours, theirs) if ours is not None else ():
         os.close(each)
     return started.returncode, output.decode()
+
+
+async def test_names_are_whole_in_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_line, "WIDTH", 50)
+    output = CliRunner().invoke(main, ["permissions", "FinancialConnectionsAccountOwners"]).output
+    assert "…" not in output
 
 
 async def test_the_module_is_the_command_line_where_it_has_arguments() -> None:

@@ -46,8 +46,9 @@ def test_own_specification_goes_to_stripe_itself_and_the_projects_to_a_local_one
     assert last == f'PATH="{ROOT}/.venv/bin:$PATH" {runs}'
 
 
-def test_without_the_virtual_environment_the_sandbox_says_in_one_line_what_to_do() -> None:
-    command = [sys.executable, "-S", "-m", "sandbox", "stripe"]
+@pytest.mark.parametrize("command_line", [("sandbox", "stripe"), ("source_stripe_native", "check")])
+def test_without_the_virtual_environment_one_line_says_what_to_do(command_line: tuple[str, str]) -> None:
+    command = [sys.executable, "-S", "-m", *command_line]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (1, "")
     (line,) = ran.stderr.splitlines()

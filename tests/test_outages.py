@@ -46,10 +46,33 @@ SHORT_STOP = replace(UNLIMITED, stop_patience=timedelta(milliseconds=200))
 def test_an_outage_lasts_from_its_first_failed_attempt_to_any_answer(
     happened: list[tuple[Any, ...]], now: float, duration: float
 ) -> None:
-    outage = Outage(longest_gap=90)
+    outage = Outage(longest_gap=90, warning_gap=60)
     for verb, *times in happened:
         getattr(outage, verb)(*times)
     assert outage.duration(now) == duration
+
+
+def test_an_outage_is_warned_of_once_a_while_though_an_answer_comes_through() -> None:
+    outage = Outage(longest_gap=90, warning_gap=60)
+    told = []
+    for now in range(0, 300, 7):
+        outage.failed(now, now)
+        told += [now] if outage.is_told(now) else []
+        outage.answered()
+    assert told == [0, 63, 126, 189, 252]
+
+
+async def test_all_requests_that_an_outage_fails_warn_once_together(
+    world: World, server: StripeServer, waits: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    server.faults.add(Fault(status=503, times=60))
+    async with StripeSession(world.key, base=server.url, settings=UNLIMITED) as http:
+        await asyncio.gather(
+            *(http.get(LOG, f"/v1/customers/{n}") for n in range(20)), return_exceptions=True
+        )
+    assert len(server.journal) == 80
+    warned = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert len(warned) == 1
 
 
 @pytest.mark.parametrize("down", [Fault(status=503), Fault(reset=True), Fault(odd="html")])

@@ -310,6 +310,12 @@ def test_the_summary_names_a_few_streams_for_which_accounts_are_set_aside() -> N
     assert told.startswith("2 accounts are set aside, as Stripe refuses: 2 for Files, 1 for ")
     assert told.endswith(", and others for 2 more streams")
     assert refusals.status().fields()["streams"]["Files"] == 2
+    refusals.readmit("Cards", "acct_1")
+    assert sorted(refusals.status().words().partition("2 for Files, ")[2].split(", ")) == [
+        "1 for Persons",
+        "1 for Prices",
+        "1 for Reviews",
+    ]
     refusals.readmit("Files", "acct_2")
     refusals.readmit("Nothing", "acct_3")
     assert refusals.status().words().startswith("1 account is set aside, as Stripe refuses: 1 for ")

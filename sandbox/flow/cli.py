@@ -25,6 +25,7 @@ from sandbox.flow.errors import ConnectorFailed, FlowError
 from sandbox.flow.local_key import refuse_elsewhere
 from sandbox.flow.preview import Insert, Preview
 from sandbox.flow.progress import Progress
+from sandbox.flow.screen import counted
 from sandbox.flow.session import ALL_KEYS, Capture, Keys
 from sandbox.flow.spec import spec_line
 from sandbox.flow.state import read_state
@@ -160,8 +161,12 @@ def preview(
             catalog, name, state=state, keys=keys, on_log=progress.log, log_level=progress.log_level
         )
         refuse_elsewhere(capture.config, capture.environment)
-        with progress, _database(into, keep_deletions) as insert:
-            _run(replace(asked, insert=insert).run(capture, _write, progress))
+        try:
+            with progress, _database(into, keep_deletions) as insert:
+                _run(replace(asked, insert=insert).run(capture, _write, progress))
+        finally:
+            if into and progress.transactions:
+                click.echo(f"Wrote {counted(progress.documents, 'document')} into {into}.", err=True)
 
 
 @click.group()
@@ -246,8 +251,9 @@ def _run(main: Coroutine[Any, Any, T]) -> T:
         assert task is not None
 
         def stop(number: signal.Signals) -> None:
+            if not received:  # another one would interrupt what the first one cleans up
+                task.cancel()
             received.append(number)
-            task.cancel()
 
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop, number)

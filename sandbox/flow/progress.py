@@ -36,7 +36,7 @@ class Progress:
         self._documents: Counter[str] = Counter()
         self._samples: deque[tuple[float, int, Counter[str]]] = deque()
         """Times, and how many requests and documents there were."""
-        self._transactions = 0
+        self.transactions = 0
         self._status = ""
         """The last status of the capture."""
         self._left: dict[str, str] = {}
@@ -71,12 +71,18 @@ class Progress:
         if self._live:
             self._live.stop()
             seconds = time.monotonic() - self._began
-            self._console.print(summary(self._rows(seconds), self._footer(seconds)))
+            # Without the last status, which is older than the table and would contradict it.
+            self._console.print(summary(self._rows(seconds), [self._facts(seconds)]))
 
     @property
     def log_level(self) -> str | None:
         """What the connector is to log for the table: it tells of its requests at debug."""
         return "debug" if self._live else None
+
+    @property
+    def documents(self) -> int:
+        """How many were counted in all transactions."""
+        return self._documents.total()
 
     def watch(self, capture: Capture) -> None:
         """Shows the bindings of a capture from now on."""
@@ -111,7 +117,7 @@ class Progress:
     def count(self, collections: Iterable[str]) -> None:
         """Counts a transaction whose documents went to these collections."""
         self._documents.update(collections)
-        self._transactions += 1
+        self.transactions += 1
 
     def refresh(self) -> None:
         now = time.monotonic()
@@ -134,7 +140,9 @@ class Progress:
     def _shown(self) -> Table:
         since, requests, documents = self._samples[0] if self._samples else (self._began, 0, Counter[str]())
         seconds = time.monotonic() - since
-        rows, footer = self._rows(seconds, documents), self._footer(seconds, requests)
+        rows, footer = self._rows(seconds, documents), [self._facts(seconds, requests)]
+        if self._status:
+            footer.append(self._status)
         return live_table(rows, footer, self._console.size.height, self._console.size.width)
 
     def _rows(self, seconds: float, before: Counter[str] | None = None) -> list[Row]:
@@ -158,11 +166,11 @@ class Progress:
             )
         return rows
 
-    def _footer(self, seconds: float, requests: int = 0) -> list[str]:
+    def _facts(self, seconds: float, requests: int = 0) -> str:
         """What holds of the whole; the rate of requests is that of the last `seconds`."""
         facts = [
-            counted(self._documents.total(), "document"),
-            counted(self._transactions, "transaction"),
+            counted(self.documents, "document"),
+            counted(self.transactions, "transaction"),
             f"{time.monotonic() - self._began:.0f} s",
         ]
         if self._requests:
@@ -171,4 +179,4 @@ class Progress:
             facts.append(f"{told} of {self._request_limit:g}")
         if self._set_aside[""]:
             facts.append(f"{counted(self._set_aside[''], 'account')} set aside")
-        return [", ".join(facts), *([self._status] if self._status else [])]
+        return ", ".join(facts)

@@ -2,7 +2,7 @@
 
 A table that is higher than its terminal cannot be taken back, so it scrolls away line by line. Hence no line
 is wrapped, and rows that have no room are cut: those that are at work stay longest, and a line counts the
-others.
+others. Where the width does not suffice, names and texts are shortened. A number never is.
 """
 
 import math
@@ -50,7 +50,8 @@ def live_table(rows: Sequence[Row], footer: Sequence[str], height: int, width: i
         footer = [f"and {_phases(cut)}", *footer]
     table = _table("stream", "state", "documents", "rate", "left", "cursor")
     for row in shown:
-        table.add_row(row.stream, _state(row), f"{row.documents:,}", _rate(row.rate), row.left, _age(row.age))
+        cells = (f"{row.documents:,}", _rate(row.rate), _short(row.left), _age(row.age))
+        table.add_row(_short(row.stream), _short(_state(row)), *cells)
     cut_footer = [_cut(line, width - _ECHO) for line in footer[-max(1, height - _MARGIN) :]]
     return _with_footer(table, cut_footer)
 
@@ -60,7 +61,8 @@ def summary(rows: Sequence[Row], footer: Sequence[str]) -> Table:
     told = [row for row in rows if row.documents or row.phase != "following"]
     table = _table("stream", "state", "documents", "rate", "cursor")
     for row in told:
-        table.add_row(row.stream, _state(row), f"{row.documents:,}", _rate(row.rate), _age(row.age))
+        cells = (f"{row.documents:,}", _rate(row.rate), _age(row.age))
+        table.add_row(_short(row.stream), _short(_state(row)), *cells)
     if quiet := len(rows) - len(told):
         footer = [f"{counted(quiet, 'more stream')} without documents", *footer]
     return _with_footer(table, footer)
@@ -88,7 +90,9 @@ def _table(*titles: str) -> Table:
     table = Table.grid(padding=(0, 2))
     for title in titles:
         is_number = title in ("documents", "rate", "cursor")
-        table.add_column(justify="right" if is_number else "left", no_wrap=True, overflow="ellipsis")
+        # rich takes room from the columns that may wrap, before it takes some from all.
+        may_wrap = title in ("stream", "state", "left")
+        table.add_column(justify="right" if is_number else "left", no_wrap=not may_wrap, overflow="ellipsis")
     table.add_row(*(Text(title, style="bold") for title in titles))
     return table
 
@@ -101,6 +105,11 @@ def _with_footer(table: Table, footer: Sequence[str]) -> Table:
     for line in footer:
         whole.add_row(Text(line, style="dim"))
     return whole
+
+
+def _short(text: str) -> Text:
+    """A text that is shortened instead of wrapped, in a column that may wrap."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _cut(line: str, width: int) -> str:

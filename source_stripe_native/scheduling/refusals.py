@@ -27,7 +27,7 @@ KEPT_OUT: Final = (
     "it again, or look at the key's permissions for connected accounts in Stripe's dashboard."
 )
 SHOWN: Final = 3
-"""Streams that the summary names."""
+"""Streams that the summary names. A single further one is named too: to count it would be no shorter."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class SetAside:
         """Empty where no account is set aside."""
         if not self.accounts:
             return ""
-        shown = [f"{number:,} for {what}" for what, number in self.whats.most_common(SHOWN)]
-        if (more := len(self.whats) - SHOWN) > 0:
-            shown.append(f"and others for {more} more stream{'s' if more > 1 else ''}")
+        named = SHOWN if len(self.whats) > SHOWN + 1 else len(self.whats)
+        shown = [f"{number:,} for {what}" for what, number in self.whats.most_common(named)]
+        if more := len(self.whats) - named:
+            shown.append(f"and others for {more} more streams")
         accounts = "1 account is" if self.accounts == 1 else f"{self.accounts:,} accounts are"
         return f"{accounts} set aside, as Stripe refuses: {', '.join(shown)}"
 

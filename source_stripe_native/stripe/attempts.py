@@ -1,8 +1,8 @@
 """One attempt of a request: what is asked, what came of it, and its line in the log.
 
 Rule: each attempt is one line. It is at debug, and a warning where a request that is tried again has failed
-more than once. A refusal for a rate limit is no warning: `Traffic` counts these. A line that is not written
-costs no formatting.
+more than once. A refusal for a rate limit is no warning: `Traffic` counts these. Where Stripe does not
+answer, one warning a minute stands for all. A line that is not written costs no formatting.
 """
 
 import logging
@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from logging import Logger
 
-from source_stripe_native.stripe.retries import is_for_rate, reason
+from source_stripe_native.stripe.retries import Outage, is_for_rate, is_no_answer, reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,11 @@ class Attempt:
     """Why there is no result, empty where there is one."""
     level: int = logging.DEBUG
 
-    def failed(self, error: Exception, *, is_retried: bool) -> None:
+    def failed(self, error: Exception, outage: Outage, *, is_retried: bool) -> None:
         self.error = reason(error)
-        if is_retried and self.number > 1 and not is_for_rate(error):
+        if not is_retried or self.number == 1 or is_for_rate(error):
+            return
+        if not is_no_answer(error) or outage.is_told(time.monotonic()):
             self.level = logging.WARNING
 
     def write(self, log: Logger, limit: float) -> None:

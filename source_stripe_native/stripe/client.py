@@ -145,7 +145,7 @@ class StripeSession:
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
-        self._outage = Outage(settings.outage_gap.total_seconds())
+        self._outage = Outage(settings.outage_gap.total_seconds(), settings.warning_gap.total_seconds())
         self._latencies: dict[str, float] = {}
         self.lookups = Lookups[Json](settings)
         self.refused_params = RefusedParams()
@@ -246,7 +246,7 @@ class StripeSession:
                     except Exception as error:
                         if is_no_answer(error):
                             self._outage.failed(asked.asked_time, time.monotonic())
-                        asked.failed(error, is_retried=is_retried(error) is not False)
+                        asked.failed(error, self._outage, is_retried=is_retried(error) is not False)
                         raise
                     finally:
                         self._rate_limiter.release()

@@ -23,10 +23,12 @@ PASSING: Final = frozenset({408, 409, 424, 425, 429})
 
 class Outage:
     """A time in which Stripe answers nobody. `longest_gap` is how long after a failure an attempt may leave
-    to belong to the same outage."""
+    to belong to the same outage, `warning_gap` the least time between two warnings."""
 
-    def __init__(self, longest_gap: float) -> None:
+    def __init__(self, longest_gap: float, warning_gap: float) -> None:
         self._longest_gap = longest_gap
+        self._warning_gap = warning_gap
+        self._next_warning_time = -math.inf
         self._start_time = math.inf
         self._last_time = -math.inf
 
@@ -44,6 +46,13 @@ class Outage:
     def duration(self, now: float) -> float:
         """Seconds since the first attempt of the outage left, zero where there is none."""
         return max(0.0, now - self._start_time)
+
+    def is_told(self, now: float) -> bool:
+        """Whether to warn `now`. All that fail would warn alike, so one of them does for a while."""
+        if now < self._next_warning_time:
+            return False
+        self._next_warning_time = now + self._warning_gap
+        return True
 
 
 def should_retry(status: int, header: str | None) -> bool:
@@ -87,4 +96,6 @@ def reason(error: Exception) -> str:
         return f"{error.status} {error.stripe_message}"
     if isinstance(error, aiohttp.ClientConnectorError):
         error = error.os_error
+        if error.errno is None:  # a name that no server of names knows
+            return excerpt(error.strerror or str(error))
     return excerpt(str(error) or type(error).__name__)

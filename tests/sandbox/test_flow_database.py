@@ -57,7 +57,7 @@ def test_table_has_the_last_document_of_each_key_and_none_that_was_deleted(tmp_p
         *(doc("a", amount=4), doc("b", op="d"), CHECKPOINT),
     ]
     result = into(tmp_path, steps, "--sessions", "2")
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.output) == (0, f"Wrote 5 documents into {tmp_path / 'x.duckdb'}.\n")
     assert ask(tmp_path, "SELECT id, amount FROM Prices ORDER BY id") == [("a", 4), ("c", 3)]
 
 

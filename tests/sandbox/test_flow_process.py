@@ -1,5 +1,6 @@
 """`preview` as a process of its own: signals, terminals, pipes. Whatever ends it ends its connector."""
 
+import asyncio
 import os
 import pty
 import shutil
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 import pytest
 
+from sandbox.flow.cli import _run
 from tests.sandbox.fake_connector import PATIENCE, alive, catalog, gone, written
 from tests.warm_python import python
 
@@ -44,6 +46,23 @@ def test_interrupted_preview_ends_its_connector_and_tells_the_signal(
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (128 + number, b"", b"")
     assert gone(pids)
+
+
+def test_another_signal_does_not_interrupt_what_the_first_one_ends() -> None:
+    ended = []
+
+    async def main() -> None:
+        signal.raise_signal(signal.SIGINT)
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+            ended.append(True)
+
+    with pytest.raises(SystemExit) as exited:
+        _run(main())
+    assert (exited.value.code, ended) == (130, [True])
 
 
 @pytest.mark.skipif(

@@ -1,6 +1,7 @@
 """`preview` on a real pseudo-terminal: its table stays within the screen, and Ctrl-C ends it well."""
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -11,11 +12,14 @@ import termios
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from sandbox.flow.screen import Row, live_table, summary
 from tests.sandbox.fake_connector import catalog, written
 from tests.warm_python import python
 
@@ -165,6 +169,25 @@ def test_table_of_many_streams_stays_within_the_screen(tmp_path: Path, height: i
             assert len(shown) > height / 2
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_narrow_table_shortens_names_and_no_number(width: int) -> None:
+    age = timedelta(seconds=70)
+    rows = [
+        Row("PaymentIntentAmountDetailsLineItems", "backfilling", 1_234_567, 1234.5, 12, "43% done", age),
+        Row("Charges", "following", 1, 0.1, 0, "", age),
+    ]
+    console = Console(width=width, file=io.StringIO())
+    for table in (live_table(rows, ["a footer"], 24, width), summary(rows, ["a footer"])):
+        with console.capture() as shown:
+            console.print(table)
+        _, first, second, *_ = shown.get().splitlines()
+        for number in ("1,234,567", "1,234.5/s", "70 s ago"):
+            assert f" {number}" in first
+        assert first.startswith("Paym")
+        assert second.startswith("Charges ")
+        assert len(shown.get().splitlines()) == len(rows) + 2, "a row has one line"
+
+
 def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path) -> None:
     with previewing(tmp_path, many({"count": [100, 1]}), height=24, whole=True) as terminal:
         terminal.until(lambda screen: any("145 documents, 101 transactions" in line for line in screen.lines))
@@ -176,17 +199,18 @@ def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path
 
 def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) -> None:
     kept = tmp_path / "state.json"
-    told = logged("A status of more than the width of a screen. " * 9, eventType="connectorStatus")
-    with previewing(tmp_path, many(told, {"checkpoint": {}}), "--state", str(kept), height=24) as terminal:
+    status = logged("A status of more than the width of a screen. " * 9, eventType="connectorStatus")
+    with previewing(tmp_path, many(status, {"checkpoint": {}}), "--state", str(kept), height=24) as terminal:
         terminal.until(lambda screen: any("2 transactions" in line for line in screen.lines))
         terminal.until(lambda screen: screen.lines[-1].startswith("A status of more"))
         terminal.type(b"\x03")
         lines = terminal.rest()
         assert terminal.process.wait() == 130
     (start,) = [place for place, line in enumerate(lines) if line.startswith("stream ")]
-    summary = lines[start:]
-    assert len([line for line in summary if line.startswith("Stream")]) == BINDINGS
-    assert any(line.startswith("45 documents, 2 transactions") for line in summary)
+    told = lines[start:]
+    assert len([line for line in told if line.startswith("Stream")]) == BINDINGS
+    assert any(line.startswith("45 documents, 2 transactions") for line in told)
+    assert not any("A status" in line for line in told), "the last status is older than the summary"
     assert json.loads(kept.read_text())["bindingStateV1"]["Stream44"] == STATE
 
     content = many()
