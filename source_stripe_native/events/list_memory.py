@@ -8,7 +8,8 @@ the version's digest is written. After a kill in between the object is captured 
 
 Of streams whose objects vanish (`VANISHES`) the memory is in the state as well, so that it outlives the
 process. A list of more than `Settings.remembered_of_list` objects is not, nor what exceeds
-`Settings.remembered_objects` in all: a deletion is then found only while the process lasts.
+`Settings.remembered_objects` in all: a deletion is then found only while the process lasts. One warning for
+each stream says so, however many accounts have such a list.
 """
 
 import asyncio
@@ -44,6 +45,8 @@ class ListMemories:
         """By the names of the streams whose memory is in the state."""
         self._kept = 0
         """Objects that are in the state."""
+        self._warned: set[str] = set()
+        """The streams of which a list is not in the state."""
         self._writing = asyncio.Lock()
         """Held from a change until it is written: who finds nothing left to write waits for it too."""
 
@@ -103,7 +106,7 @@ class ListMemories:
         if not memory.is_kept:
             differing = dict.fromkeys(before)
             if was_kept:
-                _warn(source, memory)
+                self._warn(source, len(memory.objects))
         elif not was_kept:
             differing = dict(memory.objects)
         self._kept += (len(memory.objects) if memory.is_kept else 0) - len(before)
@@ -122,10 +125,14 @@ class ListMemories:
         in_all = self._kept - kept + objects
         return objects <= settings.remembered_of_list and in_all <= settings.remembered_objects
 
-
-def _warn(source: Source, memory: _Memory) -> None:
-    source.log.warning(
-        f"{source.stream.NAME}: a list is too long to be remembered in the state. What is deleted while the "
-        "capture is not running stays in the collection: backfill again if that matters",
-        {"account": source.account_id, "objects": len(memory.objects)},
-    )
+    def _warn(self, source: Source, objects: int) -> None:
+        if source.stream.NAME in self._warned:
+            return
+        self._warned.add(source.stream.NAME)
+        is_long = objects > source.settings.remembered_of_list
+        why = "a list is too long" if is_long else "the lists of the capture have too many objects"
+        source.log.warning(
+            f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the capture is "
+            "not running stays in the collection: backfill again if that matters",
+            {"account": source.account_id, "objects": objects},
+        )
