@@ -169,10 +169,11 @@ class WatchedStream:
 
 
 def is_untouched(state: ResourceState, subtasks: int) -> bool:
-    """Whether no page was read yet of a backfill with so many subtasks."""
+    """Whether no page was read yet of a backfill with so many subtasks. A shard without accounts has no
+    subtask, and no backfill."""
     backfills = state.backfill.values() if isinstance(state.backfill, dict) else [state.backfill]
     unfinished = [each for each in backfills if each is not None]
-    return len(unfinished) == subtasks and all(each.next_page is None for each in unfinished)
+    return 0 < len(unfinished) == subtasks and all(each.next_page is None for each in unfinished)
 
 
 class Summary:
