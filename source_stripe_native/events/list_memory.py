@@ -132,7 +132,7 @@ class ListMemories:
         is_long = objects > source.settings.remembered_of_list
         why = "a list is too long" if is_long else "the lists of the capture have too many objects"
         source.log.warning(
-            f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the capture is "
-            "not running stays in the collection: backfill again if that matters",
+            f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the capture "
+            "is not running stays in the collection: backfill again if that matters",
             {"account": source.account_id, "objects": objects},
         )
