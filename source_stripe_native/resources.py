@@ -3,6 +3,7 @@
 One function makes a resource of any row, and a binding of it knows how to open itself (stream_binding.py).
 """
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from logging import Logger
@@ -136,7 +137,9 @@ def prices_object(
         [each for each in all_account_ids if each != platform_account_id] if connected_account_ids else None,
     )
     feed = EventFeed(Prices.all_event_types(), window_size=DEFAULT_WINDOW, settings=http.settings)
-    return base_object(Prices, http, start_date, accounts, CaptureContext(feed))
+    # With the capture's logger, since a resource has none before it is opened.
+    refusals = Refusals(http, logging.getLogger("flow"), platform_account_id)
+    return base_object(Prices, http, start_date, accounts, CaptureContext(feed, refusals=refusals))
 
 
 async def all_resources(
