@@ -28,6 +28,7 @@ from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import retrieve, to_document, to_tombstone
 from source_stripe_native.stripe.listings import listed_objects, read_listed
+from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Source, is_in_window
 from source_stripe_native.window import Window, floor
 
@@ -145,9 +146,8 @@ async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     except StripeError as error:
         if not is_refusal(error):
             raise
-        source.log.info(
-            "what a list lacks cannot be read", {"stream": source.stream.NAME, "error": error.answer}
-        )
+        about = {"account": source.account_id, "error": error.answer}
+        notice(source, "what a list lacks cannot be read, and is taken to be there", about)
         return set(missing)
 
 

@@ -142,6 +142,8 @@ class StripeSession:
         self._key_accepted = False
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
         self.traffic = Traffic()
+        self.noticed: set[tuple[str, str]] = set()
+        """The kinds of notices that were written, by stream (see `notices`)."""
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
