@@ -16,6 +16,8 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.binding_state import Binding, reconcile_state
+from source_stripe_native.capture_context import CaptureContext
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
@@ -29,14 +31,7 @@ from source_stripe_native.state import (
     initial_state,
     with_cursors,
 )
-from source_stripe_native.stream_binding import (
-    Binding,
-    CaptureContext,
-    StreamBinding,
-    initial_suffixes,
-    reconcile_state,
-    state_account_ids,
-)
+from source_stripe_native.stream_binding import StreamBinding, initial_suffixes, state_account_ids
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.products import Prices
