@@ -240,7 +240,6 @@ class StripeSession:
             ):
                 with attempt:
                     if attempt.num > 1:
-                        self.traffic.retried += 1
                         await self._rate_limiter.acquire(endpoint, priority, account_id)
                     asked = Attempt(request, attempt.num, time.monotonic())
                     try:
