@@ -1,4 +1,4 @@
-"""The memory of lists that are compared as a whole: what a stream's documents of an account may still be.
+"""The memory of lists that are compared as a whole: which objects of a stream and account have been captured.
 
 Rule: an object is remembered before its document counts, with its version unknown. Once the document counts,
 the version's digest is written. After a kill in between the object is captured once more.
@@ -48,7 +48,8 @@ class ListMemories:
         self._warned: set[str] = set()
         """The streams of which a list is not in the state."""
         self._writing = asyncio.Lock()
-        """Held from a change until it is written: who finds nothing left to write waits for it too."""
+        """Held while a change is written. A caller with nothing to write waits too: its objects may be in
+        that change."""
 
     def restore(self, stream: str, found: Iterable[tuple[str, str, Listed]], write: WriteEntries) -> None:
         """Takes over what the state has of a stream, and how its entries are written."""
@@ -65,8 +66,8 @@ class ListMemories:
     async def remember(
         self, source: Source, captured: Mapping[str, Listed], before: Mapping[str, Listed] | None = None
     ) -> None:
-        """Remembers objects that are about to be captured, by identity, with versions that are unknown; where
-        `before` is given, only those of which the memory is as it was then."""
+        """Remembers objects that are about to be captured, by identity, with unknown versions. With `before`,
+        an object whose memory has changed since then is left out."""
         if captured:
             async with self._writing:
                 await self._write(
@@ -76,8 +77,8 @@ class ListMemories:
     async def settle(
         self, source: Source, before: Mapping[str, Listed], changes: Mapping[str, Listed | None]
     ) -> None:
-        """Takes over what a reading found once it has been captured, None standing for an object that is
-        gone. An object that was captured otherwise since the memory was as `before` is left as it is."""
+        """Remembers what a reading found, once that has been captured. None stands for an object that is
+        gone. An object whose memory has changed since `before` is left out."""
         if changes:
             async with self._writing:
                 await self._write(source, self._since(source, before, changes))
@@ -85,7 +86,7 @@ class ListMemories:
     def _since(
         self, source: Source, before: Mapping[str, Listed], changes: Mapping[str, Listed | None]
     ) -> Mapping[str, Listed | None]:
-        """The changes of objects of which the memory is as it was `before`."""
+        """The changes of objects whose memory has not changed since `before`."""
         now = self.of(source)
         return {name: each for name, each in changes.items() if now.get(name) is before.get(name)}
 
