@@ -450,7 +450,7 @@ async def test_the_resource_of_prices_captures_both_halves_of_every_account(
 async def test_the_summary_of_prices_tells_which_accounts_are_set_aside(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "flow")
     barred = world.connect()["id"]
     server.faults.set(Fault("/v1/prices", account=barred, status=403, message="Barred"))
     soon = timedelta(milliseconds=50)
