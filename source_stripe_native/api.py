@@ -10,9 +10,9 @@ starts at the same cutoff:
 The second `s` of the cutoff is read by both. An object that changes while a backfill runs has an event after
 the cutoff: its last state arrives by the incremental task, wherever the backfill's pages were at that time.
 
-The incremental task reads a window in up to three ways, as the stream's row says: the events of the window,
-the list for what was created in the window, and once a day the list of a longer past. Events and lists are
-read with an overlap, since both may show late what happened.
+The incremental task reads a window in up to four ways, as the stream's row says: the events of the window,
+the list for what was created in the window, once a day the list of a longer past, and from time to time the
+whole list. Events and lists are read with an overlap, since both may show late what happened.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
@@ -96,13 +96,7 @@ async def fetch_backfill(
             superseded.during_page(cls.NAME, source.account_id) as newer,
             PageSpool(http.settings.spool_memory) as spool,
         ):
-            try:
-                listed = await read_listed(source, window, params, token, whole=cls.UNDATED, harvest=harvest)
-            except StripeError as error:
-                if not any(known.matches(error) for known in cls.LIST_ENDS):
-                    raise
-                log.debug("the rest of the list has aged out: the backfill is complete", {"stream": cls.NAME})
-                listed = Page([], None)
+            listed = await _read_page(source, window, params, token, harvest)
             sift = cls.UNDATED or not cls.LISTS_BY_CREATED
             captured: dict[str, Listed] = {}
             if _is_whole(source, listed, harvest, sift=sift):
@@ -147,6 +141,21 @@ async def find_oldest(
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     source = replace(source, priority=Priority.BACKFILL)
     return await oldest.find(source, parameters, window, known)
+
+
+async def _read_page(
+    source: Source, window: Window, params: Params, token: PageToken | None, harvest: Harvest | None
+) -> Page:
+    """The page at `token` of the list of `window`, empty where the rest of the list has aged out."""
+    stream = source.stream
+    try:
+        return await read_listed(source, window, params, token, whole=stream.UNDATED, harvest=harvest)
+    except StripeError as error:
+        if not any(known.matches(error) for known in stream.LIST_ENDS):
+            raise
+        about = {"stream": stream.NAME}
+        source.log.debug("the rest of the list has aged out: the backfill is complete", about)
+        return Page([], None)
 
 
 def _is_whole(source: Source, listed: Page, harvest: Harvest | None, *, sift: bool) -> bool:
@@ -255,9 +264,8 @@ async def fetch_incremental(
                 return
             snapshot = Snapshot(source, polled.memories, window, since)
             async for document in _read_window(
-                source, window, events, reader, not_before, account_changes, snapshot.read()
+                source, window, events, reader, not_before, account_changes, snapshot
             ):
-                snapshot.note(document)
                 if superseded is not None:
                     superseded.add(cls.NAME, source.account_id, cls.identity(document))
                 yield document
@@ -312,8 +320,10 @@ async def _read_window(
     reader: ListReader,
     not_before: int,
     account_changes: AccountChanges | None,
-    snapshot: AsyncIterator[Document],
+    snapshot: Snapshot,
 ) -> AsyncIterator[Document]:
+    """The documents of the window, which the `snapshot` notes. The order of the sources is that of their
+    age."""
     written: set[str] = set()
     # Events come newest first and lists are as new as can be: what was written once is not older.
     told = read_changes(source, events, not_before) if events is not None else None
@@ -323,10 +333,12 @@ async def _read_window(
             async for document in documents:
                 if (identity := source.stream.identity(document)) not in written:
                     written.add(identity)
+                    snapshot.note(document)
                     yield document
     # What a whole list shows is newer than the events that were read before.
-    for documents in (reader.read_again(window), snapshot):
+    for documents in (reader.read_again(window), snapshot.read()):
         async for document in documents:
+            snapshot.note(document)
             yield document
 
 

@@ -17,8 +17,8 @@ ResourceConfig = ResourceConfigWithSchedule
 
 
 def interval_of(resource: ResourceConfig) -> timedelta:
-    """The interval of a binding: where its config leaves it out, what discover proposes. The schema's default
-    is zero, as the reference has it, and the schema is a contract. Stripe would be asked every second."""
+    """The interval of a binding: what discover proposes where its config leaves it out. The schema's default
+    is zero, with which Stripe would be asked every second. It stays, since the schema is a contract."""
     return resource.interval if "interval" in resource.model_fields_set else DEFAULT_INTERVAL
 
 

@@ -27,8 +27,8 @@ COUNTED: Final = (OBSERVABLE_FIELD, "eventType")
 
 
 class PassingLogger(FlowLogger):
-    """A logger below `parent`, of which `logging` doesn't know. So are the loggers below it. What is routine
-    is at debug, and there a line of text alone."""
+    """A logger below `parent` that `logging` does not keep, nor the loggers below it. Routine messages are
+    lowered to debug, without the fields by which Flow counts them."""
 
     def __init__(self, name: str, parent: Logger) -> None:
         # Not the CDK's: a logger and its `event` would keep each other until the garbage is collected.

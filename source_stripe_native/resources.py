@@ -3,6 +3,7 @@
 One function makes a resource of any row, and a binding of it knows how to open itself (stream_binding.py).
 """
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from logging import Logger
@@ -15,6 +16,8 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.binding_state import Binding, reconcile_state
+from source_stripe_native.capture_context import CaptureContext
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
@@ -28,14 +31,7 @@ from source_stripe_native.state import (
     initial_state,
     with_cursors,
 )
-from source_stripe_native.stream_binding import (
-    Binding,
-    CaptureContext,
-    StreamBinding,
-    initial_suffixes,
-    reconcile_state,
-    state_account_ids,
-)
+from source_stripe_native.stream_binding import StreamBinding, initial_suffixes, state_account_ids
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.products import Prices
@@ -136,7 +132,9 @@ def prices_object(
         [each for each in all_account_ids if each != platform_account_id] if connected_account_ids else None,
     )
     feed = EventFeed(Prices.all_event_types(), window_size=DEFAULT_WINDOW, settings=http.settings)
-    return base_object(Prices, http, start_date, accounts, CaptureContext(feed))
+    # With the capture's logger, since a resource has none before it is opened.
+    refusals = Refusals(http, logging.getLogger("flow"), platform_account_id)
+    return base_object(Prices, http, start_date, accounts, CaptureContext(feed, refusals=refusals))
 
 
 async def all_resources(

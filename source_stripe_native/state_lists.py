@@ -50,8 +50,11 @@ def read_entries(
     state: ResourceState, account_ids: Collection[str]
 ) -> tuple[list[tuple[str, str, Listed]], Json]:
     """The account, the identity and what is remembered of each object of these accounts; and the merge patch
-    that removes the entries of others, and those that are not as `to_entry` makes them."""
+    that removes the entries of others, and those that are not as `to_entry` makes them. So it removes a
+    snapshot of another kind, the only one of its binding: with entries beside it none could be read."""
     found, patch = list[tuple[str, str, Listed]](), Json()
+    if isinstance(state.snapshot, ResourceState.Snapshot):
+        return found, dict.fromkeys(ResourceState.Snapshot.model_fields)
     for key, entry in _entries(state).items():
         account_id, _, identity = key.partition("/")
         listed = _read(identity, entry.last_digest) if entry is not None else None

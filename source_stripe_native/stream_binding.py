@@ -6,8 +6,8 @@ drive the same fetch functions, and a row's variants become subtasks in either.
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from logging import Logger
 from typing import Any
@@ -21,21 +21,17 @@ from estuary_cdk.capture.common import (
     open_binding,
 )
 from estuary_cdk.capture.task import Task
-from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.api import fetch_backfill, fetch_incremental, find_oldest
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
-from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.slices import SlicedBackfill
-from source_stripe_native.backfill.superseded import SupersededIds
-from source_stripe_native.config import ResourceConfig
+from source_stripe_native.binding_state import Binding, correct_times, reconcile_state, restore_lists
+from source_stripe_native.capture_context import CaptureContext
 from source_stripe_native.events.change_loop import follow_changes
-from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.lateness import Lateness
-from source_stripe_native.events.list_feed import PolledLists, reads_lists_in
+from source_stripe_native.events.list_feed import reads_lists_in
 from source_stripe_native.scheduling.account_changes import AccountChanges
-from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
@@ -43,60 +39,15 @@ from source_stripe_native.scheduling.scheduler import open_binding_with_priority
 from source_stripe_native.shard import WHOLE
 from source_stripe_native.state import (
     FROM_START,
-    StatePatch,
-    accounts_after,
     cursor_time,
-    in_time,
-    initial_state,
     known_before,
-    reconcile,
 )
-from source_stripe_native.state_lists import read_entries
-from source_stripe_native.state_parts import Json, own_all
-from source_stripe_native.state_patch import apply
+from source_stripe_native.state_parts import own_all
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.summary import Summary, WatchedStream, is_untouched
 from source_stripe_native.window import floor, uncounted_lag
-
-Binding = CaptureBinding[ResourceConfig]
-
-SHOWN = 10
-"""Accounts that a log line names."""
-AHEAD = "times of the state lie in the future and are taken as now. If changes are missing, backfill again"
-
-
-@dataclass(frozen=True)
-class CaptureContext:
-    """What the bindings of a capture share: one reading of events, the poller of connected accounts, the ids
-    of objects whose changes supersede a page of a backfill, what was seen in polled lists, and pages of
-    parents."""
-
-    feed: EventFeed
-    poller: AccountPoller | None = None
-    refusals: Refusals | None = None
-    superseded: SupersededIds = field(default_factory=SupersededIds)
-    polled: PolledLists = field(default_factory=PolledLists)
-    sharing: SharedPages | None = None
-    initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
-    """The initial states of connected accounts, by suffixes."""
-    subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)
-    """With which cursor each account was subscribed last, while bindings open."""
-    starts: list[Callable[[], None]] = field(default_factory=list)
-    """What starts the bindings that are open."""
-    watched: list[WatchedStream] = field(default_factory=list)
-    """The bindings that are open, for the summary."""
-
-    def initial_state(
-        self, account_ids: str | Sequence[str], suffixes: Sequence[str], cutoff: datetime
-    ) -> ResourceState:
-        """An initial state. With connected accounts, bindings with the same suffixes share it."""
-        if isinstance(account_ids, str):
-            return initial_state(account_ids, suffixes, cutoff)
-        if (key := tuple(suffixes)) not in self.initial:
-            self.initial[key] = initial_state(account_ids, suffixes, cutoff)
-        return self.initial[key]
 
 
 @dataclass(frozen=True)
@@ -221,37 +172,18 @@ class StreamBinding:
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
     ) -> None:
         """Brings the state up to date, subscribes to the events, and says how the binding starts."""
-        await self._correct_times(binding, state, task)
-        ids = state_account_ids(self.row, self.accounts)
-        await reconcile_state(
-            ids, binding, state, self.initial, task, self.suffixes, self.accounts.platform_id
-        )
-        await self._restore_lists(binding, state, task)
+        accounts = self.accounts
+        await correct_times(binding, state, task, self.http, accounts.platform_id)
+        ids = state_account_ids(self.row, accounts)
+        await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
+        if self.row.VANISHES:
+            await restore_lists(binding, state, task, self.context.polled.memories, accounts.all_ids)
         await asyncio.sleep(0)
         self._subscribe(state)
         start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
         if self.is_per_account:
             start = functools.partial(self._open_accounts, binding, binding_index, state, task, bindings)
         self.context.starts.append(start)
-
-    async def _restore_lists(self, binding: Binding, state: ResourceState, task: Task) -> None:
-        """Takes over what the state remembers of lists that are compared as a whole. What it has of accounts
-        that are not captured any more, or by another shard, is removed."""
-        if not self.row.VANISHES:
-            return
-
-        async def write(entries: Json) -> None:
-            # In the task in which the capture opens. Those that capture have buffers of their own.
-            try:
-                await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))
-            finally:
-                task.reset()
-
-        found, patch = read_entries(state, set(self.accounts.all_ids))
-        if patch:
-            await write(patch)
-        self.context.polled.memories.restore(self.row.NAME, found, write)
-        state.snapshot = None
 
     def _subscribe(self, state: ResourceState) -> None:
         """Subscribes the binding to the events of each account from its cursor on."""
@@ -269,18 +201,6 @@ class StreamBinding:
             else:
                 self.context.feed.subscribe(account_id, at.cursor)
                 self.context.subscribed[account_id] = at
-
-    async def _correct_times(self, binding: Binding, state: ResourceState, task: Task) -> None:
-        """Takes times ahead of Stripe's clock as now, in one checkpoint."""
-        now = self.http.now().replace(microsecond=0)
-        if not (patch := in_time(state, now)):
-            return
-        tolerated = now + self.http.settings.clock_tolerance
-        if ahead := accounts_after(state, self.accounts.platform_id, tolerated):
-            shown = ", ".join(ahead[:SHOWN]) + (f" and {len(ahead) - SHOWN} more" if ahead[SHOWN:] else "")
-            task.log.warning(f"{self.row.NAME}: {AHEAD}. Accounts: {shown}")
-        await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
-        apply(state, patch)
 
     def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         own_all(state)
@@ -421,22 +341,3 @@ def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) ->
 def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:
     """Whether new events of `types` may concern the stream."""
     return bool(types if cls.IS_EVENT else types & cls.all_event_types())
-
-
-async def reconcile_state(
-    account_ids: str | Sequence[str],
-    binding: Binding,
-    state: ResourceState,
-    initial: ResourceState,
-    task: Task,
-    suffixes: Sequence[str],
-    owner: str = "",
-) -> None:
-    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint. A state
-    without account ids is that of `owner`, by default of the first account."""
-    patch = reconcile(state, initial, account_ids, suffixes, owner)
-    if not patch:
-        return
-    task.log.debug("reconciling the state with the accounts", {"binding": binding.stateKey})
-    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
-    apply(state, patch)

@@ -147,7 +147,7 @@ class WatchedStream:
     def backfill_status(self, set_aside: Set[str]) -> BackfillStatus | None:
         """How far the backfill is, None where it is done or where only accounts that are set aside are left
         of it."""
-        if self.progress is None:
+        if self.progress is None or not self.progress.unfinished:
             return None
         backfills = self.state.backfill
         if not isinstance(backfills, dict):
@@ -169,10 +169,11 @@ class WatchedStream:
 
 
 def is_untouched(state: ResourceState, subtasks: int) -> bool:
-    """Whether no page was read yet of a backfill with so many subtasks."""
+    """Whether no page was read yet of a backfill with so many subtasks. A shard without accounts has no
+    subtask, and no backfill."""
     backfills = state.backfill.values() if isinstance(state.backfill, dict) else [state.backfill]
     unfinished = [each for each in backfills if each is not None]
-    return len(unfinished) == subtasks and all(each.next_page is None for each in unfinished)
+    return 0 < len(unfinished) == subtasks and all(each.next_page is None for each in unfinished)
 
 
 class Summary:
@@ -216,9 +217,8 @@ class Summary:
 
     def _look(self) -> Facts:
         """What is known at no cost: all but the oldest cursor."""
-        set_aside = self._refusals.by_what() if self._refusals else {}
         statuses = (
-            (each.name, each.backfill_status(set_aside.get(each.name, _NOBODY))) for each in self._watched
+            (each.name, each.backfill_status(self._set_aside_for(each.name))) for each in self._watched
         )
         seconds = max(1e-3, _loop_time() - self._told_time)
         traffic, before = self._http.traffic, self._told_traffic
@@ -246,13 +246,15 @@ class Summary:
     async def _oldest_cursor(self) -> OldestCursor | None:
         """With many accounts each stream takes a while, and others have their turn in between."""
         now, found = self._http.now(), list[OldestCursor]()
-        set_aside = self._refusals.by_what() if self._refusals else {}
         for each in self._watched:
-            nobody = set_aside.get(each.name, _NOBODY) | set_aside.get(CHANGES, _NOBODY)
-            if (oldest := each.oldest_cursor(now, nobody)) is not None:
+            set_aside = self._set_aside_for(each.name) | self._set_aside_for(CHANGES)
+            if (oldest := each.oldest_cursor(now, set_aside)) is not None:
                 found.append(oldest)
             await asyncio.sleep(0)
         return max(found, key=lambda each: each.age, default=None)
+
+    def _set_aside_for(self, what: str) -> Set[str]:
+        return self._refusals.set_aside_for(what) if self._refusals else _NOBODY
 
 
 def _loop_time() -> float:

@@ -8,6 +8,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from logging import Logger
 from typing import Any, Final
@@ -16,7 +17,7 @@ import pytest
 from estuary_cdk.capture.common import BaseDocument, LogCursor, PageCursor, Resource, ResourceState
 from estuary_cdk.capture.task import Task
 
-from sandbox.stripe import PLATFORM, StripeServer, World
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.api import fetch_backfill_prices, fetch_incremental
 from source_stripe_native.models import STREAMS, BaseStripeObjectWithEvents, EndpointConfig, Prices
 from source_stripe_native.priority_capture import (
@@ -444,6 +445,32 @@ async def test_the_resource_of_prices_captures_both_halves_of_every_account(
         await capture.until(lambda output: len(output.documents) == len(expected))
         capture.stopping.event.set()
     assert {document["id"] for _, document in capture.output.documents} == expected
+
+
+async def test_the_summary_of_prices_tells_which_accounts_are_set_aside(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "flow")
+    barred = world.connect()["id"]
+    server.faults.set(Fault("/v1/prices", account=barred, status=403, message="Barred"))
+    soon = timedelta(milliseconds=50)
+    quick = replace(UNLIMITED, first_summary=soon, summary_interval=soon)
+    async with (
+        StripeSession(world.key, base=server.url, settings=quick) as http,
+        running_capture() as capture,
+    ):
+        resource = prices_object(http, START, PLATFORM, [barred], [PLATFORM, barred])
+        state = resource.initial_state.model_copy(deep=True)
+        opened = resource.open(binding(), 0, state, capture.task, [])
+        assert inspect.isawaitable(opened)
+        await opened
+        told: list[str] = []
+        async with asyncio.timeout(10):
+            while not told:
+                await asyncio.sleep(0.01)
+                told = [each.message for each in caplog.records if "set aside, as" in each.message]
+        capture.stopping.event.set()
+    assert told[0].endswith("; 1 account is set aside, as Stripe refuses: 1 for Prices")
 
 
 async def test_all_resources_has_prices(world: World, http: StripeSession) -> None:

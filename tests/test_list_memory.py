@@ -268,7 +268,7 @@ async def test_a_list_that_is_too_long_is_not_remembered(
         capture = Capture(server, ["WebhookEndpoints"], settings=replace(SETTINGS, **narrow))
         await start(capture)
         assert entries(capture) == {}
-        assert [each.levelno for each in caplog.records if "too long to be remembered" in each.message] == [
+        assert [each.levelno for each in caplog.records if "to be remembered" in each.message] == [
             logging.WARNING
         ]
         before = len(capture.documents)
@@ -280,6 +280,27 @@ async def test_a_list_that_is_too_long_is_not_remembered(
     world.clock.advance(HOUR)
     await start(capture)
     assert set(entries(capture)) == {*found}, "the list is short enough again"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "told"),
+    [
+        ({"remembered_of_list": 1}, "WebhookEndpoints: a list is too long to be remembered"),
+        ({"remembered_objects": 1}, "WebhookEndpoints: the lists of the capture have too many objects"),
+    ],
+)
+async def test_one_warning_tells_of_all_lists_of_a_stream_that_are_not_remembered(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, bounds: dict[str, Any], told: str
+) -> None:
+    for account in [world.connect()["id"] for _ in range(4)]:
+        for _ in range(2):
+            world.create("webhook_endpoint", account, event=False)
+    capture = Capture(server, ["WebhookEndpoints"], connected=True, settings=replace(SETTINGS, **bounds))
+    await start(capture)
+    assert len([each for each in caplog.records if each.levelno == logging.WARNING]) == 1
+    assert [each.message.startswith(told) for each in caplog.records if "remembered" in each.message] == [
+        True
+    ]
 
 
 async def test_an_object_that_a_key_no_longer_lists_is_no_deletion(

@@ -327,6 +327,17 @@ async def test_a_bound_stream_that_the_version_does_not_have_is_refused(
     assert f"set advanced.api_version to one {bound}" in line
 
 
+async def test_no_permission_is_asked_for_where_the_version_does_not_have_the_stream(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.api_version = "2025-03-31.basil"
+    await discovered(Capture(server, key=world.restrict(ALL - {"subscription"})))
+    lacking, others = (each.message for each in caplog.records if "left out" in each.message)
+    assert "'Subscriptions' (" in lacking
+    assert "UsageRecords" not in lacking
+    assert "UsageRecords: API version 2025-03-31.basil cannot be used for it" in others
+
+
 @pytest.mark.parametrize("restricted", [False, True])
 async def test_streams_of_products_that_the_account_does_not_have_are_left_out_in_one_line(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, restricted: bool

@@ -305,7 +305,8 @@ async def test_accounts_that_are_set_aside_are_neither_backfilling_nor_the_oldes
 
 def test_the_summary_names_a_few_streams_for_which_accounts_are_set_aside() -> None:
     refusals = Refusals(cast(Any, SimpleNamespace(settings=QUICK)), logging.getLogger("test"), PLATFORM)
-    refusals._aside = {"acct_1": {"Cards", "Files", "Persons", "Prices", "Reviews"}, "acct_2": {"Files"}}
+    refusals._aside = {each: {"acct_1"} for each in ("Cards", "Files", "Persons", "Prices", "Reviews")}
+    refusals._aside["Files"].add("acct_2")
     told = refusals.status().words()
     assert told.startswith("2 accounts are set aside, as Stripe refuses: 2 for Files, 1 for ")
     assert told.endswith(", and others for 2 more streams")

@@ -2,6 +2,8 @@
 refuses to show them; deletions, and events that carry nothing."""
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 from typing import Any, Final
@@ -86,6 +88,23 @@ async def test_a_changed_parent_whose_children_are_refused_has_those_that_its_ev
     shown = {each["id"] for each in invoice["lines"]["data"]}
     assert {each["id"] for each in await catch_up(capture)} == shown
     assert len(logged(caplog, "Stripe refuses to list the children of a changed object")) == 1
+
+
+async def test_of_many_objects_that_stripe_refuses_to_show_one_line_at_info_tells(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = [world.create("charge", event=False)["id"] for _ in range(3)]
+    capture = Capture(server, ["Charges"], level=logging.DEBUG)
+    await backfill(capture)
+    for each in ids:
+        world.tell("charge.updated", "charge", each, api_version="2022-11-15")
+    server.faults.set(Fault("/v1/charges/*", status=403, message="Not for you"))
+    assert {each["id"] for each in await catch_up(capture)} == {*ids}
+    told = logged(caplog, "Stripe refuses to show a changed object")
+    assert Counter(each.levelno for each in told) == {logging.INFO: 1, logging.DEBUG: 2}
+    (first,) = [each for each in told if each.levelno == logging.INFO]
+    assert first.message.endswith("Others of the stream are told at debug")
+    assert all(any(id in str(each.args) for each in told) for id in ids)
 
 
 async def test_a_lasting_failure_of_stripe_is_no_refusal(world: World, server: StripeServer) -> None:

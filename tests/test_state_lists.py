@@ -6,6 +6,7 @@ from typing import Any, Final
 import orjson
 import pytest
 from estuary_cdk.capture.common import ResourceState
+from estuary_cdk.utils import json_merge_patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,15 @@ def test_an_entry_that_cannot_be_read_is_left_out_and_removed(text: str) -> None
     found, patch = read_entries(state, ACCOUNTS)
     assert [name for _, name, _ in found] == ["we_2"]
     assert patch == {"acct_1/we_1": None, "we_3": None}
+
+
+def test_a_snapshot_that_is_the_only_one_of_its_binding_makes_room_for_entries() -> None:
+    state = ResourceState.model_validate({"snapshot": ENTRY})
+    found, patch = read_entries(state, ACCOUNTS)
+    assert found == []
+    merged: Json = dict(ENTRY)
+    json_merge_patch(merged, patch | {"acct_1/we_1": ENTRY})
+    assert [name for _, name, _ in read_entries(state_with(merged), ACCOUNTS)[0]] == ["we_1"]
 
 
 @pytest.mark.parametrize("snapshot", [None, 7, [], ENTRY, {"acct_1/we_1": None}, {"acct_1/we_1": {"x": 1}}])

@@ -21,10 +21,11 @@ from source_stripe_native.events.lateness import Late, Lateness
 from source_stripe_native.loggers import passing
 from source_stripe_native.scheduling.refusals import SetAside
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.state import initial_state
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.traffic import Traffic
 from source_stripe_native.stripe.workload import Workload
-from source_stripe_native.summary import Facts, OldestCursor, Summary, WatchedStream
+from source_stripe_native.summary import Facts, OldestCursor, Summary, WatchedStream, is_untouched
 from source_stripe_native.window import Window
 from tests.capture import UNLIMITED, Capture
 from tests.cdk_task import on_virtual_time, running_capture
@@ -291,6 +292,12 @@ async def test_one_observable_line_tells_which_backfills_begin(
     await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
     observable = [each for each in caplog.records if getattr(each, "observable", False)]
     assert [each.__dict__["bindings"] for each in observable] == [["Prices"]], "the other one goes on"
+
+
+def test_a_binding_without_accounts_begins_no_backfill() -> None:
+    assert is_untouched(initial_state(["acct_1"], ["_a", "_b"], AT), 2)
+    assert not is_untouched(initial_state([], ["_a", "_b"], AT), 0)
+    assert not is_untouched(ResourceState(), 1)
 
 
 async def test_a_summary_is_a_status_of_the_capture_and_its_fields_are_json(

@@ -61,7 +61,7 @@ class Lateness:
     """The workload at the last look."""
 
     def watch(self, waiting: Callable[[], timedelta]) -> None:
-        """Takes `waiting` from now on."""
+        """Sets the function that tells how long the oldest change has waited."""
         self.waiting = waiting
 
     def look(self) -> Late | None:

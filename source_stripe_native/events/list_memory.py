@@ -1,4 +1,4 @@
-"""The memory of lists that are compared as a whole: what a stream's documents of an account may still be.
+"""The memory of lists that are compared as a whole: which objects of a stream and account have been captured.
 
 Rule: an object is remembered before its document counts, with its version unknown. Once the document counts,
 the version's digest is written. After a kill in between the object is captured once more.
@@ -8,7 +8,8 @@ the version's digest is written. After a kill in between the object is captured 
 
 Of streams whose objects vanish (`VANISHES`) the memory is in the state as well, so that it outlives the
 process. A list of more than `Settings.remembered_of_list` objects is not, nor what exceeds
-`Settings.remembered_objects` in all: a deletion is then found only while the process lasts.
+`Settings.remembered_objects` in all: a deletion is then found only while the process lasts. One warning for
+each stream says so, however many accounts have such a list.
 """
 
 import asyncio
@@ -44,8 +45,11 @@ class ListMemories:
         """By the names of the streams whose memory is in the state."""
         self._kept = 0
         """Objects that are in the state."""
+        self._warned: set[str] = set()
+        """The streams of which a list is not in the state."""
         self._writing = asyncio.Lock()
-        """Held from a change until it is written: who finds nothing left to write waits for it too."""
+        """Held while a change is written. A caller with nothing to write waits too: its objects may be in
+        that change."""
 
     def restore(self, stream: str, found: Iterable[tuple[str, str, Listed]], write: WriteEntries) -> None:
         """Takes over what the state has of a stream, and how its entries are written."""
@@ -62,8 +66,8 @@ class ListMemories:
     async def remember(
         self, source: Source, captured: Mapping[str, Listed], before: Mapping[str, Listed] | None = None
     ) -> None:
-        """Remembers objects that are about to be captured, by identity, with versions that are unknown; where
-        `before` is given, only those of which the memory is as it was then."""
+        """Remembers objects that are about to be captured, by identity, with unknown versions. With `before`,
+        an object whose memory has changed since then is left out."""
         if captured:
             async with self._writing:
                 await self._write(
@@ -73,8 +77,8 @@ class ListMemories:
     async def settle(
         self, source: Source, before: Mapping[str, Listed], changes: Mapping[str, Listed | None]
     ) -> None:
-        """Takes over what a reading found once it has been captured, None standing for an object that is
-        gone. An object that was captured otherwise since the memory was as `before` is left as it is."""
+        """Remembers what a reading found, once that has been captured. None stands for an object that is
+        gone. An object whose memory has changed since `before` is left out."""
         if changes:
             async with self._writing:
                 await self._write(source, self._since(source, before, changes))
@@ -82,7 +86,7 @@ class ListMemories:
     def _since(
         self, source: Source, before: Mapping[str, Listed], changes: Mapping[str, Listed | None]
     ) -> Mapping[str, Listed | None]:
-        """The changes of objects of which the memory is as it was `before`."""
+        """The changes of objects whose memory has not changed since `before`."""
         now = self.of(source)
         return {name: each for name, each in changes.items() if now.get(name) is before.get(name)}
 
@@ -103,7 +107,7 @@ class ListMemories:
         if not memory.is_kept:
             differing = dict.fromkeys(before)
             if was_kept:
-                _warn(source, memory)
+                self._warn(source, len(memory.objects))
         elif not was_kept:
             differing = dict(memory.objects)
         self._kept += (len(memory.objects) if memory.is_kept else 0) - len(before)
@@ -122,10 +126,14 @@ class ListMemories:
         in_all = self._kept - kept + objects
         return objects <= settings.remembered_of_list and in_all <= settings.remembered_objects
 
-
-def _warn(source: Source, memory: _Memory) -> None:
-    source.log.warning(
-        f"{source.stream.NAME}: a list is too long to be remembered in the state. What is deleted while the "
-        "capture is not running stays in the collection: backfill again if that matters",
-        {"account": source.account_id, "objects": len(memory.objects)},
-    )
+    def _warn(self, source: Source, objects: int) -> None:
+        if source.stream.NAME in self._warned:
+            return
+        self._warned.add(source.stream.NAME)
+        is_long = objects > source.settings.remembered_of_list
+        why = "a list is too long" if is_long else "the lists of the capture have too many objects"
+        source.log.warning(
+            f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the capture "
+            "is not running stays in the collection: backfill again if that matters",
+            {"account": source.account_id, "objects": objects},
+        )

@@ -33,6 +33,7 @@ from source_stripe_native.stripe.documents import (
     to_tombstone,
 )
 from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested, shown_now
+from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 from source_stripe_native.window import Window
 
@@ -209,9 +210,10 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
     except StripeError as error:
         if not is_refusal(error):
             raise
-        source.log.info(
+        notice(
+            source,
             "Stripe refuses to show a changed object: its event's object is captured, if there is one",
-            {"stream": source.stream.NAME, "id": change.subject.id, "error": error.answer},
+            {"id": change.subject.id, "error": error.answer},
         )
         if newest is None:
             return _nothing()
@@ -248,9 +250,10 @@ async def _children_of(source: Source, change: Change) -> Documents:
     except StripeError as error:
         if not is_refusal(error):
             raise
-        source.log.info(
+        notice(
+            source,
             "Stripe refuses to list the children of a changed object: those of its event are captured",
-            {"stream": source.stream.NAME, "parent": change.subject.id, "error": error.answer},
+            {"parent": change.subject.id, "error": error.answer},
         )
         lists = [children.ChildList(change.subject.id, "", (), Page(shown_now, None))]
     if lists is None:
@@ -291,9 +294,10 @@ async def _harvest(source: Source, change: Change) -> Documents:
     except StripeError as error:
         if not is_refusal(error):
             raise
-        source.log.info(
+        notice(
+            source,
             "Stripe refuses to show a changed object: the objects that it shows are left as they are",
-            {"stream": source.stream.NAME, "holder": change.subject.id, "error": error.answer},
+            {"holder": change.subject.id, "error": error.answer},
         )
         return _nothing()
     if holder is None:
@@ -324,13 +328,10 @@ async def _listed(source: Source, change: Change) -> Documents:
     except StripeError as error:
         if not is_refusal(error):
             raise
-        source.log.info(
+        notice(
+            source,
             "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
-            {
-                "stream": source.stream.NAME,
-                change.subject.selected_by: change.subject.id,
-                "error": error.answer,
-            },
+            {change.subject.selected_by: change.subject.id, "error": error.answer},
         )
     if source.stream.PARENT_FIELD and change.subject.selected_by == source.stream.PARENT_PARAM:
         for each in found:

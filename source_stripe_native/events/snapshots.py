@@ -28,6 +28,7 @@ from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import retrieve, to_document, to_tombstone
 from source_stripe_native.stripe.listings import listed_objects, read_listed
+from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Source, is_in_window
 from source_stripe_native.window import Window, floor
 
@@ -47,7 +48,7 @@ class Snapshot:
         """The memory when the reading began; None where none is due."""
         self._changes: dict[str, Listed | None] = {}
         self._captured: dict[str, Listed] = {}
-        """What the window captures, by identity, of no matter which source."""
+        """What the window captures, by identity, from the list or from elsewhere."""
 
     async def read(self) -> AsyncIterator[Document]:
         """What differs from the last reading, where one is due."""
@@ -56,7 +57,7 @@ class Snapshot:
             return
         before, seen = self._memories.of(source), dict[str, Listed]()
         wanted = Window(self._since, floor(source.http.now()) + 1)
-        # What an older start date let in is still followed.
+        # Objects that an earlier start date has captured are still followed.
         async for found in _whole_list(source, 0 if stream.VANISHES else self._since):
             identity = stream.identity(found)
             known = before.get(identity)
@@ -134,8 +135,8 @@ async def _whole_list(source: Source, since: int) -> AsyncIterator[Json]:
 
 
 async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
-    """Which of the objects that a list lacks Stripe still has, or does not say. What can only be listed is
-    taken to be gone."""
+    """The objects that are missing in a list though Stripe still has them, or refuses to say. What can only
+    be listed is taken to be gone."""
     try:
         if source.stream.PARENT is None:
             return {name for name, keys in missing.items() if await _exists(source, keys)}
@@ -145,9 +146,8 @@ async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     except StripeError as error:
         if not is_refusal(error):
             raise
-        source.log.info(
-            "what a list lacks cannot be read", {"stream": source.stream.NAME, "error": error.answer}
-        )
+        about = {"account": source.account_id, "error": error.answer}
+        notice(source, "what a list lacks cannot be read, and is taken to be there", about)
         return set(missing)
 
 

@@ -85,7 +85,8 @@ class PriorityQueueConfig:
     refused_interval: timedelta = timedelta(hours=1)
     """When an account that was set aside is tried again."""
     watch: Callable[[Callable[[], timedelta]], None] | None = None
-    """Is given what tells how long accounts have waited for their turn, or for its end."""
+    """Called once with a function: the longest time that an account has waited for its turn, or been
+    behind while it lasts."""
     now: Clock = _utc_now
 
     def high_watermark(self, account_id: str) -> int | None:

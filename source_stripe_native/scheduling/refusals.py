@@ -9,6 +9,7 @@ ends the capture: the key is revoked, or lacks a permission for the platform's o
 
 import logging
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any, Final
@@ -28,6 +29,8 @@ KEPT_OUT: Final = (
 )
 SHOWN: Final = 3
 """Streams that the summary names. A single further one is named too: to count it would be no shorter."""
+
+_NOBODY: Final[Set[str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Refusals:
         self._platform_id = platform_id
         self._warned: set[tuple[str, int, str]] = set()
         self._aside: dict[str, set[str]] = {}
-        """The accounts that are set aside, each with what for."""
+        """The accounts that are set aside, by what for."""
         self._key_answers = Lookups[bool](http.settings, retention=http.settings.key_answer_retention)
         """Whether the key is refused, by what was asked for."""
 
@@ -80,7 +83,7 @@ class Refusals:
         if may_concern_key and await self._concerns_key(account_id, error):
             return False
         told = f"{KEPT_OUT} {error.answer}" if may_concern_key else error.told
-        self._aside.setdefault(account_id, set()).add(what)
+        self._aside.setdefault(what, set()).add(account_id)
         kind = account_id, error.status, error.code or error.stripe_message[:40]
         if kind not in self._warned:
             self._warned.add(kind)
@@ -95,22 +98,19 @@ class Refusals:
 
     def readmit(self, what: str, account_id: str) -> None:
         """Stripe no longer refuses the account `what` it was set aside for."""
-        if (whats := self._aside.get(account_id)) is not None:
-            whats.discard(what)
-            if not whats:
-                del self._aside[account_id]
+        if (accounts := self._aside.get(what)) is not None:
+            accounts.discard(account_id)
+            if not accounts:
+                del self._aside[what]
 
-    def by_what(self) -> dict[str, set[str]]:
-        """The accounts that are set aside, by the stream or by `CHANGES`."""
-        found: dict[str, set[str]] = {}
-        for account_id, whats in self._aside.items():
-            for what in whats:
-                found.setdefault(what, set()).add(account_id)
-        return found
+    def set_aside_for(self, what: str) -> Set[str]:
+        """The accounts that are set aside for a stream, or for `CHANGES`, at this moment."""
+        return self._aside.get(what, _NOBODY)
 
-    def status(self) -> "SetAside":
+    def status(self) -> SetAside:
         """Which accounts are set aside, in numbers."""
-        return SetAside(len(self._aside), Counter(what for whats in self._aside.values() for what in whats))
+        accounts = set[str]().union(*self._aside.values())
+        return SetAside(len(accounts), Counter({what: len(each) for what, each in self._aside.items()}))
 
     async def _concerns_key(self, account_id: str, error: StripeError) -> bool:
         """Whether Stripe refuses the same for the platform's own account. It answers alike for a key that is

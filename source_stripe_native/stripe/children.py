@@ -201,7 +201,7 @@ async def _pages(source: Source, children: ChildList) -> AsyncIterator[Sequence[
     except StripeError as error:
         if not PARENT_GONE.matches(error) or await _is_listed(source, children):
             raise
-        source.log.info("a parent was deleted while its children were read", {"path": children.path})
+        source.log.debug("a parent was deleted while its children were read", {"path": children.path})
 
 
 async def _is_listed(source: Source, children: ChildList) -> bool:

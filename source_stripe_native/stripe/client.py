@@ -142,6 +142,8 @@ class StripeSession:
         self._key_accepted = False
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
         self.traffic = Traffic()
+        self.noticed: set[tuple[str, str]] = set()
+        """The kinds of notices that were written, by stream (see `notices`)."""
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
@@ -238,7 +240,6 @@ class StripeSession:
             ):
                 with attempt:
                     if attempt.num > 1:
-                        self.traffic.retried += 1
                         await self._rate_limiter.acquire(endpoint, priority, account_id)
                     asked = Attempt(request, attempt.num, time.monotonic())
                     try:

@@ -19,6 +19,7 @@ from source_stripe_native.stripe.expansions import (
     missing_owners,
     object_params,
 )
+from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Source, checked, of_today, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
@@ -181,7 +182,7 @@ async def complete_list(source: Source, cut: Json, owner: Json, expand: Params =
         if not (is_an_accounts or OBJECT_GONE.matches(error)):
             raise
         about = {"url": path, "error": error.answer}
-        source.log.info("a list inside an object stays cut: the object is gone or barred by now", about)
+        notice(source, "a list inside an object stays cut: the object is gone or barred by now", about)
         return
     if is_cut:
         size = {"url": path, "objects": len(whole)}

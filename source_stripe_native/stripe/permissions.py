@@ -9,7 +9,7 @@ A product that the platform lacks says nothing about them: an account that lacks
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from logging import Logger
 
@@ -63,14 +63,22 @@ async def probe(
     unproven: dict[str, Denial] = {}
     for each in streams:
         reasons = [reason for one in (each, *each.found_through()) if (reason := denials[one]) is not None]
-        if denial := next((reason for reason in reasons if not reason.is_platforms_alone), None):
-            missing = dict.fromkeys(name for reason in reasons for name in reason.permissions)
-            grants = dict.fromkeys(name for reason in reasons for name in reason.grants)
-            denied[each.NAME] = replace(denial, permissions=tuple(missing), grants=tuple(grants))
+        if lasting := [reason for reason in reasons if not reason.is_platforms_alone]:
+            denied[each.NAME] = _joined(lasting)
         elif reasons:
             unproven[each.NAME] = reasons[0]
     readable = [each for each in streams if each.NAME not in denied]
     return Permissions(readable, denied, unproven, denials[Events])
+
+
+def _joined(denials: Sequence[Denial]) -> Denial:
+    """The denials of one stream and of those that it is found through, as one: what no key could read first,
+    since no permission helps there."""
+    if (hopeless := next((each for each in denials if not each.permissions), None)) is not None:
+        return hopeless
+    missing = dict.fromkeys(name for each in denials for name in each.permissions)
+    grants = dict.fromkeys(name for each in denials for name in each.grants)
+    return replace(denials[0], permissions=tuple(missing), grants=tuple(grants))
 
 
 def _one_of_each_product(streams: Iterable[type[BaseStripeObject]]) -> Iterable[type[BaseStripeObject]]:

@@ -13,5 +13,3 @@ class Traffic:
     refused_for_rate: int = 0
     """Answers that refuse a request for a rate limit: each 429 but a lock timeout, which is about one
     object."""
-    retried: int = 0
-    """Attempts that were made because an earlier attempt of the same request failed."""

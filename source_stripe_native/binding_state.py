@@ -1,0 +1,79 @@
+"""A binding's state as it is when the capture opens: brought up to date, in memory and in checkpoints.
+
+Rule: each step is one checkpoint, all of it or none, and none where nothing differs. Until all bindings are
+open nothing else is captured, so that the steps may use the task in which the capture opens.
+"""
+
+from collections.abc import Sequence
+
+from estuary_cdk.capture.common import ResourceState
+from estuary_cdk.capture.task import Task
+from estuary_cdk.flow import CaptureBinding
+
+from source_stripe_native.config import ResourceConfig
+from source_stripe_native.events.list_memory import ListMemories
+from source_stripe_native.state import StatePatch, accounts_after, in_time, reconcile
+from source_stripe_native.state_lists import read_entries
+from source_stripe_native.state_parts import Json
+from source_stripe_native.state_patch import apply
+from source_stripe_native.stripe.client import StripeSession
+
+Binding = CaptureBinding[ResourceConfig]
+
+SHOWN = 10
+"""Accounts that a log line names."""
+AHEAD = "times of the state lie in the future and are taken as now. If changes are missing, backfill again"
+
+
+async def correct_times(
+    binding: Binding, state: ResourceState, task: Task, http: StripeSession, owner: str
+) -> None:
+    """Takes times ahead of Stripe's clock as now, in one checkpoint. `owner` is the account of a state
+    without account ids."""
+    now = http.now().replace(microsecond=0)
+    if not (patch := in_time(state, now)):
+        return
+    if ahead := accounts_after(state, owner, now + http.settings.clock_tolerance):
+        shown = ", ".join(ahead[:SHOWN]) + (f" and {len(ahead) - SHOWN} more" if ahead[SHOWN:] else "")
+        task.log.warning(f"{binding.resourceConfig.name}: {AHEAD}. Accounts: {shown}")
+    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
+    apply(state, patch)
+
+
+async def reconcile_state(
+    account_ids: str | Sequence[str],
+    binding: Binding,
+    state: ResourceState,
+    initial: ResourceState,
+    task: Task,
+    suffixes: Sequence[str],
+    owner: str = "",
+) -> None:
+    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint. A state
+    without account ids is that of `owner`, by default of the first account."""
+    patch = reconcile(state, initial, account_ids, suffixes, owner)
+    if not patch:
+        return
+    task.log.debug("reconciling the state with the accounts", {"binding": binding.stateKey})
+    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
+    apply(state, patch)
+
+
+async def restore_lists(
+    binding: Binding, state: ResourceState, task: Task, memories: ListMemories, account_ids: Sequence[str]
+) -> None:
+    """Hands over to `memories` what the state remembers of lists that are compared as a whole. What it has
+    of accounts other than these is removed: they are not captured any more, or by another shard."""
+
+    async def write(entries: Json) -> None:
+        # In the task in which the capture opens. Those that capture have buffers of their own.
+        try:
+            await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))
+        finally:
+            task.reset()
+
+    found, patch = read_entries(state, set(account_ids))
+    if patch:
+        await write(patch)
+    memories.restore(binding.resourceConfig.name, found, write)
+    state.snapshot = None
