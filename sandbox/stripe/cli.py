@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -153,19 +154,23 @@ async def _alone(server: StripeServer) -> int:
 
 
 async def _around(server: StripeServer, command: Sequence[str]) -> int:
+    loop = asyncio.get_running_loop()
+    started: asyncio.Future[asyncio.subprocess.Process] = loop.create_future()
     async with server:
+        # Before its start: it may be ready, and told to stop, before this coroutine goes on.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, started.add_done_callback, functools.partial(_pass_on, number))
         process = await asyncio.create_subprocess_exec(
             *command, env={**os.environ, "STRIPE_API_BASE": server.url}
         )
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, _pass_on, process, signal.SIGTERM)
-        loop.add_signal_handler(signal.SIGINT, _pass_on, process, signal.SIGINT)
+        started.set_result(process)
         code = await process.wait()
     return code if code >= 0 else 128 - code
 
 
-def _pass_on(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+def _pass_on(number: signal.Signals, started: asyncio.Future[asyncio.subprocess.Process]) -> None:
     """Signal the command, unless the terminal has: Ctrl-C goes to every process in the foreground."""
+    process = started.result()
     if number == signal.SIGINT and _in_foreground():
         return
     if process.returncode is None:
