@@ -340,6 +340,7 @@ json_texts = st.text(st.characters(codec=None, exclude_categories=[]))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | json_texts,
     lambda inner: st.lists(inner) | st.dictionaries(json_texts, inner),
+    max_leaves=20,
 )
 
 
