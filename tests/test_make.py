@@ -11,6 +11,15 @@ ROOT = Path(__file__).parent.parent
 WITH_STRIPE = "python -m sandbox stripe"
 
 
+def make(*arguments: str) -> list[str]:
+    """The lines that make prints."""
+    kept = ("HOME", "PATH")  # and nothing that an outer make hands on
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    command = ["make", "--no-print-directory", *arguments]
+    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    return made.stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     ("arguments", "runs"),
     [
@@ -38,11 +47,7 @@ WITH_STRIPE = "python -m sandbox stripe"
 def test_own_specification_goes_to_stripe_itself_and_the_projects_to_a_local_one(
     arguments: list[str], runs: str
 ) -> None:
-    kept = ("HOME", "PATH")  # and nothing that an outer make hands on
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
-    command = ["make", "--dry-run", "--no-print-directory", *arguments]
-    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    last = " ".join(made.stdout.splitlines()[-1].split())
+    last = " ".join(make("--dry-run", *arguments)[-1].split())
     assert last == f'PATH="{ROOT}/.venv/bin:$PATH" {runs}'
 
 
@@ -59,6 +64,5 @@ def test_without_the_virtual_environment_one_line_says_what_to_do(command_line: 
 def test_every_target_has_a_line_of_help() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = [line.split()[2:] for line in makefile.splitlines() if line.startswith(".PHONY: ")]
-    made = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    helped = [line.split()[1] for line in made.stdout.splitlines()]
+    helped = [line.split()[1] for line in make("help")]
     assert sorted(helped) == sorted(phony)
