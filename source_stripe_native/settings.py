@@ -196,6 +196,8 @@ class Settings:
     flush_at_most: int = 900
     """Cursors of a binding that are then written at most, about 65 bytes each. With more accounts each waits
     its turn: after a crash, events since its last turn are read again."""
+    flush_in_all: int = 40_000
+    """Cursors of all bindings that are written in an interval at most, divided among the bindings."""
     account_ranges: int = 10
     """Ranges of creation time by which connected accounts are listed at once."""
     directory_log_interval: timedelta = timedelta(seconds=30)
@@ -221,6 +223,10 @@ class Settings:
         """How many seconds before a cursor of an earlier process something may be new: the overlap, and what
         may have become visible in it since it was last read in full."""
         return int((self.overlap + self.overlap_interval).total_seconds())
+
+    def flush_of_each(self, bindings: int) -> int:
+        """Cursors that each of so many bindings writes at most in an interval."""
+        return max(1, min(self.flush_at_most, self.flush_in_all // bindings))
 
     @property
     def change_bytes(self) -> int:

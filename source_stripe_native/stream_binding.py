@@ -298,7 +298,7 @@ class StreamBinding:
                 ),
                 now=self.http.now,
                 flush=settings.flush_interval,
-                flush_at_most=settings.flush_at_most,
+                flush_at_most=settings.flush_of_each(bindings),
                 is_relevant=functools.partial(_is_relevant, self.row),
                 reads_lists_in=functools.partial(reads_lists_in, self.row, settings),
                 polls=PollTimes(settings) if self.row.POLLS else None,

@@ -566,6 +566,11 @@ async def test_what_moved_is_written_when_the_capture_stops() -> None:
     }
 
 
+@pytest.mark.parametrize(("bindings", "cursors"), [(1, 900), (44, 900), (45, 888), (120, 333), (50_000, 1)])
+def test_what_all_bindings_write_of_their_cursors_is_bounded(bindings: int, cursors: int) -> None:
+    assert DEFAULTS.flush_of_each(bindings) == cursors
+
+
 @on_virtual_time
 async def test_with_very_many_accounts_each_cursor_is_written_in_its_turn() -> None:
     feed, accounts = Feed(), names(50)
