@@ -240,7 +240,8 @@ class LateWorld(World):
     def create(self, kind: str, /, account: str | None = None, **options: Any) -> Json:
         # What is made in passing, for another object to point to, is told of as well.
         silent = KINDS[kind].parent is not None or not self.running
-        if self._late_objects and self.running and kind in POLLED and self._lateness.random() < 0.5:
+        is_late = self._late_objects and self.running and kind in POLLED and self._lateness.random() < 0.5
+        if is_late and "listed_after" not in options:
             options["listed_after"] = self._lateness.randrange(self._late_objects + 1)
         if kind == "balance_transaction":
             options.setdefault("available_on", self.clock.now() + self._lateness.randrange(DAY // 2))

@@ -243,7 +243,8 @@ class Untold:
             invoice = create("invoice", lines=0)["id"]
             create("line_item", invoice=invoice, pricing={"type": "price_details", "price_details": details})
         else:
-            session = create("checkout.session", line_items=0)["id"]
+            # Nobody completes a session that cannot be found yet: the price would be nowhere to be read.
+            session = create("checkout.session", line_items=0, listed_after=0)["id"]
             create("item", session=session, price=price)
             world.update("checkout.session", session, account, event=event, status="complete")
 
