@@ -46,7 +46,11 @@ class _StreamName(click.Choice[str]):
     def __init__(self) -> None:
         super().__init__([each.NAME for each in STREAMS], case_sensitive=False)
 
-    def get_invalid_choice_message(self, value: object, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's
+    def get_invalid_choice_message(
+        self,
+        value: object,
+        ctx: click.Context | None,  # noqa: ARG002 - the parameters are those of click's method
+    ) -> str:
         spelled = {each.lower(): each for each in self.choices}
         near = difflib.get_close_matches(str(value).lower(), spelled, 1)
         hint = f"did you mean {spelled[near[0]]}?" if near else "`permissions` without a name lists them all."

@@ -19,7 +19,7 @@ import orjson
 from estuary_cdk.capture import _emit
 from estuary_cdk.logger import FlowLogger
 
-from sandbox.stripe import StripeServer
+from sandbox.stripe import Fault, StripeServer
 from source_stripe_native.__main__ import Connector
 from source_stripe_native.models import STREAMS
 from source_stripe_native.requests import StripeRequest, parse_request
@@ -290,3 +290,9 @@ def _expansions() -> dict[str, list[str]]:
         for each in STREAMS
         if each.EXPANSIONS
     }
+
+
+def unknown_filter(path: str, name: str) -> Fault:
+    """Stripe does not know the filter `name` of the list at `path`."""
+    message = f"Received unknown parameter: {name}"
+    return Fault(path, query=name, status=400, code="parameter_unknown", param=name, message=message)

@@ -14,7 +14,7 @@ from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.models import STREAMS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.expansions import object_params
-from tests.capture import UNLIMITED, Capture, unstamped
+from tests.capture import UNLIMITED, Capture, unknown_filter, unstamped
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up, logged
 from tests.test_streams import HELD, expected, without_needless
@@ -188,16 +188,7 @@ async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
 ) -> None:
     old = world.create("charge", at=NOW - 900_000_000, event=False)["id"]
     new = {world.create("charge", at=NOW - 1000 - each, event=False)["id"] for each in range(150)}
-    server.faults.set(
-        Fault(
-            "/v1/charges",
-            query="created",
-            status=400,
-            code="parameter_unknown",
-            param="created",
-            message="Received unknown parameter: created",
-        )
-    )
+    server.faults.set(unknown_filter("/v1/charges", "created"))
     capture = Capture(server, ["Charges"])
     await backfill(capture)
     assert capture.last("Charges").keys() == new

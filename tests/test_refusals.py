@@ -285,6 +285,8 @@ async def test_the_summary_says_how_many_accounts_are_set_aside_and_for_what_unt
         (lambda: any(each.endswith(told) for each in summaries()), server.faults.set),
         (lambda: "set aside" not in summaries()[-1], lambda: None),
     )
+    assert any(each.endswith(told) for each in summaries())
+    assert "set aside" not in summaries()[-1]
 
 
 async def test_accounts_that_are_set_aside_are_neither_backfilling_nor_the_oldest_cursor(

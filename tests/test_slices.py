@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe import StripeServer, World
 from source_stripe_native.backfill.slices import Density, Slice, useful_slices, without_overlap
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.pages import PageToken
-from tests.capture import UNLIMITED, Capture, Json, plain
+from tests.capture import UNLIMITED, Capture, Json, plain, unknown_filter
 from tests.conftest import NOW
 
 DAY = 86_400
@@ -169,15 +169,7 @@ async def test_a_small_account_is_not_divided(world: World, server: StripeServer
 async def test_a_list_that_stripe_does_not_sift_is_not_divided(world: World, server: StripeServer) -> None:
     # Pages from the list's top would be taken for those of the older half, which would be divided again.
     fill(world, 800)
-    unknown = Fault(
-        "/v1/charges",
-        query="created",
-        status=400,
-        code="parameter_unknown",
-        param="created",
-        message="Received unknown parameter: created",
-    )
-    server.faults.set(unknown)
+    server.faults.set(unknown_filter("/v1/charges", "created"))
     backfill = await Backfill.run(server, settings=SMALL)
     assert backfill.suffixes == {"_from_start"}
     assert sorted(backfill.ids) == sorted(each["id"] for each in world.list_all("charge"))

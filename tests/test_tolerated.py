@@ -86,7 +86,7 @@ async def expansion(world: World, server: StripeServer) -> None:
     await backfill(capture_of(server, ["Coupons"]))
 
 
-async def test_clocks(world: World, server: StripeServer) -> None:
+async def list_of_test_clocks(world: World, server: StripeServer) -> None:
     refuse(server, "/v1/test_helpers/test_clocks")
     await backfill(capture_of(server, ["Customers"]))
 
@@ -129,7 +129,7 @@ TOLERATED: Final[list[Callable[[World, StripeServer], Awaitable[None]]]] = [
     objects_of_a_changed_object,
     owner_of_a_field,
     expansion,
-    test_clocks,
+    list_of_test_clocks,
     list_that_was_cut,
     what_the_platform_may_not_read,
     account_that_is_set_aside,
