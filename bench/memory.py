@@ -20,7 +20,7 @@ from bench.run import CAPTURED, Json, Reader, Task, Until, Written, capture, lin
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
-from source_stripe_native.state import initial_state, slice_suffix
+from source_stripe_native.state.shapes import initial_state, slice_suffix
 
 ACCOUNTS: Final = 100
 EACH: Final = 20

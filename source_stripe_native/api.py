@@ -35,11 +35,12 @@ from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import read_again, read_changes
 from source_stripe_native.events.snapshots import Snapshot, unsettled
 from source_stripe_native.scheduling.account_changes import AccountChanges
-from source_stripe_native.shard import WHOLE, Shard
-from source_stripe_native.state import cursor_time
-from source_stripe_native.state_lists import Listed
+from source_stripe_native.state.remembered_lists import Listed
+from source_stripe_native.state.shapes import cursor_time
+from source_stripe_native.state.shards import WHOLE, Shard
+from source_stripe_native.state.windows import Window, floor, is_past_retention, next_window
 from source_stripe_native.streams.products import Prices
-from source_stripe_native.streams.row import BaseStripeObject, Document, Harvest
+from source_stripe_native.streams.row import BaseStripeObject, Document, Embedding
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
@@ -47,7 +48,6 @@ from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Sour
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.wire import Packed
 from source_stripe_native.stripe.workload import Workload
-from source_stripe_native.window import Window, floor, is_past_retention, next_window
 
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
 
@@ -63,7 +63,7 @@ async def fetch_backfill(
     cutoff: LogCursor,
     *,
     parameters: Mapping[str, str] | None = None,
-    harvest: Harvest | None = None,
+    embedding: Embedding | None = None,
     superseded: SupersededIds | None = None,
     hooks: PageHooks | None = None,
     sharing: PageSharing | None = None,
@@ -71,7 +71,7 @@ async def fetch_backfill(
     memories: ListMemories | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
-    cursor of the next page unless it was the last. `parameters` select a variant, and `harvest` says
+    cursor of the next page unless it was the last. `parameters` select a variant, and `embedding` says
     where objects are found that no endpoint lists. Without a
     `connected_account_id` the key's own account is the only one. `hooks` are called before and after the page
     is read, and may send the backfill elsewhere.
@@ -96,16 +96,18 @@ async def fetch_backfill(
             superseded.during_page(cls.NAME, source.account_id) as newer,
             PageSpool(http.settings.spool_memory) as spool,
         ):
-            listed = await _read_page(source, window, params, token, harvest)
-            sift = cls.UNDATED or not cls.LISTS_BY_CREATED
+            listed = await _read_page(source, window, params, token, embedding)
+            in_window_only = cls.UNDATED or not cls.LISTS_BY_CREATED
             captured: dict[str, Listed] = {}
-            if _is_whole(source, listed, harvest, sift=sift):
+            if _is_whole(source, listed, embedding, in_window_only=in_window_only):
                 count, documents = len(listed.objects), _stamped(source, listed)
                 if cls.SNAPSHOTS:
                     captured = {cls.identity(each): unsettled(cls, each) for each in listed.objects}
             else:
                 listed = replace(listed, objects=Packed(listed.objects))
-                found = listed_objects(source, window, params, listed, sift=sift, harvest=harvest)
+                found = listed_objects(
+                    source, window, params, listed, in_window_only=in_window_only, embedding=embedding
+                )
                 await _spool(source, found, spool, captured)
                 count, documents = spool.documents, spool.read()
             if memories is not None:
@@ -144,12 +146,12 @@ async def find_oldest(
 
 
 async def _read_page(
-    source: Source, window: Window, params: Params, token: PageToken | None, harvest: Harvest | None
+    source: Source, window: Window, params: Params, token: PageToken | None, embedding: Embedding | None
 ) -> Page:
     """The page at `token` of the list of `window`, empty where the rest of the list has aged out."""
     stream = source.stream
     try:
-        return await read_listed(source, window, params, token, whole=stream.UNDATED, harvest=harvest)
+        return await read_listed(source, window, params, token, whole=stream.UNDATED, embedding=embedding)
     except StripeError as error:
         if not any(known.matches(error) for known in stream.LIST_ENDS):
             raise
@@ -158,9 +160,9 @@ async def _read_page(
         return Page([], None)
 
 
-def _is_whole(source: Source, listed: Page, harvest: Harvest | None, *, sift: bool) -> bool:
+def _is_whole(source: Source, listed: Page, embedding: Embedding | None, *, in_window_only: bool) -> bool:
     """Whether the page's objects are its documents, with nothing to wait for: so it is for most pages."""
-    if source.stream.PARENT is not None or sift or harvest is not None:
+    if source.stream.PARENT is not None or in_window_only or embedding is not None:
         return False
     return all(is_whole(source, each) for each in listed.objects)
 

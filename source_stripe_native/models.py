@@ -11,7 +11,7 @@ from source_stripe_native.config import (
     ResourceConfig,
     default_start_date,
 )
-from source_stripe_native.state import ConnectorState
+from source_stripe_native.state.shapes import ConnectorState
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.billing import (
     CreditNotes,

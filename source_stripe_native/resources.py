@@ -16,8 +16,9 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.superseded import SupersededIds
-from source_stripe_native.binding_state import Binding, reconcile_state
-from source_stripe_native.capture_context import CaptureContext
+from source_stripe_native.capture.binding_state import Binding, reconcile_state
+from source_stripe_native.capture.context import CaptureContext
+from source_stripe_native.capture.stream_binding import StreamBinding, initial_suffixes, state_account_ids
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
@@ -25,13 +26,13 @@ from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.refusals import CHANGES, Refusals
-from source_stripe_native.shard import WHOLE, Shard
-from source_stripe_native.state import (
+from source_stripe_native.state.shapes import (
     EPOCH,
     initial_state,
     with_cursors,
 )
-from source_stripe_native.stream_binding import StreamBinding, initial_suffixes, state_account_ids
+from source_stripe_native.state.shards import WHOLE, Shard
+from source_stripe_native.state.windows import RETENTION, floor
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.products import Prices
@@ -47,7 +48,6 @@ from source_stripe_native.stripe.denials import (
 )
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.permissions import probe
-from source_stripe_native.window import RETENTION, floor
 
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 

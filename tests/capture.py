@@ -20,9 +20,9 @@ from estuary_cdk.capture import _emit
 from estuary_cdk.logger import FlowLogger
 
 from sandbox.stripe import Fault, StripeServer
-from source_stripe_native.__main__ import Connector
+from source_stripe_native import Connector
+from source_stripe_native.flow.requests import StripeRequest, parse_request
 from source_stripe_native.models import STREAMS
-from source_stripe_native.requests import StripeRequest, parse_request
 from source_stripe_native.settings import Settings
 from source_stripe_native.stripe.documents import get_path
 
@@ -258,9 +258,9 @@ def plain(document: Json) -> Json:
     found: Json = orjson.loads(orjson.dumps(unstamped(document)))
     for path in _expansions().get(str(found.get("object")), ()):
         *place, name = path.split(".")
-        holder = get_path(found, ".".join(place)) if place else found
-        if "*" not in place and isinstance(holder, dict):
-            holder.pop(name, None)
+        container = get_path(found, ".".join(place)) if place else found
+        if "*" not in place and isinstance(container, dict):
+            container.pop(name, None)
     return found
 
 

@@ -440,7 +440,7 @@ class Chaos:
             row = KINDS[name]
             for account in self.world.accounts if name != "account" else ():
                 found = self.world.table(name, account).by_id.get(id)
-                is_seen = name == HELD[stream].kind and ROWS[stream].VANISHES
+                is_seen = name == HELD[stream].kind and ROWS[stream].SHOWS_DELETIONS
                 if found and (row.events.deleted or is_seen) and row.allows_deletion(found.data()):
                     self.world.delete(name, id, account)
                     self.tally.counts["changes"] += 1
@@ -561,8 +561,9 @@ class Chaos:
 
 
 def paths_of(kind: str) -> list[str]:
-    """The paths of a kind's lists and objects, as globs: those of its holders if it has none of its own."""
-    held = {each for holder in KINDS[kind].holders for each in holder.kinds}
+    """The paths of a kind's lists and objects, as globs: those of its containers if it has none of its
+    own."""
+    held = {each for container in KINDS[kind].holders for each in container.kinds}
     lists = [path for each in sorted(held or {kind}) for path in lists_of(each)]
     found = [re.sub(r"{\w+}", "*", each) for each in lists if each]
     return [path for each in found for path in (each, f"{each}/*")]
@@ -577,7 +578,7 @@ def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
     `effects`, those that change them; customers at the least, as there can always be some."""
     wanted = {"customer"}
     for stream in streams:
-        if ROWS[stream].HARVESTS:
+        if ROWS[stream].EMBEDDINGS:
             parents = [parent for kind, _ in SOLD if (parent := KINDS[kind].parent)]
             wanted |= {*(kind for kind, _ in SOLD), *(each.kind for each in parents)}
         row = KINDS[HELD[stream].kind]
@@ -587,8 +588,8 @@ def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
     if effects:
         for row in KINDS.values():
             pulls = {row.pulls.kind} if row.pulls else set()
-            holders = {kind for holder in row.holders for kind in holder.kinds}
-            if wanted & ({effect.kind for effect in row.effects} | holders | pulls):
+            containers = {kind for container in row.holders for kind in container.kinds}
+            if wanted & ({effect.kind for effect in row.effects} | containers | pulls):
                 wanted.add(row.name)
     held = {each.kind for each in HELD.values()} - {"account", "event"}
     return [each for each in KINDS if each in wanted & held]

@@ -16,7 +16,7 @@ from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import DEFAULT_WINDOW, Accounts
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.window import Window
+from source_stripe_native.state.windows import Window
 from tests.capture import UNLIMITED, Capture, Json, unstamped
 from tests.cdk_task import on_virtual_time
 from tests.conftest import NOW

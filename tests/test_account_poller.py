@@ -24,10 +24,10 @@ from source_stripe_native.priority_capture import PriorityQueueConfig, open_bind
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.state import initial_state
+from source_stripe_native.state.shapes import initial_state
+from source_stripe_native.state.windows import RETENTION, Window, floor
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
-from source_stripe_native.window import RETENTION, Window, floor
 from tests import cdk_task
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import binding, merged, on_virtual_time, run_on_virtual_time, running_capture

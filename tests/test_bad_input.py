@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native import requests
-from source_stripe_native.__main__ import Connector
+from source_stripe_native import Connector
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.flow import requests
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW

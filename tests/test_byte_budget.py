@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from source_stripe_native.byte_budget import ByteBudget
+from source_stripe_native.flow.byte_budget import ByteBudget
 from tests.cdk_task import on_virtual_time, run_on_virtual_time
 
 pytestmark = on_virtual_time

@@ -15,8 +15,8 @@ from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.routes import PAGING, Target, match
 from source_stripe_native.models import STREAMS, Accounts, BaseStripeObject, UsageRecords
+from source_stripe_native.stripe.embedded import expand_params
 from source_stripe_native.stripe.expansions import LEVELS, embedded_params, list_params, object_params
-from source_stripe_native.stripe.harvests import expand_params
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_streams import FURTHER, HELD
@@ -238,7 +238,7 @@ def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -
     assert not (names_parent and stream.PARENT_PARAM)
     if stream.PARENT is None:
         child_only = (stream.PARENT_EVENT_TYPES, stream.PARENT_ITEMS, stream.PARENT_FIELD, stream.EMBEDDED)
-        assert not any((*child_only, stream.PARENT_BARS, stream.BORN_WITH_PARENT, stream.NEWEST_LAST))
+        assert not any((*child_only, stream.PARENT_BARS, stream.CREATED_WITH_PARENT, stream.NEWEST_LAST))
         assert not any((stream.VARIANTS_OF_PARENT, stream.PARENT_QUERY))
     else:
         assert stream.PARENT in STREAMS
@@ -247,11 +247,11 @@ def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -
         is_followed = bool(stream.PARENT_EVENT_TYPES) or stream.SNAPSHOTS
         assert is_followed or not stream.VARIANTS_OF_PARENT, "a parent may move while its lists are read"
     assert stream.follows_events() or stream.reads_lists(), "nothing would tell of changes"
-    assert stream.SNAPSHOTS or not stream.VANISHES
+    assert stream.SNAPSHOTS or not stream.SHOWS_DELETIONS
     assert not (stream.SNAPSHOTS and stream.POLLS)
     assert not stream.EVENT_OBJECT or kind_of(stream).object_name == stream.EVENT_OBJECT
     assert stream.LISTS_BY_CREATED or stream.RANGED or not stream.RELIST
-    assert stream.POLLS or not stream.ORPHANS
+    assert stream.POLLS or not stream.WITHOUT_PARENT
     assert not stream.RELIST_BY or stream.RELIST
     is_parent = any(each.PARENT is stream for each in STREAMS)
     assert stream.PER_ACCOUNT or stream.UNLISTED or not is_parent, "each account is its own parent"
@@ -298,7 +298,7 @@ def sample(stream: type[BaseStripeObject]) -> Json:
     return world.list_all("account")[0] if held.kind == "account" else world.create(held.kind, account)
 
 
-@check_of([each for each in STREAMS if each.EXPANSIONS or each.HARVESTS])
+@check_of([each for each in STREAMS if each.EXPANSIONS or each.EMBEDDINGS])
 def what_a_row_expands_can_be_expanded_as_deep_as_stripe_goes(stream: type[BaseStripeObject]) -> None:
     """The local Stripe refuses what Stripe does not expand."""
     world = World(now=NOW)
@@ -307,11 +307,11 @@ def what_a_row_expands_can_be_expanded_as_deep_as_stripe_goes(stream: type[BaseS
         found = world.create(HELD[stream.NAME].kind, account)
         if match(f"/v1/{stream.SEARCH_NAME}/{found['id']}"):
             expanded(world, HELD[stream.NAME].kind, found["id"], path, account=account)
-    for harvest in stream.HARVESTS.values():
-        holder = world.create(HELD[harvest.stream.NAME].kind, account)
-        paths = [path for _, path in expand_params(harvest)]
+    for embedding in stream.EMBEDDINGS.values():
+        container = world.create(HELD[embedding.stream.NAME].kind, account)
+        paths = [path for _, path in expand_params(embedding)]
         assert all(path.count(".") < LEVELS for path in paths)
-        expanded(world, HELD[harvest.stream.NAME].kind, holder["id"], *paths, account=account)
+        expanded(world, HELD[embedding.stream.NAME].kind, container["id"], *paths, account=account)
     for _, path in (*list_params(stream), *embedded_params(stream)):
         assert path.count(".") < LEVELS
 

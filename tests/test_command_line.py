@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
-from source_stripe_native import command_line
 from source_stripe_native.__main__ import COMPLETION
-from source_stripe_native.command_line import KEY_VARIABLE, checklist, main
+from source_stripe_native.cli import commands as command_line
+from source_stripe_native.cli.commands import KEY_VARIABLE, checklist, main
+from source_stripe_native.cli.survey import seconds_of, survey
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.models import STREAMS, Coupons
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.stripe.grants import KNOWN, Sureness, new_key_address, sureness
-from source_stripe_native.survey import seconds_of, survey
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
 from tests.soak import ROOT

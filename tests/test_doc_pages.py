@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from sandbox.flow.catalog import load_catalog
 from sandbox.flow.database import Database
 from sandbox.stripe import Shop, StripeServer
+from source_stripe_native.flow.requests import refuse_unknown
 from source_stripe_native.models import EndpointConfig, ResourceConfig
-from source_stripe_native.requests import refuse_unknown
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import ROWS, Capture
 from tests.conftest import NOW

@@ -16,8 +16,8 @@ from sandbox.stripe.cli import stripe
 from source_stripe_native.config import DEFAULT_HISTORY, DEFAULT_INTERVAL, DEFAULT_WINDOW
 from source_stripe_native.models import STREAMS, EndpointConfig, ResourceConfig
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.state.windows import RETENTION
 from source_stripe_native.streams.withheld import PLACES, SECRET
-from source_stripe_native.window import RETENTION
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.documentation import ROOT, blocks, rows, text_of

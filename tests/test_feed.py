@@ -23,9 +23,9 @@ from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.models import Events as EventsStream
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.stripe.pages import Source
-from source_stripe_native.window import Window
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import running_capture
 from tests.conftest import NOW

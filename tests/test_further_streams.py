@@ -107,7 +107,7 @@ def edit(world: World, rng: Random) -> None:
             if "livemode" in KINDS[held.kind].fields:
                 changes["livemode"] = True
             world.update(held.kind, found[0], account, event=False, **changes)
-            if stream.VANISHES:
+            if stream.SHOWS_DELETIONS:
                 world.delete(held.kind, found[1], account, event=False)
 
 

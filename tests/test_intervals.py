@@ -9,9 +9,9 @@ import pytest
 from estuary_cdk.logger import FlowLogger
 
 from sandbox.stripe import StripeServer
-from source_stripe_native.__main__ import Connector
+from source_stripe_native import Connector
 from source_stripe_native.config import DEFAULT_INTERVAL
-from source_stripe_native.requests import ExaminedRequest, parse_request
+from source_stripe_native.flow.requests import ExaminedRequest, parse_request
 from tests.capture import UNLIMITED, Capture
 
 LEFT_OUT: Final[dict[str, Any]] = {}

@@ -42,7 +42,7 @@ def appear(world: World, stream: str, at: int, account: str | None = None) -> se
     before = {each["id"] for each in world.list_all(held, account)}
     fields: Json = {"line_items": 12} if held == "item" else {}
     kind = "checkout.session" if fields else held
-    if POLLED[stream].ORPHANS:
+    if POLLED[stream].WITHOUT_PARENT:
         fields["customer"] = None
     world.create(kind, account, at=at, event=False, **fields)
     return {each["id"] for each in world.list_all(held, account)} - before

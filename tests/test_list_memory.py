@@ -21,7 +21,7 @@ from tests.test_streams import HELD, differences
 
 HOUR: Final = 3_600
 SETTINGS: Final = replace(UNLIMITED, child_snapshot_interval=timedelta(hours=1), longest_silence=timedelta())
-VANISHING: Final = [each.NAME for each in STREAMS if each.VANISHES]
+VANISHING: Final = [each.NAME for each in STREAMS if each.SHOWS_DELETIONS]
 SOME: Final = ["WebhookEndpoints", "TerminalReaders", "ProductFeatures"]
 """One without events, one whose events show objects, one of children."""
 

@@ -18,7 +18,7 @@ from source_stripe_native.errors import StripeError
 from source_stripe_native.models import STREAMS, EndpointConfig, ValueListItems
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.state import initial_state
+from source_stripe_native.state.shapes import initial_state
 from source_stripe_native.stripe.account_directory import own_account_id
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.stripe.rate_limit import RateLimiter

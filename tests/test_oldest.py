@@ -12,8 +12,8 @@ from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.odd import ODD
 from source_stripe_native.api import find_oldest
 from source_stripe_native.errors import ConnectorError, StripeError
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.window import Window
 from tests.capture import ROWS, UNLIMITED, Capture
 from tests.conftest import NOW
 

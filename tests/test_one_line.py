@@ -14,11 +14,11 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.logger import LogFormatter
 
 import source_stripe_native
-from source_stripe_native import one_line
 from source_stripe_native.config import Advanced, EndpointConfig
 from source_stripe_native.errors import EXPLAINED, ConnectorError
-from source_stripe_native.one_line import KNOWN, explain, last_line, report
-from source_stripe_native.requests import FORMS, SEND
+from source_stripe_native.flow import log_lines as one_line
+from source_stripe_native.flow.log_lines import KNOWN, explain, last_line, report
+from source_stripe_native.flow.requests import FORMS, SEND
 from tests.cdk_task import on_virtual_time, running_capture
 
 KEY = "sk_test_51NobodyMayEverSeeThis"

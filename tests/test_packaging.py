@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Final
 
-from source_stripe_native.__main__ import DOCUMENTATION_URL
+from source_stripe_native.connector import DOCUMENTATION_URL
 
 ROOT: Final = Path(__file__).parents[1]
 PYPROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())

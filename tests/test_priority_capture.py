@@ -24,7 +24,7 @@ from source_stripe_native.priority_capture import (
     open_binding_with_priority_queue,
 )
 from source_stripe_native.protocols import AnyFetchPageFn
-from source_stripe_native.state import initial_state
+from source_stripe_native.state.shapes import initial_state
 from tests.cdk_task import (
     Capture,
     Checkpoint,

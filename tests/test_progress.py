@@ -20,8 +20,8 @@ from source_stripe_native.backfill.progress import (
     duration,
 )
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.pages import Page, PageToken
-from source_stripe_native.window import Window
 from tests.capture import Capture
 from tests.cdk_task import run_on_virtual_time
 from tests.conftest import NOW

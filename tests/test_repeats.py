@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.journal import Visit
-from source_stripe_native.window import RETENTION
+from source_stripe_native.state.windows import RETENTION
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.soak import Watch

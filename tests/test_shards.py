@@ -21,11 +21,11 @@ from hypothesis import strategies as st
 from sandbox.flow.catalog import load_catalog
 from sandbox.flow.session import Capture as Task
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native import sessions
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.requests import shard_of
+from source_stripe_native.flow.requests import shard_of
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.shard import LAST_KEY, WHOLE, Shard, key_of
+from source_stripe_native.state.shards import LAST_KEY, WHOLE, Shard, key_of
+from source_stripe_native.stripe import sessions
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, rate_limiter_for
 from source_stripe_native.stripe.rate_limit import RateLimiter
 from tests.capture import UNLIMITED, Capture, Json

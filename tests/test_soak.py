@@ -179,15 +179,15 @@ async def test_an_attempt_in_the_second_in_which_its_intent_had_none_is_captured
     assert capture.last("SetupAttempts").keys() == attempts
 
 
-@pytest.mark.parametrize("holder", ["customer", "subscription"])
+@pytest.mark.parametrize("container", ["customer", "subscription"])
 async def test_of_a_discounts_changes_in_one_second_the_last_one_counts(
-    world: World, server: StripeServer, holder: str
+    world: World, server: StripeServer, container: str
 ) -> None:
     capture = Capture(server, streams=["Discounts"])
     await capture.session(lambda: started(capture))
     ends: dict[str, int] = {}
     for number in range(10):  # the events of one second come in any order
-        id = world.create("discount", **{holder: world.create(holder)["id"]})["id"]
+        id = world.create("discount", **{container: world.create(container)["id"]})["id"]
         for end in (NOW + 100, NOW + 200, ends.setdefault(id, NOW + 300 + number)):
             world.update("discount", id, end=end)
     await catch_up(capture)

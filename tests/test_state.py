@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.state import (
+from source_stripe_native.state.patches import apply, merge_diff
+from source_stripe_native.state.shapes import (
     EPOCH,
     FROM_START,
     ConnectorState,
@@ -27,7 +28,6 @@ from source_stripe_native.state import (
     slice_suffix,
     with_cursors,
 )
-from source_stripe_native.state_patch import apply, merge_diff
 
 Json = dict[str, Any]
 Ids = str | list[str]

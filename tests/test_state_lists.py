@@ -10,8 +10,8 @@ from estuary_cdk.utils import json_merge_patch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from source_stripe_native.state import ConnectorState, previous_state, readable_part, with_cursors
-from source_stripe_native.state_lists import Listed, entry_key, read_entries, to_entry
+from source_stripe_native.state.remembered_lists import Listed, entry_key, read_entries, to_entry
+from source_stripe_native.state.shapes import ConnectorState, previous_state, readable_part, with_cursors
 from tests.capture import Json
 
 AT: Final = datetime(2026, 5, 28, 20, 26, 40, tzinfo=UTC)

@@ -254,12 +254,12 @@ def without_needless(stream: str, document: Json) -> Json:
     document = orjson.loads(orjson.dumps(document))
     for each in ROWS[stream].EXPANSIONS:
         *path, name = each.path.split(".")
-        holder = get_path(document, ".".join(path)) if path else document
-        if "*" in path or not isinstance(holder, dict):
+        container = get_path(document, ".".join(path)) if path else document
+        if "*" in path or not isinstance(container, dict):
             continue
-        is_archived = each.path == "price.currency_options" and not holder["active"]
-        if holder.get(name) is None or is_archived:
-            holder.pop(name, None)
+        is_archived = each.path == "price.currency_options" and not container["active"]
+        if container.get(name) is None or is_archived:
+            container.pop(name, None)
     return document
 
 

@@ -17,16 +17,16 @@ from estuary_cdk.logger import LogFormatter
 
 from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.backfill.progress import BackfillStatus, Progress
-from source_stripe_native.events.lateness import Late, Lateness
-from source_stripe_native.loggers import passing
+from source_stripe_native.capture.delays import Delay, Late
+from source_stripe_native.capture.summary import Facts, OldestCursor, Summary, WatchedStream, is_untouched
+from source_stripe_native.flow.loggers import passing
 from source_stripe_native.scheduling.refusals import SetAside
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.state import initial_state
+from source_stripe_native.state.shapes import initial_state
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.traffic import Traffic
 from source_stripe_native.stripe.workload import Workload
-from source_stripe_native.summary import Facts, OldestCursor, Summary, WatchedStream, is_untouched
-from source_stripe_native.window import Window
 from tests.capture import UNLIMITED, Capture
 from tests.cdk_task import on_virtual_time, running_capture
 from tests.conftest import NOW
@@ -145,12 +145,12 @@ class Watched:
     def __post_init__(self) -> None:
         self.caplog.set_level(logging.INFO, "flow")
         now = asyncio.get_running_loop().time
-        lateness = Lateness("Charges", DEFAULTS)
-        lateness.watch(lambda: self.late)
+        delay = Delay("Charges", DEFAULTS)
+        delay.watch(lambda: self.late)
         self.progress = Progress("Charges", logging.getLogger("progress"), 2, 2, DEFAULTS, clock=now)
         backfill = {suffix: ResourceState.Backfill(cutoff=AT, next_page=None) for suffix in ("_a", "_b")}
         state = ResourceState(inc=ResourceState.Incremental(cursor=self.cursor), backfill=backfill)
-        stream = WatchedStream("Charges", state, lateness, ("_a", "_b"), self.progress)
+        stream = WatchedStream("Charges", state, delay, ("_a", "_b"), self.progress)
         http = SimpleNamespace(
             traffic=self.traffic,
             settings=DEFAULTS,

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from source_stripe_native.backfill.progress import BackfillStatus
-from source_stripe_native.events.lateness import Late
+from source_stripe_native.capture.delays import Late
+from source_stripe_native.capture.summary import Facts, OldestCursor
 from source_stripe_native.scheduling.refusals import SetAside
 from source_stripe_native.stripe.workload import Workload
-from source_stripe_native.summary import Facts, OldestCursor
 from tests.documentation import blocks, text_of
 
 PAGE = "docs/operate.md"

@@ -11,12 +11,12 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native.cli.survey import survey
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import OF_STATUS, StripeError
 from source_stripe_native.models import Charges
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.survey import survey
 from tests.capture import UNLIMITED, Capture
 from tests.soak import ROOT
 from tests.test_documents import backfill, catch_up

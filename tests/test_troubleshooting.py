@@ -9,7 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from source_stripe_native import errors, one_line
+from source_stripe_native import errors
+from source_stripe_native.flow import log_lines as one_line
 from tests.documentation import ROOT, rows
 
 PAGE: Final = "docs/troubleshooting.md"

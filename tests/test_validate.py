@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.last_capture import refuse_switch, warn_of_earlier_start
-from source_stripe_native.requests import ExaminedRequest
+from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
+from source_stripe_native.flow.requests import ExaminedRequest
 from source_stripe_native.stripe.client import StripeSession
 from tests.capture import NAME, Capture, Json
 

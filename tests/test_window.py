@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.window import (
+from source_stripe_native.state.windows import (
     RETENTION,
     Window,
     floor,

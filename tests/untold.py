@@ -1,8 +1,8 @@
 """Changes that no event of an object's own tells, for the worlds of the soak.
 
-A stream's row says where a capture finds them: in a list (`POLLS`, `RELIST`, `SNAPSHOTS`, and `VANISHES` for
-deletions), or by the event of another object. Only such changes are made here; the world makes those that an
-object's own event tells (`World.random_change`).
+A stream's row says where a capture finds them: in a list (`POLLS`, `RELIST`, `SNAPSHOTS`, and
+`SHOWS_DELETIONS` for deletions), or by the event of another object. Only such changes are made here; the
+world makes those that an object's own event tells (`World.random_change`).
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -131,7 +131,7 @@ class Untold:
         row, kind = ROWS[stream], HELD[stream].kind
         deed = self._rng.choices(("edit", "delete", "create"), (4, 2, 2))[0]
         found = self._some(kind, account)
-        if found is not None and deed == "delete" and row.VANISHES:
+        if found is not None and deed == "delete" and row.SHOWS_DELETIONS:
             self._world.delete(kind, found["id"], account, event=False)
         elif found is not None and deed == "edit" and (edits := self._edits(kind, found)):
             self._world.update(kind, found["id"], account, event=False, **self._rng.choice(edits))

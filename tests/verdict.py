@@ -59,7 +59,7 @@ def wrong(chaos: "Chaos", capture: Capture) -> list[str]:
 def way_of(row: type[BaseStripeObject]) -> str:
     """The way in which changes of a stream's objects are found, beside events if it is another one."""
     if row.SNAPSHOTS:
-        return "compared lists, and deletions" if row.VANISHES else "compared lists"
+        return "compared lists, and deletions" if row.SHOWS_DELETIONS else "compared lists"
     if row.RELIST:
         return "lists of a longer past"
     if row.POLLS:
@@ -93,7 +93,7 @@ def owed(chaos: "Chaos", stream: str) -> dict[str, Json]:
             for found in world.list_all(HELD[stream].kind, account)
         }
     found = expected(world, stream, connected)
-    if row.HARVESTS and row.LISTED_IN:
+    if row.EMBEDDINGS and row.LISTED_IN:
         sold = {price for account in accounts for price in inline_prices(world, account)}
         return {key: each for key, each in found.items() if key in sold}
     if row.RANGED:
@@ -136,13 +136,13 @@ def is_told(chaos: "Chaos", stream: str, found: Json) -> bool:
     )
 
 
-def is_held(chaos: "Chaos", holders: Iterable[Holder], found: Json) -> bool:
+def is_held(chaos: "Chaos", containers: Iterable[Holder], found: Json) -> bool:
     """Whether the object that has `found` in a place of its own still exists: the first one that it names."""
-    holder = next((each for each in holders if found[each.field]), None)
-    return holder is not None and any(
-        found[holder.field] in chaos.world.table(kind, account).by_id
+    container = next((each for each in containers if found[each.field]), None)
+    return container is not None and any(
+        found[container.field] in chaos.world.table(kind, account).by_id
         for account in chaos.world.accounts
-        for kind in holder.kinds
+        for kind in container.kinds
     )
 
 
@@ -150,7 +150,7 @@ def is_known_gone(chaos: "Chaos", stream: str, id: str) -> bool:
     """Whether the capture should know by now that the object is gone."""
     if HELD[stream].kept:
         return False
-    if ROWS[stream].VANISHES:
+    if ROWS[stream].SHOWS_DELETIONS:
         return True
     return is_told_gone(chaos, id)
 

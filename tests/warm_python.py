@@ -37,7 +37,7 @@ IMPORTED: Final = (
     "sandbox.__main__",
     "sandbox.flow.database",
     "source_stripe_native.__main__",
-    "source_stripe_native.command_line",
+    "source_stripe_native.cli.commands",
 )
 FILES: Final = (("stdin", "r", -1), ("stdout", "w", -1), ("stderr", "w", 1))
 """Their modes, and how they are buffered: stderr by the line."""

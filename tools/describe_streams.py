@@ -19,7 +19,7 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from source_stripe_native.command_line import checklist  # noqa: E402 - the path is set above
+from source_stripe_native.cli.commands import checklist  # noqa: E402 - the path is set above
 from source_stripe_native.events.snapshots import interval_of  # noqa: E402 - the path is set above
 from source_stripe_native.settings import DEFAULTS  # noqa: E402 - the path is set above
 from source_stripe_native.streams import STREAMS  # noqa: E402 - the path is set above
@@ -102,7 +102,7 @@ def lists() -> dict[str, list[str]]:
 def unread() -> list[str]:
     """What is wrong with the catalogue or with LEFT_OUT: lists that nobody reads, and needless exceptions."""
     own = {f"/v1/{each.SEARCH_NAME.format(parent='{}')}" for each in STREAMS}
-    by_rows = own | {f"/v1/{each.ORPHANS}" for each in STREAMS}
+    by_rows = own | {f"/v1/{each.WITHOUT_PARENT}" for each in STREAMS}
     left_out = {shape(path) for path in LEFT_OUT}
     everything = lists().keys()
     return [
@@ -129,14 +129,14 @@ def object_of(row: type[BaseStripeObject]) -> str:
 
 
 def backfill_of(row: type[BaseStripeObject]) -> str:
-    if row.HARVESTS:
-        return f"taken out of {', '.join(each.stream.NAME for each in row.HARVESTS.values())} (`found_in`)"
+    if row.EMBEDDINGS:
+        return f"taken out of {', '.join(each.stream.NAME for each in row.EMBEDDINGS.values())} (`found_in`)"
     how = f"under {row.PARENT.NAME}" if row.PARENT else "its list"
     if added := [f"`{each}`" for each in (row.PARENT_FIELD, *row.PARENT_QUERY) if each]:
         how += f" ({', '.join(added)})"
     if len(row.VARIANTS) > 1:
         how += ", of all its parts" if row.VARIANTS_OF_PARENT else f", in {len(row.VARIANTS)} parts"
-    return f"{how}, then `/v1/{row.ORPHANS}`" if row.ORPHANS else how
+    return f"{how}, then `/v1/{row.WITHOUT_PARENT}`" if row.WITHOUT_PARENT else how
 
 
 def changes_of(row: type[BaseStripeObject]) -> str:
@@ -144,7 +144,7 @@ def changes_of(row: type[BaseStripeObject]) -> str:
         (bool(row.EVENT_TYPES) or row.IS_EVENT, "events"),
         (bool(row.PARENT_EVENT_TYPES), "events of the parent"),
         (
-            bool(row.RELATED_EVENTS or any(each.event_types for each in row.HARVESTS.values())),
+            bool(row.RELATED_EVENTS or any(each.event_types for each in row.EMBEDDINGS.values())),
             "related events",
         ),
         (row.POLLS, "new in the list"),
@@ -172,7 +172,7 @@ def duration(length: timedelta) -> str:
 def deletions_of(row: type[BaseStripeObject]) -> str:
     ways = ["event"] if "d" in row.EVENT_TYPES.values() else []
     ways += ["event of the parent"] if any(each.removed_from for each in row.RELATED_EVENTS) else []
-    ways += ["compared"] if row.VANISHES else []
+    ways += ["compared"] if row.SHOWS_DELETIONS else []
     return ", ".join(ways) or "none"
 
 

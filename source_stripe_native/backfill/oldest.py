@@ -12,9 +12,9 @@ that is older. That goes on until little is unknown, as compared with the time t
 """
 
 from source_stripe_native.errors import StripeError, is_refusal
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import Params
 from source_stripe_native.stripe.pages import Source, range_params
-from source_stripe_native.window import Window
 
 
 async def find(source: Source, params: Params, window: Window, known: int) -> int | None:

@@ -23,11 +23,11 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.cron import CONNECTOR_RESTART_INTERVAL, next_fire
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.items import capture
+from source_stripe_native.flow.items import capture
 from source_stripe_native.protocols import AnyFetchPageFn
-from source_stripe_native.state import ConnectorState
+from source_stripe_native.state.shapes import ConnectorState
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.pages import Page, PageToken
-from source_stripe_native.window import Window
 
 Binding = CaptureBinding[ResourceConfigWithSchedule]
 

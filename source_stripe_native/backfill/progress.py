@@ -18,8 +18,8 @@ from logging import Logger
 from typing import Any
 
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.pages import Page, PageToken
-from source_stripe_native.window import Window
 
 FindOldest = Callable[[Window, int], Awaitable[int | None]]
 """Finds the second before which a list of this window has no object, None where that cannot be known. There

@@ -34,12 +34,12 @@ from source_stripe_native.backfill.page_loop import (
     run_page_loop,
 )
 from source_stripe_native.backfill.progress import FindOldest, Progress
-from source_stripe_native.items import closing
+from source_stripe_native.flow.items import closing
 from source_stripe_native.settings import Settings
-from source_stripe_native.state import ConnectorState, cursor_time, slice_start, slice_suffix
+from source_stripe_native.state.shapes import ConnectorState, cursor_time, slice_start, slice_suffix
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
 from source_stripe_native.stripe.pages import Page, PageToken
-from source_stripe_native.window import Window, floor
 
 Backfill = ResourceState.Backfill
 
@@ -176,7 +176,7 @@ class SlicedBackfill:
 
     def _at_once(self) -> int:
         # A binding with a schedule stays whole, as the documentation promises. A list that Stripe does not
-        # sift has to be read from its top for each slice.
+        # in_window_only has to be read from its top for each slice.
         if self._binding.resourceConfig.schedule or not self._http.refused_params.is_filtered(
             self._path, "created"
         ):

@@ -20,8 +20,8 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.items import capture, later
-from source_stripe_native.state import ConnectorState
+from source_stripe_native.flow.items import capture, later
+from source_stripe_native.state.shapes import ConnectorState
 
 
 async def sweep(

@@ -7,7 +7,7 @@ subject changed. The subject is one of five, as the event's type says:
     an object    the event carries the object, or another object that names it (`RELATED_EVENTS`)
     a parent     the event carries a parent whose children may have changed (`PARENT_EVENT_TYPES`)
     a list       the event carries an object by which the stream's list is to be read (`list_by`)
-    a holder     the event carries an object that shows objects of the stream (`HARVESTS`)
+    a container     the event carries an object that shows objects of the stream (`EMBEDDINGS`)
     a removal    the event carries an object that no longer shows one of the stream (`removed_from`)
 """
 
@@ -27,19 +27,19 @@ class Kind(Enum):
     OBJECT = auto()
     PARENT = auto()
     LIST = auto()
-    HOLDER = auto()
+    CONTAINER = auto()
     REMOVAL = auto()
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What changed: an object of the stream, a parent, a part of the stream's list, a holder, or an object
+    """What changed: an object of the stream, a parent, a part of the stream's list, a container, or an object
     of the stream that another object no longer shows."""
 
     kind: Kind
     id: str
     selected_by: str = ""
-    """Of a list the query parameter, of a holder the suffix of its harvest, of a removal the path of the
+    """Of a list the query parameter, of a container the suffix of its embedding, of a removal the path of the
     list that showed the object."""
 
 
@@ -53,8 +53,8 @@ class Change:
     events: list[Json] = field(default_factory=list)
     is_related: bool = False
     told: Mapping[str, int] = field(default_factory=dict)
-    """Of a holder: the objects that have events of their own, each with the second of its newest one. What
-    the holder's event shows of them is newer only if it comes from a later second."""
+    """Of a container: the objects that have events of their own, each with the second of its newest one. What
+    the container's event shows of them is newer only if it comes from a later second."""
 
     @property
     def deletion(self) -> Json | None:
@@ -83,7 +83,7 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
             second, new_ones, current_second = {}, {}, event["created"]
         for subject in _subjects(source, event):
             carries = _carries(stream, event, subject)
-            if stream.HARVESTS and subject.kind is Kind.OBJECT:
+            if stream.EMBEDDINGS and subject.kind is Kind.OBJECT:
                 told.setdefault(subject.id, event["created"])
             if subject in done:
                 continue
@@ -104,12 +104,12 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
 
 def _newest_first(changes: dict[Subject, Change]) -> list[Change]:
     """The changes of one second. What a list shows now is newer than what the events of that second carry,
-    and what a holder showed when it was deleted is the last of them."""
+    and what a container showed when it was deleted is the last of them."""
 
     def place(change: Change) -> int:
         if change.subject.kind is Kind.LIST:
             return 0
-        return 1 if change.subject.kind is Kind.HOLDER and change.deletion else 2
+        return 1 if change.subject.kind is Kind.CONTAINER and change.deletion else 2
 
     return sorted(changes.values(), key=place)
 
@@ -138,9 +138,9 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
 def _subjects_of_others(stream: type[BaseStripeObject], event: Json, found: Any) -> Iterator[Subject]:
     """What an event of another object, which carries `found`, reports a change of."""
     kind = event["type"]
-    for suffix, harvest in stream.HARVESTS.items():
-        if kind in harvest.event_types and isinstance(found, dict) and isinstance(found.get("id"), str):
-            yield Subject(Kind.HOLDER, found["id"], suffix)
+    for suffix, embedding in stream.EMBEDDINGS.items():
+        if kind in embedding.event_types and isinstance(found, dict) and isinstance(found.get("id"), str):
+            yield Subject(Kind.CONTAINER, found["id"], suffix)
     for related in stream.RELATED_EVENTS:
         if related.concerns(kind, event.get("api_version")) and _may_concern(related, found):
             for each in dict.fromkeys(_ids(found, related.ids)):
@@ -152,7 +152,7 @@ def _subjects_of_others(stream: type[BaseStripeObject], event: Json, found: Any)
 
 def _carries(stream: type[BaseStripeObject], event: Json, subject: Subject) -> bool:
     """Whether the event carries the subject itself."""
-    if subject.kind in (Kind.HOLDER, Kind.REMOVAL):
+    if subject.kind in (Kind.CONTAINER, Kind.REMOVAL):
         return True
     return subject.id == get_path(event, "data.object.id") and event["type"] in (
         *stream.EVENT_TYPES,

@@ -28,9 +28,7 @@ from typing import IO, Final
 import orjson
 
 from source_stripe_native.settings import Settings
-from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
-from source_stripe_native.window import (
+from source_stripe_native.state.windows import (
     Window,
     is_overlap_due,
     is_too_much,
@@ -41,6 +39,8 @@ from source_stripe_native.window import (
     planned,
     span_for,
 )
+from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
 
 MAX_TYPES: Final = 20
 """The most types that one request may name. Beyond that all events are read."""

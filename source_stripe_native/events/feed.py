@@ -17,10 +17,10 @@ import orjson
 from source_stripe_native.events.event_log import EventBatch, LogReader
 from source_stripe_native.events.turns import Turns
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.rate_limit import Priority
-from source_stripe_native.window import Window, floor
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,7 @@ from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.events.snapshots import is_due
 from source_stripe_native.settings import Settings
-from source_stripe_native.streams.row import BaseStripeObject, Document
-from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import to_document
-from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import ORPHANS_TOP, Page, PageToken, Source, is_in_window
-from source_stripe_native.window import (
+from source_stripe_native.state.windows import (
     Window,
     is_overlap_due,
     low_watermark,
@@ -36,6 +31,11 @@ from source_stripe_native.window import (
     overlap_start,
     planned,
 )
+from source_stripe_native.streams.row import BaseStripeObject, Document
+from source_stripe_native.stripe.client import Json
+from source_stripe_native.stripe.documents import to_document
+from source_stripe_native.stripe.listings import listed_objects, read_listed
+from source_stripe_native.stripe.pages import TOP_WITHOUT_PARENT, Page, PageToken, Source, is_in_window
 
 DAY: Final = 24 * 60 * 60
 
@@ -102,8 +102,8 @@ class ListReader:
         """The first page of the window's list, where that has been read."""
         self._found: dict[str, int] = {}
         stream = source.stream
-        sifted = (stream.PARENT if stream.BORN_WITH_PARENT else None) or stream
-        self._created = sifted.CREATED
+        filtered = (stream.PARENT if stream.CREATED_WITH_PARENT else None) or stream
+        self._created = filtered.CREATED
         """The field with the creation time of what is remembered."""
 
     async def fit(self, due: Window) -> Window:
@@ -168,7 +168,7 @@ class ListReader:
     def _estimate(self, window: Window, first: Page) -> int:
         """How many objects the window holds, by the density of the `first` page of its list."""
         stream = self._source.stream
-        if stream.PARENT is not None and not first.orphans:
+        if stream.PARENT is not None and not first.without_parent:
             return len(first.objects)
         objects = sum(is_in_window(stream, each, window) for each in first.objects)
         oldest = first.next.created if first.next is not None else None
@@ -179,7 +179,7 @@ class ListReader:
     async def _read_new(self, window: Window) -> AsyncIterator[Json]:
         """The objects of the window and its overlap that were not seen before."""
         source, stream, whole = self._source, self._source.stream, self._whole(window)
-        sifts_parents = stream.BORN_WITH_PARENT
+        sifts_parents = stream.CREATED_WITH_PARENT
         async for listed in self._pages(whole, self._first):
             objects = listed.objects
             if sifts_parents:
@@ -216,7 +216,7 @@ class ListReader:
     def _is_past(self, window: Window, listed: Page) -> bool:
         """Whether the pages after this one show nothing of the window."""
         stream = self._source.stream
-        goes_back_in_time = stream.PARENT is None or stream.BORN_WITH_PARENT
+        goes_back_in_time = stream.PARENT is None or stream.CREATED_WITH_PARENT
         oldest = listed.next.created if listed.next is not None else None
         return goes_back_in_time and oldest is not None and oldest < window.start
 
@@ -244,4 +244,4 @@ def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Windo
 def _top(stream: type[BaseStripeObject]) -> PageToken | None:
     """Where a polled list starts. Of a stream that has a list of objects without a parent, only these are
     told by no event."""
-    return ORPHANS_TOP if stream.ORPHANS else None
+    return TOP_WITHOUT_PARENT if stream.WITHOUT_PARENT else None

@@ -6,8 +6,8 @@ the version's digest is written. After a kill in between the object is captured 
       remember ------- capture -------- checkpoint ------- settle
       version unknown                   documents count    digest written, deletions forgotten
 
-Of streams whose objects vanish (`VANISHES`) the memory is in the state as well, so that it outlives the
-process. A list of more than `Settings.remembered_of_list` objects is not, nor what exceeds
+Of streams whose objects vanish (`SHOWS_DELETIONS`) the memory is in the state as well, so that it outlives
+the process. A list of more than `Settings.remembered_of_list` objects is not, nor what exceeds
 `Settings.remembered_objects` in all: a deletion is then found only while the process lasts. One warning for
 each stream says so, however many accounts have such a list.
 """
@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from source_stripe_native.state_lists import Listed, entry_key, to_entry
+from source_stripe_native.state.remembered_lists import Listed, entry_key, to_entry
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
 

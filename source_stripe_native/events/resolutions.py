@@ -20,7 +20,8 @@ from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
-from source_stripe_native.streams.row import Document, Harvest
+from source_stripe_native.state.windows import Window
+from source_stripe_native.streams.row import Document, Embedding
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import (
@@ -32,10 +33,14 @@ from source_stripe_native.stripe.documents import (
     to_document,
     to_tombstone,
 )
-from source_stripe_native.stripe.harvests import expand_params, expanded_holder, harvested, shown_now
+from source_stripe_native.stripe.embedded import (
+    embedded_objects,
+    expand_params,
+    expanded_container,
+    shown_now,
+)
 from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
-from source_stripe_native.window import Window
 
 _ALL_TIME: Final = Window(0, 2**40)
 LACKS_FIELDS: Final = "objects whose events lack fields"
@@ -125,8 +130,8 @@ async def _resolutions(
                 yield _of_event(source, change.events[0])
             elif change.subject.kind is Kind.PARENT:
                 yield _children_of(source, change)
-            elif change.subject.kind is Kind.HOLDER:
-                yield _harvest(source, change)
+            elif change.subject.kind is Kind.CONTAINER:
+                yield _embedded(source, change)
             elif change.subject.kind is Kind.REMOVAL:
                 yield _removed(source, change)
             else:
@@ -203,7 +208,7 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
     known = newest["data"]["object"] if newest else {"id": change.subject.id}
     op = types[newest["type"]] if newest else "u"
     try:
-        if source.stream.HARVESTS and last is not None:
+        if source.stream.EMBEDDINGS and last is not None:
             current: Json | None = await shown_now(source, last["data"]["object"])
         else:
             current = await listed.get(change.subject.id) or await retrieve(source, known)
@@ -278,42 +283,44 @@ async def _removed(source: Source, change: Change) -> Document:
     return await to_document(source, current, "u")
 
 
-async def _harvest(source: Source, change: Change) -> Documents:
-    """The objects that the holder shows which the change's events carry."""
-    harvest = source.stream.HARVESTS[change.subject.selected_by]
+async def _embedded(source: Source, change: Change) -> Documents:
+    """The objects that the container shows which the change's events carry."""
+    embedding = source.stream.EMBEDDINGS[change.subject.selected_by]
     deletion = change.deletion
     known: Json = (deletion or change.events[0])["data"]["object"]
     try:
         if _is_current(source, change):
-            holder = await expanded_holder(source, harvest, known)
+            container = await expanded_container(source, embedding, known)
         else:
-            holder = await retrieve(replace(source, stream=harvest.stream), known, expand_params(harvest))
-            if holder is None and deletion is not None:
+            container = await retrieve(
+                replace(source, stream=embedding.stream), known, expand_params(embedding)
+            )
+            if container is None and deletion is not None:
                 # Gone, unlike a subscription that was canceled: its deletion showed it last.
-                holder = known
+                container = known
     except StripeError as error:
         if not is_refusal(error):
             raise
         notice(
             source,
             "Stripe refuses to show a changed object: the objects that it shows are left as they are",
-            {"holder": change.subject.id, "error": error.answer},
+            {"container": change.subject.id, "error": error.answer},
         )
         return _nothing()
-    if holder is None:
+    if container is None:
         return _nothing()
     # A deletion is the last of its second, and what was read again is newer than any event.
     created = change.events[0]["created"]
-    before = math.inf if holder is not known else created + 1 if deletion else created
-    return _harvested(source, harvest, holder, before, change.told)
+    before = math.inf if container is not known else created + 1 if deletion else created
+    return _embedded_objects(source, embedding, container, before, change.told)
 
 
-async def _harvested(
-    source: Source, harvest: Harvest, holder: Json, before: float, told: Mapping[str, int]
+async def _embedded_objects(
+    source: Source, embedding: Embedding, container: Json, before: float, told: Mapping[str, int]
 ) -> Documents:
-    """The objects that the holder shows, where events of their own told of them in a second `before` or not
-    at all."""
-    async for found in harvested(source, harvest, holder):
+    """The objects that the container shows, where events of their own told of them in a second `before` or
+    not at all."""
+    async for found in embedded_objects(source, embedding, container):
         if told.get(found["id"], -1) < before:
             yield await to_document(source, found, "u")
 

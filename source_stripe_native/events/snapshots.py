@@ -2,9 +2,9 @@
 changes without an event and is found by no filter.
 
 Rule: an object that differs from the last reading is captured. One that is missing is a deletion where the
-row says so (`VANISHES`) and Stripe, asked for it alone, no longer has it: a key that has lost a permission
-lists less. A snapshot is read in the window in which an interval ends (UTC): which window that is follows
-from the cursor alone.
+row says so (`SHOWS_DELETIONS`) and Stripe, asked for it alone, no longer has it: a key that has lost a
+permission lists less. A snapshot is read in the window in which an interval ends (UTC): which window that is
+follows from the cursor alone.
 
 Limits: a list is read every `Settings.snapshot_interval`, lists of children every
 `Settings.child_snapshot_interval`. Of each object a digest and its keys are kept. Where objects vanish, they
@@ -22,7 +22,8 @@ import orjson
 from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.list_memory import UNKNOWN, ListMemories
 from source_stripe_native.settings import Settings
-from source_stripe_native.state_lists import Listed
+from source_stripe_native.state.remembered_lists import Listed
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
@@ -30,7 +31,6 @@ from source_stripe_native.stripe.documents import retrieve, to_document, to_tomb
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Source, is_in_window
-from source_stripe_native.window import Window, floor
 
 DIGEST_SIZE: Final = 16
 
@@ -58,7 +58,7 @@ class Snapshot:
         before, seen = self._memories.of(source), dict[str, Listed]()
         wanted = Window(self._since, floor(source.http.now()) + 1)
         # Objects that an earlier start date has captured are still followed.
-        async for found in _whole_list(source, 0 if stream.VANISHES else self._since):
+        async for found in _whole_list(source, 0 if stream.SHOWS_DELETIONS else self._since):
             identity = stream.identity(found)
             known = before.get(identity)
             if known is None and not is_in_window(stream, found, wanted):
@@ -68,7 +68,7 @@ class Snapshot:
             if known is None or known.digest != now.digest or identity in self._captured:
                 yield await to_document(source, found, "u")
         missing = {name: each.keys for name, each in before.items() if name not in seen}
-        if stream.VANISHES:
+        if stream.SHOWS_DELETIONS:
             for name in await _still_there(source, missing):
                 del missing[name]
             for keys in missing.values():
@@ -113,7 +113,7 @@ def is_due(stream: type[BaseStripeObject], window: Window, settings: Settings) -
 
 def _keys(stream: type[BaseStripeObject], found: Json) -> Json:
     """What a tombstone of the object needs."""
-    if not stream.VANISHES:
+    if not stream.SHOWS_DELETIONS:
         return {}
     names = {"id", "object", stream.PARENT_FIELD, *(each.removeprefix("/") for each in stream.KEY)}
     return {name: found[name] for name in sorted(names - {"account_id"}) if name in found}
@@ -123,11 +123,13 @@ async def _whole_list(source: Source, since: int) -> AsyncIterator[Json]:
     """The objects of all variants of the stream's list that were created at `since` or later."""
     window = Window(since, floor(source.http.now()) + 1)
     for suffix, variant in source.stream.VARIANTS.items():
-        params, harvest = list(variant.items()), source.stream.HARVESTS.get(suffix)
+        params, embedding = list(variant.items()), source.stream.EMBEDDINGS.get(suffix)
         token = None
         while True:
-            page = await read_listed(source, window, params, token, harvest=harvest)
-            async for found in listed_objects(source, window, params, page, sift=True, harvest=harvest):
+            page = await read_listed(source, window, params, token, embedding=embedding)
+            async for found in listed_objects(
+                source, window, params, page, in_window_only=True, embedding=embedding
+            ):
                 yield found
             token = page.next
             if token is None:

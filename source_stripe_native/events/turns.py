@@ -1,7 +1,7 @@
-"""Turns: one holder at a time for each key, and those who wait share an outage that the holder meets.
+"""Turns: one container at a time for each key, and those who wait share an outage that the container meets.
 
 Rule: a request that has failed for as long as Stripe is waited for is not made again by the next in line,
-who would wait for as long once more. Any other failure is the holder's own.
+who would wait for as long once more. Any other failure is the container's own.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from source_stripe_native.errors import outlasts_patience
 
 @dataclass
 class _Line:
-    """The holder and those who wait, `length` of them in all. `outages` counts what the holders met."""
+    """The container and those who wait, `length` of them in all. `outages` counts what the containers met."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     length: int = 0
@@ -29,7 +29,7 @@ class Turns:
 
     @asynccontextmanager
     async def take(self, key: Hashable) -> AsyncIterator[None]:
-        """Waits for the turn. Raises the error of a holder who met an outage in the meantime."""
+        """Waits for the turn. Raises the error of a container who met an outage in the meantime."""
         line = self._lines.setdefault(key, _Line())
         outages, line.length = line.outages, line.length + 1
         try:

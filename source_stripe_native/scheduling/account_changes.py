@@ -19,7 +19,7 @@ from datetime import timedelta
 
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Poller
 from source_stripe_native.scheduling.subtasks import wait_any
-from source_stripe_native.window import Window
+from source_stripe_native.state.windows import Window
 
 
 class AccountChanges:

@@ -19,8 +19,8 @@ from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItem
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig, Subscriber
 from source_stripe_native.scheduling.subtasks import wait_any
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.state.windows import Window, floor, is_past_retention
 from source_stripe_native.stripe.pages import Source
-from source_stripe_native.window import Window, floor, is_past_retention
 
 
 class AccountPoller:

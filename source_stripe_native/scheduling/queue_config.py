@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.scheduling.poll_times import PollTimes
-from source_stripe_native.window import Window, floor
+from source_stripe_native.state.windows import Window, floor
 
 Clock = Callable[[], datetime]
 

@@ -18,7 +18,7 @@ from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceSt
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding
-from source_stripe_native.items import closing
+from source_stripe_native.flow.items import closing
 from source_stripe_native.protocols import (
     FetchChangesFnFactory,
     FetchPageFnFactory,
@@ -28,10 +28,10 @@ from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItem
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.subtasks import SubtaskExecutor, wait_any
 from source_stripe_native.scheduling.work_items import WorkItem, WorkItemManager
-from source_stripe_native.state import ConnectorState
-from source_stripe_native.state_parts import PerAccount, cursor_at
-from source_stripe_native.state_patch import state_of
-from source_stripe_native.window import Window, floor
+from source_stripe_native.state.parts import PerAccount, cursor_at
+from source_stripe_native.state.patches import state_of
+from source_stripe_native.state.shapes import ConnectorState
+from source_stripe_native.state.windows import Window, floor
 
 GOLDEN_RATIO: Final = 0.618
 """Multiples of it, less whole numbers, are evenly spread however many there are."""

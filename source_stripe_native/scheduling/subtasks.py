@@ -16,10 +16,10 @@ from estuary_cdk.capture.task import Task
 from source_stripe_native.backfill.page_loop import Binding, Outcome, keep_schedule, run_page_loop
 from source_stripe_native.errors import StripeError
 from source_stripe_native.events.change_loop import sweep
-from source_stripe_native.items import closing
+from source_stripe_native.flow.items import closing
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
-from source_stripe_native.state import ConnectorState, new_account_state
+from source_stripe_native.state.shapes import ConnectorState, new_account_state
 
 
 async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None:

@@ -17,7 +17,7 @@ from source_stripe_native.protocols import (
     FetchPageFnFactoryWithSuffix,
 )
 from source_stripe_native.scheduling.account_queue import WorkItemPriority
-from source_stripe_native.state_parts import own, share
+from source_stripe_native.state.parts import own, share
 
 
 @dataclass

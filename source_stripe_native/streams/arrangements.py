@@ -56,7 +56,7 @@ class ApplePayDomains(DatedAccountObject):
     PERMISSION = "Apple Pay Domains"
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
-    VANISHES = True
+    SHOWS_DELETIONS = True
 
 
 class WebhookEndpoints(DatedAccountObject):
@@ -65,7 +65,7 @@ class WebhookEndpoints(DatedAccountObject):
     PERMISSION = "Webhook Endpoints"
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
-    VANISHES = True
+    SHOWS_DELETIONS = True
 
 
 class AppsSecrets(DatedAccountObject):
@@ -77,7 +77,7 @@ class AppsSecrets(DatedAccountObject):
     LISTS_BY_CREATED = False
     RETRIEVE = ""
     SNAPSHOTS = True
-    VANISHES = True
+    SHOWS_DELETIONS = True
 
 
 class _ForEverybody(AccountObject):

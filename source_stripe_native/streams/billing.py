@@ -36,7 +36,7 @@ class CreditNotesLines(BaseStripeObject):
     PARENT_FIELD = "credit_note"
     PARENT_EVENT_TYPES = tuple(CreditNotes.EVENT_TYPES)
     EMBEDDED = "lines"
-    BORN_WITH_PARENT = True
+    CREATED_WITH_PARENT = True
 
 
 _ITEMS_OF_LINES = ("lines.data.*.parent.invoice_item_details.invoice_item", "lines.data.*.invoice_item")
@@ -102,7 +102,7 @@ class InvoiceLineItems(BaseStripeObject):
         "invoice.deleted",
     )
     EMBEDDED = "lines"
-    BORN_WITH_PARENT = True
+    CREATED_WITH_PARENT = True
 
 
 class InvoicePayments(DatedAccountObject):

@@ -81,7 +81,7 @@ class PaymentMethods(BaseStripeObject):
     LISTS_BY_CREATED = False
     RETRIEVE = "payment_methods/{id}"
     # Most that have no customer never had one: no event tells of them.
-    ORPHANS = "payment_methods"
+    WITHOUT_PARENT = "payment_methods"
     POLLS = True
     # A detached payment method goes on to exist, without a customer.
     EVENT_TYPES = ops(

@@ -7,13 +7,13 @@ from pydantic import Field
 
 from source_stripe_native.streams.billing import InvoiceItems, Invoices, Subscriptions
 from source_stripe_native.streams.customers import Customers
-from source_stripe_native.streams.row import BaseStripeObject, Harvest, ops
+from source_stripe_native.streams.row import BaseStripeObject, Embedding, ops
 
 
 class Discounts(BaseStripeObject):
     NAME = "Discounts"
     SEARCH_NAME = ""
-    # And those of the other holders.
+    # And those of the other containers.
     PERMISSION = Subscriptions.PERMISSION
     # Before this version a discount has no id.
     SINCE_VERSION = "2020-08-27"
@@ -21,27 +21,27 @@ class Discounts(BaseStripeObject):
     RETRIEVE = ""
     # A discount that was removed is still on the invoices that it was applied to.
     EVENT_TYPES = ops("customer.discount.created", "customer.discount.updated customer.discount.deleted")
-    HARVESTS: ClassVar[Mapping[str, Harvest]] = {
+    EMBEDDINGS: ClassVar[Mapping[str, Embedding]] = {
         # A subscription's discount names the customer too: it is the subscription that shows it.
-        "_subscriptions": Harvest(
+        "_subscriptions": Embedding(
             Subscriptions,
             ("discounts.*", "items.data.*.discounts.*"),
             tuple(Subscriptions.EVENT_TYPES),
             named_by="subscription",
         ),
-        "_customers": Harvest(Customers, ("discount",), tuple(Customers.EVENT_TYPES), named_by="customer"),
-        "_invoices": Harvest(
+        "_customers": Embedding(Customers, ("discount",), tuple(Customers.EVENT_TYPES), named_by="customer"),
+        "_invoices": Embedding(
             Invoices,
             ("discounts.*", "lines.data.*.discounts.*"),
             ("invoice.created", "invoice.updated", "invoice.finalized"),
-            born_with_holder=True,
+            created_with_container=True,
         ),
-        "_invoiceitems": Harvest(
-            InvoiceItems, ("discounts.*",), ("invoiceitem.created",), born_with_holder=True
+        "_invoiceitems": Embedding(
+            InvoiceItems, ("discounts.*",), ("invoiceitem.created",), created_with_container=True
         ),
     }
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        suffix: dict(harvest.stream.list_params()) for suffix, harvest in HARVESTS.items()
+        suffix: dict(embedding.stream.list_params()) for suffix, embedding in EMBEDDINGS.items()
     }
 
     found_in: dict[str, Any] | None = Field(

@@ -49,7 +49,7 @@ class ProductFeatures(AccountObject):
     LISTS_BY_CREATED = False
     # Features are attached and detached without an event.
     SNAPSHOTS = True
-    VANISHES = True
+    SHOWS_DELETIONS = True
     PARENT = Products
     PARENT_FIELD = "product"
     PARENT_EVENT_TYPES = ("product.created", "product.updated")

@@ -9,24 +9,24 @@ from pydantic import Field
 from source_stripe_native.streams.billing import Invoices, Subscriptions
 from source_stripe_native.streams.payments import CheckoutSessions
 from source_stripe_native.streams.products import Prices
-from source_stripe_native.streams.row import DatedAccountObject, Harvest
+from source_stripe_native.streams.row import DatedAccountObject, Embedding
 
 
 class InlinePrices(DatedAccountObject):
     NAME = "InlinePrices"
     SEARCH_NAME = ""
-    # And those of all holders.
+    # And those of all containers.
     PERMISSION = "Prices"
     RETRIEVE = "prices/{id}"
     LISTED_IN = Prices
     LISTED_BY = "product"
     # A price that is not active is inline, or archived.
     LISTED_IF = "active"
-    HARVESTS: ClassVar[Mapping[str, Harvest]] = {
-        "_subscriptions": Harvest(
+    EMBEDDINGS: ClassVar[Mapping[str, Embedding]] = {
+        "_subscriptions": Embedding(
             Subscriptions, ("items.data.*.price",), tuple(Subscriptions.EVENT_TYPES), expand=()
         ),
-        "_invoices": Harvest(
+        "_invoices": Embedding(
             Invoices,
             # Until API version 2025-03-31 a line shows its price.
             ("lines.data.*.pricing.price_details.price", "lines.data.*.price"),
@@ -34,7 +34,7 @@ class InlinePrices(DatedAccountObject):
             expand=(),
             read_at="prices",
         ),
-        "_sessions": Harvest(
+        "_sessions": Embedding(
             CheckoutSessions,
             ("line_items.data.*.price",),
             tuple(CheckoutSessions.EVENT_TYPES),
@@ -42,7 +42,7 @@ class InlinePrices(DatedAccountObject):
         ),
     }
     VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        suffix: dict(harvest.stream.list_params()) for suffix, harvest in HARVESTS.items()
+        suffix: dict(embedding.stream.list_params()) for suffix, embedding in EMBEDDINGS.items()
     }
 
     found_in: dict[str, Any] | None = Field(

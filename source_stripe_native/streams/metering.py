@@ -58,7 +58,7 @@ class BillingAlerts(AccountObject):
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
     # An alert that is archived can be neither listed nor read.
-    VANISHES = True
+    SHOWS_DELETIONS = True
 
 
 class BillingCreditGrants(DatedAccountObject):

@@ -63,7 +63,7 @@ class _QuoteLines(AccountObject):
     PARENT_FIELD = "quote"
     PARENT_EVENT_TYPES = tuple(Quotes.EVENT_TYPES)
     SNAPSHOTS = True
-    VANISHES = True
+    SHOWS_DELETIONS = True
 
 
 class QuoteLineItems(_QuoteLines):

@@ -105,7 +105,7 @@ class CheckoutSessionsLine(BaseStripeObject):
     POLLS = True
     EMBEDDED = "line_items"
     EMBEDDED_EXPANDED = True
-    BORN_WITH_PARENT = True
+    CREATED_WITH_PARENT = True
     TOLERATED = (PARENT_GONE, OLD_SESSION_WITHOUT_LINES)
     EXPANSIONS = (
         Expansion("discounts"),
@@ -155,7 +155,7 @@ class PaymentIntentAmountDetailsLineItems(AccountObject):
     PARENT = PaymentIntents
     PARENT_FIELD = "payment_intent"
     PARENT_EVENT_TYPES = tuple(PaymentIntents.EVENT_TYPES)
-    BORN_WITH_PARENT = True
+    CREATED_WITH_PARENT = True
     EMBEDDED = "amount_details.line_items"
     EMBEDDED_EXPANDED = True
 
@@ -182,7 +182,7 @@ class PayoutBalanceTransactions(DatedAccountObject):
     PARENT_FIELD = "payout"
     PARENT_BARS: ClassVar[Mapping[str, str | bool]] = {"automatic": False}
     PARENT_EVENT_TYPES = ("payout.created", "payout.paid", "payout.reconciliation_completed")
-    BORN_WITH_PARENT = True
+    CREATED_WITH_PARENT = True
     TOLERATED = (PARENT_GONE, PAYOUT_NOT_AUTOMATIC)
 
     payout: str

@@ -105,25 +105,26 @@ class Expansion:
 
 
 @dataclass(frozen=True)
-class Harvest:
+class Embedding:
     """Objects that no endpoint of their own returns: another stream's objects show them when asked to."""
 
     stream: "type[BaseStripeObject]"
-    """The stream whose objects, the holders, show them."""
+    """The stream whose objects, the containers, show them."""
     paths: tuple[str, ...]
     """Where, as paths with dots; `*` stands for every element of a list. An id there can be expanded."""
     event_types: tuple[str, ...] = ()
     """The event types that carry such an object, which is then read again if it shows an id."""
     named_by: str = ""
-    """The field by which an object with events of its own names the holder that shows it."""
+    """The field by which an object with events of its own names the container that shows it."""
     expand: tuple[str, ...] | None = None
-    """What holders are asked to expand, where that is not the `paths`; none where they show the objects."""
+    """What containers are asked to expand, where that is not the `paths`; none where they show the
+    objects."""
     read_at: str = ""
-    """Where an object is read of which a holder shows the id alone, since an expansion would lie too deep: a
-    path below /v1/."""
-    born_with_holder: bool = False
+    """Where an object is read of which a container shows the id alone, since an expansion would lie too deep:
+    a path below /v1/."""
+    created_with_container: bool = False
     """Whether what an object shows is never younger than the object. Otherwise objects of any age are read,
-    and what they show is sifted by its own creation time."""
+    and what they show is filtered by its own creation time."""
 
 
 class BaseStripeObject(BaseDocument, extra="allow"):
@@ -204,14 +205,14 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     SNAPSHOTS: ClassVar[bool] = False
     """Whether the whole list is read again from time to time and compared with the last reading, for changes
     that no event tells of and that no filter finds."""
-    VANISHES: ClassVar[bool] = False
+    SHOWS_DELETIONS: ClassVar[bool] = False
     """Whether an object that is missing in such a reading is gone: its deletion has no event."""
 
-    HARVESTS: ClassVar[Mapping[str, Harvest]] = {}
+    EMBEDDINGS: ClassVar[Mapping[str, Embedding]] = {}
     """Where the objects are found, by the variant's suffix, if no endpoint of their own lists them."""
 
     LISTED_IN: ClassVar["type[BaseStripeObject] | None"] = None
-    """Of harvested objects the stream with a list that has some of them: these are left out."""
+    """Of embedded_objects objects the stream with a list that has some of them: these are left out."""
     LISTED_BY: ClassVar[str] = ""
     """The field, and query parameter, by which that list is asked whether it has an object."""
     LISTED_IF: ClassVar[str] = ""
@@ -224,7 +225,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     document. Of these the ones that are an `EMBEDDED_OBJECT`, where that is given."""
     PARENT_ITEM_ID: ClassVar[str] = "id"
     """Where such an element has the parent's id, as a path with dots. Elements without one are no parents."""
-    ORPHANS: ClassVar[str] = ""
+    WITHOUT_PARENT: ClassVar[str] = ""
     """Where the objects are listed that have no parent, newest first: a path below /v1/. New ones are found
     there, and `POLLS` is set."""
     PARENT_PARAM: ClassVar[str] = ""
@@ -246,9 +247,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """The `object` that a child is, where the list shows other objects too."""
     CHILDLESS: ClassVar[str] = ""
     """The field that is null where a parent has no children."""
-    BORN_WITH_PARENT: ClassVar[bool] = False
+    CREATED_WITH_PARENT: ClassVar[bool] = False
     """Whether a child is never younger than its parent, so that parents from before the start date have none
-    to capture. Otherwise parents of any age are read, and their children sifted by their own creation
+    to capture. Otherwise parents of any age are read, and their children filtered by their own creation
     time."""
     NEWEST_LAST: ClassVar[bool] = False
     """Whether the children of a parent share a key, so that the newest must be the last one written."""
@@ -273,7 +274,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     def is_listed_by_time(cls) -> bool:
         """Whether a backfill goes back in time from page to page."""
         if cls.PARENT is not None:
-            return cls.BORN_WITH_PARENT and cls.PARENT.is_listed_by_time()
+            return cls.CREATED_WITH_PARENT and cls.PARENT.is_listed_by_time()
         return cls.LISTS_BY_CREATED and not cls.UNDATED
 
     @classmethod
@@ -290,8 +291,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         """The event types that report changes: events of the objects themselves, of their parents, or of
         other objects."""
         related = (each for events in cls.RELATED_EVENTS for each in events.types)
-        holders = (each for harvest in cls.HARVESTS.values() for each in harvest.event_types)
-        return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES, *related, *holders))
+        containers = (each for embedding in cls.EMBEDDINGS.values() for each in embedding.event_types)
+        return frozenset((*cls.EVENT_TYPES, *cls.PARENT_EVENT_TYPES, *related, *containers))
 
     @classmethod
     def follows_events(cls) -> bool:
@@ -304,9 +305,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     @classmethod
     def found_through(cls) -> "list[type[BaseStripeObject]]":
-        """The streams whose lists lead to the objects: of parents, or of holders and of what they show."""
+        """The streams whose lists lead to the objects: of parents, or of containers and of what they show."""
         parents = [each for each in (cls.PARENT, cls.LISTED_IN) if each is not None]
-        return [*parents, *(harvest.stream for harvest in cls.HARVESTS.values())]
+        return [*parents, *(embedding.stream for embedding in cls.EMBEDDINGS.values())]
 
     @classmethod
     def list_params(cls) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ class TaxIds(DatedAccountObject):
     }
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
-    VANISHES = True
+    SHOWS_DELETIONS = True
 
 
 class TaxRegistrations(DatedAccountObject):

@@ -8,7 +8,7 @@ class _Terminal(AccountObject):
     CREATED = ""
     LISTS_BY_CREATED = False
     SNAPSHOTS = True
-    VANISHES = True
+    SHOWS_DELETIONS = True
 
 
 class TerminalLocations(_Terminal):

@@ -19,7 +19,8 @@ from logging import Logger
 from typing import Final
 
 from source_stripe_native.errors import ACCOUNT_CLOSED, PERMISSION_MISSING, ConnectorError, StripeError
-from source_stripe_native.shard import WHOLE, Shard
+from source_stripe_native.state.shards import WHOLE, Shard
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.denials import missing_permission
@@ -31,7 +32,6 @@ from source_stripe_native.stripe.pages import (
     read_page,
     read_pages,
 )
-from source_stripe_native.window import Window, floor
 
 ACCOUNTS_PATH: Final = "/v1/accounts"
 FIRST_YEAR: Final = 1_293_840_000

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.row import BaseStripeObject, segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path
@@ -31,7 +32,6 @@ from source_stripe_native.stripe.pages import (
     read_page,
     read_pages,
 )
-from source_stripe_native.window import Window, floor
 
 DAY: Final = 24 * 60 * 60
 
@@ -61,7 +61,7 @@ async def read_parents(source: Source, window: Window, token: PageToken | None, 
         platform = replace(source, connected_account_id=None)
         path = f"{parent.list_path()}/{segment(source.connected_account_id)}"
         return Page([await platform.get(path)], None)
-    since = window.start if stream.BORN_WITH_PARENT else 0
+    since = window.start if stream.CREATED_WITH_PARENT else 0
     bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
     sharing = source.sharing
     expand = sharing.expansions(stream) if sharing else embedded_params(stream)

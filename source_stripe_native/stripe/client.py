@@ -23,13 +23,13 @@ import stamina
 import stamina.instrumentation
 from yarl import URL
 
-from source_stripe_native.byte_budget import ByteBudget
 from source_stripe_native.errors import (
     MAX_BODY,
     PERMISSION_MISSING,
     ConnectorError,
     StripeError,
 )
+from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.attempts import Attempt, Request
 from source_stripe_native.stripe.base_address import API_BASE_VARIABLE as API_BASE_VARIABLE

@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
-from source_stripe_native.streams.row import Document, Harvest, Op, segment
+from source_stripe_native.streams.row import Document, Embedding, Op, segment
 from source_stripe_native.streams.withheld import withhold
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.expansions import (
@@ -90,19 +90,19 @@ def stamp(source: Source, found: Json, op: Op) -> Document:
     withhold(found)
     if stream.CREATED not in ("created", "") and stream.CREATED in found:
         found.setdefault("created", found[stream.CREATED])
-    if stream.HARVESTS and (named := named_holder(source, found)):
+    if stream.EMBEDDINGS and (named := named_container(source, found)):
         found.setdefault("found_in", {"object": named[0].named_by, "id": named[1]})
     found["_meta"] = {"op": op}
     found["account_id"] = source.account_id
     return found
 
 
-def named_holder(source: Source, found: Json) -> tuple[Harvest, str] | None:
-    """The harvest and the id of the holder that the object names, None where it names none."""
-    for harvest in source.stream.HARVESTS.values():
-        holder_id = found.get(harvest.named_by)
-        if isinstance(holder_id, str) and holder_id:
-            return harvest, holder_id
+def named_container(source: Source, found: Json) -> tuple[Embedding, str] | None:
+    """The embedding and the id of the container that the object names, None where it names none."""
+    for embedding in source.stream.EMBEDDINGS.values():
+        container_id = found.get(embedding.named_by)
+        if isinstance(container_id, str) and container_id:
+            return embedding, container_id
     return None
 
 

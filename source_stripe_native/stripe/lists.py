@@ -6,11 +6,12 @@ import logging
 from dataclasses import replace
 
 from source_stripe_native.errors import PARAMETER_MISSING, PERMISSION_MISSING, StripeError, is_refusal
+from source_stripe_native.state.windows import Window
 from source_stripe_native.streams.core import TestClocks
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.pages import (
-    ORPHANS_TOP,
+    TOP_WITHOUT_PARENT,
     Page,
     PageToken,
     Source,
@@ -21,7 +22,6 @@ from source_stripe_native.stripe.pages import (
     read_page,
     read_pages,
 )
-from source_stripe_native.window import Window
 
 
 async def read_list(
@@ -42,7 +42,7 @@ async def read_list(
         return Page([of_today(source, await source.get(path))], None)
     page = await read_page(source, path, [*params, *(range_params(bounds) if bounds else ()), *expand], token)
     if bounds and not source.refused.is_filtered(path, "created"):
-        page = _sifted(page, stream, bounds)
+        page = _filtered(page, stream, bounds)
     if token is None and unlisted and stream.UNLISTED:
         page = Page([await read_unlisted(source, stream), *page.objects], page.next)
     if token is None and stream.BY_TEST_CLOCK and source.http.is_test:
@@ -87,20 +87,20 @@ async def _test_clocks(source: Source) -> list[str]:
     return list((await source.http.lookups.get(key, read_ids))["ids"])
 
 
-async def read_orphans(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:
+async def read_without_parent(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:
     """A page of the objects without a parent that were created within `bounds`; none where the API version
     has no list of them."""
     stream = source.stream
     try:
-        page = await read_page(source, f"/v1/{stream.ORPHANS}", params, token)
+        page = await read_page(source, f"/v1/{stream.WITHOUT_PARENT}", params, token)
     except StripeError as error:
-        if token != ORPHANS_TOP or not PARAMETER_MISSING.matches(error):
+        if token != TOP_WITHOUT_PARENT or not PARAMETER_MISSING.matches(error):
             raise
         source.log.debug("no list of objects without a parent", {"error": error.answer})
         page = Page([], None)
-    page = _sifted(page, stream, bounds)
-    rest = replace(page.next, orphans=True) if page.next else None
-    return Page(page.objects, rest, orphans=True)
+    page = _filtered(page, stream, bounds)
+    rest = replace(page.next, without_parent=True) if page.next else None
+    return Page(page.objects, rest, without_parent=True)
 
 
 async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
@@ -109,7 +109,7 @@ async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
     return checked(source, f"Stripe's answer to GET {path}", [await source.get(path)])[0]
 
 
-def _sifted(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
+def _filtered(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
     """What a page of an unfiltered list, newest first, has of `bounds`. The list ends where it gets older."""
     is_past = any(
         isinstance(created := each.get(stream.CREATED), int) and created < bounds.start

@@ -20,7 +20,6 @@ import stamina
 from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
-from source_stripe_native.byte_budget import Reservation
 from source_stripe_native.errors import (
     PAGE_CURSOR_GONE,
     PERMISSION_MISSING,
@@ -28,8 +27,10 @@ from source_stripe_native.errors import (
     StripeError,
     is_refusal,
 )
+from source_stripe_native.flow.byte_budget import Reservation
 from source_stripe_native.settings import Settings
-from source_stripe_native.shard import WHOLE, Shard
+from source_stripe_native.state.shards import WHOLE, Shard
+from source_stripe_native.state.windows import Window
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
@@ -37,7 +38,6 @@ from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.workload import Workload
-from source_stripe_native.window import Window
 
 EVENTS_PATH: Final = Events.list_path()
 SHOWN: Final = 3
@@ -128,7 +128,7 @@ class Source:
                 if blamed:
                     self.log.warning(
                         f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "
-                        f"now on. Documents lack the fields, or lists are sifted here. {error.answer}"
+                        f"now on. Documents lack the fields, or lists are filtered here. {error.answer}"
                     )
                     continue
                 if PERMISSION_MISSING.matches(error):
@@ -185,7 +185,7 @@ class PageToken:
 
     after: str | None
     created: int | None = None
-    orphans: bool = False
+    without_parent: bool = False
     """Whether the list is that of a child stream's objects without a parent."""
 
     @classmethod
@@ -206,7 +206,7 @@ class PageToken:
                         "created": int() | None as created,
                         "orphans": True,
                     }:
-                        return cls(after, created, orphans=True)
+                        return cls(after, created, without_parent=True)
                     case {"after": str(after), "created": int() | None as created}:
                         return cls(after, created)
                     case {"after": None, "created": int(created)}:
@@ -215,14 +215,14 @@ class PageToken:
 
     def __str__(self) -> str:
         place = {"after": self.after, "created": self.created}
-        if self.orphans:
+        if self.without_parent:
             return orjson.dumps(place | {"orphans": True}).decode()
         if self.after is not None and self.created is None and not self.after.startswith("{"):
             return self.after
         return orjson.dumps(place).decode()
 
 
-ORPHANS_TOP: Final = PageToken(None, None, orphans=True)
+TOP_WITHOUT_PARENT: Final = PageToken(None, None, without_parent=True)
 """The top of the list of objects without a parent."""
 
 
@@ -238,7 +238,7 @@ class Page:
     next: PageToken | None
     superseded: frozenset[str] = frozenset()
     """Of a shared page the ids of the stream's objects that were captured since it was read."""
-    orphans: bool = False
+    without_parent: bool = False
     """Whether these are objects without a parent, and not parents."""
 
 

@@ -96,7 +96,7 @@ async def _denial(
     http: StripeSession, log: Logger, stream: type[BaseStripeObject], connected: bool
 ) -> Denial | None:
     """Why the stream cannot be read, None where it can."""
-    if outside_version(stream, http.version) is not None or stream.HARVESTS:
+    if outside_version(stream, http.version) is not None or stream.EMBEDDINGS:
         return None
     params = [] if stream.VARIANTS_OF_PARENT else [*next(iter(stream.VARIANTS.values())).items()]
     params += [("limit", "1")] if stream.PAGED else []

@@ -1,7 +1,7 @@
 """Query parameters that Stripe refuses on an endpoint: left out from then on, with one warning.
 
 A restricted key may lack the permission for an expanded object, and an old API version may not know a field
-or a filter. Neither may end a capture: the documents then lack the field, or the list is sifted here.
+or a filter. Neither may end a capture: the documents then lack the field, or the list is filtered here.
 
 Rule: a parameter is blamed only where the same request without it is answered. The parameters that select a
 parent or a page are never left out, since other objects would be read without them. What one connected

@@ -182,7 +182,7 @@ def test_the_tables_of_ids_and_objects_are_stripes() -> None:
 @pytest.mark.parametrize(("row", "path"), list(fields()))
 def test_includable_fields_are_expandable_and_optional_in_stripes_document(row: Kind, path: str) -> None:
     schemas = read(STRIPE)["schemas"]
-    holders = [schemas[row.object_name]]
+    containers = [schemas[row.object_name]]
     *way, last = path.split(".")
 
     def inside(schema: Json, name: str) -> list[Json]:
@@ -192,13 +192,13 @@ def test_includable_fields_are_expandable_and_optional_in_stripes_document(row: 
         return [schemas[one["$ref"].rpartition("/")[2]] if "$ref" in one else one for one in each]
 
     for name in way:
-        holders = [each for holder in holders for each in inside(holder, name)]
-    holders = [each for each in holders if last in each.get("properties", {})]
-    assert holders
-    for holder in holders:
-        assert last not in holder.get("required", [])
+        containers = [each for container in containers for each in inside(container, name)]
+    containers = [each for each in containers if last in each.get("properties", {})]
+    assert containers
+    for container in containers:
+        assert last not in container.get("required", [])
         if f"{row.name}.{path}" not in NOT_IN_THE_SCHEMAS:
-            assert last in holder["x-expandableFields"]
+            assert last in container["x-expandableFields"]
 
 
 # Fields that are absent unless they are expanded
@@ -513,15 +513,15 @@ def test_a_discount_is_found_in_its_holder_alone(asked: Asked, kind: str, place:
 )
 def test_a_new_discount_has_its_event_or_its_holders(asked: Asked, kind: str, types: list[str]) -> None:
     world = asked.world
-    ((place, (_, holder)),) = HELD[kind].items()
+    ((place, (_, container)),) = HELD[kind].items()
     made = world.create(kind)
     world.create("coupon")
     before = len(world.events())
-    discount = world.create("discount", **{holder.field: made["id"]})
+    discount = world.create("discount", **{container.field: made["id"]})
     events = world.events()[: len(world.events()) - before][::-1]
     assert [event["type"] for event in events] == types
     now = world.get(kind, made["id"])[place]
-    assert now == (discount if holder.inline else [discount["id"]])
+    assert now == (discount if container.inline else [discount["id"]])
     world.delete("discount", discount["id"])
     assert not world.get(kind, made["id"])[place]
 

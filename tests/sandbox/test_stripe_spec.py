@@ -152,7 +152,7 @@ def test_objects_have_stripes_fields(row: Kind) -> None:
         world.random_change(rng, [row.name] if row.name not in ("event", "account") else None)
     objects += world.list_all(row.name)
     changed = {effect.kind for effect in row.effects} | ({row.pulls.kind} if row.pulls else set())
-    for name in changed | {kind for holder in row.holders for kind in holder.kinds}:
+    for name in changed | {kind for container in row.holders for kind in container.kinds}:
         objects += world.list_all(name, account) + world.list_all(name)
     assert objects
     for data in objects:

@@ -20,17 +20,25 @@ from rich.table import Table
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from source_stripe_native.cli.survey import (
+    Count,
+    StreamSurvey,
+    Survey,
+    as_data,
+    limits_of,
+    seconds_of,
+    survey,
+)
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.requests import explain_config, refuse_unknown
-from source_stripe_native.sessions import open_session
+from source_stripe_native.flow.requests import explain_config, refuse_unknown
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.grants import KNOWN, new_key_address, sureness
-from source_stripe_native.survey import Count, StreamSurvey, Survey, as_data, limits_of, seconds_of, survey
+from source_stripe_native.stripe.sessions import open_session
 
 KEY_VARIABLE: Final = "STRIPE_API_KEY"
 ALL_HISTORY: Final = "2011-01-01T00:00:00Z"

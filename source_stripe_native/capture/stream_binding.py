@@ -26,28 +26,28 @@ from source_stripe_native.api import fetch_backfill, fetch_incremental, find_old
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
 from source_stripe_native.backfill.slices import SlicedBackfill
-from source_stripe_native.binding_state import Binding, correct_times, reconcile_state, restore_lists
-from source_stripe_native.capture_context import CaptureContext
+from source_stripe_native.capture.binding_state import Binding, correct_times, reconcile_state, restore_lists
+from source_stripe_native.capture.context import CaptureContext
+from source_stripe_native.capture.delays import Delay
+from source_stripe_native.capture.summary import Summary, WatchedStream, is_untouched
 from source_stripe_native.events.change_loop import follow_changes
-from source_stripe_native.events.lateness import Lateness
 from source_stripe_native.events.list_feed import reads_lists_in
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
-from source_stripe_native.shard import WHOLE
-from source_stripe_native.state import (
+from source_stripe_native.state.parts import own_all
+from source_stripe_native.state.shapes import (
     FROM_START,
     cursor_time,
     known_before,
 )
-from source_stripe_native.state_parts import own_all
+from source_stripe_native.state.shards import WHOLE
+from source_stripe_native.state.windows import floor, uncounted_lag
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.summary import Summary, WatchedStream, is_untouched
-from source_stripe_native.window import floor, uncounted_lag
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class StreamBinding:
     initial: ResourceState
 
     @functools.cached_property
-    def lateness(self) -> Lateness:
-        return Lateness(self.row.NAME, self.http.settings)
+    def delay(self) -> Delay:
+        return Delay(self.row.NAME, self.http.settings)
 
     @property
     def is_per_account(self) -> bool:
@@ -100,7 +100,7 @@ class StreamBinding:
             # Not of this function: with connected accounts each turn of an account has a new one.
             polled=self.context.polled,
             since=floor(self.start_date),
-            workload=self.lateness.workload,
+            workload=self.delay.workload,
             shard=self.accounts.shard if self.follows_accounts else WHOLE,
             account_changes=account_changes,
         )
@@ -120,7 +120,7 @@ class StreamBinding:
                 page,
                 cutoff,
                 parameters=self.row.VARIANTS[suffix],
-                harvest=self.row.HARVESTS.get(suffix),
+                embedding=self.row.EMBEDDINGS.get(suffix),
                 superseded=self.context.superseded,
                 hooks=hooks,
                 sharing=self.context.sharing,
@@ -131,7 +131,7 @@ class StreamBinding:
         return fetch
 
     def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
-        is_dated = self.row.is_listed_by_time() and suffix not in self.row.HARVESTS
+        is_dated = self.row.is_listed_by_time() and suffix not in self.row.EMBEDDINGS
         look = self._find_oldest(account_id, suffix, progress.log) if is_dated else None
         hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress, look)
         return self.fetch_page(account_id, self.start_date, suffix, hooks)
@@ -176,7 +176,7 @@ class StreamBinding:
         await correct_times(binding, state, task, self.http, accounts.platform_id)
         ids = state_account_ids(self.row, accounts)
         await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
-        if self.row.VANISHES:
+        if self.row.SHOWS_DELETIONS:
             await restore_lists(binding, state, task, self.context.polled.memories, accounts.all_ids)
         await asyncio.sleep(0)
         self._subscribe(state)
@@ -229,7 +229,7 @@ class StreamBinding:
 
         follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
-        self.lateness.watch(functools.partial(self._waiting, state.inc, binding.resourceConfig.interval))
+        self.delay.watch(functools.partial(self._waiting, state.inc, binding.resourceConfig.interval))
         self._show(state, progress)
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
 
@@ -306,7 +306,7 @@ class StreamBinding:
                 is_own_refusal=refusals.is_own,
                 readmit=refusals.readmit,
                 refused_interval=settings.refused_interval,
-                watch=self.lateness.watch,
+                watch=self.delay.watch,
             ),
             backfill_subtask_suffixes=self.suffixes,
         )
@@ -314,7 +314,7 @@ class StreamBinding:
     def _show(self, state: ResourceState, progress: Progress | None) -> None:
         """Shows the binding in the capture's summary."""
         begins = progress is not None and is_untouched(state, progress.subtasks)
-        watched = WatchedStream(self.row.NAME, state, self.lateness, self.suffixes, progress, begins)
+        watched = WatchedStream(self.row.NAME, state, self.delay, self.suffixes, progress, begins)
         self.context.watched.append(watched)
 
     def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:

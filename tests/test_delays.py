@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
-from source_stripe_native.events.lateness import Lateness
+from source_stripe_native.capture.delays import Delay
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.workload import Workload
 from tests.capture import UNLIMITED, Capture
@@ -53,21 +53,21 @@ async def test_a_binding_in_time_says_nothing(
 
 
 def test_a_look_is_about_the_time_since_the_last_one() -> None:
-    lateness = Lateness("Prices", DEFAULTS, Workload())
-    assert lateness.look() is None
+    delay = Delay("Prices", DEFAULTS, Workload())
+    assert delay.look() is None
 
     def look(late: timedelta = timedelta(minutes=14)) -> str:
-        lateness.watch(lambda: late)
-        found = lateness.look()
+        delay.watch(lambda: late)
+        found = delay.look()
         return found.words() if found else ""
 
     assert look() == "Prices is 14 minutes behind (no request was answered)"
-    lateness.workload.requests += 90
-    lateness.workload.rereads["objects whose events lack fields"] += 80
+    delay.workload.requests += 90
+    delay.workload.rereads["objects whose events lack fields"] += 80
     assert look() == (
         "Prices is 14 minutes behind (90 requests were answered, something was read again for 80 objects "
         "whose events lack fields)"
     )
-    lateness.workload.requests += 1
+    delay.workload.requests += 1
     assert look() == "Prices is 14 minutes behind (1 request was answered)"
     assert look(timedelta(minutes=10)) == ""

@@ -29,10 +29,10 @@ from estuary_cdk.capture.common import LogCursor, ResourceState
 from pydantic import BaseModel, ValidationError
 
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.state_lists import readable_entries
-from source_stripe_native.state_parts import Backfill, Incremental, Json, Part, PerAccount, Shared
-from source_stripe_native.state_patch import difference, state_of
-from source_stripe_native.window import floor
+from source_stripe_native.state.parts import Backfill, Incremental, Json, Part, PerAccount, Shared
+from source_stripe_native.state.patches import difference, state_of
+from source_stripe_native.state.remembered_lists import readable_entries
+from source_stripe_native.state.windows import floor
 
 ConnectorState = GenericConnectorState[ResourceState]
 

@@ -13,7 +13,7 @@ from estuary_cdk.capture import request
 
 from source_stripe_native.config import EndpointConfig, ResourceConfig, default_start_date
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.window import floor
+from source_stripe_native.state.windows import floor
 
 Json = dict[str, Any]
 Value = TypeVar("Value")

@@ -20,6 +20,7 @@ from typing import Any, Final
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.settings import Settings
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import find_accounts
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
@@ -27,7 +28,6 @@ from source_stripe_native.stripe.denials import Denial
 from source_stripe_native.stripe.pages import Page, Source, range_params, read_page
 from source_stripe_native.stripe.permissions import probe
 from source_stripe_native.stripe.rate_limit import endpoint_of
-from source_stripe_native.window import Window, floor
 
 Stream = type[BaseStripeObject]
 LAUNCH: Final = 1_293_840_000
@@ -118,7 +118,7 @@ async def survey(
     wanted = list(streams)
     permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
     window = Window(max(floor(config.start_date), LAUNCH), floor(http.now()) + 1)
-    lists = [each for each in permissions.readable if each.PARENT is None and not each.HARVESTS]
+    lists = [each for each in permissions.readable if each.PARENT is None and not each.EMBEDDINGS]
     through = [found for each in permissions.readable for found in each.found_through()]
     listed = list(dict.fromkeys([*lists, *through]))
     counts = dict(
@@ -146,7 +146,7 @@ def _of_stream(
     parents = counts.get(stream.PARENT) if stream.PARENT is not None else None
     if parents is not None and not stream.EMBEDDED:
         requests[endpoint_of(stream.list_path("parent"))] = parents.objects
-    own = counts.get(stream) if stream.PARENT is None and not stream.HARVESTS else None
+    own = counts.get(stream) if stream.PARENT is None and not stream.EMBEDDINGS else None
     return StreamSurvey(stream, None, own, requests)
 
 

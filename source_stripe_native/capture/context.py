@@ -8,12 +8,12 @@ from estuary_cdk.capture.common import ResourceState
 
 from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.capture.summary import WatchedStream
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.refusals import Refusals
-from source_stripe_native.state import initial_state
-from source_stripe_native.summary import WatchedStream
+from source_stripe_native.state.shapes import initial_state
 
 
 @dataclass(frozen=True)

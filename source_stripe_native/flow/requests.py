@@ -25,15 +25,14 @@ from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.flow import CaptureBinding, RangeSpec
 from pydantic_core import ErrorDetails
 
-from source_stripe_native import last_capture
 from source_stripe_native.config import Advanced, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.one_line import report
-from source_stripe_native.shard import LAST_KEY, Shard
-from source_stripe_native.state import ConnectorState, readable_part
-from source_stripe_native.state_parts import SharedParts
+from source_stripe_native.flow import last_capture
+from source_stripe_native.flow.log_lines import report
+from source_stripe_native.state.parts import Json, SharedParts
+from source_stripe_native.state.shapes import ConnectorState, readable_part
+from source_stripe_native.state.shards import LAST_KEY, Shard
 from source_stripe_native.streams import STREAMS
-from source_stripe_native.stripe.client import Json
 
 VERBS: Final = ("spec", "discover", "validate", "apply", "open", "acknowledge")
 

@@ -1,4 +1,4 @@
-"""Lateness: how long a binding is behind, with what the time since the last look was spent on.
+"""Delay: how long a binding is behind, with what the time since the last look was spent on.
 
 A binding is late once changes have waited for `Settings.late_after` beyond the time that its interval and the
 lag explain. The capture's summary tells of it.
@@ -49,7 +49,7 @@ def _rereads(rereads: Counter[str]) -> list[str]:
 
 
 @dataclass
-class Lateness:
+class Delay:
     """Knows how late the binding of one stream is. `workload` is what following its changes takes, and
     `waiting` tells how long its oldest change has waited beyond interval and lag."""
 

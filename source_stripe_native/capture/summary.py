@@ -17,8 +17,8 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.logger import OBSERVABLE_FIELD
 
 from source_stripe_native.backfill.progress import BackfillStatus, Progress, duration
+from source_stripe_native.capture.delays import Delay, Late
 from source_stripe_native.events.change_loop import stops_within
-from source_stripe_native.events.lateness import Late, Lateness
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.refusals import CHANGES, Refusals, SetAside
 from source_stripe_native.stripe.client import StripeSession
@@ -138,7 +138,7 @@ class WatchedStream:
 
     name: str
     state: ResourceState
-    lateness: Lateness
+    delay: Delay
     suffixes: Sequence[str] = ("",)
     progress: Progress | None = None
     begins: bool = False
@@ -229,7 +229,7 @@ class Summary:
             limit=self._http.requests_per_second,
             refused_for_rate=traffic.refused_for_rate - before.refused_for_rate,
             set_aside=self._refusals.status() if self._refusals else SetAside(),
-            late=[late for each in self._watched if (late := each.lateness.look()) is not None],
+            late=[late for each in self._watched if (late := each.delay.look()) is not None],
             accounts=self._poller.accounts if self._poller else 0,
             behind=self._poller.behind() if self._poller else timedelta(),
         )

@@ -18,7 +18,7 @@ import orjson
 from estuary_cdk.capture.common import ResourceState
 from pydantic import ValidationError
 
-from source_stripe_native.state_parts import Json
+from source_stripe_native.state.parts import Json
 
 Entries = Mapping[str, ResourceState.Snapshot | None]
 """The entries of a binding's state, by `entry_key`."""

@@ -12,10 +12,10 @@ from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.list_memory import ListMemories
-from source_stripe_native.state import StatePatch, accounts_after, in_time, reconcile
-from source_stripe_native.state_lists import read_entries
-from source_stripe_native.state_parts import Json
-from source_stripe_native.state_patch import apply
+from source_stripe_native.state.parts import Json
+from source_stripe_native.state.patches import apply
+from source_stripe_native.state.remembered_lists import read_entries
+from source_stripe_native.state.shapes import StatePatch, accounts_after, in_time, reconcile
 from source_stripe_native.stripe.client import StripeSession
 
 Binding = CaptureBinding[ResourceConfig]

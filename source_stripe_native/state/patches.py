@@ -10,7 +10,7 @@ from typing import Any
 from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.utils import json_merge_patch
 
-from source_stripe_native.state_parts import Backfill, Incremental, Json, SharedParts
+from source_stripe_native.state.parts import Backfill, Incremental, Json, SharedParts
 
 PARTS = ("inc", "backfill")
 

@@ -1,0 +1,1 @@
+"""A running capture: its bindings, what they share, and how it is."""

@@ -1,0 +1,1 @@
+"""The commands of `source-stripe-native`. The image does not have them."""

@@ -1,0 +1,1 @@
+"""The gate to Flow: requests, log lines, documents and checkpoints, and how a process ends."""

@@ -1,0 +1,1 @@
+"""State, as values: its shapes and patches, windows of time, shards. Pure."""
