@@ -71,7 +71,7 @@ LARGEST: Final = 24
 INTERVAL: Final = timedelta(seconds=0.1)
 """How long a binding waits until it reads again."""
 INTERVALS: Final = (
-    "__main__",
+    "connector",
     "scheduling.account_changes",
     "scheduling.account_poller",
     "scheduling.scheduler",
