@@ -1,11 +1,15 @@
-"""What can go wrong at Stripe, as a table, and the errors that a person reads.
+"""What can go wrong, as a table: from a failure to its scope, and to the line that a person reads.
 
-The rule: a response is tolerated or explained only where it matches one known row exactly (status, code
-and message); everything else raises as it came. No message ever carries an API key.
+Rule: a failure changes nothing outside its scope. A response is tolerated or explained only where it matches
+one known row exactly (status, code and message). No message ever carries an API key.
+
+What may pass is asked again by the client, for as long as it has patience. What is left is raised, and pauses
+its scope (see `scheduling.pauses`). Only a failure of the key or of everything ends a capture.
 """
 
 import re
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Final
 
 from estuary_cdk.flow import ValidationError
@@ -28,6 +32,23 @@ def excerpt(text: str) -> str:
     return line if len(line) <= MAX_BODY else f"{line[:MAX_BODY]}..."
 
 
+class Scope(IntEnum):
+    """What a failure concerns, the narrowest first."""
+
+    OBJECT = 0
+    """One object: the others of its stream are read."""
+    UNIT = 1
+    """A stream of an account."""
+    ACCOUNT = 2
+    """An account, all its streams."""
+    BINDING = 3
+    """A stream, of all accounts."""
+    KEY = 4
+    """The key or the config: no account can be read."""
+    EVERYTHING = 5
+    """The process or the machine."""
+
+
 class ConnectorError(ValidationError):
     """An error whose message says what to do: printed as one line, without a traceback."""
 
@@ -44,6 +65,10 @@ class ConnectorError(ValidationError):
 
     # The CDK's base is a dataclass with value equality, which would leave the exception unhashable.
     __hash__ = Exception.__hash__
+
+
+class UnreachableError(ConnectorError):
+    """Stripe, or the way to it, did not answer a request for as long as there was patience."""
 
 
 class StripeError(ConnectorError):
@@ -85,10 +110,14 @@ class StripeError(ConnectorError):
         return f"Stripe answered {self.status} to {self.request}: {self.stripe_message}{where}"
 
     @property
-    def told(self) -> str:
-        """As `str`, but for advice that knows of nothing but the status: for the log where an account is
-        set aside."""
+    def specific(self) -> str:
+        """As `str`, without advice that knows of nothing but the status: for a log line about a pause."""
         return self.answer if self._row in OF_STATUS else str(self)
+
+    @property
+    def scope(self) -> Scope:
+        """What the error concerns, as far as its own words tell."""
+        return self._row.scope
 
     @property
     def _row(self) -> "KnownError":
@@ -107,13 +136,14 @@ class StripeError(ConnectorError):
 @dataclass(frozen=True)
 class KnownError:
     """One known error of Stripe. `message` is a pattern for the beginning of Stripe's message; what is empty
-    matches any."""
+    matches any. `scope` and `advice` count where nobody tolerates the error."""
 
     statuses: frozenset[int] = frozenset()
     message: str = ""
     code: str = ""
     param: str = ""
     advice: str = ""
+    scope: Scope = Scope.UNIT
 
     def matches(self, error: Exception) -> bool:
         return (
@@ -130,34 +160,40 @@ KEY_EXPIRED = KnownError(
     code="api_key_expired",
     advice="The API key was revoked or has expired: create a new key in Stripe's dashboard "
     "(Developers > API keys) and put it into credentials.access_token.",
+    scope=Scope.KEY,
 )
 PLATFORM_KEY_EXPIRED = KnownError(
     frozenset({401}),
     code="platform_api_key_expired",
     advice="The platform has a new API key, or is no longer connected to the account: put the account's own "
     "key into credentials.access_token.",
+    scope=Scope.KEY,
 )
 KEY_REFUSED = KnownError(
     frozenset({401}),
     message="Invalid API Key provided|You did not provide an API key",
     advice="Stripe does not know the API key: put a secret key (sk_...) or a restricted key (rk_...) of your "
     "account into credentials.access_token.",
+    scope=Scope.KEY,
 )
 KEY_NOT_SECRET = KnownError(
     frozenset({401, 403}),
     code="secret_key_required",
     advice="This API key is for browsers: put a secret key (sk_...) or a restricted key (rk_...) into "
     "credentials.access_token.",
+    scope=Scope.KEY,
 )
 PERMISSION_MISSING = KnownError(
     frozenset({401, 403}),
     message="The provided key '[^']*' does not have the required permissions",
     advice="The API key lacks a read permission: edit the key in Stripe's dashboard (Developers > API keys).",
+    scope=Scope.BINDING,
 )
 VERSION_UNKNOWN = KnownError(
     frozenset({400}),
     message="Invalid Stripe API version",
     advice="Set advanced.api_version to a version that Stripe knows, or leave it blank.",
+    scope=Scope.KEY,
 )
 PARAMETER_UNKNOWN = KnownError(
     frozenset({400}),
@@ -168,7 +204,8 @@ PARAMETER_UNKNOWN = KnownError(
 ACCOUNT_CLOSED = KnownError(
     frozenset({403}),
     code="account_invalid",
-    advice="The account is not connected (any more): start the capture again, and it is left out.",
+    advice="The account is not connected (any more). The next start of the capture leaves it out.",
+    scope=Scope.ACCOUNT,
 )
 KEY_OF_OTHER_MODE = KnownError(
     frozenset({400, 401, 403, 404}),
@@ -185,6 +222,7 @@ TLS_TOO_OLD = KnownError(
     code="tls_version_unsupported",
     advice="Stripe refuses the connection's TLS version: let the connector reach Stripe directly, or replace "
     "the proxy in between.",
+    scope=Scope.KEY,
 )
 PATH_UNKNOWN = KnownError(
     frozenset({404}),
@@ -199,13 +237,11 @@ REDIRECTED = KnownError(
 )
 RATE_LIMITED = KnownError(
     frozenset({429}),
-    advice="Stripe's limits for the account are used up: spread its other traffic. The capture goes on where "
-    "it was once it starts again.",
+    advice="Stripe's limits for the account are used up: spread its other traffic.",
 )
 STRIPE_FAILED = KnownError(
     frozenset({200, 408, 409, 424, 425, *range(500, 600)}),
-    advice="Stripe fails to answer: see its status page. The capture goes on where it was once it starts "
-    "again.",
+    advice="Stripe fails to answer: see its status page.",
 )
 REQUEST_REFUSED = KnownError(
     frozenset({400}),
@@ -217,6 +253,7 @@ UNAUTHORIZED = KnownError(
     frozenset({401}),
     advice="Stripe refuses the API key: look at the key in Stripe's dashboard (Developers > API keys), and "
     "put one that may be used into credentials.access_token.",
+    scope=Scope.KEY,
 )
 REQUEST_FAILED = KnownError(
     frozenset({402}),
@@ -230,12 +267,9 @@ FORBIDDEN = KnownError(
 )
 NOT_FOUND = KnownError(
     frozenset({404}),
-    advice="What was asked for does not exist (any more): start the capture again, and disable the binding "
-    "if that does not help.",
+    advice="What was asked for does not exist (any more): disable the binding if that lasts.",
 )
-UNKNOWN = KnownError(
-    advice="This should not happen: start the capture again, and report this line if that does not help."
-)
+UNKNOWN = KnownError(advice="This should not happen: report this line if it lasts.")
 EXPLAINED: Final = (
     KEY_EXPIRED,
     PLATFORM_KEY_EXPIRED,
@@ -337,8 +371,6 @@ PAYOUT_NOT_AUTOMATIC = KnownError(
 )
 """The user chose the amount of the payout: no transactions make it up."""
 
-KEY_ERRORS: Final = (KEY_EXPIRED, KEY_REFUSED, KEY_NOT_SECRET, PERMISSION_MISSING, VERSION_UNKNOWN)
-"""Refusals that concern the key or the config, whatever is asked for."""
 
 REFUSALS: Final = frozenset({400, 402, 403, 404, 405, 410, 422})
 """Statuses with which Stripe refuses a request for good."""
@@ -351,10 +383,19 @@ def is_refusal(error: Exception) -> bool:
         isinstance(error, StripeError)
         and error.status in REFUSALS
         and not error.should_retry
-        and not any(known.matches(error) for known in KEY_ERRORS)
+        and error.scope <= Scope.ACCOUNT
+        and not PERMISSION_MISSING.matches(error)
     )
 
 
-def outlasts_patience(error: Exception) -> bool:
-    """Whether a request was retried for as long as there is patience, so that another one would fail too."""
-    return error.should_retry if isinstance(error, StripeError) else isinstance(error, ConnectorError)
+def is_passing(error: Exception) -> bool:
+    """Whether the request was asked again for as long as there was patience, and may be answered later."""
+    return error.should_retry if isinstance(error, StripeError) else isinstance(error, UnreachableError)
+
+
+def scope_of(error: Exception) -> Scope:
+    """What `error` concerns, as far as it tells by itself. What nobody foresaw concerns the unit that met it:
+    the others go on. What the machine refuses, such as room on a disk, concerns everything."""
+    if isinstance(error, StripeError):
+        return error.scope
+    return Scope.EVERYTHING if isinstance(error, OSError | MemoryError) else Scope.UNIT

@@ -4,6 +4,7 @@ This module defines nothing. The names are those that users of the scheduler imp
 """
 
 from source_stripe_native.backfill.page_loop import Outcome
+from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.protocols import (
     FetchChangesFnFactory,
     FetchPageFnFactory,
@@ -16,7 +17,6 @@ from source_stripe_native.scheduling.subtasks import (
     SubtaskExecutor,
     _binding_backfill_task_with_variant,
     _binding_incremental_task_of_account,
-    wait_any,
 )
 from source_stripe_native.scheduling.work_items import (
     BackfillVariant,

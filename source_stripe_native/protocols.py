@@ -1,8 +1,9 @@
-"""The factories of fetch functions that a capture of connected accounts takes.
+"""The factories of fetch functions that a capture of connected accounts takes, and what its loops report to.
 
 A factory is called only for an account that has work: an idle account costs no closure.
 """
 
+from datetime import timedelta
 from typing import Any, Protocol
 
 from estuary_cdk.capture.common import FetchChangesFn, FetchPageFn, RecurringFetchPageFn
@@ -26,3 +27,13 @@ class FetchPageFnFactoryWithSuffix(Protocol):
     """Makes the function that runs one variant of one account's backfill; None where there is none."""
 
     def __call__(self, account_id: str, suffix: str) -> AnyFetchPageFn | None: ...
+
+
+class Failures(Protocol):
+    """Where a loop of a single account reports its failures, and that it goes on."""
+
+    async def pause(self, error: Exception) -> timedelta:
+        """How long the loop has to pause. Raises what ends the capture."""
+
+    def end(self) -> None:
+        """The loop has read something: it is not paused any more."""

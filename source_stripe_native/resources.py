@@ -25,7 +25,7 @@ from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.refusals import CHANGES, Refusals
+from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.shapes import (
     EPOCH,
     initial_state,
@@ -47,7 +47,7 @@ from source_stripe_native.stripe.denials import (
     refusal,
 )
 from source_stripe_native.stripe.pages import Source
-from source_stripe_native.stripe.permissions import probe
+from source_stripe_native.stripe.permissions import Permissions, probe
 
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 
@@ -133,8 +133,8 @@ def prices_object(
     )
     feed = EventFeed(Prices.all_event_types(), window_size=DEFAULT_WINDOW, settings=http.settings)
     # With the capture's logger, since a resource has none before it is opened.
-    refusals = Refusals(http, logging.getLogger("flow"), platform_account_id)
-    return base_object(Prices, http, start_date, accounts, CaptureContext(feed, refusals=refusals))
+    pauses = Pauses(http, logging.getLogger("flow"), platform_account_id)
+    return base_object(Prices, http, start_date, accounts, CaptureContext(feed, pauses))
 
 
 async def all_resources(
@@ -158,21 +158,19 @@ async def all_resources(
         return []
     if not shard.is_whole:
         log.info("this shard captures a part of the accounts", {"accounts": len(accounts.all_ids)})
-    wanted = [each for each in STREAMS if names is None or each.NAME in names]
-    permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
+    wanted = [row for row in STREAMS if names is None or row.NAME in names]
+    readable, unproven = wanted, set[str]()
+    connected = accounts.connected_ids is not None
+    # A capture that opens asks for events alone: whatever else it may not read is paused, binding by binding.
+    permissions = await probe(http, log, wanted if states is None else [], connected=connected)
     if permissions.no_changes is not None:
         raise ConnectorError(no_changes(permissions.no_changes, permissions.denied))
-    if permissions.denied and names is not None:
-        raise ConnectorError(refusal(permissions.denied))
-    if permissions.denied and not permissions.readable:
-        raise ConnectorError(f"None of the streams can be read: {all_reasons(permissions.denied)}")
-    for level, line in lines_left_out(permissions.denied):
-        log.log(level, line)
-    if permissions.unproven:
-        log.info(line_about_platform(permissions.unproven))
-    context = _capture_context(log, http, config, accounts, permissions.readable)
+    if states is None:
+        readable, unproven = permissions.readable, set(permissions.unproven)
+        report_denied(log, permissions, is_asked_by_name=names is not None)
+    context = _capture_context(log, http, config, accounts, readable)
     cutoff, previous = http.now(), states or {}
-    for each in permissions.readable:
+    for each in readable:
         state = previous.get(each.NAME)
         if context.sharing is not None and (state is None or state.backfill):
             context.sharing.register(each)
@@ -185,10 +183,23 @@ async def all_resources(
             context,
             cutoff,
             previous.get(each.NAME),
-            is_unproven=each.NAME in permissions.unproven,
+            is_unproven=each.NAME in unproven,
         )
-        for each in permissions.readable
+        for each in readable
     ]
+
+
+def report_denied(log: Logger, permissions: Permissions, *, is_asked_by_name: bool) -> None:
+    """Reports the streams that are left out. Raises ConnectorError where one was asked for by name, and where
+    none is left."""
+    if permissions.denied and is_asked_by_name:
+        raise ConnectorError(refusal(permissions.denied))
+    if permissions.denied and not permissions.readable:
+        raise ConnectorError(f"None of the streams can be read: {all_reasons(permissions.denied)}")
+    for level, line in lines_left_out(permissions.denied):
+        log.log(level, line)
+    if permissions.unproven:
+        log.info(line_about_platform(permissions.unproven))
 
 
 def _capture_context(
@@ -210,8 +221,9 @@ def _capture_context(
     feed = EventFeed(types, window_size=window_size, settings=settings)
     superseded = SupersededIds()
     polled, sharing = PolledLists(SharedLists(streams, settings)), SharedPages(superseded, settings)
+    pauses = Pauses(http, log, accounts.platform_id)
     if accounts.connected_ids is None:
-        return CaptureContext(feed, superseded=superseded, polled=polled, sharing=sharing)
+        return CaptureContext(feed, pauses, superseded=superseded, polled=polled, sharing=sharing)
     known, last_look = set(accounts.all_ids), floor(http.now())
 
     async def find_new() -> list[str]:
@@ -225,8 +237,6 @@ def _capture_context(
         acting = account_id if account_id != accounts.platform_id else None
         return Source(http, log, Events, account_id, acting, is_one_of_many=True)
 
-    refusals = Refusals(http, log, accounts.platform_id)
-    of_changes = refusals.of(CHANGES)
     poller = AccountPoller(
         feed,
         source_of,
@@ -234,7 +244,6 @@ def _capture_context(
         find_new,
         sum(each.PER_ACCOUNT or each.ARE_ACCOUNTS for each in streams),
         settings,
-        of_changes.is_own,
-        of_changes.readmit,
+        pauses,
     )
-    return CaptureContext(feed, poller, refusals, superseded, polled, sharing)
+    return CaptureContext(feed, pauses, poller, superseded, polled, sharing)

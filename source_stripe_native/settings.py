@@ -56,6 +56,16 @@ class Settings:
     key_patience: timedelta = timedelta(minutes=1)
     """How long a capture asks again when Stripe refuses a key that it has accepted before: a key is replaced
     in more than one place."""
+    outage_patience: timedelta = timedelta(minutes=30)
+    """How long Stripe may be silent to everybody before the capture ends."""
+    shortest_pause: timedelta = timedelta(minutes=1)
+    """How long what fails is paused first. Each further failure doubles the pause."""
+    longest_pause: timedelta = timedelta(hours=1)
+    """How long what fails is paused at most."""
+    pause_report_gap: timedelta = timedelta(hours=1)
+    """How long after its report the same pause is not reported again, however often it ends and begins."""
+    key_answer_retention: timedelta = timedelta(seconds=10)
+    """How long it is remembered whether Stripe answers the key, for all failures that leave that open."""
     stop_patience: timedelta = timedelta(seconds=5)
     """How long a capture that is to stop goes on with what it is doing. Then it is cancelled."""
     empty_page_attempts: int = 3
@@ -178,10 +188,6 @@ class Settings:
     """Accounts whose events are read at once."""
     quiet_wait: timedelta = timedelta(minutes=30)
     """How much later than its turn an account without recent events is read at most."""
-    refused_interval: timedelta = timedelta(hours=1)
-    """When an account that Stripe refused is tried again."""
-    key_answer_retention: timedelta = timedelta(minutes=1)
-    """How long it is remembered whether a refusal concerns the key, for all accounts that meet the same."""
     longest_poll_wait: timedelta = timedelta(hours=1)
     """How long a list without events waits at most, in an account in which nothing happens."""
     active_poll_wait: timedelta = timedelta(minutes=15)

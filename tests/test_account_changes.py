@@ -15,6 +15,7 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import DEFAULT_WINDOW, Accounts
 from source_stripe_native.scheduling.account_changes import AccountChanges
+from source_stripe_native.scheduling.pauses import PausedAccounts
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import Window
 from tests.capture import UNLIMITED, Capture, Json, unstamped
@@ -214,7 +215,7 @@ async def test_an_account_that_is_let_in_again_is_read_again_and_held_nobody_up(
     world: World, server: StripeServer
 ) -> None:
     refused, other = (world.connect(at=NOW - 5000)["id"] for _ in range(2))
-    quick = replace(UNLIMITED, refused_interval=timedelta(milliseconds=100))
+    quick = replace(UNLIMITED, shortest_pause=timedelta(milliseconds=100))
     capture = Capture(server, ["Accounts"], connected=True, settings=quick)
     await backfill(capture)
     world.clock.advance(10)
@@ -241,7 +242,11 @@ class Polled:
     """An account poller that has read each account up to the same second."""
 
     high: int = 100
-    set_aside: set[str] = field(default_factory=set)
+    not_read: set[str] = field(default_factory=set)
+
+    @property
+    def paused(self) -> PausedAccounts:
+        return PausedAccounts(self.not_read)
 
     def subscribe(self, *_: object) -> None: ...
 
@@ -286,12 +291,12 @@ def test_an_account_of_which_something_was_not_read_counts_as_changed() -> None:
 
 
 def test_a_refused_account_limits_nothing_and_counts_as_changed_once_it_is_back() -> None:
-    poller = Polled(set_aside={A})
+    poller = Polled(not_read={A})
     tracked = changes(poller)
     tracked.notify(B, Window(100, 300), NOTHING)
     assert tracked.limit(Window(100, 500)) == Window(100, 300)
     assert tracked.take() == []
-    poller.set_aside.clear()
+    poller.not_read.clear()
     assert tracked.limit(Window(300, 500)) is None
     assert tracked.take() == [A]
 

@@ -2,7 +2,6 @@
 capture misses nothing that the poller finds."""
 
 import asyncio
-import logging
 import math
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
@@ -18,7 +17,7 @@ from estuary_cdk.capture.common import LogCursor, ResourceState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.scheduling.account_poller import AccountPoller
@@ -739,29 +738,3 @@ async def test_a_restart_after_quiet_polls_repeats_no_documents(world: World, se
     counted = Counter(document["id"] for _, document in capture.documents)
     assert set(counted.values()) == {1}
     assert len(counted) == 3
-
-
-async def test_a_failure_of_stripe_in_one_account_ends_the_capture_with_its_name(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    accounts = [world.connect()["id"] for _ in range(3)]
-    final = {"Stripe-Should-Retry": "false"}
-    server.faults.set(
-        Fault("/v1/events", account=accounts[1], status=500, message="Out of the ordinary", headers=final)
-    )
-    capture = Capture(
-        server,
-        ["Customers"],
-        connected=True,
-        settings=replace(UNLIMITED, flush_interval=timedelta(minutes=1)),
-    )
-    world.clock.advance(120)
-    capture.state = {
-        "bindingStateV1": {
-            "Customers": {"inc": {each: {"cursor": "2026-05-28T20:26:40Z"} for each in (PLATFORM, *accounts)}}
-        }
-    }
-    with pytest.raises(SystemExit):
-        await capture.session()
-    log = "\n".join(each.getMessage() for each in caplog.records if each.levelno >= logging.ERROR)
-    assert f"for account {accounts[1]}: Out of the ordinary" in log

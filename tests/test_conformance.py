@@ -332,12 +332,22 @@ ASKING: Final = {
 }
 
 
+class Ending:
+    """Failures that end the loop, as in the CDK."""
+
+    async def pause(self, error: Exception) -> timedelta:
+        raise error
+
+    def end(self) -> None:
+        pass
+
+
 async def single_changes_of_cdk(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
     await _binding_incremental_task(binding(), INDEX, fetch, state, task)
 
 
 async def single_changes_of_ours(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
-    await follow_changes(binding(), INDEX, fetch, state, lambda: datetime.now(tz=UTC), task)
+    await follow_changes(binding(), INDEX, fetch, state, lambda: datetime.now(tz=UTC), Ending(), task)
 
 
 @dataclass
@@ -415,7 +425,7 @@ async def test_the_machines_clock_does_not_count(ahead: timedelta) -> None:
     stripes = datetime.now(tz=UTC) + ahead
 
     async def follow(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
-        await follow_changes(binding(), INDEX, fetch, state, lambda: stripes, task)
+        await follow_changes(binding(), INDEX, fetch, state, lambda: stripes, Ending(), task)
 
     behind = Changes([[stripes - timedelta(minutes=6)], []], cursor=stripes - timedelta(minutes=10))
     seen = await followed(follow, behind)

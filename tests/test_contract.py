@@ -468,9 +468,9 @@ async def test_the_summary_of_prices_tells_which_accounts_are_set_aside(
         async with asyncio.timeout(10):
             while not told:
                 await asyncio.sleep(0.01)
-                told = [each.message for each in caplog.records if "set aside, as" in each.message]
+                told = [each.message for each in caplog.records if "paused after" in each.message]
         capture.stopping.event.set()
-    assert told[0].endswith("; 1 account is set aside, as Stripe refuses: 1 for Prices")
+    assert told[0].endswith("; 1 account is paused after failures: 1 for Prices")
 
 
 async def test_all_resources_has_prices(world: World, http: StripeSession) -> None:

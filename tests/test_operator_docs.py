@@ -55,7 +55,7 @@ NUMBERS: Final = [
     ("operate", f"objects of the last {'eleven' if DEFAULTS.restored_overlap == 660 else '?'} minutes may"),
     ("accounts", f"{'half an hour' if DEFAULTS.quiet_wait.seconds == 1800 else '?'} at most"),
     ("accounts", f"{DEFAULTS.active_poll_wait.seconds // 60} minutes"),
-    ("accounts", f"tried again every {'hour' if DEFAULTS.refused_interval.seconds == 3600 else '?'}"),
+    ("accounts", f"once an {'hour' if DEFAULTS.longest_pause.seconds == 3600 else '?'} at least"),
     ("accounts", f"looked for every {'hour' if DEFAULTS.new_accounts_interval.seconds == 3600 else '?'}"),
     ("accounts", f"take {10_000 / LIVE / DEFAULTS.utilisation:.0f} seconds"),
     ("troubleshooting", f"for {'five' if DEFAULTS.patience.seconds == 300 else '?'} minutes"),

@@ -107,7 +107,8 @@ async def test_signal_ends_the_process_at_once_while_nobody_reads_its_output(
 
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_signal_ends_the_process_at_once_while_the_loop_is_busy(number: signal.Signals) -> None:
-    busy = "from source_stripe_native.flow import signals; signals.end_at_once(); print(flush=True)\nwhile True: pass"
+    imports = "from source_stripe_native.flow import signals"
+    busy = f"{imports}; signals.end_at_once(); print(flush=True)\nwhile True: pass"
     async with connector({}, ["-c", busy]) as process:
         assert process.stdout
         await process.stdout.readline()

@@ -160,11 +160,11 @@ async def test_a_done_backfill_has_no_status() -> None:
     assert watched.line == "done"
 
 
-async def test_a_backfill_of_which_only_accounts_are_left_that_are_set_aside_has_no_status() -> None:
+async def test_a_backfill_of_which_only_accounts_are_left_that_are_paused_has_no_status() -> None:
     watched = Watched(subtasks=3, untouched=2)
     await watched.read(0, 1500, "acct_1")
-    assert watched.progress.status(set_aside=1) is not None
-    assert watched.progress.status(set_aside=2) is None
+    assert watched.progress.status(paused=1) is not None
+    assert watched.progress.status(paused=2) is None
 
 
 async def test_of_many_accounts_the_share_counts_them_all() -> None:

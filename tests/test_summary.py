@@ -20,7 +20,7 @@ from source_stripe_native.backfill.progress import BackfillStatus, Progress
 from source_stripe_native.capture.delays import Delay, Late
 from source_stripe_native.capture.summary import Facts, OldestCursor, Summary, WatchedStream, is_untouched
 from source_stripe_native.flow.loggers import passing
-from source_stripe_native.scheduling.refusals import SetAside
+from source_stripe_native.scheduling.pauses import Paused, Pauses
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shapes import initial_state
 from source_stripe_native.state.windows import Window
@@ -80,12 +80,12 @@ PRICES = Late(
                 refused_for_rate=1_200,
                 accounts=5_000,
                 behind=timedelta(minutes=21),
-                set_aside=SetAside(3, Counter({"Files": 2, "their changes": 1})),
+                paused=Paused(3, Counter({"Files": 2, "their changes": 1})),
                 late=[PRICES],
             ),
             "Following 121 streams; oldest cursor 14 minutes old (Files of acct_1); 0.4 requests a second of "
             "20, 1,200 refused for their rate; reading 5,000 accounts, up to 21 minutes behind; 3 accounts "
-            "are set aside, as Stripe refuses: 2 for Files, 1 for their changes; Prices is 14 minutes behind "
+            "are paused after failures: 2 for Files, 1 for their changes; Prices is 14 minutes behind "
             "(90 requests were answered, something was read again for 80 objects whose events lack fields)",
         ),
     ],
@@ -106,7 +106,7 @@ def test_the_fields_have_the_same_for_programs() -> None:
         QUIET,
         backfilling={"Charges": BackfillStatus(120_000, 1900, 0.43, 720), "Events": BackfillStatus(9)},
         refused_for_rate=3,
-        set_aside=SetAside(3, Counter({"Files": 2})),
+        paused=Paused(3, Counter({"Files": 2})),
         late=[PRICES],
         behind=timedelta(minutes=2),
     )
@@ -119,7 +119,7 @@ def test_the_fields_have_the_same_for_programs() -> None:
         "oldest_cursor": {"stream": "Files", "account": None, "age_seconds": 840},
         "requests": {"per_second": 0.4, "limit": 20.0, "refused_for_rate": 3},
         "accounts_behind_seconds": 120,
-        "set_aside": {"accounts": 3, "streams": {"Files": 2}},
+        "paused": {"accounts": 3, "streams": {"Files": 2}},
         "late": {
             "Prices": {
                 "behind_seconds": 840,
@@ -157,7 +157,8 @@ class Watched:
             requests_per_second=20.0,
             now=lambda: AT + timedelta(seconds=now()),
         )
-        self.summary = Summary(cast(StripeSession, http), [stream])
+        pauses = Pauses(cast(StripeSession, http), logging.getLogger("test"), "acct_1")
+        self.summary = Summary(cast(StripeSession, http), [stream], pauses)
 
     def end_subtask(self, key: str) -> None:
         whole = Window(0, 1)
@@ -311,7 +312,7 @@ async def test_a_summary_is_a_status_of_the_capture_and_its_fields_are_json(
     assert fields["eventType"] == "connectorStatus"
     assert fields["oldest_cursor"]["account"] in (account, world.platform)
     assert fields["backfilling"] == fields["late"] == {}
-    assert fields["set_aside"] == {"accounts": 0, "streams": {}}
+    assert fields["paused"] == {"accounts": 0, "streams": {}}
 
 
 # What is routine

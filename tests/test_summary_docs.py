@@ -9,7 +9,7 @@ import pytest
 from source_stripe_native.backfill.progress import BackfillStatus
 from source_stripe_native.capture.delays import Late
 from source_stripe_native.capture.summary import Facts, OldestCursor
-from source_stripe_native.scheduling.refusals import SetAside
+from source_stripe_native.scheduling.pauses import Paused
 from source_stripe_native.stripe.workload import Workload
 from tests.documentation import blocks, text_of
 
@@ -36,7 +36,7 @@ TROUBLE = Facts(
     requests=19.1,
     limit=20.0,
     refused_for_rate=3,
-    set_aside=SetAside(3, Counter({"Files": 2, "their changes": 1})),
+    paused=Paused(3, Counter({"Files": 2, "their changes": 1})),
     late=[
         Late("Prices", timedelta(minutes=14), Workload(90, Counter({"objects whose events lack fields": 80})))
     ],
@@ -56,7 +56,7 @@ def test_the_page_shows_the_fields_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     "part",
     [
-        "3 accounts are set aside, as Stripe refuses: ",
+        "3 accounts are paused after failures: ",
         "Prices is 14 minutes behind (",
         " done, about 12 minutes left",
     ],

@@ -15,7 +15,7 @@ from source_stripe_native.cli.survey import survey
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import OF_STATUS, StripeError
 from source_stripe_native.models import Charges
-from source_stripe_native.scheduling.refusals import Refusals
+from source_stripe_native.scheduling.pauses import Pauses, Unit
 from source_stripe_native.stripe.client import StripeSession
 from tests.capture import UNLIMITED, Capture
 from tests.soak import ROOT
@@ -106,13 +106,13 @@ async def what_the_platform_may_not_read(world: World, server: StripeServer) -> 
     await capture_of(server, ["Reviews"], connected=True, key=key).discover()
 
 
-async def account_that_is_set_aside(world: World, server: StripeServer) -> None:
+async def account_that_is_paused(world: World, server: StripeServer) -> None:
     account = world.connect()["id"]
     refuse(server, "/v1/charges")
     async with StripeSession(world.key, base=server.url, settings=UNLIMITED) as http:
         with pytest.raises(StripeError) as refused:
             await http.get(LOG, "/v1/charges", account_id=account)
-        assert await Refusals(http, LOG, PLATFORM).is_own("Charges", account, refused.value)
+        await Pauses(http, LOG, PLATFORM).pause(Unit("Charges", account), refused.value)
 
 
 async def list_that_cannot_be_counted(world: World, server: StripeServer) -> None:
@@ -132,7 +132,7 @@ TOLERATED: Final[list[Callable[[World, StripeServer], Awaitable[None]]]] = [
     list_of_test_clocks,
     list_that_was_cut,
     what_the_platform_may_not_read,
-    account_that_is_set_aside,
+    account_that_is_paused,
     list_that_cannot_be_counted,
 ]
 
@@ -189,10 +189,10 @@ def test_no_error_that_is_tolerated_is_told_with_its_advice() -> None:
     [
         ("try: x\nexcept StripeError as error:\n  about = {'error': str(error)}", True),
         ("try: x\nexcept (StripeError, OSError) as refused:\n  told = f'no: {refused}'", True),
-        ("log.warning(f'set aside: {error}')", True),
+        ("log.warning(f'paused: {error}')", True),
         ("self._log.info('no list', {'error': error})", True),
         ("try: x\nexcept StripeError as error:\n  log.info(f'no: {error.answer}')", False),
-        ("log.log(INFO if GONE.matches(error) else WARNING, error.told)", False),
+        ("log.log(INFO if GONE.matches(error) else WARNING, error.specific)", False),
     ],
 )
 def test_the_rule_finds_each_way_to_tell_it(code: str, is_found: bool) -> None:

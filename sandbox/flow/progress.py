@@ -41,8 +41,8 @@ class Progress:
         """The last status of the capture."""
         self._left: dict[str, str] = {}
         """How much of each stream's backfill is left, as far as that is known."""
-        self._set_aside: Counter[str] = Counter()
-        """How many accounts are set aside for each stream, and in all under no name."""
+        self._paused: Counter[str] = Counter()
+        """How many accounts are paused for each stream, and in all under no name."""
         self._requests = 0
         self._request_limit: float | None = None
         self._told: set[str] = set()
@@ -105,14 +105,14 @@ class Progress:
         click.echo(line, err=True)
 
     def _note(self, fields: Mapping[str, Any]) -> None:
-        """Notes what a line tells of backfills and of accounts that are set aside."""
+        """Notes what a line tells of backfills and of accounts that are paused."""
         match fields.get("backfilling"):
             case dict() as streams:
                 for stream, status in streams.items():
                     self._left[stream] = left_text(status)
-        match fields.get("set_aside"):
+        match fields.get("paused"):
             case {"accounts": int(accounts), "streams": dict(streams)}:
-                self._set_aside = Counter({**streams, "": accounts})
+                self._paused = Counter({**streams, "": accounts})
 
     def count(self, collections: Iterable[str]) -> None:
         """Counts a transaction whose documents went to these collections."""
@@ -159,7 +159,7 @@ class Progress:
                     phase=standing.phase,
                     documents=documents,
                     rate=new / max(seconds, REFRESH),
-                    set_aside=self._set_aside[name],
+                    paused=self._paused[name],
                     left="" if standing.phase == "following" else self._left.get(name, ""),
                     age=now - standing.cursor if standing.cursor else None,
                 )
@@ -177,6 +177,6 @@ class Progress:
             rate = (self._requests - requests) / max(seconds, REFRESH)
             told = f"{counted(self._requests, 'request')}, {rate:.1f}/s"
             facts.append(f"{told} of {self._request_limit:g}")
-        if self._set_aside[""]:
-            facts.append(f"{counted(self._set_aside[''], 'account')} set aside")
+        if self._paused[""]:
+            facts.append(f"{counted(self._paused[''], 'account')} paused")
         return ", ".join(facts)

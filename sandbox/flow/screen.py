@@ -30,7 +30,7 @@ class Row:
     documents: int
     rate: float
     """Documents a second."""
-    set_aside: int = 0
+    paused: int = 0
     """How many accounts the connector leaves alone for now, since they are refused."""
     left: str = ""
     """How much of a backfill is left (see `left_text`)."""
@@ -131,7 +131,7 @@ def _rate(rate: float) -> str:
 
 
 def _state(row: Row) -> str:
-    return f"{row.phase}, {row.set_aside:,} set aside" if row.set_aside else row.phase
+    return f"{row.phase}, {row.paused:,} paused" if row.paused else row.phase
 
 
 def _age(age: timedelta | None) -> str:

@@ -138,10 +138,10 @@ class Progress:
         """How many subtasks are unfinished."""
         return self.untouched + len(self._under_way)
 
-    def status(self, set_aside: int = 0) -> BackfillStatus | None:
+    def status(self, paused: int = 0) -> BackfillStatus | None:
         """How far the backfill is; None where none is under way. Of its unfinished subtasks so many are
-        `set_aside`, and cannot go on."""
-        if self.unfinished <= set_aside:
+        `paused`, and cannot go on."""
+        if self.unfinished <= paused:
             return None
         return BackfillStatus(self._documents, self._rate(), self._done(), self._seconds_left())
 

@@ -46,8 +46,9 @@ Backfill = ResourceState.Backfill
 _WHOLE: Final = ""
 """All slices together: they are one subtask in the progress."""
 
-FetchSlice = Callable[[int, PageHooks], FetchPageFn[Any]]
-"""Makes the function that reads the slice from a second on, and that calls its page hooks."""
+FetchSlice = Callable[[int, PageHooks, asyncio.Event], FetchPageFn[Any]]
+"""Makes the function that reads the slice from a second on, and that calls its page hooks. The event is set
+when the capture stops."""
 
 
 @dataclass
@@ -154,7 +155,7 @@ class SlicedBackfill:
 
     def _start_slice(self, suffix: str, at: Backfill, task: Task) -> None:
         hooks = SliceHooks(self, suffix, at, task)
-        fetch_page = self._fetch_slice(self._slices[suffix].since, hooks)
+        fetch_page = self._fetch_slice(self._slices[suffix].since, hooks, task.stopping.event)
         task.spawn_child(suffix, closing(functools.partial(self._read, suffix, at, fetch_page)))
 
     async def _read(self, suffix: str, at: Backfill, fetch_page: FetchPageFn[Any], task: Task) -> None:

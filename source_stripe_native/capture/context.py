@@ -12,19 +12,19 @@ from source_stripe_native.capture.summary import WatchedStream
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.refusals import Refusals
+from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.shapes import initial_state
 
 
 @dataclass(frozen=True)
 class CaptureContext:
-    """What the bindings of a capture share: one reading of events, the poller of connected accounts, the ids
-    of objects whose changes supersede a page of a backfill, what was seen in polled lists, and pages of
-    parents."""
+    """What the bindings of a capture share: one reading of events, what is paused after failures, the poller
+    of connected accounts, the ids of objects whose changes supersede a page of a backfill, what was seen in
+    polled lists, and pages of parents."""
 
     feed: EventFeed
+    pauses: Pauses
     poller: AccountPoller | None = None
-    refusals: Refusals | None = None
     superseded: SupersededIds = field(default_factory=SupersededIds)
     polled: PolledLists = field(default_factory=PolledLists)
     sharing: SharedPages | None = None

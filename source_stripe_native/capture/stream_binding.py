@@ -24,6 +24,7 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.api import fetch_backfill, fetch_incremental, find_oldest
 from source_stripe_native.backfill.page_loop import PageHooks
+from source_stripe_native.backfill.paused_pages import with_pauses
 from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
 from source_stripe_native.backfill.slices import SlicedBackfill
 from source_stripe_native.capture.binding_state import Binding, correct_times, reconcile_state, restore_lists
@@ -33,9 +34,9 @@ from source_stripe_native.capture.summary import Summary, WatchedStream, is_unto
 from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.list_feed import reads_lists_in
 from source_stripe_native.scheduling.account_changes import AccountChanges
+from source_stripe_native.scheduling.pauses import Unit, UnitFailures
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
-from source_stripe_native.scheduling.refusals import Refusals
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.state.parts import own_all
 from source_stripe_native.state.shapes import (
@@ -136,8 +137,17 @@ class StreamBinding:
         hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress, look)
         return self.fetch_page(account_id, self.start_date, suffix, hooks)
 
-    def fetch_slice(self, since: int, hooks: PageHooks) -> FetchPageFn[Any]:
-        return self.fetch_page(None, datetime.fromtimestamp(since, UTC), "", hooks)
+    def _own_variant(self, suffix: str, progress: Progress, task: Task) -> FetchPageFn[Any]:
+        fetch_page = self.fetch_variant(None, suffix, progress)
+        return with_pauses(fetch_page, self._failures(f"backfill{suffix}"), task.stopping.event)
+
+    def fetch_slice(self, since: int, hooks: PageHooks, stopping: asyncio.Event) -> FetchPageFn[Any]:
+        fetch_page = self.fetch_page(None, datetime.fromtimestamp(since, UTC), "", hooks)
+        return with_pauses(fetch_page, self._failures(f"backfill from {since}"), stopping)
+
+    def _failures(self, part: str) -> UnitFailures:
+        """Where a loop of a single account reports its failures."""
+        return UnitFailures(self.context.pauses, Unit(self.row.NAME, self.accounts.platform_id, part))
 
     def _find_oldest(self, account_id: str | None, suffix: str, log: Logger) -> FindOldest:
         return functools.partial(
@@ -165,7 +175,7 @@ class StreamBinding:
             self.context.starts.clear()
             self.context.subscribed.clear()
             if self.context.watched:
-                summary = Summary(self.http, self.context.watched, self.context.refusals, self.context.poller)
+                summary = Summary(self.http, self.context.watched, self.context.pauses, self.context.poller)
                 task.spawn_child("summary", summary.run)
 
     async def _prepare(
@@ -208,14 +218,14 @@ class StreamBinding:
         progress: Progress | None = None
         if isinstance(state.backfill, ResourceState.Backfill):
             progress = self._progress(task, 1, 1)
-            fetch_page = self.fetch_variant(None, "", progress)
+            fetch_page = self._own_variant("", progress, task)
         elif state.backfill and FROM_START in self.suffixes:
             progress = self._progress(task, 1, 1)
             self._open_slices(binding, binding_index, state, progress, task)
         elif state.backfill:
             unfinished = sum(each is not None for each in state.backfill.values())
             progress = self._progress(task, len(self.suffixes), unfinished)
-            fetch_page = {each: self.fetch_variant(None, each, progress) for each in self.suffixes}
+            fetch_page = {suffix: self._own_variant(suffix, progress, task) for suffix in self.suffixes}
         assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
         fetch = self.fetch_changes(
             None,
@@ -227,7 +237,8 @@ class StreamBinding:
         def now() -> datetime:
             return self.http.now() - uncounted
 
-        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now)
+        failures = self._failures("changes")
+        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now, failures)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
         self.delay.watch(functools.partial(self._waiting, state.inc, binding.resourceConfig.interval))
         self._show(state, progress)
@@ -279,8 +290,6 @@ class StreamBinding:
         backfills = state.backfill if isinstance(state.backfill, dict) else {}
         unfinished = sum(each is not None for each in backfills.values())
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
-        all_refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
-        refusals = all_refusals.of(self.row.NAME)
         self._show(state, progress)
         open_binding_with_priority_queue(
             binding,
@@ -303,9 +312,7 @@ class StreamBinding:
                 reads_lists_in=functools.partial(reads_lists_in, self.row, settings),
                 polls=PollTimes(settings) if self.row.POLLS else None,
                 poller=self.context.poller,
-                is_own_refusal=refusals.is_own,
-                readmit=refusals.readmit,
-                refused_interval=settings.refused_interval,
+                pauses=self.context.pauses,
                 watch=self.delay.watch,
             ),
             backfill_subtask_suffixes=self.suffixes,

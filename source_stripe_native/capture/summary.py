@@ -6,7 +6,7 @@ new, and every ten minutes while all is quiet. Flow shows the last one as the ca
 """
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -18,15 +18,13 @@ from estuary_cdk.logger import OBSERVABLE_FIELD
 
 from source_stripe_native.backfill.progress import BackfillStatus, Progress, duration
 from source_stripe_native.capture.delays import Delay, Late
-from source_stripe_native.events.change_loop import stops_within
+from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.refusals import CHANGES, Refusals, SetAside
+from source_stripe_native.scheduling.pauses import CHANGES, Paused, PausedAccounts, Pauses
 from source_stripe_native.stripe.client import StripeSession
 
 SHOWN: Final = 3
 """Streams that a summary names of those that are backfilling, and of those that are late."""
-
-_NOBODY: Final[Set[str]] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class Facts:
     """Requests a second that the capture allows itself."""
     refused_for_rate: int = 0
     """Requests that Stripe refused for their rate since the last summary."""
-    set_aside: SetAside = field(default_factory=SetAside)
+    paused: Paused = field(default_factory=Paused)
     late: Sequence[Late] = ()
     accounts: int = 0
     behind: timedelta = timedelta()
@@ -83,7 +81,7 @@ class Facts:
             f"reading {self.accounts:,} accounts, up to {duration(self.behind.total_seconds())} behind"
             if self.behind
             else "",
-            self.set_aside.words(),
+            self.paused.words(),
             self._late(),
         ]
         return "; ".join(filter(None, parts))
@@ -99,7 +97,7 @@ class Facts:
                 "refused_for_rate": self.refused_for_rate,
             },
             "accounts_behind_seconds": round(self.behind.total_seconds()),
-            "set_aside": self.set_aside.fields(),
+            "paused": self.paused.fields(),
             "late": {each.stream: each.fields() for each in self.late},
         }
 
@@ -144,26 +142,29 @@ class WatchedStream:
     begins: bool = False
     """Whether all of it was still to be backfilled when the binding was opened."""
 
-    def backfill_status(self, set_aside: Set[str]) -> BackfillStatus | None:
-        """How far the backfill is, None where it is done or where only accounts that are set aside are left
+    def backfill_status(self, paused: PausedAccounts) -> BackfillStatus | None:
+        """How far the backfill is, None where it is done or where only accounts that are paused are left
         of it."""
         if self.progress is None or not self.progress.unfinished:
             return None
         backfills = self.state.backfill
         if not isinstance(backfills, dict):
             return self.progress.status()
-        waiting = (f"{account_id}{suffix}" for account_id in set_aside for suffix in self.suffixes)
+        if not paused or not isinstance(self.state.inc, dict):
+            return self.progress.status()
+        account_ids = (account_id for account_id in self.state.inc if account_id in paused)
+        waiting = (f"{account_id}{suffix}" for account_id in account_ids for suffix in self.suffixes)
         return self.progress.status(sum(backfills.get(key) is not None for key in waiting))
 
-    def oldest_cursor(self, now: datetime, set_aside: Set[str]) -> OldestCursor | None:
-        """The oldest cursor of all accounts that are not set aside."""
+    def oldest_cursor(self, now: datetime, paused: Collection[PausedAccounts]) -> OldestCursor | None:
+        """The oldest cursor of all accounts that are not paused."""
         found: tuple[datetime, str | None] | None = None
         inc = self.state.inc
         cursors = inc.items() if isinstance(inc, dict) else [(None, inc)]
         for account_id, part in cursors:
             if part is None or not isinstance(at := part.cursor, datetime):
                 continue
-            if (found is None or at < found[0]) and account_id not in set_aside:
+            if (found is None or at < found[0]) and not any(account_id in some for some in paused):
                 found = at, account_id
         return OldestCursor(self.name, found[1], max(timedelta(), now - found[0])) if found else None
 
@@ -177,19 +178,18 @@ def is_untouched(state: ResourceState, subtasks: int) -> bool:
 
 
 class Summary:
-    """The summary of a capture with the bindings `watched`. `refusals` and the `poller` are those of
-    connected accounts."""
+    """The summary of a capture with the bindings `watched`. `poller` is that of connected accounts."""
 
     def __init__(
         self,
         http: StripeSession,
         watched: Sequence[WatchedStream],
-        refusals: Refusals | None = None,
+        pauses: Pauses,
         poller: AccountPoller | None = None,
     ) -> None:
         self._http = http
         self._watched = watched
-        self._refusals = refusals
+        self._pauses = pauses
         self._poller = poller
         self._told: Facts | None = None
         self._told_time = _loop_time()
@@ -217,9 +217,7 @@ class Summary:
 
     def _look(self) -> Facts:
         """What is known at no cost: all but the oldest cursor."""
-        statuses = (
-            (each.name, each.backfill_status(self._set_aside_for(each.name))) for each in self._watched
-        )
+        statuses = ((each.name, each.backfill_status(self._paused_for(each.name))) for each in self._watched)
         seconds = max(1e-3, _loop_time() - self._told_time)
         traffic, before = self._http.traffic, self._told_traffic
         return Facts(
@@ -228,7 +226,7 @@ class Summary:
             requests=(traffic.requests - before.requests) / seconds,
             limit=self._http.requests_per_second,
             refused_for_rate=traffic.refused_for_rate - before.refused_for_rate,
-            set_aside=self._refusals.status() if self._refusals else SetAside(),
+            paused=self._pauses.status(),
             late=[late for each in self._watched if (late := each.delay.look()) is not None],
             accounts=self._poller.accounts if self._poller else 0,
             behind=self._poller.behind() if self._poller else timedelta(),
@@ -237,7 +235,7 @@ class Summary:
     def _is_due(self, facts: Facts) -> bool:
         """Whether anything is under way or new, or the last summary is old."""
         told, settings = self._told, self._http.settings
-        if told is None or facts.is_under_way or told.is_under_way or facts.set_aside != told.set_aside:
+        if told is None or facts.is_under_way or told.is_under_way or facts.paused != told.paused:
             return True
         # A look is a little late each time.
         quiet = timedelta(seconds=_loop_time() - self._told_time) + settings.summary_interval / 2
@@ -247,14 +245,14 @@ class Summary:
         """With many accounts each stream takes a while, and others have their turn in between."""
         now, found = self._http.now(), list[OldestCursor]()
         for each in self._watched:
-            set_aside = self._set_aside_for(each.name) | self._set_aside_for(CHANGES)
-            if (oldest := each.oldest_cursor(now, set_aside)) is not None:
+            paused = [some for what in (each.name, CHANGES) if (some := self._paused_for(what))]
+            if (oldest := each.oldest_cursor(now, paused)) is not None:
                 found.append(oldest)
             await asyncio.sleep(0)
         return max(found, key=lambda each: each.age, default=None)
 
-    def _set_aside_for(self, what: str) -> Set[str]:
-        return self._refusals.set_aside_for(what) if self._refusals else _NOBODY
+    def _paused_for(self, what: str) -> PausedAccounts:
+        return self._pauses.paused_for(what)
 
 
 def _loop_time() -> float:

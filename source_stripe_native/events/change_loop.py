@@ -5,7 +5,6 @@ Stripe's clock. By the machine's clock, a cursor may seem to lie days ahead, and
 then. Here a rest is never longer than the interval.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +20,8 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.flow.items import capture, later
+from source_stripe_native.flow.waits import stops_within
+from source_stripe_native.protocols import Failures
 from source_stripe_native.state.shapes import ConnectorState
 
 
@@ -56,11 +57,13 @@ async def follow_changes(
     fetch_changes: FetchChangesFn[Any],
     state: ResourceState.Incremental,
     now: Callable[[], datetime],
+    failures: Failures,
     task: Task,
 ) -> None:
     """Follows a single account's changes until the capture stops. `now` is Stripe's clock, less
-    the part of the lag that does not make a cursor older (`window.uncounted_lag`). Where the fetch function
-    asks for a new backfill, requests one in the state and stops the capture, which then starts again."""
+    the part of the lag that does not make a cursor older (`windows.uncounted_lag`). Where the fetch function
+    asks for a new backfill, requests one in the state and stops the capture, which then starts again. A
+    failure pauses the loop, and what was read of its window is dropped: the window is read again."""
     interval, stopping = binding.resourceConfig.interval, task.stopping.event
     progress = ConnectorState(bindingStateV1={binding.stateKey: ResourceState(inc=state)})
 
@@ -70,7 +73,13 @@ async def follow_changes(
     task.log.debug("resuming incremental replication", {"state": state})
     rest = time_to_rest(state.cursor, now(), interval)
     while not await stops_within(rest, stopping):
-        cursors = await sweep(fetch_changes, state, binding_index, task, checkpoint)
+        try:
+            cursors = await sweep(fetch_changes, state, binding_index, task, checkpoint)
+        except Exception as error:  # noqa: BLE001 - what concerns more than this loop is raised again
+            task.reset()
+            rest = await failures.pause(error)
+            continue
+        failures.end()
         if cursors is None:
             task.log.debug("incremental task triggered backfill")
             stopping.set()
@@ -85,13 +94,3 @@ def time_to_rest(cursor: LogCursor, now: datetime, interval: timedelta) -> timed
     if not isinstance(cursor, datetime):
         return timedelta()
     return max(timedelta(), min(interval, interval - (now - cursor)))
-
-
-async def stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
-    """Whether the capture stops within `rest`. Returns as soon as it does."""
-    if not stopping.is_set():
-        try:
-            await asyncio.wait_for(stopping.wait(), timeout=rest.total_seconds())
-        except TimeoutError:
-            return False
-    return True

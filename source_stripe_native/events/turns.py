@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from source_stripe_native.errors import outlasts_patience
+from source_stripe_native.errors import is_passing
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Turns:
                 try:
                     yield
                 except Exception as error:
-                    if outlasts_patience(error):
+                    if is_passing(error):
                         line.outages += 1
                         line.error = copy.copy(error)
                     raise

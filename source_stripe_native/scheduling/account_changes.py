@@ -17,8 +17,8 @@ import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Poller
-from source_stripe_native.scheduling.subtasks import wait_any
 from source_stripe_native.state.windows import Window
 
 
@@ -72,7 +72,8 @@ class AccountChanges:
         interval at the latest."""
         self._target = cursor + int(self._interval)
         behind = {each for each, at in self._read_until.items() if at < self._target}
-        self._behind = behind.difference(self._poller.set_aside)
+        paused = self._poller.paused
+        self._behind = {account_id for account_id in behind if account_id not in paused}
         if self._behind:
             self._reached.clear()
             await wait_any(self._reached, self._stopping, at_most=self._interval)
@@ -80,14 +81,15 @@ class AccountChanges:
 
     def limit(self, due: Window) -> Window | None:
         """The part of `due` in which the events of all accounts have been read, None where there is none."""
-        aside = self._poller.set_aside
-        self._changed |= dict.fromkeys(aside)
-        end = min((at for each, at in self._read_until.items() if each not in aside), default=due.end)
+        paused = self._poller.paused
+        if paused:
+            self._changed |= {account_id: None for account_id in self._read_until if account_id in paused}
+        end = min((at for each, at in self._read_until.items() if each not in paused), default=due.end)
         return Window(due.start, min(due.end, end)) if end > due.start else None
 
     def take(self) -> list[str]:
         """The accounts that have changed, but for those that Stripe refuses for the time being."""
-        aside = self._poller.set_aside
-        taken = [each for each in self._changed if each not in aside]
-        self._changed = {each: None for each in self._changed if each in aside}
+        paused = self._poller.paused
+        taken = [each for each in self._changed if each not in paused]
+        self._changed = {each: None for each in self._changed if each in paused}
         return taken

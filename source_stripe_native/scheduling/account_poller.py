@@ -13,11 +13,11 @@ from datetime import UTC, datetime, timedelta
 
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.errors import StripeError
 from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig, Subscriber
-from source_stripe_native.scheduling.subtasks import wait_any
+from source_stripe_native.scheduling.pauses import CHANGES, PausedAccounts, Pauses, Unit
+from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Subscriber
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window, floor, is_past_retention
 from source_stripe_native.stripe.pages import Source
@@ -35,8 +35,7 @@ class AccountPoller:
         find_new: Callable[[], Awaitable[list[str]]],
         subscribers: int,
         settings: Settings = DEFAULTS,
-        is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = PriorityQueueConfig.is_own_refusal,
-        readmit: Callable[[str], None] = PriorityQueueConfig.readmit,
+        pauses: Pauses | None = None,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
@@ -44,8 +43,7 @@ class AccountPoller:
         self._find_new = find_new
         self._expected = subscribers
         self._settings = settings
-        self._is_own_refusal = is_own_refusal
-        self._readmit = readmit
+        self._pauses = pauses
         self._subscribers: list[Subscriber] = []
         self._interval = math.inf
         self._queue = AccountQueue(settings.quiet_wait.total_seconds())
@@ -53,8 +51,6 @@ class AccountPoller:
         self._published: dict[str, int] = {}
         """The end of the last window of each account that the subscribers were notified of."""
         self._wake = asyncio.Event()
-        self.set_aside: set[str] = set()
-        """The accounts whose events Stripe refuses for the time being."""
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
         """The poller runs in the task of the last subscriber to come, at the shortest interval of all."""
@@ -65,6 +61,11 @@ class AccountPoller:
 
     def high_watermark(self, account_id: str) -> int | None:
         return self._feed.high_watermark(account_id)
+
+    @property
+    def paused(self) -> PausedAccounts:
+        """The accounts whose events are not read for the time being."""
+        return PausedAccounts() if self._pauses is None else self._pauses.paused_for(CHANGES)
 
     @property
     def accounts(self) -> int:
@@ -100,17 +101,19 @@ class AccountPoller:
             account_id = self._queue.pop()
             # Where nothing is due, ten thousand accounts would be looked at without a pause.
             await asyncio.sleep(0)
-            start_time = clock()
+            start_time, unit = clock(), Unit(CHANGES, account_id)
+            if self._pauses is not None and (until_time := self._pauses.until_time(unit)) > start_time:
+                self._push(account_id, until_time)
+                continue
             try:
                 await self._read(account_id, stopping)
-            except StripeError as error:
-                if not await self._is_own_refusal(account_id, error):
+            except Exception as error:
+                if self._pauses is None:
                     raise
-                self.set_aside.add(account_id)
-                self._push(account_id, clock() + self._settings.refused_interval.total_seconds())
+                self._push(account_id, clock() + await self._pauses.pause(unit, error))
             else:
-                self.set_aside.discard(account_id)
-                self._readmit(account_id)
+                if self._pauses is not None:
+                    self._pauses.end(unit)
                 self._push(account_id, start_time + self._interval)
 
     async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
@@ -166,13 +169,24 @@ class AccountPoller:
         self._queue.push(account_id, WorkItemPriority.INCREMENTAL, ready_time, grace=min(quiet, bound))
         self._wake.set()
 
+    async def _new_accounts(self) -> list[str]:
+        """None where they cannot be listed: they are found by a later look."""
+        try:
+            return await self._find_new()
+        except Exception as error:
+            if self._pauses is None:
+                raise
+            await self._pauses.pause(Unit("New accounts", self._pauses.platform_id), error)
+            return []
+
     async def _look_for_new(self, task: Task) -> None:
         while not task.stopping.event.is_set():
             at_most = self._settings.new_accounts_interval.total_seconds()
             await wait_any(task.stopping.event, at_most=at_most)
             if task.stopping.event.is_set():
                 return
-            if found := await self._find_new():
+            found = await self._new_accounts()
+            if found:
                 task.log.info("new accounts have connected", {"accounts": len(found)})
                 self._account_ids += found
                 for account_id in found:

@@ -1,12 +1,13 @@
 """Limits of the scheduler, and what the scheduler and the account poller expect of each other."""
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.scheduling.pauses import PausedAccounts, Pauses
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.state.windows import Window, floor
 
@@ -30,8 +31,8 @@ class Poller(Protocol):
     """The account poller, as a binding's scheduler sees it."""
 
     @property
-    def set_aside(self) -> Collection[str]:
-        """The accounts whose events Stripe refuses for the time being."""
+    def paused(self) -> PausedAccounts:
+        """The accounts whose events are not read for the time being."""
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
         """From now on `subscriber` is notified of each account once per `interval`, as far as there is
@@ -39,14 +40,6 @@ class Poller(Protocol):
 
     def high_watermark(self, account_id: str) -> int | None:
         """Before which the account's events have been read, in Unix seconds."""
-
-
-async def _never(_account_id: str, _error: Exception) -> bool:
-    return False
-
-
-def _ignore(_account_id: str) -> None:
-    pass
 
 
 def _utc_now() -> datetime:
@@ -77,13 +70,8 @@ class PriorityQueueConfig:
     meanwhile."""
     poller: Poller | None = None
     """Tells of events and of new accounts. Without a poller each account is read once per interval."""
-    is_own_refusal: Callable[[str, Exception], Awaitable[bool]] = _never
-    """Whether an error concerns an account alone, which is then set aside. Any other error ends the
-    capture."""
-    readmit: Callable[[str], None] = _ignore
-    """Is told of each account whose turn ended without a refusal."""
-    refused_interval: timedelta = timedelta(hours=1)
-    """When an account that was set aside is tried again."""
+    pauses: Pauses | None = None
+    """What is paused after a failure. Without it a failure ends the capture."""
     watch: Callable[[Callable[[], timedelta]], None] | None = None
     """Called once with a function: the longest time that an account has waited for its turn, or been
     behind while it lasts."""

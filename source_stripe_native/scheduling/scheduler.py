@@ -19,6 +19,7 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding
 from source_stripe_native.flow.items import closing
+from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.protocols import (
     FetchChangesFnFactory,
     FetchPageFnFactory,
@@ -26,7 +27,7 @@ from source_stripe_native.protocols import (
 )
 from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
-from source_stripe_native.scheduling.subtasks import SubtaskExecutor, wait_any
+from source_stripe_native.scheduling.subtasks import SubtaskExecutor
 from source_stripe_native.scheduling.work_items import WorkItem, WorkItemManager
 from source_stripe_native.state.parts import PerAccount, cursor_at
 from source_stripe_native.state.patches import state_of
@@ -198,6 +199,10 @@ class Scheduler:
     def _start_ready(self, task: Task, now: float) -> None:
         spent = sum(work_item.cost for work_item, _ in self._running.values())
         while (account_id := self._queue.first(now)) is not None:
+            if (until_time := self._paused_until(account_id)) > now:
+                self._queue.pop()
+                self._push(account_id, until_time)
+                continue
             spent += self._manager.calculator.count_subtasks(account_id)
             if spent > self._config.max_subtasks:
                 return
@@ -228,15 +233,22 @@ class Scheduler:
         if self._config.polls is not None and work_item.has_found and isinstance(cursor, datetime):
             self._config.polls.note_find(work_item.account_id, floor(cursor))
         now = asyncio.get_running_loop().time()
-        if not work_item.is_refused:
-            self._config.readmit(work_item.account_id)
-        if work_item.is_refused:
-            self._push(work_item.account_id, now + self._config.refused_interval.total_seconds())
-        elif work_item.caught_up_time is None or work_item.has_backfill_work() or self._has_more(work_item):
+        if work_item.has_failed:
+            self._push(work_item.account_id, self._paused_until(work_item.account_id))
+            self._executor.freed.set()
+            return
+        if self._config.pauses is not None:
+            self._config.pauses.end(self._executor.unit(work_item.account_id))
+        if work_item.caught_up_time is None or work_item.has_backfill_work() or self._has_more(work_item):
             self._push(work_item.account_id, now)
         elif self._poller is None:
             self._push(work_item.account_id, work_item.caught_up_time + self._interval)
         self._executor.freed.set()
+
+    def _paused_until(self, account_id: str) -> float:
+        """The loop's time until which the account is paused; in the past where it is not."""
+        pauses = self._config.pauses
+        return -math.inf if pauses is None else pauses.until_time(self._executor.unit(account_id))
 
     def _has_more(self, work_item: WorkItem) -> bool:
         """Whether the account needs another turn for what was read of it while its turn lasted."""

@@ -14,22 +14,13 @@ from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding, Outcome, keep_schedule, run_page_loop
-from source_stripe_native.errors import StripeError
 from source_stripe_native.events.change_loop import sweep
 from source_stripe_native.flow.items import closing
+from source_stripe_native.flow.waits import wait_any
+from source_stripe_native.scheduling.pauses import Unit
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
 from source_stripe_native.state.shapes import ConnectorState, new_account_state
-
-
-async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None:
-    """Returns when any of `events` is set, at the latest after `at_most` seconds."""
-    waiters = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiters, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for waiter in waiters:
-            waiter.cancel()
 
 
 class SubtaskExecutor:
@@ -88,8 +79,8 @@ class SubtaskExecutor:
                 task,
                 work_item,
             )
-        except StripeError as error:
-            await self._set_aside(work_item, error, task)
+        except Exception as error:  # noqa: BLE001 - what concerns more than this unit is raised again
+            await self._fail(work_item, error, task)
             return
         if outcome is Outcome.YIELDED:
             return
@@ -108,16 +99,21 @@ class SubtaskExecutor:
             await _binding_incremental_task_of_account(
                 self.binding, self.binding_index, work_item, task, self.config
             )
-        except StripeError as error:
-            await self._set_aside(work_item, error, task)
+        except Exception as error:  # noqa: BLE001 - what concerns more than this unit is raised again
+            await self._fail(work_item, error, task)
 
-    async def _set_aside(self, work_item: WorkItem, error: StripeError, task: Task) -> None:
-        """Ends the work item where `error` concerns its account alone: state and cursor stay as they are."""
-        if not await self.config.is_own_refusal(work_item.account_id, error):
+    async def _fail(self, work_item: WorkItem, error: Exception, task: Task) -> None:
+        """Pauses the unit and ends its turn: state and cursor stay as they are. Raises what ends the
+        capture."""
+        if self.config.pauses is None:
             raise error
         task.reset()
-        work_item.is_refused = True
+        await self.config.pauses.pause(self.unit(work_item.account_id), error)
+        work_item.has_failed = True
         work_item.cancellation_event.set()
+
+    def unit(self, account_id: str) -> Unit:
+        return Unit(self.binding.resourceConfig.name, account_id)
 
     async def start_account(self, account_id: str, task: Task, *, again: bool = False) -> None:
         """Starts the account's capture from nothing: a backfill, and changes from now on. `again` says that

@@ -50,8 +50,8 @@ class WorkItem:
     """Whether the cursor moved without a document, which is still to be checkpointed."""
     has_found: bool = False
     """Whether the incremental subtask captured a document."""
-    is_refused: bool = False
-    """Whether Stripe refuses the account, which is then set aside for a while."""
+    has_failed: bool = False
+    """Whether one of its subtasks failed, so that the stream of the account is paused."""
     backfill_requested: bool = False
     """Whether the incremental subtask found that only a new backfill can tell what changed."""
 

@@ -28,6 +28,7 @@ from source_stripe_native.errors import (
     PERMISSION_MISSING,
     ConnectorError,
     StripeError,
+    UnreachableError,
 )
 from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -180,6 +181,16 @@ class StripeSession:
         """Seconds since Stripe's last answer, refusals included; infinite before the first one."""
         return time.monotonic() - self._answer_time
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether Stripe has answered nobody since a request failed."""
+        return self._outage.duration(time.monotonic()) > 0
+
+    @property
+    def is_silent_for_long(self) -> bool:
+        """Whether Stripe has answered nobody for `Settings.outage_patience`."""
+        return self._outage.duration(time.monotonic()) >= self.settings.outage_patience.total_seconds()
+
     async def refresh_clock(self, log: Logger, longest_silence: timedelta | None = None) -> None:
         """Makes `now` current where it may be late or wrong: asks Stripe for one small object if no answer
         came for `longest_silence` (by default `Settings.longest_silence`), and again while the last answer's
@@ -253,10 +264,10 @@ class StripeSession:
                         self._rate_limiter.release()
                         asked.write(log, self._rate_limiter.ceiling)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise ConnectorError(
+            raise UnreachableError(
                 f"Stripe could not be reached at {self._base} for {self._patience.total_seconds():.0f} "
-                "seconds: check the network and Stripe's status page. The capture goes on where it was once "
-                f"it starts again. {request} failed: {reason(error)}"
+                "seconds: check the network and Stripe's status page. "
+                f"{request} failed: {reason(error)}"
             ) from error
         raise AssertionError("the retry context returns or raises")
 

@@ -224,7 +224,7 @@ def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) 
         terminal.rest()
 
 
-def test_table_tells_of_backfills_and_accounts_set_aside_by_the_fields_of_the_connectors_log(
+def test_table_tells_of_backfills_and_accounts_paused_by_the_fields_of_the_connectors_log(
     tmp_path: Path,
 ) -> None:
     def told(done: float | None, seconds: int | None) -> dict[str, Any]:
@@ -233,7 +233,7 @@ def test_table_tells_of_backfills_and_accounts_set_aside_by_the_fields_of_the_co
     aside = {"accounts": 3, "streams": {"Stream07": 2, "Stream08": 1, "their changes": 1}}
     under_way = {"bindingStateV1": {"Stream07": {"backfill": {"cutoff": "", "next_page": None}}}}
     steps: list[dict[str, Any]] = [
-        logged("The status", eventType="connectorStatus", set_aside=aside, **told(0.12, None)),
+        logged("The status", eventType="connectorStatus", paused=aside, **told(0.12, None)),
         logged("of one stream, at debug", **told(0.8, 200)),
         {"checkpoint": under_way},
     ]
@@ -243,11 +243,11 @@ def test_table_tells_of_backfills_and_accounts_set_aside_by_the_fields_of_the_co
         terminal.until(lambda screen: screen.lines[-1].startswith("The status"))
         lines = terminal.screen.lines
     rows = {line.split()[0]: line for line in lines if line.startswith("Stream0")}
-    assert "backfilling, 2 set aside" in rows["Stream07"]
+    assert "backfilling, 2 paused" in rows["Stream07"]
     assert "80% done, about 3 min left" in rows["Stream07"]
-    assert "following, 1 set aside" in rows["Stream08"]
-    assert "set aside" not in rows["Stream09"]
-    assert any("3 accounts set aside" in line for line in lines)
+    assert "following, 1 paused" in rows["Stream08"]
+    assert "paused" not in rows["Stream09"]
+    assert any("3 accounts paused" in line for line in lines)
 
 
 def test_table_tells_the_requests_and_their_limit(tmp_path: Path) -> None:

@@ -2,13 +2,13 @@
 it would be without it, and the refused account is caught up with once it is let in again."""
 
 import asyncio
+import functools
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
-from logging import Logger
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -20,12 +20,12 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.faults import account_in
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.routes import endpoint
-from source_stripe_native import resources
-from source_stripe_native.scheduling.refusals import Refusals
-from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
-from source_stripe_native.stripe.permissions import Permissions
-from tests.capture import UNLIMITED, Capture, Json, plain
+from source_stripe_native.scheduling.pauses import Pause, Pauses, Unit
+from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from tests.capture import ROWS, UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
+from tests.soak import hurried
 from tests.test_documents import logged
 from tests.test_streams import ALL, DAY, HELD, differences
 
@@ -38,7 +38,7 @@ STREAMS: Final = {
     "Prices": "price",
 }
 """A stream of each kind: own list, children, polled, children by parents' events, per account, variants."""
-ANSWERS: Final = [
+REFUSALS: Final = [
     (400, None, "Your account is not set up to use Issuing"),
     (401, None, "This account's access was revoked"),
     (402, None, "Something has to be paid"),
@@ -48,9 +48,26 @@ ANSWERS: Final = [
     (410, None, "Gone for good"),
     (422, None, "Out of the ordinary"),
 ]
+TROUBLES: Final = {
+    **{
+        f"{status} {code or message}": Fault(status=status, code=code, message=message)
+        for status, code, message in REFUSALS
+    },
+    "500": Fault(status=500, message="Out of the ordinary"),
+    "500, not to be tried again": Fault(status=500, headers={"Stripe-Should-Retry": "false"}),
+    "lock": Fault(status=429, code="lock_timeout", message="Locked"),
+    "reset": Fault(reset=True),
+    "cut off": Fault(truncate=True),
+    "no JSON": Fault(odd="html"),
+    "an object without id": Fault(odd="no id"),
+}
+"""Every kind of trouble that one request may meet."""
+IN_ONE_ACCOUNT: Final = {"401 This account's access was revoked", "403 account_invalid"}
+"""Troubles of a connected account, which concern the key where the account is the key's own."""
 QUICK: Final = replace(
     UNLIMITED,
-    refused_interval=timedelta(milliseconds=100),
+    shortest_pause=timedelta(milliseconds=100),
+    longest_pause=timedelta(milliseconds=400),
     first_summary=timedelta(milliseconds=50),
     summary_interval=timedelta(milliseconds=50),
 )
@@ -98,10 +115,11 @@ def fill(world: World, names: list[str], accounts: list[str], *, event: bool) ->
                     world.create(kind.name, account, event=event, **nested)
 
 
-def incomplete(capture: Capture, among: list[str], changed: bool) -> str:
-    """What is wrong with what was captured of these accounts. The platform has a document of each account."""
+def incomplete(capture: Capture, among: list[str], changed: bool, names: list[str] | None = None) -> str:
+    """What is wrong with what was captured of these accounts, in all streams or in those `names`. The
+    platform has a document of each account."""
     found = []
-    for name in capture.streams:
+    for name in capture.streams if names is None else names:
         if name == "Accounts" and len(among) < len(capture.server.world.accounts):
             last = capture.last(name)
             found += [f"no account {each}" for each in among if each != PLATFORM and each not in last]
@@ -135,19 +153,18 @@ async def finished(capture: Capture, among: list[str], changed: bool) -> None:
     seed=st.integers(0, 2**32),
     names=st.lists(st.sampled_from(ALL), min_size=2, max_size=3, unique=True),
     number=st.integers(0, 10_000),
-    answer=st.sampled_from(ANSWERS),
+    trouble=st.sampled_from(sorted(TROUBLES)),
     is_late=st.booleans(),
 )
-async def test_what_one_account_is_refused_changes_nothing_for_the_others(
-    seed: int, names: list[str], number: int, answer: tuple[int, str | None, str], is_late: bool
+async def test_the_trouble_of_one_account_changes_nothing_for_the_others(
+    seed: int, names: list[str], number: int, trouble: str, is_late: bool
 ) -> None:
     world = World(seed, now=NOW, unordered=True)
     accounts = [world.connect(controller={"type": "application"})["id"] for _ in range(2)]
     everyone = [PLATFORM, *accounts]
     others = [PLATFORM, accounts[1]]
-    status, code, message = answer
     fill(world, names, everyone, event=False)
-    with pytest.MonkeyPatch.context() as patch:
+    with hurried() as patch:
         async with StripeServer(world) as server:
             patch.setenv(API_BASE_VARIABLE, server.url)
             # What requests there are, of a capture whom nobody refuses anything.
@@ -163,8 +180,8 @@ async def test_what_one_account_is_refused_changes_nothing_for_the_others(
                 await finished(again, everyone, changed=True)
             paths = requests_for(server, accounts[0])
             path = paths[number % len(paths)]
-            event(f"{path} of {', '.join(names)}")
-            rule = Fault(path, account=accounts[0], status=status, code=code, message=message)
+            event(f"{trouble} at {path} of {', '.join(names)}")
+            rule = replace(TROUBLES[trouble], path=path, account=accounts[0])
             # The platform reads a connected account by its id, without acting as it.
             by_id = replace(rule, path=f"/v1/accounts/{accounts[0]}*", account="")
             server.faults.set(rule, by_id) if path == "*" else server.faults.set(rule)
@@ -173,6 +190,48 @@ async def test_what_one_account_is_refused_changes_nothing_for_the_others(
             world.clock.advance(10)
             await finished(capture, everyone, changed=True)
             assert not incomplete(capture, everyone, changed=True)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    names=st.lists(st.sampled_from(ALL), min_size=2, max_size=3, unique=True),
+    number=st.integers(0, 10_000),
+    trouble=st.sampled_from(sorted(TROUBLES.keys() - IN_ONE_ACCOUNT)),
+    is_late=st.booleans(),
+)
+async def test_the_trouble_of_one_list_changes_nothing_for_other_streams(
+    seed: int, names: list[str], number: int, trouble: str, is_late: bool
+) -> None:
+    world = World(seed, now=NOW, unordered=True)
+    fill(world, names, [PLATFORM], event=False)
+    with hurried() as patch:
+        async with StripeServer(world) as server:
+            patch.setenv(API_BASE_VARIABLE, server.url)
+            capture = Capture(server, names, settings=QUICK)
+            if is_late:
+                await finished(capture, [PLATFORM], changed=False)
+            rows = [ROWS[name] for name in names]
+            troubled = rows[number % len(rows)]
+            path = troubled.list_path().replace("{}", "*")
+            event(f"{trouble} at {path} of {', '.join(names)}")
+            world.clock.advance(10)
+            fill(world, names, [PLATFORM], event=True)
+            world.clock.advance(120)
+            server.faults.set(replace(TROUBLES[trouble], path=f"{path}*"))
+            others = [row.NAME for row in rows if not depends_on(row, troubled)]
+            alone = functools.partial(incomplete, capture, [PLATFORM], True, others)
+            if alone():
+                await capture.session(lambda: not alone())
+            server.faults.set()
+            world.clock.advance(10)
+            await finished(capture, [PLATFORM], changed=True)
+
+
+def depends_on(row: type[BaseStripeObject], other: type[BaseStripeObject]) -> bool:
+    """Whether a stream asks for anything below the list of the other one."""
+    family = {row.list_path().split("/{}")[0], *(each.list_path() for each in row.found_through())}
+    return any(path.startswith(other.list_path().split("/{}")[0]) for path in family)
 
 
 async def test_a_refused_account_is_named_once_and_let_in_again_in_the_same_session(
@@ -184,7 +243,7 @@ async def test_a_refused_account_is_named_once_and_let_in_again_in_the_same_sess
     server.faults.set(Fault("*", account=accounts[0], times=40, **refused))  # type: ignore[arg-type]  # as named
     capture = Capture(server, list(STREAMS), connected=True, settings=QUICK)
     await capture.session(lambda: has_all_of(capture, world, [PLATFORM, *accounts]))
-    (line,) = logged(caplog, "is set aside for what")
+    (line,) = logged(caplog, "is paused.")
     assert accounts[0] in line.message
     assert line.levelname == "WARNING"
 
@@ -202,7 +261,7 @@ async def test_a_refused_key_ends_the_capture_of_connected_accounts(
     with pytest.raises(SystemExit):
         await capture.session()
     assert logged(caplog, "revoked or has expired")
-    assert not logged(caplog, "is set aside")
+    assert not logged(caplog, "is paused.")
 
 
 async def test_a_refused_accounts_cursor_stays_where_it_was(world: World, server: StripeServer) -> None:
@@ -266,7 +325,7 @@ def is_status(record: logging.LogRecord) -> bool:
     return getattr(record, "eventType", "") == "connectorStatus"
 
 
-async def test_the_summary_says_how_many_accounts_are_set_aside_and_for_what_until_none_is(
+async def test_the_summary_says_how_many_accounts_are_paused_and_for_what_until_none_is(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, summaries: Callable[[], list[str]]
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -279,17 +338,17 @@ async def test_the_summary_says_how_many_accounts_are_set_aside_and_for_what_unt
         *(Fault("/v1/files", account=each, status=403, message="Barred") for each in accounts[:2]),
         Fault("/v1/events", account=accounts[2], status=403, message="Barred"),
     )
-    told = "3 accounts are set aside, as Stripe refuses: 2 for Files, 1 for their changes"
+    told = "3 accounts are paused after failures: 2 for Files, 1 for their changes"
     await run_until(
         capture,
         (lambda: any(each.endswith(told) for each in summaries()), server.faults.set),
-        (lambda: "set aside" not in summaries()[-1], lambda: None),
+        (lambda: "paused" not in summaries()[-1], lambda: None),
     )
     assert any(each.endswith(told) for each in summaries())
-    assert "set aside" not in summaries()[-1]
+    assert "paused" not in summaries()[-1]
 
 
-async def test_accounts_that_are_set_aside_are_neither_backfilling_nor_the_oldest_cursor(
+async def test_accounts_that_are_paused_are_neither_backfilling_nor_the_oldest_cursor(
     world: World, server: StripeServer, summaries: Callable[[], list[str]]
 ) -> None:
     account = world.connect()["id"]
@@ -302,64 +361,62 @@ async def test_accounts_that_are_set_aside_are_neither_backfilling_nor_the_oldes
     )
     assert capture.binding_state("Files")["backfill"], "it is not done, and cannot go on"
     assert f"Files of {account}" not in summaries()[-1]
-    assert "1 account is set aside, as Stripe refuses: 1 for Files" in summaries()[-1]
+    assert "1 account is paused after failures: 1 for Files" in summaries()[-1]
 
 
-def test_the_summary_names_a_few_streams_for_which_accounts_are_set_aside() -> None:
-    refusals = Refusals(cast(Any, SimpleNamespace(settings=QUICK)), logging.getLogger("test"), PLATFORM)
-    refusals._aside = {each: {"acct_1"} for each in ("Cards", "Files", "Persons", "Prices", "Reviews")}
-    refusals._aside["Files"].add("acct_2")
-    told = refusals.status().words()
-    assert told.startswith("2 accounts are set aside, as Stripe refuses: 2 for Files, 1 for ")
-    assert told.endswith(", and others for 2 more streams")
-    assert refusals.status().fields()["streams"]["Files"] == 2
-    refusals.readmit("Cards", "acct_1")
-    assert sorted(refusals.status().words().partition("2 for Files, ")[2].split(", ")) == [
+async def test_the_summary_names_a_few_streams_for_which_accounts_are_paused() -> None:
+    pauses = Pauses(cast(Any, SimpleNamespace(settings=QUICK)), logging.getLogger("test"), PLATFORM)
+    names = ("Cards", "Files", "Persons", "Prices", "Reviews")
+    pauses._pauses = {Unit(name, "acct_1"): Pause(0) for name in names} | {Unit("Files", "acct_2"): Pause(0)}
+    words = pauses.status().words()
+    assert words.startswith("2 accounts are paused after failures: 2 for Files, 1 for ")
+    assert words.endswith(", and others for 2 more streams")
+    assert pauses.status().fields()["streams"]["Files"] == 2
+    pauses.end(Unit("Cards", "acct_1"))
+    assert sorted(pauses.status().words().partition("2 for Files, ")[2].split(", ")) == [
         "1 for Persons",
         "1 for Prices",
         "1 for Reviews",
     ]
-    refusals.readmit("Files", "acct_2")
-    refusals.readmit("Nothing", "acct_3")
-    assert refusals.status().words().startswith("1 account is set aside, as Stripe refuses: 1 for ")
+    pauses.end(Unit("Files", "acct_2"))
+    pauses.end(Unit("Nothing", "acct_3"))
+    assert pauses.status().words().startswith("1 account is paused after failures: 1 for ")
 
 
 # What concerns the key
 
 
-async def test_a_permission_that_is_missing_everywhere_ends_the_capture_with_one_line(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("is_connected", [False, True])
+async def test_a_permission_that_is_gone_pauses_its_binding_with_one_line(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, is_connected: bool
 ) -> None:
-    # Only connected accounts have customers, so that the platform's cards are never asked for.
-    accounts = [world.connect()["id"] for _ in range(5)]
+    accounts = [PLATFORM, *(world.connect()["id"] for _ in range(5 * is_connected))]
     populate(world, accounts, 2)
     key = world.keys.restrict(world.keys._known)
-    capture = Capture(server, ["Customers", "Cards"], connected=True, key=key, settings=QUICK)
-    await capture.session(lambda: has_all_of(capture, world, [PLATFORM, *accounts]))
+    names = ["Customers", "Cards"]
+    capture = Capture(server, names, connected=is_connected, key=key, settings=QUICK)
+    await capture.session(lambda: has_all_of(capture, world, accounts))
     world.keys.add(key, world.keys._known - {"source"})
     world.clock.advance(10)
     populate(world, accounts, 1)
     world.clock.advance(120)
     capture.state, capture.documents = {}, []
     caplog.clear()
-    # At the start the probe would find it.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resources, "probe", every_stream)
-        with pytest.raises(SystemExit):
-            await capture.session()
-    # The filter of `main` makes a warning of what the tasks log.
-    (line,) = [each for each in caplog.records if each.levelno == logging.ERROR and each.name == "flow"]
+    customers = {customer["id"] for account in accounts for customer in world.list_all("customer", account)}
+    await run_until(
+        capture,
+        (lambda: capture.last("Customers").keys() >= customers, lambda: None),
+        (lambda: bool(logged(caplog, "is paused.")), lambda: None),
+    )
+    (line,) = logged(caplog, "is paused.")
+    assert "Cards" in line.message
     assert "the API key lacks the read permission" in line.message
-    assert not logged(caplog, "is set aside")
+    assert line.message.startswith("Cards is paused")
+    world.keys.add(key, world.keys._known)
+    await capture.session(lambda: has_all_of(capture, world, accounts))
 
 
-async def every_stream(
-    _http: StripeSession, _log: Logger, streams: Iterable[Any], *, connected: bool
-) -> Permissions:
-    return Permissions(list(streams), {})
-
-
-async def test_a_permission_that_an_account_withdraws_sets_it_aside(
+async def test_a_permission_that_an_account_withdraws_pauses_it(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     accounts = [world.connect()["id"] for _ in range(2)]
@@ -370,7 +427,7 @@ async def test_a_permission_that_an_account_withdraws_sets_it_aside(
     server.faults.set(Fault("/v1/customers*", account=accounts[0], status=403, message=message))
     capture = Capture(server, ["Customers", "Cards"], connected=True, settings=QUICK)
     await capture.session(lambda: has_all_of(capture, world, [PLATFORM, accounts[1]]))
-    assert logged(caplog, f"account {accounts[0]} is set aside")
+    assert logged(caplog, f"of account {accounts[0]} is paused")
     server.faults.set()
     await capture.session(lambda: has_all_of(capture, world, [PLATFORM, *accounts]))
 
@@ -412,7 +469,7 @@ async def test_an_account_that_comes_back_after_thirty_days_is_backfilled_again(
     await capture.session(lambda: has_all_of(capture, world, [PLATFORM, other]))
 
     def come_back() -> bool:
-        if world.revoked and logged(caplog, f"account {account} is set aside"):
+        if world.revoked and logged(caplog, f"Account {account} is paused"):
             world.clock.advance(31 * DAY)
             world.revoked.clear()
         return has_last_of_all()
@@ -440,9 +497,7 @@ async def test_an_account_that_is_refused_and_no_longer_listed_is_dropped_at_the
     new = world.create("customer", other)["id"]
     world.clock.advance(120)
     await capture.session(
-        lambda: (
-            bool(logged(caplog, f"account {gone} is set aside for what")) and new in capture.last("Customers")
-        )
+        lambda: bool(logged(caplog, f"Account {gone} is paused")) and new in capture.last("Customers")
     )
     assert gone in capture.binding_state("Customers")["inc"]
     before = captured(capture, "Customers", [gone])
