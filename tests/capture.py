@@ -169,6 +169,9 @@ class Capture:
             return
         async with asyncio.timeout(seconds):
             await self._serve({"open": request}, take, enough)
+        if not killed:
+            # Flow takes the end of the output in the middle of a checkpoint for a failure.
+            assert not pending, f"the connector exited before the checkpoint of {len(pending)} documents"
 
     async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
         # The CDK's lock on stdout belongs to one event loop, and each test has its own.

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from sandbox.flow.catalog import load_catalog
 from sandbox.flow.database import Database
+from sandbox.flow.document import KeyLocation
 from sandbox.stripe import Shop, StripeServer
 from source_stripe_native.flow.requests import refuse_unknown
 from source_stripe_native.models import EndpointConfig, ResourceConfig
@@ -44,7 +45,7 @@ async def test_every_query_has_an_answer_from_the_demo(
     with Database(file) as database:
         database.write(
             {each: list(capture.last_by_key(each).values()) for each in streams},
-            {each: ROWS[each].KEY for each in streams},
+            {each: [KeyLocation(pointer) for pointer in ROWS[each].KEY] for each in streams},
         )
     with duckdb.connect(str(file)) as shop:
         for query in queries:

@@ -14,10 +14,12 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
     AfterValidator,
+    Base64Bytes,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    Strict,
     ValidationError,
     ValidationInfo,
     model_validator,
@@ -119,6 +121,7 @@ class CaptureModel(_Model):
     interval: Annotated[float, BeforeValidator(_seconds)] = 300.0
     """How long after a connector opened it may be started again, in seconds."""
     shards: Shards = Shards()
+    redact_salt: Annotated[Base64Bytes, Strict(False)] | None = Field(None, alias="redactSalt")
 
 
 class Collection(_Model):

@@ -67,6 +67,8 @@ class Connector:
         self._process, self._on_log = process, on_log
         self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
         self._last_log: Log | None = None
+        self._rest = b""
+        """What the connector wrote after its last whole line."""
         self._logging = asyncio.create_task(self._read_log())
 
     @classmethod
@@ -112,14 +114,16 @@ class Connector:
     async def receive(self) -> tuple[str, Json] | None:
         """The next response's kind and body, or None when the connector exited with 0. Safe to cancel.
 
-        Raises ConnectorFailed when it exited otherwise, and ProtocolError for a line that is no response.
+        Raises ConnectorFailed when it exited otherwise, and ProtocolError for a line that is no response, or
+        that the exit cut off.
         """
         try:
             line = await self._stdout.readline()
         except ValueError as error:
             raise ProtocolError(f"the connector wrote a line of more than {_LONGEST_LINE} bytes") from error
-        if line:
+        if line.endswith(b"\n"):
             return _response(line)
+        self._rest = line or self._rest  # kept for the next call, where this one is cancelled
         code = await self._process.wait()
         await self._finish_log()
         if code:
@@ -128,6 +132,8 @@ class Connector:
                 raise ConnectorFailed(f"the connector {how}, and its log is empty")
             is_logged = self._last_log.level == "error"
             raise ConnectorFailed(self._last_log.message, is_logged=is_logged)
+        if self._rest:
+            raise ProtocolError(f"the connector exited in the middle of a line: {_shown(self._rest)}")
         return None
 
     async def kill(self) -> None:
@@ -192,6 +198,8 @@ def _response(line: bytes) -> tuple[str, Json]:
     match [(k, v) for k, v in message.items() if v is not None] if isinstance(message, dict) else []:
         case [(str(kind), dict(body))]:
             return kind, body
-    raise ProtocolError(
-        f"the connector wrote a line on stdout that is no response: {line[:_SHOWN].decode(errors='replace')}"
-    )
+    raise ProtocolError(f"the connector wrote a line on stdout that is no response: {_shown(line)}")
+
+
+def _shown(line: bytes) -> str:
+    return line[:_SHOWN].decode(errors="replace")

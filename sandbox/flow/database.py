@@ -9,7 +9,7 @@ its `_deleted` becomes true.
 """
 
 import contextlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ from typing import Any, Self
 import duckdb
 import orjson
 
-from sandbox.flow.document import Document, located
+from sandbox.flow.document import Document, Key, KeyLocation, key_of
 from sandbox.flow.errors import FlowError
 
 _DELETED = "_deleted"
@@ -45,17 +45,20 @@ class Database:
     ) -> None:
         self._duckdb.close()
 
-    def write(self, documents: Mapping[str, Sequence[Document]], keys: Mapping[str, Sequence[str]]) -> None:
-        """Commits the documents of a transaction, one for each key, by collection. `keys` are the JSON
-        pointers of each collection that there is, whose tables are made at once."""
+    def write(
+        self, documents: Mapping[str, Sequence[Document]], keys: Mapping[str, Sequence[KeyLocation]]
+    ) -> None:
+        """Commits the documents of a transaction, by collection. The tables of all collections in `keys` are
+        made at once."""
         tables = _table_names(keys)
         with self._errors():
             self._duckdb.begin()
             try:
-                for collection, pointers in keys.items():
-                    self._prepare(tables[collection], [_column_of(pointer) for pointer in pointers])
+                for collection, key in keys.items():
+                    self._prepare(tables[collection], [_column_of(location) for location in key])
                 for collection, each in documents.items():
-                    self._upsert(tables[collection], each, keys[collection])
+                    for rows in _rounds(each, keys[collection]):
+                        self._upsert(tables[collection], rows, keys[collection])
                 self._duckdb.commit()
             except BaseException:
                 self._duckdb.rollback()
@@ -77,13 +80,13 @@ class Database:
         )
         self._columns[table] = dict(self._duckdb.fetchall())
 
-    def _upsert(self, table: str, documents: Sequence[Document], pointers: Sequence[str]) -> None:
-        """Puts the rows of documents in place of those with their keys."""
-        key = [_column_of(pointer) for pointer in pointers]
+    def _upsert(self, table: str, documents: Sequence[Document], locations: Sequence[KeyLocation]) -> None:
+        """Puts the rows of documents, each of another key, in place of those with their keys."""
+        key = [_column_of(location) for location in locations]
         kept, gone = [], []
         for document in documents:
             is_deletion = document.get("_meta", {}).get("op") == "d"
-            keys = {column: located(document, pointer) for column, pointer in zip(key, pointers, strict=True)}
+            keys = {_column_of(location): location.value(document) for location in locations}
             if is_deletion:
                 gone.append(keys)
             else:
@@ -180,8 +183,23 @@ def _table_names(collections: Mapping[str, Any]) -> Mapping[str, str]:
     }
 
 
-def _column_of(pointer: str) -> str:
-    return pointer.removeprefix("/")
+def _rounds(documents: Sequence[Document], key: Sequence[KeyLocation]) -> Sequence[Sequence[Document]]:
+    """The documents in parts that have no key twice: the first of each key, the second, and so on.
+
+    A transaction has a key twice if it changed more than once, and for each binding of the collection."""
+    rounds: list[list[Document]] = []
+    seen: Counter[Key] = Counter()
+    for document in documents:
+        of_document = key_of(document, key)
+        if seen[of_document] == len(rounds):
+            rounds.append([])
+        rounds[seen[of_document]].append(document)
+        seen[of_document] += 1
+    return rounds
+
+
+def _column_of(location: KeyLocation) -> str:
+    return location.pointer.removeprefix("/")
 
 
 def _quoted(name: str) -> str:

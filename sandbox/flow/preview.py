@@ -12,15 +12,16 @@ from pathlib import Path
 
 import orjson
 
-from sandbox.flow.document import Document, printed
+from sandbox.flow.document import Document, KeyLocation, printed
 from sandbox.flow.progress import REFRESH, Progress
 from sandbox.flow.session import Capture, Session
 from sandbox.flow.state import combined, write_state
 from sandbox.flow.transaction import Transaction
 
 Write = Callable[[bytes], None]
-Insert = Callable[[Mapping[str, Sequence[Document]], Mapping[str, Sequence[str]]], None]
-"""Takes a transaction's documents by collection, and the key of each collection as JSON pointers."""
+Insert = Callable[[Mapping[str, Sequence[Document]], Mapping[str, Sequence[KeyLocation]]], None]
+"""Takes a transaction's documents by collection, in the order of their publication, and the key of each
+collection."""
 
 _SAVING = 1.0  # seconds between two writes of the state's file
 

@@ -28,8 +28,9 @@ from typing import Self
 
 from sandbox.flow.catalog import Binding, CaptureModel, Catalog
 from sandbox.flow.connector import Connector, Json, OnLog, Program, call
-from sandbox.flow.document import Schema, located
+from sandbox.flow.document import KeyLocation, located
 from sandbox.flow.errors import CatalogError, ProtocolError
+from sandbox.flow.schema import Schema
 from sandbox.flow.sops import decrypted
 from sandbox.flow.standing import Standing, standings
 from sandbox.flow.state import state_key
@@ -115,8 +116,8 @@ class Capture:
             yield "/".join(binding["resourcePath"]), binding["collection"]["name"], standing
 
     @property
-    def collection_keys(self) -> Mapping[str, Sequence[str]]:
-        """The key of each collection that the capture writes to, as JSON pointers."""
+    def collection_keys(self) -> Mapping[str, Sequence[KeyLocation]]:
+        """The key of each collection that the capture writes to."""
         return {target.collection: target.key for target in self._targets}
 
     async def spec(self) -> Json:
@@ -224,7 +225,10 @@ class Capture:
 
     def _target(self, binding: Binding) -> Target:
         collection = self._collection(binding.target)
-        return Target(binding.target, collection["key"], Schema(binding.target, collection["writeSchema"]))
+        schema = Schema(binding.target, collection["writeSchema"])
+        key = [KeyLocation(pointer, schema.default(pointer)) for pointer in collection["key"]]
+        # Flow makes up a salt for each task. Here a task has the same at each run.
+        return Target(binding.target, key, schema, self.model.redact_salt or self.name.encode())
 
 
 class Session:
@@ -307,7 +311,7 @@ class Session:
         if response is None:
             await self._connector.kill()
             self._connector = None
-            self._pending.drop_uncovered()
+            self._pending.end()
             return
         self._silent_at = _now() + self._timeout
         self._pending.add(*response)

@@ -62,9 +62,14 @@ def _composed(first: Any, second: Any) -> Any:
 
 
 def state_key(resource_path: Iterable[str], backfill: int = 0) -> str:
-    """The name of a binding's state: its resource path, and the count of backfills that were asked for."""
+    """The name of a binding's state: its resource path, and the count of backfills that were asked for.
+
+    Letters and digits of all scripts stay as they are. The slash between two parts does not."""
     # `quote` leaves the tilde alone, whatever is asked of it.
-    path = "/".join(quote(part, safe="-_+.=").replace("~", "%7E") for part in resource_path)
+    path = "".join(
+        each if each.isalnum() or each in "-_+.=" else quote(each, safe="").replace("~", "%7E")
+        for each in "/".join(resource_path)
+    )
     return f"{path}.v{backfill}" if backfill else path
 
 

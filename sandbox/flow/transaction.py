@@ -1,14 +1,19 @@
-"""What a session commits at once: the documents that checkpoints cover, one for each key, and state updates.
+"""What a session commits at once: the documents that checkpoints cover, and the updates of the state.
 
-Documents count only once a checkpoint follows them. All of it is kept in memory.
+Documents count only once a checkpoint follows them. The first document of a key stays as it is, and all
+further ones are reduced into a second: the runtime does not know what earlier transactions have of the key.
+All of it is kept in memory.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.flow.document import Document, Key, Schema, key_of, reduced
-from sandbox.flow.errors import InvalidDocument, ProtocolError
+from sandbox.flow.document import Document, Key, KeyLocation, key_of, redacted, reduced
+from sandbox.flow.errors import FlowError, ProtocolError
+from sandbox.flow.schema import Schema
 from sandbox.flow.state import StateUpdate
 
 
@@ -17,14 +22,16 @@ class Target:
     """A binding's collection, as its documents are held against it."""
 
     collection: str
-    key: Sequence[str]
-    """JSON pointers."""
+    key: Sequence[KeyLocation]
     schema: Schema
+    salt: bytes
+    """What digests of redacted values are salted with."""
 
 
 @dataclass(frozen=True)
 class Transaction:
-    """`documents`: (index of the binding, document) by binding, then by key; one for each key."""
+    """`documents`: (index of the binding, document) by binding, then by key, at most two for each
+    key."""
 
     documents: Sequence[tuple[int, Document]]
     updates: Sequence[StateUpdate]
@@ -37,7 +44,7 @@ class Accumulator:
     def __init__(self, targets: Sequence[Target]) -> None:
         self._targets = targets
         self._uncovered: list[tuple[int, Key, Document]] = []
-        self._covered: dict[tuple[int, Key], Document] = {}
+        self._covered: dict[tuple[int, Key], list[Document]] = defaultdict(list)
         self._updates: list[StateUpdate] = []
         self.checkpoints = 0
         """How many checkpoints a transaction would have if it was taken now."""
@@ -48,8 +55,7 @@ class Accumulator:
         is_known = binding in range(len(self._targets))
         match kind, body:
             case "captured", {"doc": dict(document)} if is_known:
-                key = _checked_key(self._targets[binding], document)
-                self._uncovered.append((binding, key, document))
+                self._uncovered.append((binding, *_accepted(self._targets[binding], document)))
             case "sourcedSchema", _ if is_known:
                 pass  # a hint for schema inference; documents are held against the write schema
             case "checkpoint", _:
@@ -59,14 +65,18 @@ class Accumulator:
 
     def take(self) -> Transaction:
         """The transaction of all that is covered by a checkpoint; what is not is kept for the next."""
-        documents = [(binding, doc) for (binding, _), doc in sorted(self._covered.items(), key=_by_key)]
+        places = sorted(self._covered)
+        documents = [(place[0], document) for place in places for document in self._covered[place]]
         taken = Transaction(documents, self._updates, self.checkpoints)
-        self._covered, self._updates, self.checkpoints = {}, [], 0
+        self._covered, self._updates, self.checkpoints = defaultdict(list), [], 0
         return taken
 
-    def drop_uncovered(self) -> None:
-        """Forgets the documents that a connector wrote after its last checkpoint: it exited."""
-        self._uncovered = []
+    def end(self) -> None:
+        """Raises ProtocolError if a connector wrote documents after its last checkpoint, and exited."""
+        if self._uncovered:
+            raise ProtocolError(
+                f"the connector exited before the checkpoint of its last {len(self._uncovered)} documents"
+            )
 
     def _checkpoint(self, state: Any) -> None:
         match state:
@@ -79,26 +89,34 @@ class Accumulator:
                     f"the connector wrote a checkpoint whose state is no object: {str(state)[:200]}"
                 )
         for binding, key, document in self._uncovered:
-            place = binding, key
-            known = place in self._covered
-            self._covered[place] = self._reduced(place, document) if known else document
+            documents = self._covered[binding, key]
+            if len(documents) < 2:
+                documents.append(document)
+            else:
+                documents[1] = _reduced(self._targets[binding], documents[1], document)
         self._uncovered = []
         self.checkpoints += 1
 
-    def _reduced(self, place: tuple[int, Key], later: Document) -> Document:
-        strategies = self._targets[place[0]].schema.reductions(later)
-        document: Document = reduced(self._covered[place], later, strategies)
+
+def _accepted(target: Target, document: Document) -> tuple[Key, Document]:
+    """The key of a document, and what of the document may be written."""
+    with _named(target):
+        target.schema.check(document, key_of(document, target.key))
+        if redactions := target.schema.redactions(document):
+            document = redacted(document, redactions, target.salt)
+        return key_of(document, target.key), document
+
+
+def _reduced(target: Target, earlier: Document, later: Document) -> Document:
+    with _named(target):
+        document: Document = reduced(earlier, later, target.schema.reductions(later))
         return document
 
 
-def _checked_key(target: Target, document: Document) -> Key:
+@contextlib.contextmanager
+def _named(target: Target) -> Iterator[None]:
+    """Names the collection in errors."""
     try:
-        key = key_of(document, target.key)
-    except InvalidDocument as error:
-        raise InvalidDocument(f"{target.collection}: {error}") from error
-    target.schema.check(document, key)
-    return key
-
-
-def _by_key(item: tuple[tuple[int, Key], Document]) -> tuple[int, Key]:
-    return item[0]
+        yield
+    except FlowError as error:
+        raise type(error)(f"{target.collection}: {error}") from error

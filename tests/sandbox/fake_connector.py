@@ -90,6 +90,7 @@ STEPS: dict[str, Callable[[Any, dict[str, Any]], None]] = {
     "next_request": lambda value, _: doc({"id": value, **json.loads(sys.stdin.readline())}),
     "environment": lambda value, _: doc({"id": value, "value": os.environ.get(value)}),
     "line": lambda value, _: print(value, flush=True),
+    "part": lambda value, _: print(value, end="", flush=True),  # of a line
     "stderr": lambda value, _: print(value, file=sys.stderr, flush=True),
     "log": lambda value, _: log(*value),
     "error": fail,

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from sandbox.__main__ import main
 from sandbox.flow.database import Database
+from sandbox.flow.document import KeyLocation
 from tests.sandbox.fake_connector import catalog, written
 
 PRICES = "acmeCo/Prices"
-KEYS = {PRICES: ["/id"]}
+KEYS = {PRICES: [KeyLocation("/id")]}
 VALUES = (
     st.none()
     | st.booleans()

@@ -1,9 +1,11 @@
 """`preview` against a connector that does as the test says: what is printed, and how it ends."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from click.testing import CliRunner, Result
 
@@ -78,23 +80,75 @@ def test_transaction_is_ordered_by_binding_and_then_by_key(tmp_path: Path) -> No
     ]
 
 
-def test_last_document_of_a_key_wins_within_a_transaction(tmp_path: Path) -> None:
-    steps = [doc("a", amount=1, old=True), doc("b"), doc("a", amount=2), CHECKPOINT]
+def test_first_and_last_document_of_a_key_are_printed_within_a_transaction(tmp_path: Path) -> None:
+    steps = [doc("a", amount=1), doc("b"), doc("a", amount=2, old=True), doc("a", amount=3), CHECKPOINT]
     result = preview(tmp_path, catalog(steps), "--sessions", "1")
-    assert [document.get("amount") for _, document in lines(result)] == [2, None]
-    assert "old" not in lines(result)[0][1]
+    assert [document.get("amount") for _, document in lines(result)] == [1, 3, None]
+    assert "old" not in lines(result)[1][1]
 
 
-def test_deletion_is_merged_into_the_document_that_it_deletes(tmp_path: Path) -> None:
-    steps = [doc("a", amount=1, _meta={"op": "c"}), doc("a", _meta={"op": "d"}), CHECKPOINT]
-    result = preview(tmp_path, catalog(steps), "--sessions", "1")
-    assert lines(result) == [["acmeCo/Prices", {"_meta": {"op": "d", "uuid": UUID}, "amount": 1, "id": "a"}]]
+def test_deletion_is_merged_into_the_second_document_and_not_into_the_first(tmp_path: Path) -> None:
+    changes = [doc("a", amount=each, _meta={"op": "u"}) for each in (1, 2)]
+    deletion = doc("a", _meta={"op": "d"})
+    first, deleted = {"op": "u", "uuid": UUID}, {"op": "d", "uuid": UUID}
+    result = preview(tmp_path, catalog([changes[0], deletion, CHECKPOINT]), "--sessions", "1")
+    assert [document for _, document in lines(result)] == [
+        {"_meta": first, "amount": 1, "id": "a"},
+        {"_meta": deleted, "id": "a"},
+    ]
+    result = preview(tmp_path, catalog([*changes, deletion, CHECKPOINT]), "--sessions", "1")
+    assert [document for _, document in lines(result)] == [
+        {"_meta": first, "amount": 1, "id": "a"},
+        {"_meta": deleted, "amount": 2, "id": "a"},
+    ]
 
 
 def test_document_that_comes_again_after_its_deletion_replaces_it(tmp_path: Path) -> None:
     steps = [doc("a", old=1), doc("a", _meta={"op": "d"}), doc("a", new=1), CHECKPOINT]
     result = preview(tmp_path, catalog(steps), "--sessions", "1")
-    assert lines(result) == [["acmeCo/Prices", {"_meta": {"uuid": UUID}, "id": "a", "new": 1}]]
+    assert [document for _, document in lines(result)] == [
+        {"_meta": {"uuid": UUID}, "id": "a", "old": 1},
+        {"_meta": {"uuid": UUID}, "id": "a", "new": 1},
+    ]
+
+
+def test_bindings_of_one_collection_publish_a_document_each_and_make_one_row(tmp_path: Path) -> None:
+    steps = [{"doc_of": [1, {"id": "a", "amount": 2}]}, doc("a", amount=1), CHECKPOINT]
+    content = catalog(steps)
+    content["captures"]["acmeCo/fake"]["bindings"].append(
+        {"resource": {"name": "Plans"}, "target": "acmeCo/Prices"}
+    )
+    result = preview(tmp_path, content, "--sessions", "1")
+    assert [document["amount"] for _, document in lines(result)] == [1, 2]
+    file = tmp_path / "x.duckdb"
+    assert preview(tmp_path, content, "--sessions", "1", "--into", str(file)).exit_code == 0
+    with duckdb.connect(str(file), read_only=True) as database:
+        assert database.execute("SELECT id, amount FROM Prices").fetchall() == [("a", 2)]
+
+
+def test_key_that_a_document_lacks_is_the_default_of_the_schema(tmp_path: Path) -> None:
+    content = catalog([{"doc": {"amount": 1}}, doc("z"), doc("a"), {"doc": {"amount": 2}}, CHECKPOINT])
+    content["collections"]["acmeCo/Prices"]["schema"] = {"properties": {"id": {"default": "m"}}}
+    result = preview(tmp_path, content, "--sessions", "1")
+    assert [document.get("id", document.get("amount")) for _, document in lines(result)] == ["a", 1, 2, "z"]
+
+
+def test_redacted_values_are_neither_printed_nor_shown_in_an_error(tmp_path: Path) -> None:
+    properties = {
+        "email": {"type": "string", "maxLength": 20, "redact": {"strategy": "sha256"}},
+        "phone": {"redact": {"strategy": "block"}},
+    }
+    content = catalog(
+        [doc("a", email="a@example.com", phone="1"), CHECKPOINT, doc("b", email="b" * 99), CHECKPOINT]
+    )
+    content["captures"]["acmeCo/fake"]["redactSalt"] = "c2FsdA=="
+    content["collections"]["acmeCo/Prices"]["schema"] = {"properties": properties}
+    result = preview(tmp_path, content)
+    assert result.exit_code == 1
+    digest = hashlib.sha256(b"salta@example.com").hexdigest()
+    assert json.loads(result.stdout)[1] == {"_meta": {"uuid": UUID}, "id": "a", "email": f"sha256:{digest}"}
+    assert "is invalid at /email: " in result.stderr
+    assert "bbb" not in result.stderr
 
 
 def test_without_a_delay_each_checkpoint_is_a_transaction(tmp_path: Path) -> None:
@@ -104,9 +158,17 @@ def test_without_a_delay_each_checkpoint_is_a_transaction(tmp_path: Path) -> Non
 
 
 def test_delay_gathers_checkpoints_into_one_transaction(tmp_path: Path) -> None:
-    steps = [doc("a", amount=1), CHECKPOINT, doc("a", amount=2), CHECKPOINT, doc("b"), {"exit": 0}]
+    steps = [
+        doc("a", amount=1),
+        CHECKPOINT,
+        doc("b"),
+        CHECKPOINT,
+        doc("a", amount=2),
+        CHECKPOINT,
+        {"exit": 0},
+    ]
     result = preview(tmp_path, catalog(steps), "--sessions", "1", "--delay", "1h")
-    assert [document.get("amount") for _, document in lines(result)] == [2]
+    assert [document.get("amount") for _, document in lines(result)] == [1, 2, None]
 
 
 def test_documents_without_a_checkpoint_are_not_printed(tmp_path: Path) -> None:
@@ -236,12 +298,31 @@ def test_initial_state_is_what_the_first_session_opens_with(tmp_path: Path) -> N
 
 def test_connector_that_exits_with_0_is_started_again_with_its_state(tmp_path: Path) -> None:
     runs = (
-        [doc("a"), {"checkpoint": {"run": 1}}, doc("lost"), {"exit": 0}],
+        [doc("a"), {"checkpoint": {"run": 1}}, {"exit": 0}],
         [{"state": "opened"}, CHECKPOINT],
     )
     result = preview(tmp_path, catalog(*runs), "--sessions", "2")
     assert ids(result) == ["a", "opened"]
     assert lines(result)[-1][1]["state"] == {"run": 1}
+
+
+@pytest.mark.parametrize("code", [0, 3])
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        (doc("lost"), "exited before the checkpoint of its last 1 documents"),
+        ({"part": '{"checkpoint":{}}'}, 'exited in the middle of a line: {"checkpoint":{}}'),
+        ({"part": '{"captured":{"bin'}, 'exited in the middle of a line: {"captured":{"bin'),
+    ],
+)
+def test_connector_that_exits_in_the_middle_has_failed_whatever_it_exits_with(
+    tmp_path: Path, step: Step, told: str, code: int
+) -> None:
+    steps = [doc("a"), {"checkpoint": {"run": 1}}, step, {"exit": code}]
+    result = preview(tmp_path, catalog(steps, []), "--timeout", "5s")
+    assert result.exit_code == 1
+    assert [json.loads(line)[1]["id"] for line in result.stdout.splitlines()] == ["a"]
+    assert (told if code == 0 else "exited with status 3") in result.stderr
 
 
 def test_connector_that_exits_with_0_ends_the_delay(tmp_path: Path) -> None:
