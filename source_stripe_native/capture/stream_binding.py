@@ -26,7 +26,13 @@ from source_stripe_native.api import fetch_backfill, fetch_incremental, find_old
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
 from source_stripe_native.backfill.slices import SlicedBackfill
-from source_stripe_native.capture.binding_state import Binding, correct_times, reconcile_state, restore_lists
+from source_stripe_native.capture.binding_state import (
+    Binding,
+    correct_times,
+    reconcile_state,
+    repeat_backfill,
+    restore_lists,
+)
 from source_stripe_native.capture.context import CaptureContext
 from source_stripe_native.capture.delays import Delay
 from source_stripe_native.capture.summary import Summary, WatchedStream, is_untouched
@@ -176,6 +182,8 @@ class StreamBinding:
         await correct_times(binding, state, task, self.http, accounts.platform_id)
         ids = state_account_ids(self.row, accounts)
         await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
+        if self.context.schedules.is_due(self.row.NAME, state):
+            await repeat_backfill(binding, state, self.suffixes, self.http, task)
         if self.row.SHOWS_DELETIONS:
             await restore_lists(binding, state, task, self.context.polled.memories, accounts.all_ids)
         await asyncio.sleep(0)
@@ -230,7 +238,7 @@ class StreamBinding:
         follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
         self.delay.watch(functools.partial(self._waiting, state.inc, binding.resourceConfig.interval))
-        self._show(state, progress)
+        self._watch(binding, state, progress, task)
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
 
     def _waiting(self, state: ResourceState.Incremental, interval: timedelta) -> timedelta:
@@ -269,6 +277,8 @@ class StreamBinding:
             self.http,
             self.row.list_path(),
             floor(self.start_date),
+            # As the documentation promises.
+            is_whole=self.row.NAME in self.context.schedules.crons,
         )
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
 
@@ -281,7 +291,7 @@ class StreamBinding:
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
         all_refusals = self.context.refusals or Refusals(self.http, task.log, self.accounts.platform_id)
         refusals = all_refusals.of(self.row.NAME)
-        self._show(state, progress)
+        self._watch(binding, state, progress, task)
         open_binding_with_priority_queue(
             binding,
             binding_index,
@@ -311,11 +321,22 @@ class StreamBinding:
             backfill_subtask_suffixes=self.suffixes,
         )
 
-    def _show(self, state: ResourceState, progress: Progress | None) -> None:
-        """Shows the binding in the capture's summary."""
+    def _watch(self, binding: Binding, state: ResourceState, progress: Progress | None, task: Task) -> None:
+        """Shows the binding in the capture's summary, and keeps its schedule."""
         begins = progress is not None and is_untouched(state, progress.subtasks)
         watched = WatchedStream(self.row.NAME, state, self.delay, self.suffixes, progress, begins)
         self.context.watched.append(watched)
+        schedules, refusals = self.context.schedules, self.context.refusals
+        if self.row.NAME not in schedules.crons or state.last_initialized is None:
+            return
+
+        def is_open() -> bool:
+            paused = refusals.set_aside_for(self.row.NAME) if refusals else frozenset[str]()
+            return watched.backfill_status(paused) is not None
+
+        repeat = functools.partial(repeat_backfill, binding, state, self.suffixes, self.http)
+        keep = functools.partial(schedules.keep, self.row.NAME, state.last_initialized, is_open, repeat)
+        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.schedule", keep)
 
     def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:
         return Progress(self.row.NAME, task.log, subtasks, untouched, self.http.settings)

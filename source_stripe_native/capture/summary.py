@@ -18,7 +18,7 @@ from estuary_cdk.logger import OBSERVABLE_FIELD
 
 from source_stripe_native.backfill.progress import BackfillStatus, Progress, duration
 from source_stripe_native.capture.delays import Delay, Late
-from source_stripe_native.events.change_loop import stops_within
+from source_stripe_native.flow.stops import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.refusals import CHANGES, Refusals, SetAside
 from source_stripe_native.stripe.client import StripeSession

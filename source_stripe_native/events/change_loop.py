@@ -5,7 +5,6 @@ Stripe's clock. By the machine's clock, a cursor may seem to lie days ahead, and
 then. Here a rest is never longer than the interval.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +20,7 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.flow.items import capture, later
+from source_stripe_native.flow.stops import stops_within
 from source_stripe_native.state.shapes import ConnectorState
 
 
@@ -85,13 +85,3 @@ def time_to_rest(cursor: LogCursor, now: datetime, interval: timedelta) -> timed
     if not isinstance(cursor, datetime):
         return timedelta()
     return max(timedelta(), min(interval, interval - (now - cursor)))
-
-
-async def stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
-    """Whether the capture stops within `rest`. Returns as soon as it does."""
-    if not stopping.is_set():
-        try:
-            await asyncio.wait_for(stopping.wait(), timeout=rest.total_seconds())
-        except TimeoutError:
-            return False
-    return True
