@@ -5,6 +5,7 @@ import asyncio
 import functools
 import io
 import itertools
+import resource
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -198,8 +199,6 @@ def test_a_write_that_fails_does_not_hold_up_the_end_of_the_process() -> None:
 
 # Real processes
 
-LARGE: Final = 200
-"""Objects of a page, which together are larger than the pipe."""
 STOPPING: Final = """
 from datetime import timedelta
 from estuary_cdk.capture import base_capture_connector
@@ -219,14 +218,14 @@ async def stalled(world: World, server: StripeServer, program: str, connected: b
     """A connector whose reader has stalled in the middle of a line."""
     accounts = [world.connect()["id"] for _ in range(2)] if connected else [world.platform]
     for account in accounts:
-        for _ in range(LARGE):
-            world.create("charge", account, event=False, description="x" * 500)
+        for _ in range(3):
+            world.create("charge", account, event=False, description="x" * 2 * CAPACITY)
     async with unread(server.url, program) as (process, pipe):
         assert process.stdin
         process.stdin.write(
             orjson.dumps(open_request(Capture(server, ["Charges"], connected=connected))) + b"\n"
         )
-        await until(lambda: waiting(pipe) > CAPACITY - 5000)
+        await until(lambda: waiting(pipe) > CAPACITY - resource.getpagesize())
         yield process, pipe
 
 
