@@ -246,8 +246,6 @@ async def test_a_work_item_is_executed_as_a_subtask_for_each_variant_and_one_for
 
     monkeypatch.setattr(Task, "spawn_child", spying)
     async with running_capture() as capture:
-        for _ in item.backfill_variants:
-            capture.task.connector_status.inc_backfilling(0)
         await executor.execute_work_item(item, capture.task)
     assert spawned == ["backfill.acct_123_active", "backfill.acct_123_inactive", "incremental.acct_123"]
     assert state.backfill == {"acct_123_active": None, "acct_123_inactive": None}
