@@ -15,6 +15,7 @@ from source_stripe_native.config import EndpointConfig, ResourceConfig, interval
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
 from source_stripe_native.flow.log_lines import last_line, report
+from source_stripe_native.flow.loggers import passing
 from source_stripe_native.flow.output import capture_task
 from source_stripe_native.flow.requests import (
     ExaminedRequest,
@@ -48,7 +49,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
     async def handle(self, log: FlowLogger, request: StripeRequest) -> None:
         try:
-            await super().handle(log, request)
+            await super().handle(passing(log), request)
         except Stopped as stopped:
             if self._stopping is None or (error := self._stopping.first_error) is None:
                 raise

@@ -21,10 +21,12 @@ ROUTINE: Final = re.compile(
     r"|clearing checkpoint due to backfill trigger"
 )
 """The CDK's messages at info that come once for each stream, or with each stream that is done."""
-STATUS: Final = re.compile(
-    r"Backfilling \d+ out of \d+ bindings|Streaming change events \(all \d+ bindings are backfilled\)"
+DROPPED: Final = re.compile(
+    r"Backfilling \d+ out of \d+ bindings"
+    r"|Streaming change events \(all \d+ bindings are backfilled\)"
+    r"|resolved feature flags"
 )
-"""The CDK's status."""
+"""The CDK's messages of which nobody has anything: its status, and the flags, of which there are none."""
 COUNTED: Final = (OBSERVABLE_FIELD, "eventType")
 """Fields by which Flow counts a line or shows it as a status."""
 
@@ -46,7 +48,7 @@ class PassingLogger(FlowLogger):
         return PassingLogger(f"{self.name}.{suffix}", self)
 
     def handle(self, record: LogRecord) -> None:
-        if record.levelno == INFO and STATUS.fullmatch(str(record.msg)):
+        if record.levelno == INFO and DROPPED.fullmatch(str(record.msg)):
             return
         if record.levelno == INFO and ROUTINE.fullmatch(str(record.msg)):
             if not self.isEnabledFor(DEBUG):

@@ -10,12 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import IO, Any, BinaryIO, Final, TypeVar
 
-from estuary_cdk.capture.connector_status import ConnectorStatus
 from estuary_cdk.capture.task import Response, Task
 from estuary_cdk.capture.transactor import Transactor
 from estuary_cdk.flow import ConnectorState
 
-from source_stripe_native.flow.loggers import passing
 from source_stripe_native.flow.signals import Lines
 
 Result = TypeVar("Result")
@@ -94,13 +92,11 @@ async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 def capture_task(task: Task, output: BinaryIO, group: asyncio.TaskGroup) -> Task:
-    """The task in which a capture opens. It is the CDK's `task`, but its children run in `group`, their
-    transactions are whole, and their loggers are forgotten with them."""
-    status: ConnectorStatus = task.connector_status
-    status.log = passing(status.log)
+    """The task in which a capture opens. It is the CDK's `task`, but its children run in `group` and their
+    transactions are whole."""
     return Task(
-        passing(task.log),
-        status,
+        task.log,
+        task.connector_status,
         "capture",
         output,
         task.stopping,
