@@ -16,7 +16,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
 from source_stripe_native.flow.log_lines import last_line, report
 from source_stripe_native.flow.loggers import passing
-from source_stripe_native.flow.output import capture_task
+from source_stripe_native.flow.output import WholeCommits, capture_task
 from source_stripe_native.flow.requests import (
     ExaminedRequest,
     StripeRequest,
@@ -132,7 +132,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             self._stopping = task.stopping
             # A group of its own, since the CDK waits half an hour for its group to end.
             async with ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
-                root = capture_task(task, self.output, group)
+                root = capture_task(task, WholeCommits(self.output), group)
                 await capture(root)
                 # The CDK keeps both as long as the capture runs, with all that only the opening needs.
                 bindings.clear()

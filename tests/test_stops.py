@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.backfill.page_loop import run_page_loop
-from source_stripe_native.flow.output import WholeLines, capture_task, closing
+from source_stripe_native.flow.output import WholeCommits, WholeLines, capture_task, closing
 from source_stripe_native.flow.signals import Lines
 from source_stripe_native.flow.stops import ended_in_time
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
@@ -135,7 +135,7 @@ async def stopped_at(step: int, mode: str, reader: Reader, change: str) -> bytes
         async def run() -> None:
             patience = timedelta()
             async with ended_in_time(capture.task, patience), asyncio.TaskGroup() as group:
-                MODES[mode](capture_task(capture.task, cast(Any, output), group))
+                MODES[mode](capture_task(capture.task, WholeCommits(cast(Any, output)), group))
 
         running = asyncio.create_task(run())
         for _ in range(step):

@@ -65,7 +65,7 @@ class WholeCommits(Transactor):
     def __init__(self, output: BinaryIO) -> None:
         super().__init__(output)
         self.on_written: list[Callable[[], None]] = []
-        """Called in the task whose transaction was written."""
+        """Called after each write, in the task whose transaction was written."""
         self._turn = asyncio.Lock()
 
     async def commit(self, buffer: IO[bytes], wait_for_ack: bool = False) -> asyncio.Future[None] | None:
@@ -91,19 +91,11 @@ async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
             raise cancelled[0]
 
 
-def capture_task(task: Task, output: BinaryIO, group: asyncio.TaskGroup) -> Task:
-    """The task in which a capture opens. It is the CDK's `task`, but its children run in `group` and their
-    transactions are whole."""
-    return Task(
-        task.log,
-        task.connector_status,
-        "capture",
-        output,
-        task.stopping,
-        group,
-        WholeCommits(output),
-        task.catalog_task_name,
-    )
+def capture_task(task: Task, commits: WholeCommits, group: asyncio.TaskGroup) -> Task:
+    """The task in which a capture opens. It is the CDK's `task`, but its children run in `group`, and
+    `commits` writes their transactions."""
+    status, name = task.connector_status, task.catalog_task_name
+    return Task(task.log, status, "capture", task._output, task.stopping, group, commits, name)
 
 
 def closing(child: Callable[[Task], Awaitable[None]]) -> Callable[[Task], Awaitable[None]]:
