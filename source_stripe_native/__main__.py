@@ -6,7 +6,7 @@ from source_stripe_native.flow import signals
 
 if __name__ == "__main__":
     # Before the imports, which take a while: they would be interrupted with a traceback.
-    signals.end_at_once()
+    signals.end_between_lines()
     # What they make is there to stay: a tenth of their time would go into looking for garbage.
     gc.disable()
 
@@ -15,7 +15,7 @@ import functools
 import logging
 import os
 import sys
-from typing import Final
+from typing import BinaryIO, Final, cast
 
 try:
     from source_stripe_native import Connector
@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
 from estuary_cdk.logger import init_logger
 
 from source_stripe_native.flow.log_lines import ignore_known, one_line, release_output, report
+from source_stripe_native.flow.output import WholeLines
 from source_stripe_native.flow.requests import read_requests, refuse_stdin
 from source_stripe_native.settings import DEFAULTS, Settings
 
@@ -47,7 +48,7 @@ def _collect_garbage(settings: Settings) -> None:
 
 
 def main(settings: Settings = DEFAULTS) -> None:
-    signals.end_at_once()
+    signals.end_between_lines(settings.line_patience.total_seconds())
     logging.addLevelName(5, "TRACE")  # which Flow has below debug
     try:
         log = init_logger()
@@ -62,7 +63,9 @@ def main(settings: Settings = DEFAULTS) -> None:
         # What the opening of a capture makes is there to stay.
         gc.disable()
         opened = functools.partial(_collect_garbage, settings)
-        asyncio.run(Connector(settings, opened).serve(log, read_requests))
+        connector = Connector(settings, opened)
+        connector.output = cast(BinaryIO, WholeLines(connector.output))
+        asyncio.run(connector.serve(log, read_requests))
     except Exception as error:  # noqa: BLE001 - Python would show a traceback
         log.error(report(log, error))
         raise SystemExit(1) from None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from estuary_cdk.capture.common import ResourceConfigWithSchedule
+from estuary_cdk.feature_flags import FeatureFlagsConfig
 from estuary_cdk.flow import AccessToken
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
@@ -34,7 +35,7 @@ def default_start_date() -> datetime:
     return datetime.now(tz=UTC) - DEFAULT_HISTORY
 
 
-class Advanced(BaseModel):
+class Advanced(FeatureFlagsConfig):
     api_version: str | None = Field(
         title="API Version",
         description="The Stripe API version of every request, such as 2024-06-20. Left blank, it is the "

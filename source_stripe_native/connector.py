@@ -1,16 +1,14 @@
 """The connector: the verbs of Flow's capture protocol, spec, discover, validate and open."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Final
 
 from estuary_cdk import Stopped
 from estuary_cdk.capture import BaseCaptureConnector, common, request, response
-from estuary_cdk.capture.task import Response, Task
+from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import ConnectorSpec
-from estuary_cdk.flow import ConnectorState as AnyState
 from estuary_cdk.logger import FlowLogger
 
 from source_stripe_native.config import EndpointConfig, ResourceConfig, interval_of
@@ -18,6 +16,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
 from source_stripe_native.flow.log_lines import last_line, report
 from source_stripe_native.flow.loggers import passing
+from source_stripe_native.flow.output import WholeCommits, capture_task
 from source_stripe_native.flow.requests import (
     ExaminedRequest,
     StripeRequest,
@@ -25,6 +24,8 @@ from source_stripe_native.flow.requests import (
     shard_of,
     stream_names,
 )
+from source_stripe_native.flow.schedules import Schedules, refuse_schedules
+from source_stripe_native.flow.stops import ended_in_time
 from source_stripe_native.resources import all_resources
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -32,9 +33,6 @@ from source_stripe_native.state.shapes import ConnectorState, previous_state
 from source_stripe_native.stripe.sessions import open_session
 
 DOCUMENTATION_URL: Final = "https://go.estuary.dev/source-stripe-native"
-_CHECKPOINT: Final = Response[Any, Any, AnyState]  # type: ignore[valid-type] # unbound, as in the CDK
-"""The class of which the CDK makes each checkpoint. pydantic forgets a class that nobody keeps: it would be
-made anew after each collection of garbage, which takes two milliseconds."""
 
 
 class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorState]):
@@ -51,7 +49,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
     async def handle(self, log: FlowLogger, request: StripeRequest) -> None:
         try:
-            await super().handle(log, request)
+            await super().handle(passing(log), request)
         except Stopped as stopped:
             if self._stopping is None or (error := self._stopping.first_error) is None:
                 raise
@@ -82,6 +80,9 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     ) -> response.Validated:
         refuse_switch(validate)
         refuse_future(validate.config)
+        refuse_schedules(
+            {each.resourceConfig.name: each.resourceConfig.schedule for each in validate.bindings}
+        )
         names = stream_names(validate.bindings)
         async with open_session(validate.config, self._settings, self._settings.unary_patience) as http:
             resources = await all_resources(log, http, validate.config, names)
@@ -116,27 +117,28 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             for binding in open.capture.bindings
             if (state := previous_state(open.state, binding.stateKey)) is not None
         }
-        resources = await all_resources(log, http, config, names, states, shard)
+        schedules = Schedules.take(
+            (binding.resourceConfig for binding in open.capture.bindings),
+            self._settings.schedule_interval,
+            log,
+        )
+        resources = await all_resources(log, http, config, names, states, shard, schedules)
         if open.capture.bindings and not resources:
-            # The state stays as it is, whatever the bindings' schedules say.
             return response.Opened(explicitAcknowledgements=False), _idle
         bindings = common.resolve_bindings(open.capture.bindings, resources)
         opened, capture = common.open(open, bindings)
 
         async def run(task: Task) -> None:
             self._stopping = task.stopping
-            log = passing(task.log)
             # A group of its own, since the CDK waits half an hour for its group to end.
-            async with _ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
-                status, name = task.connector_status, task.catalog_task_name
-                status.log = passing(status.log)
-                await capture(
-                    Task(log, status, "capture", self.output, task.stopping, group, task.transactor, name)
-                )
+            async with ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
+                root = capture_task(task, WholeCommits(self.output), group)
+                await capture(root)
                 # The CDK keeps both as long as the capture runs, with all that only the opening needs.
                 bindings.clear()
                 open.state.bindingStateV1.clear()
                 self._opened()
+            await schedules.write_requests(root)
 
         return opened, run
 
@@ -144,25 +146,3 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 async def _idle(task: Task) -> None:
     """Keeps a capture open that has nothing to do."""
     await task.stopping.event.wait()
-
-
-@asynccontextmanager
-async def _ended_in_time(task: Task, patience: timedelta) -> AsyncIterator[None]:
-    """Cancels the block once the capture has been stopping for `patience`, since a retry may take minutes.
-    Nothing is lost: a document counts only with the checkpoint after it."""
-
-    async def set_deadline() -> None:
-        await task.stopping.event.wait()
-        deadline.reschedule(asyncio.get_running_loop().time() + patience.total_seconds())
-
-    try:
-        async with asyncio.timeout(None) as deadline:
-            watch = asyncio.create_task(set_deadline())
-            try:
-                yield
-            finally:
-                watch.cancel()
-    except TimeoutError:
-        if not deadline.expired():
-            raise
-        task.log.info("stopped in the middle: what was under way is done again at the next start")

@@ -5,6 +5,7 @@ One function makes a resource of any row, and a binding of it knows how to open 
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from logging import Logger
 
@@ -24,6 +25,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.events.shared_lists import SharedLists
+from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.shapes import (
@@ -144,10 +146,11 @@ async def all_resources(
     names: Collection[str] | None = None,
     states: Mapping[str, ResourceState] | None = None,
     shard: Shard = WHOLE,
+    schedules: Schedules | None = None,
 ) -> list[StripeResource]:
     """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
     those that a capture resumes from or starts anew after, by name. The accounts of the `shard` are captured:
-    nothing where the only account belongs to another one.
+    nothing where the only account belongs to another one. The bindings that open keep their `schedules`.
 
     Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
     cannot be read, and where there is none left.
@@ -169,6 +172,7 @@ async def all_resources(
         readable, unproven = permissions.readable, set(permissions.unproven)
         report_denied(log, permissions, is_asked_by_name=names is not None)
     context = _capture_context(log, http, config, accounts, readable)
+    context = replace(context, schedules=schedules or Schedules())
     cutoff, previous = http.now(), states or {}
     for each in readable:
         state = previous.get(each.NAME)

@@ -220,6 +220,10 @@ class Settings:
 
     # The process
 
+    line_patience: timedelta = timedelta(seconds=3)
+    """How long a process that a signal ends waits for the end of the line that is under way."""
+    schedule_interval: timedelta = timedelta(seconds=10)
+    """How often the capture looks whether a schedule that has fired can be served."""
     middle_collections: int = 3
     """Collections of the garbage collector's middle generation before one of everything. The fewer, the less
     garbage is freed at once while everything else waits."""

@@ -129,11 +129,6 @@ class Capture:
     def stopping(self) -> Task.Stopping:
         return self.task.stopping
 
-    @property
-    def backfilling(self) -> int:
-        """The unfinished backfills of the first binding, as the connector's status counts them."""
-        return int(self.task.connector_status.binding_backfill_counts.get(0, 0))
-
     async def until(self, holds: Callable[[Output], bool], *, seconds: float = 10) -> None:
         """Returns after a checkpoint with which `holds` holds. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
@@ -175,12 +170,10 @@ def _counted(time: Callable[[], float], capture: Capture) -> Callable[[], float]
     return counted
 
 
-def binding(
-    interval: timedelta = timedelta(minutes=5), schedule: str = ""
-) -> CaptureBinding[ResourceConfigWithSchedule]:
+def binding(interval: timedelta = timedelta(minutes=5)) -> CaptureBinding[ResourceConfigWithSchedule]:
     return CaptureBinding(
         collection=CollectionSpec(name="acmeCo/things", key=["/id"], writeSchema={}),
-        resourceConfig=ResourceConfigWithSchedule(name="Things", interval=interval, schedule=schedule),
+        resourceConfig=ResourceConfigWithSchedule(name="Things", interval=interval),
         resourcePath=["Things"],
         stateKey=STATE_KEY,
     )

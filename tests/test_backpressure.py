@@ -22,7 +22,7 @@ from sandbox.stripe.faults import Fault
 from sandbox.stripe.routes import Request, Response
 from source_stripe_native.api import fetch_backfill
 from source_stripe_native.backfill.superseded import SupersededIds
-from source_stripe_native.flow.items import closing
+from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.stripe.client import StripeSession

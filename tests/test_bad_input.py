@@ -336,6 +336,10 @@ def window(span: object) -> Json:
             "advanced.api_version must be a version such as 2024-06-20 or 2025-03-31.basil, or blank",
         ),
         (
+            config(advanced={"feature_flags": ["a"]}),
+            "advanced.feature_flags must be a text such as flag_a,no_flag_b, or blank",
+        ),
+        (
             config(start_date=7.5, advanced=[]) | {"credentials": {}},
             "credentials.access_token must be the API key (sk_... or rk_...); advanced must be an object",
         ),

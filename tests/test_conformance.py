@@ -18,14 +18,12 @@ import pytest
 from estuary_cdk.capture.common import (
     AssociatedDocument,
     BaseDocument,
-    FetchPageFn,
     LogCursor,
     PageCursor,
     ResourceState,
     Triggers,
     _binding_backfill_task,
     _binding_incremental_task,
-    open_binding,
 )
 from estuary_cdk.capture.task import Task
 
@@ -38,7 +36,6 @@ from source_stripe_native.priority_capture import (
     WorkItemPriority,
     _binding_backfill_task_with_variant,
     _binding_incremental_task_of_account,
-    open_binding_with_priority_queue,
 )
 from tests.cdk_task import STATE_KEY, Capture, Json, binding, on_virtual_time, running_capture
 
@@ -430,64 +427,3 @@ async def test_the_machines_clock_does_not_count(ahead: timedelta) -> None:
     behind = Changes([[stripes - timedelta(minutes=6)], []], cursor=stripes - timedelta(minutes=10))
     seen = await followed(follow, behind)
     assert [at for at, _ in seen.asked] == pytest.approx([0, 1, 301], abs=2)
-
-
-# The schedule, which the CDK reads off the real clock
-
-
-async def stopped_after(schedule: str, initialized: datetime, *, ours: bool) -> float | None:
-    """Seconds of virtual time until the capture stops by itself, None if it does not within 36 hours."""
-    at = ResourceState.Backfill(cutoff=CUTOFF)
-    state = ResourceState(
-        inc={ACCOUNT: ResourceState.Incremental(cursor=CUTOFF)},
-        backfill={KEY if ours else SUFFIX: at},
-        last_initialized=initialized,
-    )
-    async with running_capture() as capture:
-
-        def fetch_page(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
-            return play(things("a"), capture.stopping)
-
-        def fetch_changes(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
-            return play([], capture.stopping)
-
-        bound = binding(schedule=schedule)
-        if ours:
-            open_binding_with_priority_queue(
-                bound,
-                INDEX,
-                state,
-                capture.task,
-                [ACCOUNT],
-                lambda account_id: fetch_changes,
-                lambda account_id, suffix: fetch_page,
-                backfill_subtask_suffixes=[SUFFIX],
-            )
-        else:
-            pages: dict[str, FetchPageFn[Any]] = {SUFFIX: fetch_page}
-            open_binding(bound, INDEX, state, capture.task, fetch_page=pages)
-        loop = asyncio.get_running_loop()
-        began, stopped_at = loop.time(), None
-        try:
-            await asyncio.wait_for(capture.stopping.event.wait(), 36 * 3_600)
-            stopped_at = loop.time() - began
-        except TimeoutError:
-            capture.stopping.event.set()
-    return stopped_at
-
-
-@pytest.mark.parametrize(
-    ("hours_to_firing", "hours_since_initialized", "stops"),
-    [(0.5, 1, "later"), (23, 0.5, "later"), (-0.5, 1, "at once"), (0.5, 24, "at once"), (None, 24, "never")],
-)
-async def test_the_schedule_is_kept_as_by_the_cdk(
-    hours_to_firing: float | None, hours_since_initialized: float, stops: str
-) -> None:
-    now = datetime.now(tz=UTC)
-    fires_at = now + timedelta(hours=hours_to_firing or 0)
-    schedule = "" if hours_to_firing is None else f"{fires_at.minute} {fires_at.hour} * * *"
-    initialized = now - timedelta(hours=hours_since_initialized)
-    theirs = await stopped_after(schedule, initialized, ours=False)
-    ours = await stopped_after(schedule, initialized, ours=True)
-    assert stops == ("never" if ours is None else "at once" if ours < 10 else "later")
-    assert ours == (theirs and pytest.approx(theirs, abs=5))

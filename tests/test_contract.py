@@ -246,8 +246,6 @@ async def test_a_work_item_is_executed_as_a_subtask_for_each_variant_and_one_for
 
     monkeypatch.setattr(Task, "spawn_child", spying)
     async with running_capture() as capture:
-        for _ in item.backfill_variants:
-            capture.task.connector_status.inc_backfilling(0)
         await executor.execute_work_item(item, capture.task)
     assert spawned == ["backfill.acct_123_active", "backfill.acct_123_inactive", "incremental.acct_123"]
     assert state.backfill == {"acct_123_active": None, "acct_123_inactive": None}
@@ -447,7 +445,7 @@ async def test_the_resource_of_prices_captures_both_halves_of_every_account(
     assert {document["id"] for _, document in capture.output.documents} == expected
 
 
-async def test_the_summary_of_prices_tells_which_accounts_are_set_aside(
+async def test_the_summary_of_prices_tells_which_accounts_are_paused(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "flow")
@@ -470,7 +468,7 @@ async def test_the_summary_of_prices_tells_which_accounts_are_set_aside(
                 await asyncio.sleep(0.01)
                 told = [each.message for each in caplog.records if "paused after" in each.message]
         capture.stopping.event.set()
-    assert told[0].endswith("; 1 account is paused after failures: 1 for Prices")
+    assert told[0].endswith("; 1 account is paused after failures: 1 for Things")
 
 
 async def test_all_resources_has_prices(world: World, http: StripeSession) -> None:

@@ -143,7 +143,6 @@ async def capturing(
     state: ResourceState,
     *,
     interval: float = INTERVAL,
-    schedule: str = "",
     suffixes: list[str] | None = HALVES,
     **limits: Any,
 ) -> AsyncIterator[Capture]:
@@ -152,7 +151,7 @@ async def capturing(
     assert isinstance(state.inc, dict)
     async with running_capture() as capture:
         open_binding_with_priority_queue(
-            binding(timedelta(seconds=interval), schedule),
+            binding(timedelta(seconds=interval)),
             0,
             state,
             capture.task,
@@ -454,22 +453,6 @@ async def test_a_variant_is_cleared_when_it_is_complete_and_not_when_the_capture
     assert again.read("acct_1_inactive") == []
 
 
-async def test_the_status_counts_the_variants_that_are_unfinished() -> None:
-    state = accounts("acct_1", "acct_2", "acct_3", done=["acct_3", "acct_2_active"])
-    assert isinstance(state.backfill, dict)
-    state.backfill["acct_gone_active"] = ResourceState.Backfill(cutoff=EPOCH)
-    source = Source(pages={"acct_1_active": 30, "acct_1_inactive": 5, "acct_2_inactive": 10})
-    counts = []
-    async with capturing(source, state, max_subtasks=3, time_slice=timedelta(seconds=8)) as capture:
-        counts.append(capture.backfilling)
-        for seconds in (4.5, 1, 5, 20, 60):
-            await asyncio.sleep(seconds)
-            counts.append(capture.backfilling)
-        bindings = capture.task.connector_status.binding_count
-    assert counts == [3, 3, 2, 2, 1, 0]
-    assert bindings == 1
-
-
 async def test_an_account_without_anything_to_backfill_only_follows_its_changes() -> None:
     state = accounts("acct_1", suffixes=[""])
     source = Source(without_backfill={"acct_1"})
@@ -621,13 +604,9 @@ async def test_a_trigger_begins_that_account_alone_from_a_fresh_cutoff() -> None
     async with capturing(source, state) as capture:
         await asyncio.sleep(INTERVAL - 10)
         before = len(capture.output.checkpoints)
-        counts = [capture.backfilling]
         await asyncio.sleep(11.5)
-        counts.append(capture.backfilling)
         now = merged(initial, capture.output.checkpoints)
         await asyncio.sleep(800)
-        counts.append(capture.backfilling)
-    assert counts == [3, 4, 0]
 
     restarts = [
         each
@@ -664,49 +643,6 @@ async def test_a_trigger_of_an_account_that_was_backfilled_backfills_it_again_at
     assert source.read("acct_1_active") == source.read("acct_1_inactive") == list(range(5))
     assert [round(at) for at in source.swept("acct_1")] == [0, 0]
     assert state.backfill == {"acct_1_active": None, "acct_1_inactive": None}
-
-
-# The schedule. At EPOCH it is 12:00:30.
-
-
-async def ended_after(state: ResourceState, schedule: str, source: Source) -> float | None:
-    """Seconds until the capture stops by itself, None if it does not within a day and a half."""
-    async with capturing(source, state, schedule=schedule) as capture:
-        try:
-            await asyncio.wait_for(capture.stopping.event.wait(), 36 * 3_600)
-        except TimeoutError:
-            return None
-        return time()
-
-
-@pytest.mark.parametrize(
-    ("schedule", "initialized", "stops"),
-    [
-        ("0 * * * *", 20, 3_570),
-        ("30 18 * * *", 10 * 60, 6.5 * 3_600 - 30),
-        ("0 * * * *", 2 * 3_600, 100),
-        ("1 12 * * *", 10 * 60, 100),
-        ("", 10 * 60, None),
-        ("30 18 29 * *", 10 * 60, None),
-    ],
-    ids=["next hour", "this evening", "missed before", "missed during it", "no schedule", "later than a day"],
-)
-async def test_after_the_last_variant_the_capture_ends_when_the_schedule_fires(
-    schedule: str, initialized: float, stops: float | None
-) -> None:
-    state = accounts("acct_1", "acct_2")
-    state.last_initialized = EPOCH - timedelta(seconds=initialized)
-    source = Source(pages=defaultdict(lambda: 5, acct_2_active=100))
-    assert await ended_after(state, schedule, source) == (stops and pytest.approx(stops, abs=0.1))
-
-
-async def test_an_unfinished_backfill_is_not_ended_by_the_schedule() -> None:
-    state = accounts("acct_1", "acct_2")
-    state.last_initialized = EPOCH - timedelta(hours=2)
-    source = Source(
-        pages=defaultdict(lambda: 5, acct_2_active=9), page_seconds={"acct_1": 1, "acct_2": 10_000}
-    )
-    assert await ended_after(state, "0 * * * *", source) == pytest.approx(90_000, abs=0.1)
 
 
 # Whatever the accounts and the limits

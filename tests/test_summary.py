@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import pytest
 from estuary_cdk.capture.common import ResourceState
-from estuary_cdk.capture.connector_status import ConnectorStatus
 from estuary_cdk.logger import LogFormatter
 
 from sandbox.stripe import Fault, StripeServer, World
@@ -255,24 +254,6 @@ async def test_the_lines_at_info_are_as_many_whatever_the_number_of_accounts_and
     assert all_accounts - Counter(Backfilling=9) == expected + Counter({"listed": 1})
 
 
-async def test_the_status_of_the_cdk_is_at_debug(
-    server: StripeServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: list[ConnectorStatus] = []
-
-    def counted(status: ConnectorStatus) -> None:
-        made.append(status)
-
-    monkeypatch.setattr(ConnectorStatus, "inc_binding_count", counted)
-    capture = Capture(server, ["Charges"])
-    await capture.session(lambda: capture.caught_up("Charges"))
-    (status,) = made
-    status.should_log = True
-    caplog.clear()
-    status._log_status()
-    assert caplog.records == []
-
-
 @pytest.mark.parametrize("connected", [False, True])
 async def test_one_observable_line_tells_which_backfills_begin(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, connected: bool
@@ -319,17 +300,18 @@ async def test_a_summary_is_a_status_of_the_capture_and_its_fields_are_json(
 
 
 @pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
-def test_what_the_cdk_says_of_each_stream_is_at_debug_and_no_status_there(
+def test_what_the_cdk_says_of_each_stream_is_at_debug_and_its_status_nowhere(
     caplog: pytest.LogCaptureFixture, level: int
 ) -> None:
     caplog.set_level(level, "x")
     log = passing(logging.getLogger("x")).getChild("Charges")
     log.info("beginning backfill", {"state": 1}, extra={"observable": True})
     log.event.status("Backfilling 3 out of 12 bindings")
+    log.event.status("Streaming change events (all 12 bindings are backfilled)")
     log.info("completed backfill of a kind that nobody knows")
     log.warning("completed backfill")
     told: list[Any] = [(each.levelname, each.msg) for each in caplog.records]
-    lowered = [("DEBUG", "beginning backfill"), ("DEBUG", "Backfilling 3 out of 12 bindings")]
+    lowered = [("DEBUG", "beginning backfill")]
     rest = [("INFO", "completed backfill of a kind that nobody knows"), ("WARNING", "completed backfill")]
     assert told == ([*lowered, *rest] if level == logging.DEBUG else rest)
     assert not any(hasattr(each, "observable") or hasattr(each, "eventType") for each in caplog.records)

@@ -344,6 +344,7 @@ async def test_config_that_would_not_do_what_it_seems_to_is_refused(
         {"advanced": {"api_version": "  "}},
         {"advanced": {"api_version": " 2024-06-20 "}},
         {"advanced": {"api_version": "2025-03-31.basil"}},
+        {"advanced": {"feature_flags": "of_another_connector,no_such_flag"}},
         {"advanced": {"api_version": "2024-06-20", "incremental_window_size": "PT1H"}},
         {"start_date": "2020-01-01T00:00:00+02:00"},
         {"capture_connected_accounts": "true"},

@@ -20,7 +20,6 @@ from estuary_cdk.capture.common import (
     is_recurring_fetch_page_fn,
 )
 from estuary_cdk.capture.task import Task
-from estuary_cdk.cron import CONNECTOR_RESTART_INTERVAL, next_fire
 from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.flow.items import capture
@@ -106,15 +105,3 @@ def _as_fetch_page(
         return lambda: recurring(task.log, state.next_page, state.cutoff, is_connector_initiated)
     plain = cast(FetchPageFn[Any], fetch_page)
     return lambda: plain(task.log, state.next_page, state.cutoff)
-
-
-def keep_schedule(binding: Binding, last_initialized: datetime | None, now: datetime, task: Task) -> None:
-    """Once a binding's whole backfill is done: stops the capture when the next scheduled backfill comes due,
-    so that the capture is started again for it, and at once where it is overdue."""
-    schedule = binding.resourceConfig.schedule
-    if last_initialized is not None and next_fire(schedule, last_initialized, now):
-        task.log.info("the next scheduled backfill came due during this one: restarting for it")
-        task.stopping.event.set()
-    elif fires_at := next_fire(schedule, now, now + CONNECTOR_RESTART_INTERVAL):
-        delay = (fires_at - now).total_seconds()
-        asyncio.get_running_loop().call_later(delay, task.stopping.event.set)

@@ -26,15 +26,9 @@ from typing import Any, Final
 from estuary_cdk.capture.common import FetchPageFn, ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import (
-    Binding,
-    Outcome,
-    PageHooks,
-    keep_schedule,
-    run_page_loop,
-)
+from source_stripe_native.backfill.page_loop import Binding, PageHooks, run_page_loop
 from source_stripe_native.backfill.progress import FindOldest, Progress
-from source_stripe_native.flow.items import closing
+from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import ConnectorState, cursor_time, slice_start, slice_suffix
 from source_stripe_native.state.windows import Window, floor
@@ -108,7 +102,7 @@ class Density:
 
 class SlicedBackfill:
     """The slices of a binding's backfill, from the state of each. `path` is the list's and `start` the start
-    date, in Unix seconds."""
+    date, in Unix seconds. One that `is_whole` is not divided."""
 
     def __init__(
         self,
@@ -121,6 +115,8 @@ class SlicedBackfill:
         http: StripeSession,
         path: str,
         start: int,
+        *,
+        is_whole: bool,
     ) -> None:
         self._binding = binding
         self._binding_index = binding_index
@@ -131,6 +127,7 @@ class SlicedBackfill:
         self._http = http
         self._path = path
         self._start = start
+        self._is_whole = is_whole
         self._slices: dict[str, Slice] = {}
         self._before: list[Window] = []
         """What was left when this process began."""
@@ -159,9 +156,8 @@ class SlicedBackfill:
         task.spawn_child(suffix, closing(functools.partial(self._read, suffix, at, fetch_page)))
 
     async def _read(self, suffix: str, at: Backfill, fetch_page: FetchPageFn[Any], task: Task) -> None:
-        task.connector_status.inc_backfilling(self._binding_index)
         state = self._resource_state
-        outcome = await run_page_loop(
+        await run_page_loop(
             self._binding,
             self._binding_index,
             fetch_page,
@@ -171,16 +167,10 @@ class SlicedBackfill:
             state.is_connector_initiated,
             task,
         )
-        task.connector_status.dec_backfilling(self._binding_index)
-        if outcome is Outcome.COMPLETED and not self._slices:
-            keep_schedule(self._binding, state.last_initialized, self._http.now(), task)
 
     def _at_once(self) -> int:
-        # A binding with a schedule stays whole, as the documentation promises. A list that Stripe does not
-        # in_window_only has to be read from its top for each slice.
-        if self._binding.resourceConfig.schedule or not self._http.refused_params.is_filtered(
-            self._path, "created"
-        ):
+        # A list that Stripe does not filter by time has to be read from its top for each slice.
+        if self._is_whole or not self._http.refused_params.is_filtered(self._path, "created"):
             return 1
         return useful_slices(self._http.latency(self._path), self._http.settings)
 

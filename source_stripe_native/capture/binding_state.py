@@ -5,6 +5,7 @@ open nothing else is captured, so that the steps may use the task in which the c
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
@@ -13,9 +14,16 @@ from estuary_cdk.flow import CaptureBinding
 from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.state.parts import Json
-from source_stripe_native.state.patches import apply
+from source_stripe_native.state.patches import apply, state_of
 from source_stripe_native.state.remembered_lists import read_entries
-from source_stripe_native.state.shapes import StatePatch, accounts_after, in_time, reconcile
+from source_stripe_native.state.shapes import (
+    ConnectorState,
+    StatePatch,
+    accounts_after,
+    in_time,
+    initial_state,
+    reconcile,
+)
 from source_stripe_native.stripe.client import StripeSession
 
 Binding = CaptureBinding[ResourceConfig]
@@ -57,6 +65,24 @@ async def reconcile_state(
     task.log.debug("reconciling the state with the accounts", {"binding": binding.stateKey})
     await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
     apply(state, patch)
+
+
+async def repeat_backfill(
+    binding: Binding, state: ResourceState, suffixes: Sequence[str], http: StripeSession, task: Task
+) -> None:
+    """Begins the binding's backfill again, for all of its accounts, whatever is left of the last one. The
+    cursors stay where they are."""
+    if state.backfill:
+        # Whatever of it is unknown here is gone, too. A stop in between leaves a binding whose schedule is
+        # due.
+        await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"backfill": None}}))
+    account_ids = list(state.inc) if isinstance(state.inc, dict) else ""
+    state.backfill = initial_state(account_ids, suffixes, http.now()).backfill
+    state.last_initialized, state.is_connector_initiated = datetime.now(tz=UTC), True
+    begun = state_of(
+        backfill=state.backfill, last_initialized=state.last_initialized, is_connector_initiated=True
+    )
+    await task.checkpoint(ConnectorState(bindingStateV1={binding.stateKey: begun}))
 
 
 async def restore_lists(

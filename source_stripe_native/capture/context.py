@@ -11,6 +11,7 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.summary import WatchedStream
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
+from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.shapes import initial_state
@@ -28,6 +29,7 @@ class CaptureContext:
     superseded: SupersededIds = field(default_factory=SupersededIds)
     polled: PolledLists = field(default_factory=PolledLists)
     sharing: SharedPages | None = None
+    schedules: Schedules = field(default_factory=Schedules)
     initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
     """The initial states of connected accounts, by suffixes."""
     subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)

@@ -27,7 +27,13 @@ from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.paused_pages import with_pauses
 from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
 from source_stripe_native.backfill.slices import SlicedBackfill
-from source_stripe_native.capture.binding_state import Binding, correct_times, reconcile_state, restore_lists
+from source_stripe_native.capture.binding_state import (
+    Binding,
+    correct_times,
+    reconcile_state,
+    repeat_backfill,
+    restore_lists,
+)
 from source_stripe_native.capture.context import CaptureContext
 from source_stripe_native.capture.delays import Delay
 from source_stripe_native.capture.summary import Summary, WatchedStream, is_untouched
@@ -186,6 +192,8 @@ class StreamBinding:
         await correct_times(binding, state, task, self.http, accounts.platform_id)
         ids = state_account_ids(self.row, accounts)
         await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
+        if self.context.schedules.is_due(self.row.NAME, state):
+            await repeat_backfill(binding, state, self.suffixes, self.http, task)
         if self.row.SHOWS_DELETIONS:
             await restore_lists(binding, state, task, self.context.polled.memories, accounts.all_ids)
         await asyncio.sleep(0)
@@ -241,7 +249,7 @@ class StreamBinding:
         follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now, failures)
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
         self.delay.watch(functools.partial(self._waiting, state.inc, binding.resourceConfig.interval))
-        self._show(state, progress)
+        self._watch(binding, state, progress, task)
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
 
     def _waiting(self, state: ResourceState.Incremental, interval: timedelta) -> timedelta:
@@ -280,6 +288,8 @@ class StreamBinding:
             self.http,
             self.row.list_path(),
             floor(self.start_date),
+            # As the documentation promises.
+            is_whole=self.row.NAME in self.context.schedules.crons,
         )
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
 
@@ -290,7 +300,7 @@ class StreamBinding:
         backfills = state.backfill if isinstance(state.backfill, dict) else {}
         unfinished = sum(each is not None for each in backfills.values())
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
-        self._show(state, progress)
+        self._watch(binding, state, progress, task)
         open_binding_with_priority_queue(
             binding,
             binding_index,
@@ -318,11 +328,21 @@ class StreamBinding:
             backfill_subtask_suffixes=self.suffixes,
         )
 
-    def _show(self, state: ResourceState, progress: Progress | None) -> None:
-        """Shows the binding in the capture's summary."""
+    def _watch(self, binding: Binding, state: ResourceState, progress: Progress | None, task: Task) -> None:
+        """Shows the binding in the capture's summary, and keeps its schedule."""
         begins = progress is not None and is_untouched(state, progress.subtasks)
         watched = WatchedStream(self.row.NAME, state, self.delay, self.suffixes, progress, begins)
         self.context.watched.append(watched)
+        schedules, pauses = self.context.schedules, self.context.pauses
+        if self.row.NAME not in schedules.crons or state.last_initialized is None:
+            return
+
+        def is_open() -> bool:
+            return watched.backfill_status(pauses.paused_for(self.row.NAME)) is not None
+
+        repeat = functools.partial(repeat_backfill, binding, state, self.suffixes, self.http)
+        keep = functools.partial(schedules.keep, self.row.NAME, state.last_initialized, is_open, repeat)
+        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.schedule", keep)
 
     def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:
         return Progress(self.row.NAME, task.log, subtasks, untouched, self.http.settings)

@@ -1,6 +1,5 @@
 """What a fetch function yields, in each of the loops: documents, which are captured, and cursors."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any
 
@@ -28,16 +27,3 @@ def later(cursor: Any, previous: Any) -> datetime:
             f"a fetch of changes yielded the cursor {cursor!r}, which is not later than {previous!r}"
         )
     return cursor
-
-
-def closing(child: Callable[[Task], Awaitable[None]]) -> Callable[[Task], Awaitable[None]]:
-    """`child`, to be spawned, as a coroutine that closes its task's buffer at its end. Nothing else may
-    capture in that task."""
-
-    async def run(task: Task) -> None:
-        try:
-            await child(task)
-        finally:
-            task._buffer.close()
-
-    return run

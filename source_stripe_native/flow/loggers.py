@@ -3,8 +3,9 @@
 The CDK gives each task a logger of its own, and `logging` keeps every logger that it has made. A capture of
 connected accounts has several tasks for each turn of an account in a binding, and runs for months.
 
-The CDK's loops say at info when they begin and end, once for each stream, and its status counts bindings. The
-capture's summary tells that of all streams at once (summary.py), so that those lines are lowered to debug.
+The CDK's loops say at info when they begin and end, once for each stream. The capture's summary tells that of
+all streams at once (summary.py), so that those lines are lowered to debug. The CDK's status counts the
+bindings of its own loops alone, so that its lines are dropped.
 """
 
 import re
@@ -18,10 +19,14 @@ ROUTINE: Final = re.compile(
     r"|resuming incremental replication"
     r"|incremental task (ran recently, .*|triggered backfill)"
     r"|clearing checkpoint due to backfill trigger"
-    r"|Backfilling \d+ out of \d+ bindings"
-    r"|Streaming change events \(all \d+ bindings are backfilled\)"
 )
 """The CDK's messages at info that come once for each stream, or with each stream that is done."""
+DROPPED: Final = re.compile(
+    r"Backfilling \d+ out of \d+ bindings"
+    r"|Streaming change events \(all \d+ bindings are backfilled\)"
+    r"|resolved feature flags"
+)
+"""The CDK's messages of which nobody has anything: its status, and the flags, of which there are none."""
 COUNTED: Final = (OBSERVABLE_FIELD, "eventType")
 """Fields by which Flow counts a line or shows it as a status."""
 
@@ -43,6 +48,8 @@ class PassingLogger(FlowLogger):
         return PassingLogger(f"{self.name}.{suffix}", self)
 
     def handle(self, record: LogRecord) -> None:
+        if record.levelno == INFO and DROPPED.fullmatch(str(record.msg)):
+            return
         if record.levelno == INFO and ROUTINE.fullmatch(str(record.msg)):
             if not self.isEnabledFor(DEBUG):
                 return

@@ -18,7 +18,7 @@ from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceSt
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding
-from source_stripe_native.flow.items import closing
+from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.protocols import (
     FetchChangesFnFactory,
@@ -288,9 +288,6 @@ def open_binding_with_priority_queue(
         resource_state, fetch_changes_factory, fetch_page_factory, backfill_subtask_suffixes
     )
     executor = SubtaskExecutor(binding, binding_index, resource_state, suffixes, config)
-    task.connector_status.inc_binding_count()
-    for _ in range(sum(manager.calculator.count_unfinished(all_account_ids).values())):
-        task.connector_status.inc_backfilling(binding_index)
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
         config.poller.subscribe(scheduler, binding.resourceConfig.interval, task)

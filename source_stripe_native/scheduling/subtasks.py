@@ -13,9 +13,9 @@ from datetime import datetime
 from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Binding, Outcome, keep_schedule, run_page_loop
+from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
 from source_stripe_native.events.change_loop import sweep
-from source_stripe_native.flow.items import closing
+from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import Unit
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
@@ -87,9 +87,6 @@ class SubtaskExecutor:
         self._backfills[variant.state_key(work_item.account_id)] = None
         work_item.backfill_variants.remove(variant)
         self.freed.set()
-        task.connector_status.dec_backfilling(self.binding_index)
-        if self.binding_index not in task.connector_status.binding_backfill_counts:
-            keep_schedule(self.binding, self.resource_state.last_initialized, self.config.now(), task)
         if not work_item.has_backfill_work():
             # Only the backfill kept the item: its incremental subtask need not sleep through the interval.
             work_item.cancellation_event.set()
@@ -127,8 +124,6 @@ class SubtaskExecutor:
         assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
         self.resource_state.inc[account_id] = initial.inc
         for key, at in backfill.items():
-            if self._backfills.get(key) is None:
-                task.connector_status.inc_backfilling(self.binding_index)
             self._backfills[key] = at
 
 

@@ -1,0 +1,111 @@
+"""The output: what the connector does with the CDK's tasks, buffers and transactor beyond their public names.
+
+Rule: whatever ends the process or a task, each line that was begun is whole, and so is each transaction
+unless a signal ends the process. A task that is cancelled while its transaction is written waits for the end
+of the write, and only then gives up its buffer. A task that still waits for its turn to write is cancelled at
+once.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import IO, Any, BinaryIO, Final, TypeVar
+
+from estuary_cdk.capture.task import Response, Task
+from estuary_cdk.capture.transactor import Transactor
+from estuary_cdk.flow import ConnectorState
+
+from source_stripe_native.flow.signals import Lines
+
+Result = TypeVar("Result")
+
+_CHECKPOINT: Final = Response[Any, Any, ConnectorState]  # type: ignore[valid-type] # unbound, as in the CDK
+"""The class of which the CDK makes each checkpoint. pydantic forgets a class that nobody keeps: it would be
+made anew after each collection of garbage, which takes two milliseconds."""
+
+
+class WholeLines:
+    """stdout as the CDK's thread writes to it: a signal ends the process between two lines."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._is_in_line = False
+
+    def write(self, data: bytes) -> int:
+        size = len(data)
+        if Lines.is_ending:
+            # The signal's handler waits for the line that is under way. The rest is not begun any more.
+            data = data[: data.find(b"\n") + 1 or size] if self._is_in_line else b""
+        end = data.rfind(b"\n") + 1
+        self._write(data[:end], is_whole=True)
+        self._write(data[end:], is_whole=False)
+        return size
+
+    def flush(self) -> None:
+        """Does nothing, as each write is flushed."""
+
+    def _write(self, part: bytes, *, is_whole: bool) -> None:
+        if not part:
+            return
+        if not self._is_in_line:
+            Lines.under_way.acquire()
+        self._is_in_line = False
+        try:
+            self._file.write(part)
+            self._file.flush()
+            self._is_in_line = not is_whole
+        finally:
+            if not self._is_in_line:
+                Lines.under_way.release()
+
+
+class WholeCommits(Transactor):
+    """The transactor of a capture, made when it opens. Each task's checkpoint calls `commit`. Transactions
+    are written one after the other, each to its end."""
+
+    def __init__(self, output: BinaryIO) -> None:
+        super().__init__(output)
+        self.on_written: list[Callable[[], None]] = []
+        """Called after each write, in the task whose transaction was written."""
+        self._turn = asyncio.Lock()
+
+    async def commit(self, buffer: IO[bytes], wait_for_ack: bool = False) -> asyncio.Future[None] | None:
+        async with self._turn:
+            acknowledged = await to_its_end(super().commit(buffer, wait_for_ack))
+        for written in self.on_written:
+            written()
+        return acknowledged
+
+
+async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
+    """Returns what `work` does. A cancellation does not reach it, and is raised after its end."""
+    running, cancelled = asyncio.ensure_future(work), list[asyncio.CancelledError]()
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError as error:
+            cancelled.append(error)
+    try:
+        return running.result()
+    finally:
+        if cancelled:
+            raise cancelled[0]
+
+
+def capture_task(task: Task, commits: WholeCommits, group: asyncio.TaskGroup) -> Task:
+    """The task in which a capture opens. It is the CDK's `task`, but its children run in `group`, and
+    `commits` writes their transactions."""
+    status, name = task.connector_status, task.catalog_task_name
+    return Task(task.log, status, "capture", task._output, task.stopping, group, commits, name)
+
+
+def closing(child: Callable[[Task], Awaitable[None]]) -> Callable[[Task], Awaitable[None]]:
+    """`child`, to be spawned, as a coroutine that closes its task's buffer at its end. Nothing else may
+    capture in that task."""
+
+    async def run(task: Task) -> None:
+        try:
+            await child(task)
+        finally:
+            task._buffer.close()
+
+    return run
