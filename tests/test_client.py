@@ -24,7 +24,7 @@ from source_stripe_native.stripe import client
 from source_stripe_native.stripe.attempts import Attempt, Request
 from source_stripe_native.stripe.client import StripeSession, api_base
 from source_stripe_native.stripe.json_body import json_object
-from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
+from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, Urgency
 from source_stripe_native.stripe.retries import MAX_RETRY_AFTER
 from source_stripe_native.stripe.traffic import Traffic
 from tests.capture import UNLIMITED, Capture
@@ -670,9 +670,9 @@ class RecordingLimiter(RateLimiter):
         self.reasons: list[tuple[str, str | None]] = []
 
     async def acquire(
-        self, endpoint: str, priority: Priority = Priority.CHANGES, account_id: str | None = None
+        self, endpoint: str, priority: Priority | Urgency = Priority.CHANGES, account_id: str | None = None
     ) -> None:
-        self.asked.append((endpoint, priority))
+        self.asked.append((endpoint, Urgency.of(priority).priority))
         if len(self.asked) == 1:
             await asyncio.to_thread(time.sleep, self.first_waits)
         await super().acquire(endpoint, priority, account_id)

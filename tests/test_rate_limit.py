@@ -2,6 +2,7 @@
 one endpoint. Time is virtual, but for the one test that asks a local Stripe with its limits enforced."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import Counter
@@ -25,6 +26,7 @@ from source_stripe_native.stripe.rate_limit import (
     Limit,
     Priority,
     RateLimiter,
+    Urgency,
     endpoint_of,
     favoured_priority,
 )
@@ -265,15 +267,61 @@ def test_who_is_stopped_just_as_it_may_go_gives_its_place_back() -> None:
     run_on_virtual_time(main())
 
 
+@pytest.mark.parametrize("chain", [0, 1, 3], ids=lambda number: f"through {number} readings")
+@pytest.mark.parametrize("low", [Priority.CHANGES, Priority.BACKFILL])
+def test_who_waits_for_a_reading_lends_it_its_priority(low: Priority, chain: int) -> None:
+    """A request of low priority, behind hundreds of its kind, is asked for by somebody that changes wait for:
+    it leaves as that one's own would, in its order of arrival, however many readings lie between."""
+
+    async def main() -> tuple[float, float]:
+        limiter, reading = RateLimiter(10, 10), Urgency(low)
+        crowd = [asyncio.ensure_future(limiter.acquire("/v1/a", low)) for _ in range(300)]
+        wanted = asyncio.ensure_future(limiter.acquire("/v1/a", reading))
+        await asyncio.sleep(1)
+        with contextlib.ExitStack() as waits:
+            for _ in range(chain):
+                asker = Urgency(low)
+                waits.enter_context(asker.lent_to(reading.raise_to))
+                reading = asker
+            reading.raise_to(Priority.EVENTS)
+            await wanted
+        raised_time = asyncio.get_running_loop().time()
+        assert not reading._borrowers
+        limiter_took = sum(task.done() for task in crowd)
+        for task in crowd:
+            task.cancel()
+        return raised_time, limiter_took
+
+    raised_time, admitted = run_on_virtual_time(main())
+    assert raised_time < 1.3
+    assert admitted <= 14
+
+
+def test_a_raised_request_that_is_cancelled_or_admitted_takes_no_second_place() -> None:
+    async def main() -> int:
+        limiter, admitted, cancelled = RateLimiter(10, 10), *(Urgency(Priority.BACKFILL) for _ in range(2))
+        await limiter.acquire("/v1/a", admitted)
+        gone = asyncio.ensure_future(limiter.acquire("/v1/a", cancelled))
+        await asyncio.sleep(0)
+        gone.cancel()
+        for urgency in (admitted, cancelled):
+            urgency.raise_to(Priority.EVENTS)
+        await asyncio.sleep(1)
+        limiter.release()
+        return limiter._in_flight
+
+    assert run_on_virtual_time(main()) == 0
+
+
 class Recording(RateLimiter):
     def __init__(self) -> None:
         super().__init__(1e5, 1e5)
         self.asked: set[tuple[str, Priority]] = set()
 
     async def acquire(
-        self, endpoint: str, priority: Priority = Priority.CHANGES, account_id: str | None = None
+        self, endpoint: str, priority: Priority | Urgency = Priority.CHANGES, account_id: str | None = None
     ) -> None:
-        self.asked.add((endpoint, priority))
+        self.asked.add((endpoint, Urgency.of(priority).priority))
         await super().acquire(endpoint, priority, account_id)
 
 

@@ -39,7 +39,7 @@ from source_stripe_native.stripe.base_address import hint_at_local_key
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
 from source_stripe_native.stripe.lookups import Lookups
-from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, endpoint_of
+from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, Urgency, endpoint_of
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.retries import (
     Outage,
@@ -223,7 +223,7 @@ class StripeSession:
         params: Params = (),
         *,
         account_id: str | None = None,
-        priority: Priority = Priority.CHANGES,
+        priority: Priority | Urgency = Priority.CHANGES,
         count: Callable[[int], None] = lambda _: None,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.

@@ -35,7 +35,7 @@ from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.denials import missing_permission
-from source_stripe_native.stripe.rate_limit import Priority
+from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.workload import Workload
 
@@ -66,8 +66,8 @@ class Source:
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of
-    all its requests, which `workload` counts. Where the objects are accounts, those of the `shard` are read.
-    What is read counts for the `reservation`.
+    all its requests, an urgency where others may raise it. `workload` counts the requests. Where the objects
+    are accounts, those of the `shard` are read. What is read counts for the `reservation`.
     """
 
     http: StripeSession
@@ -76,7 +76,7 @@ class Source:
     account_id: str | None
     connected_account_id: str | None
     is_one_of_many: bool = False
-    priority: Priority = Priority.CHANGES
+    priority: Priority | Urgency = Priority.CHANGES
     sharing: PageSharing | None = None
     workload: Workload = field(default_factory=Workload)
     shard: Shard = WHOLE
@@ -85,6 +85,11 @@ class Source:
     @property
     def settings(self) -> Settings:
         return self.http.settings
+
+    @property
+    def urgency(self) -> Urgency:
+        """The priority, to be lent to a reading that this source comes to wait for."""
+        return Urgency.of(self.priority)
 
     async def look_up(self, path: str, params: Params) -> Json:
         """An object that many documents show: read once while it is remembered. An object that Stripe does

@@ -11,11 +11,16 @@ the 429s that they cause. The decisions are pure functions of numbers; only `Rat
 """
 
 import asyncio
+import bisect
+import contextlib
+import functools
 import itertools
 import math
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from operator import attrgetter
 from typing import Final
 
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -85,8 +90,48 @@ class Priority(IntEnum):
     BACKFILL = 2
 
 
-WaitQueue = deque[tuple[int, asyncio.Future[None], Limit]]
-"""Requests that wait, each with the number of its arrival and the limit of the account that it acts for."""
+class Urgency:
+    """The priority of a reading, which others that come to wait for it can raise. Made by whoever starts the
+    reading, and passed to all its requests."""
+
+    def __init__(self, priority: Priority) -> None:
+        self.priority = priority
+        self._borrowers: dict[object, Callable[[Priority], None]] = {}
+
+    @classmethod
+    def of(cls, priority: "Priority | Urgency") -> "Urgency":
+        return priority if isinstance(priority, Urgency) else cls(priority)
+
+    def raise_to(self, priority: Priority) -> None:
+        """Raises the priority, also of what waits in a limiter or for another reading. Never lowers it."""
+        if priority < self.priority:
+            self.priority = priority
+            for borrow in [*self._borrowers.values()]:
+                borrow(priority)
+
+    @contextlib.contextmanager
+    def lent_to(self, borrow: Callable[[Priority], None]) -> Iterator[None]:
+        """While the context is open, `borrow` gets the priority: at once, and whenever that is raised. Who
+        waits for a reading lends it its own: `with mine.lent_to(readers.raise_to): ...`."""
+        token = object()
+        self._borrowers[token] = borrow
+        try:
+            borrow(self.priority)
+            yield
+        finally:
+            del self._borrowers[token]
+
+
+@dataclass(eq=False, slots=True)
+class Waiting:
+    """A request that waits, the `number`-th to arrive, with the limit of the account that it acts for."""
+
+    number: int
+    endpoint: str
+    own: Limit
+    admitted: asyncio.Future[None]
+    priority: Priority | None = None
+    """None before it is in a queue."""
 
 
 def favoured_priority(admitted: int, least_share: int) -> Priority:
@@ -111,8 +156,8 @@ class RateLimiter:
         """Of all accounts together."""
         self._own: dict[tuple[str | None, str], Limit] = {}
         """Of single accounts, by account and endpoint."""
-        self._queues: dict[tuple[str, Priority], WaitQueue] = {}
-        """By endpoint and priority."""
+        self._queues: dict[tuple[str, Priority], deque[Waiting]] = {}
+        """By endpoint and priority, in the order of arrival."""
         self._arrivals = itertools.count()
         self._admitted = 0
         self._in_flight = 0
@@ -124,21 +169,32 @@ class RateLimiter:
         return self._total.ceiling
 
     async def acquire(
-        self, endpoint: str, priority: Priority = Priority.CHANGES, account_id: str | None = None
+        self, endpoint: str, priority: Priority | Urgency = Priority.CHANGES, account_id: str | None = None
     ) -> None:
         """Returns once the request may leave: by priority, and among equals first come, first served, as far
-        as the limit of the account that it acts for allows."""
+        as the limit of the account that it acts for allows. An urgency that is raised meanwhile moves the
+        request forward."""
         self._endpoint(endpoint)
         admitted = asyncio.get_running_loop().create_future()
-        waiting = next(self._arrivals), admitted, self._own_limit(account_id, endpoint)
-        self._queues.setdefault((endpoint, priority), deque()).append(waiting)
+        waiting = Waiting(next(self._arrivals), endpoint, self._own_limit(account_id, endpoint), admitted)
+        with Urgency.of(priority).lent_to(functools.partial(self._queue, waiting)):
+            try:
+                await admitted
+            except asyncio.CancelledError:
+                if not admitted.cancelled():
+                    self.release()
+                raise
+
+    def _queue(self, waiting: Waiting, priority: Priority) -> None:
+        """Puts a request into the queue of its priority, out of that of a lower one."""
+        if waiting.admitted.done():
+            return
+        if waiting.priority is not None:
+            self._queues[waiting.endpoint, waiting.priority].remove(waiting)
+        waiting.priority = priority
+        queue = self._queues.setdefault((waiting.endpoint, priority), deque())
+        bisect.insort(queue, waiting, key=attrgetter("number"))
         self._admit()
-        try:
-            await admitted
-        except asyncio.CancelledError:
-            if not admitted.cancelled():
-                self.release()
-            raise
 
     def release(self) -> None:
         """Says that a request was answered, or never will be."""
@@ -177,42 +233,42 @@ class RateLimiter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._in_flight < self._settings.max_in_flight and (waiting := self._waiting(now)):
-            opens_time, _, _, endpoint, place, queue = min(waiting, key=lambda each: each[:3])
+        while self._in_flight < self._settings.max_in_flight and (first := self._first(now)):
+            opens_time, queue, waiting = first
             if opens_time > now:
                 self._timer = loop.call_at(opens_time, self._admit, opens_time)
                 return
-            _, admitted, own = queue[place]
-            del queue[place]
-            admitted.set_result(None)
-            for limit in (self._total, self._endpoints[endpoint], own):
+            queue.remove(waiting)
+            waiting.admitted.set_result(None)
+            for limit in (self._total, self._endpoints[waiting.endpoint], waiting.own):
                 limit.take(now)
             self._admitted += 1
             self._in_flight += 1
 
-    def _waiting(self, now: float) -> list[tuple[float, int, int, str, int, WaitQueue]]:
-        """The next request of each queue, to be admitted in the order of the first three values: when it may
-        leave, the rank of its priority, and its arrival. With its endpoint, and its place in the queue."""
+    def _first(self, now: float) -> tuple[float, deque[Waiting], Waiting] | None:
+        """The request that leaves next, with the time at which it may and its queue: of the next one of each
+        queue the first by that time, the rank of its priority, and its arrival. None where none waits."""
         favoured = favoured_priority(self._admitted, self._settings.least_share)
-        waiting = []
+        first, first_rank = None, (math.inf, 0, 0)
         for (endpoint, priority), queue in self._queues.items():
-            while queue and queue[0][1].cancelled():
+            while queue and queue[0].admitted.cancelled():
                 queue.popleft()
             if queue:
                 opens_time = max(now, self._total.opens_time, self._endpoints[endpoint].opens_time)
-                place = _first_to_leave(queue, opens_time)
-                number, _, own = queue[place]
-                rank = -1 if priority is favoured else int(priority)
-                waiting.append((max(opens_time, own.opens_time), rank, number, endpoint, place, queue))
-        return waiting
+                waiting = _first_to_leave(queue, opens_time)
+                opens_time = max(opens_time, waiting.own.opens_time)
+                rank = opens_time, -1 if priority is favoured else int(priority), waiting.number
+                if rank < first_rank:
+                    first, first_rank = (opens_time, queue, waiting), rank
+        return first
 
 
-def _first_to_leave(queue: WaitQueue, now: float) -> int:
-    """The place of the first request whose account may send it `now`, else of the first one to be allowed."""
-    best, best_time = 0, math.inf
-    for place, (_, admitted, own) in enumerate(queue):
-        if not admitted.cancelled() and own.opens_time < best_time:
-            best, best_time = place, own.opens_time
+def _first_to_leave(queue: deque[Waiting], now: float) -> Waiting:
+    """The first request whose account may send it `now`, else the first one to be allowed."""
+    best, best_time = queue[0], math.inf
+    for waiting in queue:
+        if not waiting.admitted.cancelled() and waiting.own.opens_time < best_time:
+            best, best_time = waiting, waiting.own.opens_time
             if best_time <= now:
                 break
     return best
