@@ -7,6 +7,7 @@ then. Here a rest is never longer than the interval.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,13 +21,14 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.flow.items import capture, later
-from source_stripe_native.state.shapes import ConnectorState
+from source_stripe_native.flow.items import Commit, capture, later
+from source_stripe_native.state.shapes import ConnectorState, StatePatch
 
 
 async def sweep(
     fetch_changes: FetchChangesFn[Any],
     state: ResourceState.Incremental,
+    binding: CaptureBinding[Any],
     binding_index: int,
     task: Task,
     checkpoint: Callable[[bool], Awaitable[None]],
@@ -35,16 +37,20 @@ async def sweep(
     backfill. Each cursor is put into `state` before `checkpoint` is called, with whether documents came
     before it. Raises RuntimeError where the fetch function breaks the CDK's contract."""
     cursors, pending = 0, False
-    async for item in fetch_changes(task.log, state.cursor):
-        if capture(item, binding_index, task):
-            pending = True
-        elif item is Triggers.BACKFILL:
-            return None
-        else:
-            state.cursor = later(item, state.cursor)
-            cursors += 1
-            await checkpoint(pending)
-            pending = False
+    async with aclosing(fetch_changes(task.log, state.cursor)) as items:
+        async for item in items:
+            if capture(item, binding_index, task):
+                pending = True
+            elif isinstance(item, Commit):
+                entries = {"snapshot": item.entries} if item.entries else {}
+                await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: entries}))
+            elif item is Triggers.BACKFILL:
+                return None
+            else:
+                state.cursor = later(item, state.cursor)
+                cursors += 1
+                await checkpoint(pending)
+                pending = False
     if pending:
         raise RuntimeError("a fetch of changes yielded documents without a cursor after them")
     return cursors
@@ -70,7 +76,7 @@ async def follow_changes(
     task.log.debug("resuming incremental replication", {"state": state})
     rest = time_to_rest(state.cursor, now(), interval)
     while not await stops_within(rest, stopping):
-        cursors = await sweep(fetch_changes, state, binding_index, task, checkpoint)
+        cursors = await sweep(fetch_changes, state, binding, binding_index, task, checkpoint)
         if cursors is None:
             task.log.debug("incremental task triggered backfill")
             stopping.set()

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from source_stripe_native.errors import KEY_ERRORS, NOT_SET_UP, PERMISSION_MISSING, StripeError
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.lookups import Lookups
-from source_stripe_native.stripe.rate_limit import endpoint_of
+from source_stripe_native.stripe.rate_limit import Priority, Urgency, endpoint_of
+from source_stripe_native.stripe.readings import Readings
 
 OWN_ACCOUNT: Final = "/v1/account"
 """Every key may read it, and its answer says whether the key is still good."""
@@ -27,6 +27,8 @@ KEPT_OUT: Final = (
     "The account does not let the key read this, though the key is good: ask the account's owner to connect "
     "it again, or look at the key's permissions for connected accounts in Stripe's dashboard."
 )
+KEY_ANSWER: Final = 200
+"""Bytes of an answer that is remembered, about."""
 SHOWN: Final = 3
 """Streams that the summary names. A single further one is named too: to count it would be no shorter."""
 
@@ -66,7 +68,9 @@ class Refusals:
         self._warned: set[tuple[str, int, str]] = set()
         self._aside: dict[str, set[str]] = {}
         """The accounts that are set aside, by what for."""
-        self._key_answers = Lookups[bool](http.settings, retention=http.settings.key_answer_retention)
+        self._key_answers = Readings[bool](
+            http.settings.key_answer_retention, http.settings.lookup_bytes, lambda _: KEY_ANSWER
+        )
         """Whether the key is refused, by what was asked for."""
 
     def of(self, what: str) -> "RefusalsOf":
@@ -118,18 +122,22 @@ class Refusals:
         if account_id == self._platform_id:
             return True
         if not PERMISSION_MISSING.matches(error):
-            return await self._key_answers.get(OWN_ACCOUNT, self._is_refused)
+            return await self._key_answers.get(OWN_ACCOUNT, self._is_refused, Urgency(Priority.CHANGES))
         path = error.path.replace(f"/v1/accounts/{account_id}", f"/v1/accounts/{self._platform_id}")
-        return await self._key_answers.get(endpoint_of(path), lambda: self._is_not_permitted(path))
+        return await self._key_answers.get(
+            endpoint_of(path),
+            lambda urgency: self._is_not_permitted(path, urgency),
+            Urgency(Priority.CHANGES),
+        )
 
-    async def _is_refused(self) -> bool:
-        await self._http.get(self._log, OWN_ACCOUNT)
+    async def _is_refused(self, urgency: Urgency) -> bool:
+        await self._http.get(self._log, OWN_ACCOUNT, priority=urgency)
         return False
 
-    async def _is_not_permitted(self, path: str) -> bool:
+    async def _is_not_permitted(self, path: str, urgency: Urgency) -> bool:
         """Stripe looks at the permission first: what else it says of the path does not matter."""
         try:
-            await self._http.get(self._log, path)
+            await self._http.get(self._log, path, priority=urgency)
         except StripeError as error:
             if PERMISSION_MISSING.matches(error):
                 return True
