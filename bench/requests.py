@@ -26,6 +26,7 @@ CHANGED: Final = 1_000
 YOUNG: Final = 16
 """Requests for as many objects that are as young as their change: a page for each hundred, and a few for the
 ends of what is looked at together."""
+PRICES: Final = 5_000
 PAGE: Final = 100
 YEAR: Final = 365 * 86_400
 SHOWN: Final = ("Cards", "BankAccounts", "CheckoutSessionsLine")
@@ -82,6 +83,20 @@ async def shared_pages(figures: Figures) -> None:
         pages = [each for each in server.journal if each.path == "/v1/customers"]
         least = math.ceil(len(server.world.list_all("customer")) / PAGE)
     figures.add("the four children of customers", "pages of customers", len(pages) / least, 1, "of the least")
+
+
+async def tiered_prices(figures: Figures) -> None:
+    """The tiers of further currencies come with the page."""
+    world = World(seed=1)
+    now = world.clock.now()
+    prices = [world.create("price", at=now - YEAR + number * 60, event=False) for number in range(PRICES)]
+    tiered = sum(price["billing_scheme"] == "tiered" and "currency_options" in price for price in prices)
+    async with StripeServer(world) as server:
+        await capture(server, Task(["Prices"]), functools.partial(has_backfilled, ["Prices"]), at_most=120)
+        # One more page for each variant of the backfill.
+        visits = [visit for visit in server.journal if visit.path.startswith("/v1/prices")]
+    about = f"{PRICES:,} prices, {tiered:,} of them with tiers in two currencies"
+    figures.add(about, "requests", len(visits) / (PRICES / PAGE + 1), 1.1, "for each 100 prices")
 
 
 async def rereads(figures: Figures) -> None:

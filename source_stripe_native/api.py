@@ -15,8 +15,11 @@ the list for what was created in the window, once a day the list of a longer pas
 whole list. Events and lists are read with an overlap, since both may show late what happened.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
-from dataclasses import replace
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from logging import Logger
 from typing import Final
@@ -25,7 +28,7 @@ from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
 from source_stripe_native.backfill import oldest
 from source_stripe_native.backfill.page_loop import PageHooks
-from source_stripe_native.backfill.page_spool import PageSpool
+from source_stripe_native.backfill.steps import Step, read_steps
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
@@ -33,7 +36,8 @@ from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import read_again, read_changes
-from source_stripe_native.events.snapshots import Snapshot, unsettled
+from source_stripe_native.events.snapshots import read_snapshot, unsettled
+from source_stripe_native.flow.items import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shapes import cursor_time
@@ -42,11 +46,9 @@ from source_stripe_native.state.windows import Window, floor, is_past_retention,
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Embedding
 from source_stripe_native.stripe.client import Json, Params, StripeSession
-from source_stripe_native.stripe.documents import is_whole, stamp, to_document
-from source_stripe_native.stripe.listings import listed_objects, read_listed
+from source_stripe_native.stripe.listings import read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
 from source_stripe_native.stripe.rate_limit import Priority
-from source_stripe_native.stripe.wire import Packed
 from source_stripe_native.stripe.workload import Workload
 
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
@@ -76,56 +78,88 @@ async def fetch_backfill(
     `connected_account_id` the key's own account is the only one. `hooks` are called before and after the page
     is read, and may send the backfill elsewhere.
 
-    `superseded` has the ids that the incremental task captures. A page is read whole before any of it is
-    yielded, and objects that were captured meanwhile are left out; `sharing` hands on pages of parents:
-    nothing is awaited from then on until the caller's checkpoint. Its bytes are reserved from before its
-    first request until after that checkpoint. Of a list of accounts those of the `shard` are captured. What
-    is captured of a list that is compared as a whole is remembered in the `memories`."""
+    `superseded` has what the incremental task captures. A step of a page is read whole before any of it is
+    yielded, and objects that were captured since the page's request are left out: nothing is awaited from
+    then on until the caller's checkpoint. A page that grows takes several steps, with a cursor after each.
+    The bytes of a step are reserved from before its first request until after that checkpoint. `sharing`
+    hands on pages of parents. Of a list of accounts those of the `shard` are captured. What is captured of a
+    list that is compared as a whole is remembered in the `memories`."""
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
+    top = PageToken(None, window.end - 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
         token = await hooks.before_page(token)
     params = cls.list_params() if parameters is None else list(parameters.items())
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    superseded = superseded or SupersededIds()
-    async with http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as reservation:
-        source = replace(
-            source, priority=Priority.BACKFILL, sharing=sharing, shard=shard, reservation=reservation
+    superseded = SupersededIds() if superseded is None else superseded
+    with (
+        await http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as held,
+        superseded.recording(cls.NAME, source.account_id) as captured,
+    ):
+        source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard, reservation=held)
+        asked_time = asyncio.get_running_loop().time()
+        listed = await _read_page(source, window, params, None if token == top else token, embedding)
+        page_of = _BackfillPage(
+            source,
+            window,
+            replace(listed, objects=listed.objects[:1]),
+            asked_time if listed.asked_time is None else listed.asked_time,
+            captured,
         )
-        with (
-            superseded.during_page(cls.NAME, source.account_id) as newer,
-            PageSpool(http.settings.spool_memory) as spool,
-        ):
-            listed = await _read_page(source, window, params, token, embedding)
-            in_window_only = cls.UNDATED or not cls.LISTS_BY_CREATED
-            captured: dict[str, Listed] = {}
-            if _is_whole(source, listed, embedding, in_window_only=in_window_only):
-                count, documents = len(listed.objects), _stamped(source, listed)
-                if cls.SNAPSHOTS:
-                    captured = {cls.identity(each): unsettled(cls, each) for each in listed.objects}
-            else:
-                listed = replace(listed, objects=Packed(listed.objects))
-                found = listed_objects(
-                    source, window, params, listed, in_window_only=in_window_only, embedding=embedding
+        steps = read_steps(source, window, params, listed, token or top, embedding)
+        # A checkpoint may take long, and the objects are not needed for it.
+        del listed
+        async for step in steps:
+            if step.is_last:
+                await steps.aclose()
+            if memories is not None and cls.SNAPSHOTS:
+                await memories.remember(
+                    source, {cls.identity(obj): unsettled(cls, obj) for obj in step.objects}
                 )
-                await _spool(source, found, spool, captured)
-                count, documents = spool.documents, spool.read()
-            if memories is not None:
-                await memories.remember(source, captured)
-            reservation.settle()
-            if hooks is not None:
-                hooks.after_page(listed, window, count)
-            next_token, superseded_ids = listed.next, newer | listed.superseded
-            # The checkpoint may take long, and the objects are not needed for it.
-            del listed
-            for each in documents:
-                if cls.identity(each) not in superseded_ids:
-                    yield each
-                del each
-        if next_token is not None:
-            yield str(next_token)
-        else:
-            reservation.keep()
+            held.settle()
+            next_token, is_last = page_of.end(step, hooks), step.is_last
+            for document in step.documents(source):
+                if page_of.is_new(document):
+                    yield document
+                del document
+            del step
+            if next_token is not None:
+                yield str(next_token)
+                if is_last:
+                    held.release()
+                else:
+                    await held.renew()
+
+
+@dataclass
+class _BackfillPage:
+    """A page of a backfill while `fetch_backfill` reads its steps, `listed` without its objects but the
+    first."""
+
+    source: Source
+    window: Window
+    listed: Page
+    asked_time: float
+    captured: Mapping[str, float]
+    """When the incremental task captured which objects."""
+    documents: int = 0
+    has_token: bool = False
+
+    def is_new(self, obj: Json) -> bool:
+        """Whether the incremental task has not captured the object since the page was asked for."""
+        return self.captured.get(self.source.stream.identity(obj), -math.inf) < self.asked_time
+
+    def end(self, step: Step, hooks: PageHooks | None) -> PageToken | None:
+        """Ends a step that was read. Returns the token to be yielded after its documents."""
+        token = step.token
+        if token is None and self.has_token and not any(map(self.is_new, step.objects)):
+            # The caller takes a cursor without a document after it for one of a page that is still to come.
+            token = step.place
+        self.documents += len(step.objects)
+        self.has_token = True
+        if step.is_last and hooks is not None:
+            hooks.after_page(replace(self.listed, next=token), self.window, self.documents)
+        return token
 
 
 async def find_oldest(
@@ -158,32 +192,6 @@ async def _read_page(
         about = {"stream": stream.NAME}
         source.log.debug("the rest of the list has aged out: the backfill is complete", about)
         return Page([], None)
-
-
-def _is_whole(source: Source, listed: Page, embedding: Embedding | None, *, in_window_only: bool) -> bool:
-    """Whether the page's objects are its documents, with nothing to wait for: so it is for most pages."""
-    if source.stream.PARENT is not None or in_window_only or embedding is not None:
-        return False
-    return all(is_whole(source, each) for each in listed.objects)
-
-
-def _stamped(source: Source, listed: Page) -> Iterator[Document]:
-    for each in listed.objects:
-        yield stamp(source, each, source.stream.BACKFILL_OP)
-
-
-async def _spool(
-    source: Source, objects: AsyncIterator[Json], spool: PageSpool, captured: dict[str, Listed]
-) -> None:
-    """Writes the documents of a page that grows into `spool` as they come, and what is to be remembered of
-    them into `captured`."""
-    stream = source.stream
-    async for each in objects:
-        if stream.SNAPSHOTS:
-            captured[stream.identity(each)] = unsettled(stream, each)
-        spool.add(await to_document(source, each, stream.BACKFILL_OP))
-        if source.reservation is not None:
-            await source.reservation.pause()
 
 
 def fetch_backfill_prices(
@@ -230,7 +238,8 @@ async def fetch_incremental(
     workload: Workload | None = None,
     shard: Shard = WHOLE,
     account_changes: AccountChanges | None = None,
-) -> AsyncGenerator[Document | datetime | Triggers, None]:
+    commits: bool = False,
+) -> AsyncGenerator[Document | Commit | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, or nearly so, asks for a new
     backfill instead.
@@ -240,7 +249,9 @@ async def fetch_incremental(
     lists from window to window. The overlap of a list reaches back to `since` at most, the capture's start
     date in Unix seconds, and no snapshot captures what was created before. `workload` counts what is done. Of
     a list of accounts those of the `shard` are captured, and `account_changes` tells which of them have
-    changed. The window's bytes are reserved from before it is read until after the caller's checkpoint."""
+    changed. With `commits` long windows and lists are divided by items that ask for a checkpoint in between,
+    which only the connector's own loops know. A window's bytes are reserved from before it is read, but after
+    its events, until after the caller's checkpoint."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     source = replace(source, workload=workload or source.workload, shard=shard)
@@ -253,53 +264,52 @@ async def fetch_incremental(
     if feed is None:
         feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
     polled = PolledLists() if polled is None else polled
-    async with http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as reservation:
-        source = replace(source, reservation=reservation)
-        reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
-        try:
-            window, events = await _next_window(source, cursor, feed, reader, account_changes)
-            if window is None:
-                return
+    try:
+        due, events = await _next_window(source, cursor, feed, account_changes)
+        if due is None:
+            return
+        with await http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as held:
+            source = replace(source, reservation=held)
+            reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
+            window = due if events is not None else await reader.fit(due)
             if events is not None and is_past_retention(cursor, http.now()):
                 log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
+                held.release()
                 yield Triggers.BACKFILL
                 return
-            snapshot = Snapshot(source, polled.memories, window, since)
-            async for document in _read_window(
-                source, window, events, reader, not_before, account_changes, snapshot
-            ):
-                if superseded is not None:
-                    superseded.add(cls.NAME, source.account_id, cls.identity(document))
-                yield document
-                await reservation.pause()
-        except StripeError as error:
-            if not EVENTS_AGED_OUT.matches(error):
-                raise
-            log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
-            yield Triggers.BACKFILL
-            return
-        if cls.POLLS:
-            polled.keep(source, reader.memory_after(window))
-        reservation.settle()
-        # The checkpoint may take long, and the batches are not needed for it.
-        del events
-        await snapshot.remember()
-        yield window.end_at
-        await snapshot.settle()
+            reading = _WindowReading(source, window, since, polled.memories)
+            async with aclosing(reading.items(events, reader, not_before, account_changes)) as items:
+                # The checkpoint may take long, and the batches are not needed for it.
+                del events
+                async for item in items:
+                    if not isinstance(item, Commit):
+                        if superseded is not None:
+                            superseded.add(cls.NAME, source.account_id, cls.identity(item))
+                        yield item
+                    elif commits:
+                        held.settle()
+                        yield item
+                        await held.renew()
+            if cls.POLLS:
+                polled.keep(source, reader.memory_after(window))
+            held.settle()
+            yield window.end_at
+            held.release()
+    except StripeError as error:
+        if not EVENTS_AGED_OUT.matches(error):
+            raise
+        log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
+        yield Triggers.BACKFILL
 
 
 async def _next_window(
-    source: Source,
-    cursor: datetime,
-    feed: EventFeed,
-    reader: ListReader,
-    account_changes: AccountChanges | None,
+    source: Source, cursor: datetime, feed: EventFeed, account_changes: AccountChanges | None
 ) -> tuple[Window | None, WindowEvents | None]:
     """The window that is due after `cursor`, None where none is, and its events where the stream reads events
     itself."""
     if source.stream.follows_events() and account_changes is None:
         # What is read for all bindings is kept by the feed, and counts for none of them.
-        events = await feed.read(replace(source, reservation=None), cursor)
+        events = await feed.read(source, cursor)
         return (events.window, events) if events else (None, None)
     if account_changes is not None:
         await account_changes.wait(floor(cursor))
@@ -312,36 +322,64 @@ async def _next_window(
     # Up to where the account's events were read: streams that share a list then read the same window of it.
     if due.start < (read := feed.read_up_to(source.account_id) or 0) < due.end:
         due = Window(due.start, read)
-    return await reader.fit(due), None
+    return due, None
 
 
-async def _read_window(
-    source: Source,
-    window: Window,
-    events: WindowEvents | None,
-    reader: ListReader,
-    not_before: int,
-    account_changes: AccountChanges | None,
-    snapshot: Snapshot,
-) -> AsyncIterator[Document]:
-    """The documents of the window, which the `snapshot` notes. The order of the sources is that of their
-    age."""
-    written: set[str] = set()
-    # Events come newest first and lists are as new as can be: what was written once is not older.
-    told = read_changes(source, events, not_before) if events is not None else None
-    changed = read_again(source, account_changes.take()) if account_changes is not None else None
-    for documents in (told, changed, reader.read_new(window)):
-        if documents is not None:
-            async for document in documents:
-                if (identity := source.stream.identity(document)) not in written:
-                    written.add(identity)
-                    snapshot.note(document)
-                    yield document
-    # What a whole list shows is newer than the events that were read before.
-    for documents in (reader.read_again(window), snapshot.read()):
-        async for document in documents:
-            snapshot.note(document)
+@dataclass
+class _WindowReading:
+    """The reading of one window of a stream's changes, by `fetch_incremental`."""
+
+    source: Source
+    window: Window
+    since: int
+    memories: ListMemories
+    uncommitted: int = 0
+    """Documents since the last commit."""
+    unsettled: dict[str, Listed] = field(default_factory=dict)
+    """What is to be remembered of them."""
+
+    async def items(
+        self,
+        events: WindowEvents | None,
+        reader: ListReader,
+        not_before: int,
+        account_changes: AccountChanges | None,
+    ) -> AsyncGenerator[Document | Commit, None]:
+        """The documents of the window, and a commit after each step of them. The order of the sources is
+        that of their age."""
+        source, window = self.source, self.window
+        written: set[str] = set()
+        # Events come newest first and lists are as new as can be: what was written once is not older.
+        told = read_changes(source, events, not_before) if events is not None else None
+        changed = read_again(source, account_changes.take()) if account_changes is not None else None
+        for documents in (told, changed, reader.read_new(window)):
+            if documents is not None:
+                async for document in documents:
+                    if (identity := source.stream.identity(document)) not in written:
+                        written.add(identity)
+                        yield document
+                        if commit := self._commit(document):
+                            yield commit
+        # What a whole list shows is newer than the events that were read before.
+        async for document in reader.read_again(window):
             yield document
+            if commit := self._commit(document):
+                yield commit
+        if entries := self.memories.change(source, self.unsettled):
+            yield Commit(entries)
+        async for item in read_snapshot(source, self.memories, window, self.since):
+            yield item
+
+    def _commit(self, document: Document) -> Commit | None:
+        """The commit that is due after a document, if any."""
+        stream = self.source.stream
+        self.uncommitted += 1
+        if stream.SNAPSHOTS and document["_meta"]["op"] != "d":
+            self.unsettled[stream.identity(document)] = unsettled(stream, document)
+        if self.uncommitted < self.source.settings.step_documents:
+            return None
+        captured, self.unsettled, self.uncommitted = self.unsettled, {}, 0
+        return Commit(self.memories.change(self.source, captured))
 
 
 def _source(

@@ -87,8 +87,10 @@ class Settings:
     takes more than what it holds: its objects, and those that are listed under them."""
     window_bytes: int = 100_000
     """The same for the changes of one window in one binding."""
-    spool_memory: int = 250_000
-    """Bytes of a page that grows which are kept in memory. More are kept on disk."""
+    step_documents: int = 2_000
+    """Documents of a page or window that grows which one checkpoint carries at most."""
+    step_bytes: int = 1_500_000
+    """Bytes of such documents of a backfill after which a checkpoint is written."""
 
     # Objects inside objects
 
@@ -97,8 +99,13 @@ class Settings:
     max_nested: int = 10_000
     """Objects of one list inside a document that are read at most."""
 
-    lookups_kept: int = 1_000
-    """Objects that are remembered since many documents show them, such as the prices of Checkout sessions."""
+    map_keys: int = 50
+    """Fields inside maps that a list is asked to expand at most, such as the tiers of each currency of
+    prices. Others are read object by object."""
+
+    lookup_bytes: int = 8_000_000
+    """Bytes of objects that are remembered since many documents show them, such as the prices of Checkout
+    sessions."""
     lookup_retention: timedelta = timedelta(minutes=10)
     """How long such an object is remembered."""
 
@@ -151,6 +158,8 @@ class Settings:
     remembered_of_list: int = 1_000
     """Objects of one such list that the state remembers, so that a deletion is found after a restart too. An
     entry has about 180 bytes. Of a longer list it remembers none."""
+    remembered_bytes: int = 64_000_000
+    """Bytes in memory of what is remembered of such lists, where the state does not have it."""
     remembered_objects: int = 50_000
     """Objects of all such lists, of all accounts together, that the state remembers at most."""
 
@@ -176,6 +185,8 @@ class Settings:
 
     shared_page_bytes: int = 16_000_000
     """Bytes of all pages of parents that are kept for other child streams."""
+    shared_page_retention: timedelta = timedelta(minutes=5)
+    """How long such a page is kept at most. A child stream that comes later reads it for itself."""
 
     # Connected accounts
 

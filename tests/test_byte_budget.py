@@ -1,14 +1,14 @@
-"""The byte budget: what is read and not yet written is bounded, and whoever holds a part of it can finish."""
+"""The byte budget: what is reserved is the sum of what is held, nobody waits while he holds, and whatever
+ends holds nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from source_stripe_native.flow.byte_budget import ByteBudget
+from source_stripe_native.flow.byte_budget import ByteBudget, Reservation
 from tests.cdk_task import on_virtual_time, run_on_virtual_time
 
 pytestmark = on_virtual_time
@@ -16,96 +16,102 @@ SIZE = 100
 
 
 @dataclass(frozen=True)
-class PageOf:
-    """A page that is expected to hold `expected` bytes and is read in `steps`, each of so many bytes. A step
-    takes a second, and writing the page takes `writing` seconds."""
+class StepOf:
+    """A step that is expected to hold `expected` bytes and is read in `reads`, each of so many bytes. A
+    reading takes a second, and writing the step takes `writing` seconds. It `ends` as a step can."""
 
     expected: int
-    steps: list[int]
+    reads: list[int]
     writing: int
-    is_last: bool = False
-    fails: bool = False
-    """Whether reading it fails after its steps."""
+    ends: str
 
 
-class Watched(ByteBudget):
-    """A budget that admits nobody beyond its size, unless one is alone."""
-
-    def _admit(self) -> None:
-        before = len(self._held)
-        super()._admit()
-        assert len(self._held) == before or self.reserved <= SIZE or len(self._held) == 1
+ENDS = ["released", "renewed", "left", "failed", "cancelled"]
+STEPS = st.builds(
+    StepOf,
+    st.integers(0, 150),
+    st.lists(st.integers(0, 120), max_size=4),
+    st.integers(0, 5),
+    st.sampled_from(ENDS),
+)
 
 
 @dataclass
 class Reader:
-    """Reads pages of one budget."""
+    """Tasks that read steps of one budget, one after another."""
 
-    budget: ByteBudget = field(default_factory=lambda: Watched(SIZE))
-    started: list[int] = field(default_factory=list)
-    finished: set[int] = field(default_factory=set)
+    budget: ByteBudget = field(default_factory=lambda: ByteBudget(SIZE))
+    held: dict[int, Reservation] = field(default_factory=dict)
+    admitted: list[int] = field(default_factory=list)
 
-    async def read(self, number: int, page: PageOf) -> None:
-        async with self.budget.reserve(str(number), page.expected) as reservation:
-            self.started.append(number)
-            for size in page.steps:
-                await asyncio.sleep(1)
-                reservation.count(size)
-                await reservation.pause()
-            if page.fails:
-                raise RuntimeError("page")
-            reservation.settle()
-            if page.is_last:
-                reservation.keep()
-            else:
-                await asyncio.sleep(page.writing)
-        if page.is_last:
-            await asyncio.sleep(page.writing)
-            assert reservation in self.budget._held
-        self.finished.add(number)
+    async def read(self, number: int, steps: list[StepOf]) -> None:
+        try:
+            for step in steps:
+                with await self.budget.reserve("step", step.expected) as held:
+                    self.admitted.append(number)
+                    await self.read_step(number, step, held)
+        finally:
+            self.held.pop(number, None)
 
-    @property
-    def reading(self) -> int:
-        return len(self.budget._held)
+    async def read_step(self, number: int, step: StepOf, held: Reservation) -> None:
+        self.held[number] = held
+        for size in step.reads:
+            await asyncio.sleep(1)
+            held.count(size)
+        held.settle()
+        assert held.size == sum(step.reads)
+        if step.ends == "failed":
+            raise RuntimeError("step")
+        if step.ends == "cancelled":
+            asyncio.current_task().cancel()  # type: ignore[union-attr]
+        await asyncio.sleep(step.writing)
+        if step.ends == "renewed":
+            del self.held[number]
+            await held.renew()
+            self.held[number] = held
+        if step.ends != "left":
+            held.release()
+            del self.held[number]
+            held.count(SIZE)  # Of a reading that nobody stopped.
 
-    async def read_all(self, pages: list[PageOf]) -> None:
-        tasks = [asyncio.create_task(self.read(number, page)) for number, page in enumerate(pages)]
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def watch(self) -> None:
+        """Compares what is reserved with what is held, at every moment."""
+        await asyncio.sleep(0.125)  # never when a task that was admitted has yet to wake up
+        while True:
+            running = [held for held in self.held.values() if not held.owner.done()]
+            known = {id(held) for held in running}
+            assert self.budget.reserved == sum(held.size for held in self.budget._held.values())
+            assert known >= {id(held) for held in self.budget._held.values() if not held.owner.done()}
+            await asyncio.sleep(0.25)
+
+    async def read_all(self, tasks: list[list[StepOf]]) -> None:
+        watch = asyncio.create_task(self.watch())
+        readers = [asyncio.create_task(self.read(number, steps)) for number, steps in enumerate(tasks)]
+        # Nobody waits for ever: virtual time has nothing left to do otherwise.
+        await asyncio.gather(*readers, return_exceptions=True)
         await asyncio.sleep(0)
-        for number, (task, page) in enumerate(zip(tasks, pages, strict=True)):
-            assert page.fails == (number not in self.finished), task.exception()
+        assert not watch.done() or watch.exception() is None
+        watch.cancel()
+        await asyncio.wait([watch])
 
 
-@given(
-    st.lists(
-        st.builds(
-            PageOf,
-            st.integers(0, 150),
-            st.lists(st.integers(0, 120), max_size=4),
-            st.integers(0, 5),
-            is_last=st.booleans(),
-            fails=st.booleans(),
-        ),
-        max_size=12,
-    )
-)
-def test_every_page_is_read_in_its_order_within_the_budget_and_nothing_stays_reserved(
-    pages: list[PageOf],
-) -> None:
+@given(st.lists(st.lists(STEPS, max_size=3), max_size=8))
+def test_every_step_gets_its_turn_and_nothing_stays_reserved(tasks: list[list[StepOf]]) -> None:
     reader = Reader()
-    run_on_virtual_time(reader.read_all(pages))
-    assert reader.started == list(range(len(pages)))
-    assert (reader.budget.reserved, reader.reading) == (0, 0)
+    run_on_virtual_time(reader.read_all(tasks))
+    assert set(reader.admitted) == {number for number, steps in enumerate(tasks) if steps}
+    assert reader.budget.reserved == 0
+    assert not reader.budget._waiting
 
 
 async def during(budget: ByteBudget, *sizes: int) -> list[asyncio.Task[None]]:
     """Reservations that are held until they are cancelled; those that wait, too."""
 
     async def hold(size: int) -> None:
-        async with budget.reserve("held", size):
-            await asyncio.Event().wait()
+        await budget.reserve("held", size)
+        await asyncio.Event().wait()
 
-    tasks = [asyncio.create_task(hold(each)) for each in sizes]
+    tasks = [asyncio.create_task(hold(size)) for size in sizes]
     await asyncio.sleep(0)
     return tasks
 
@@ -113,6 +119,7 @@ async def during(budget: ByteBudget, *sizes: int) -> list[asyncio.Task[None]]:
 async def ended(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
+    await asyncio.sleep(0)
 
 
 async def test_what_is_larger_than_the_budget_is_read_alone() -> None:
@@ -133,52 +140,35 @@ async def test_who_gives_up_waiting_holds_up_nobody() -> None:
     assert budget.reserved == 60
     await ended(large)
     assert budget.reserved == SIZE
-    for each in (first, small):
-        await ended(each)
+    for task in (first, small):
+        await ended(task)
     assert budget.reserved == 0
 
 
 async def test_what_was_expected_beyond_what_was_read_is_free_before_it_is_written() -> None:
     budget = ByteBudget(SIZE)
-    async with budget.reserve("small", SIZE) as reservation:
-        reservation.count(10)
+    with await budget.reserve("small", SIZE) as held:
+        held.count(10)
         (waiting,) = await during(budget, 90)
         assert budget.reserved == SIZE
-        reservation.settle()
+        held.settle()
         assert budget.reserved == 10 + 90
         await ended(waiting)
 
 
-async def test_a_page_is_expected_to_hold_what_the_page_before_it_held() -> None:
+async def test_a_step_is_expected_to_hold_what_the_step_before_it_held() -> None:
     budget = ByteBudget(SIZE)
 
     async def expected(kind: str) -> int:
-        async with budget.reserve(kind, 10):
-            return budget.reserved
+        return (await budget.reserve(kind, 10)).size
 
-    async with budget.reserve("Invoices", 10) as reservation:
-        reservation.count(80)
+    held = await budget.reserve("Invoices", 10)
+    held.count(80)
+    held.release()
     assert await expected("Charges") == 10
     assert await expected("Invoices") == 80
-    # Nothing was read: smaller pages lower it by half.
+    # Nothing was read: smaller steps lower it by half.
     assert [await expected("Invoices") for _ in range(3)] == [40, 20, 10]
-
-
-async def test_only_the_oldest_page_grows_while_the_budget_is_overdrawn() -> None:
-    budget = ByteBudget(SIZE)
-    grown: list[str] = []
-
-    async def grow(name: str) -> None:
-        async with budget.reserve(name, 40) as reservation:
-            for _ in range(3):
-                await asyncio.sleep(1)
-                reservation.count(40)
-                await reservation.pause()
-                grown.append(name)
-
-    await asyncio.gather(grow("older"), grow("younger"))
-    assert grown == ["older", "younger", "older", "older", "younger", "younger"]
-    assert budget.reserved == 0
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -187,15 +177,15 @@ async def test_what_has_no_cursor_after_it_stays_reserved_until_its_task_ends_or
 ) -> None:
     budget, written = ByteBudget(SIZE), asyncio.Event()
 
-    async def read(wait: Callable[[], Awaitable[object]]) -> None:
-        async with budget.reserve("page", 30) as reservation:
-            reservation.keep()
-        await wait()
+    async def read() -> None:
+        with await budget.reserve("step", 30):
+            pass
+        await written.wait()
         if again:
-            async with budget.reserve("page", 30):
-                assert budget.reserved == 30
+            await budget.reserve("step", 40)
+            assert budget.reserved == 40
 
-    task = asyncio.create_task(read(written.wait))
+    task = asyncio.create_task(read())
     await asyncio.sleep(1)
     assert budget.reserved == 30
     written.set()

@@ -196,6 +196,26 @@ async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     assert len(logged(caplog, "is asked without")) == 1
 
 
+@pytest.mark.parametrize(("most", "of_objects"), [(50, 0), (0, 30)])
+async def test_fields_inside_a_map_come_with_the_page_as_far_as_its_keys_are_not_too_many(
+    world: World, server: StripeServer, most: int, of_objects: int
+) -> None:
+    """Stripe wants each key named. A page is read again where it shows a key for the first time."""
+    option = {"unit_amount": None, "tiers": [{"up_to": None, "unit_amount": 1}]}
+    for number in range(30):
+        options = {"usd": dict(option), ("eur" if number % 2 else "gbp"): dict(option)}
+        fields: Any = {"billing_scheme": "tiered", "currency_options": options}
+        world.create("price", at=NOW - 5000 + number, event=False, **fields)
+    capture = Capture(server, ["Prices"], settings=replace(UNLIMITED, page_size=10, map_keys=most))
+    await capture.session(capture.caught_up)
+    prices = capture.last().values()
+    assert len(prices) == 30
+    assert all("tiers" in option for price in prices for option in price["currency_options"].values())
+    assert len(server.journal.visits("/v1/prices/*")) == of_objects
+    # Three pages of one half, one of the other.
+    assert len(server.journal.visits("/v1/prices", limit="10")) == 4 + (most > 0)
+
+
 def documented_fields() -> dict[str, tuple[list[str], str]]:
     """The documentation's table of expanded fields: for each stream the fields, and when it is read again."""
     text = (Path(__file__).parent.parent / "docs" / "freshness.md").read_text()

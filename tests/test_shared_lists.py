@@ -1,7 +1,9 @@
 """Polled lists of which more than one stream is made: each page is read once, and each stream's documents are
 as if it had read the list alone."""
 
+import logging
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -11,7 +13,8 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import Settings
-from source_stripe_native.stripe.pages import Page
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.pages import Page, Source
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_feed import followed
@@ -62,32 +65,22 @@ async def test_a_list_that_two_streams_are_made_of_is_read_once(
     assert visits == dict.fromkeys(accounts, 1)
 
 
-@pytest.mark.parametrize(("settings", "readings"), [(Settings(), 2), (Settings(shared_list_bytes=1), 4)])
-async def test_what_is_kept_is_bounded(settings: Settings, readings: int) -> None:
-    shared = SharedLists([ROWS[each] for each in SHARED["/v1/radar/value_lists"]], settings)
+@pytest.mark.parametrize(
+    ("settings", "readings"),
+    [(Settings(), 2), (Settings(shared_list_bytes=1), 4), (Settings(shared_list_retention=timedelta()), 4)],
+)
+async def test_what_is_kept_is_bounded(server: StripeServer, settings: Settings, readings: int) -> None:
+    """In bytes and in time."""
+    shared = SharedLists([ROWS[stream] for stream in SHARED["/v1/radar/value_lists"]], settings)
     read: list[int] = []
 
-    async def page(number: int) -> Page:
+    async def page(number: int, _: Source) -> Page:
         read.append(number)
         return Page([{"id": f"rsl_{number}"}], None)
 
-    for number in (1, 2, 1, 2):
-        found = await shared.read(ROWS["ValueListItems"], None, number, partial(page, number))
-        assert found.objects == [{"id": f"rsl_{number}"}]
+    async with StripeSession(server.world.key, base=server.url) as http:
+        source = Source(http, logging.getLogger("test"), ROWS["ValueListItems"], PLATFORM, None)
+        for number in (1, 2, 1, 2):
+            found = await shared.read(source, number, partial(page, number))
+            assert found.objects == [{"id": f"rsl_{number}"}]
     assert len(read) == readings
-
-
-async def test_a_page_is_given_out_for_a_while_only() -> None:
-    shared = SharedLists(
-        [ROWS[each] for each in SHARED["/v1/radar/value_lists"]],
-        Settings(shared_list_retention=Settings().lag * 0),
-    )
-    read: list[int] = []
-
-    async def page() -> Page:
-        read.append(1)
-        return Page([], None)
-
-    for _ in range(2):
-        await shared.read(ROWS["ValueListItems"], None, "key", page)
-    assert len(read) == 2

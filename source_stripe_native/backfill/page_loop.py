@@ -8,6 +8,7 @@ checkpoint.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from datetime import datetime
 from enum import Enum, auto
 from typing import Any, Protocol, cast
@@ -80,15 +81,20 @@ async def run_page_loop(
             task.log.debug("backfill is yielding", {"state_key": state_key})
             return Outcome.YIELDED
         done = True
-        async for item in fetch():
-            done = capture(item, binding_index, task)
-            if done:
-                del item  # which would be held while its checkpoint is written
-                continue
-            if not isinstance(item, str):
-                raise RuntimeError(f"a fetch of pages yielded {item!r}, which is neither document nor cursor")
-            state.next_page = item
-            await task.checkpoint(checkpoint(state))
+        async with aclosing(fetch()) as items:
+            async for item in items:
+                done = capture(item, binding_index, task)
+                if done:
+                    del item  # which would be held while its checkpoint is written
+                    continue
+                if not isinstance(item, str):
+                    raise RuntimeError(
+                        f"a fetch of pages yielded {item!r}, which is neither document nor cursor"
+                    )
+                state.next_page = item
+                await task.checkpoint(checkpoint(state))
+                if task.stopping.event.is_set() or is_cancelled():
+                    break
 
     await task.checkpoint(checkpoint(None))
     task.log.debug("completed backfill", {"state_key": state_key})

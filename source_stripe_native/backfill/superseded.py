@@ -1,40 +1,55 @@
-"""The ids of objects that changed, and were captured, while a page of their backfill was still being read.
+"""Which objects changed, and were captured, while a page of their backfill was being read.
 
-A page is as old as its first request. Reading a page with children or long lists in it may take longer than
-events lag behind. A document that was captured meanwhile is newer than the page's version of the object: the
-backfill leaves such objects out.
+A page is as old as its request. Reading a page with children or long lists in it may take longer than events
+lag behind. A document that was captured meanwhile is newer than the page's version of the object: the
+backfill leaves such objects out. What is recorded of a stream and account is kept only while someone has it
+open.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass
+class _Record:
+    """The loop time at which each object was captured last, and how many have the record open."""
+
+    times: dict[str, float] = field(default_factory=dict)
+    users: int = 0
 
 
 class SupersededIds:
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str | None], dict[int, set[str]]] = {}
+        self._records: dict[tuple[str, str | None], _Record] = {}
+
+    @property
+    def records(self) -> int:
+        """Number of streams and accounts of which a record is open."""
+        return len(self._records)
 
     @contextmanager
-    def during_page(self, stream: str, account_id: str | None) -> Iterator[set[str]]:
-        """The ids that the incremental task captures from here on, while the page is read."""
-        ids = self.open(stream, account_id)
+    def recording(self, stream: str, account_id: str | None) -> Iterator[Mapping[str, float]]:
+        """When each object was captured, since the record of the stream and account was opened."""
+        times = self.open(stream, account_id)
         try:
-            yield ids
+            yield times
         finally:
-            self.close(stream, account_id, ids)
+            self.close(stream, account_id)
 
-    def open(self, stream: str, account_id: str | None) -> set[str]:
-        """The ids that the incremental task captures from here on, until they are closed."""
-        ids = set[str]()
-        self._open.setdefault((stream, account_id), {})[id(ids)] = ids
-        return ids
+    def open(self, stream: str, account_id: str | None) -> Mapping[str, float]:
+        record = self._records.setdefault((stream, account_id), _Record())
+        record.users += 1
+        return record.times
 
-    def close(self, stream: str, account_id: str | None, ids: set[str]) -> None:
-        pages = self._open[stream, account_id]
-        del pages[id(ids)]
-        if not pages:
-            del self._open[stream, account_id]
+    def close(self, stream: str, account_id: str | None) -> None:
+        record = self._records[stream, account_id]
+        record.users -= 1
+        if not record.users:
+            del self._records[stream, account_id]
 
     def add(self, stream: str, account_id: str | None, object_id: str) -> None:
         """Records that the incremental task captured an object."""
-        for ids in self._open.get((stream, account_id), {}).values():
-            ids.add(object_id)
+        if (record := self._records.get((stream, account_id))) is not None:
+            record.times[object_id] = asyncio.get_running_loop().time()

@@ -110,6 +110,7 @@ class StreamBinding:
             workload=self.delay.workload,
             shard=self.accounts.shard if self.follows_accounts else WHOLE,
             account_changes=account_changes,
+            commits=True,
         )
 
     def fetch_page(

@@ -6,6 +6,7 @@ then. Here a rest is never longer than the interval.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,15 +20,16 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.flow.items import capture, later
+from source_stripe_native.flow.items import Commit, capture, later
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.protocols import Failures
-from source_stripe_native.state.shapes import ConnectorState
+from source_stripe_native.state.shapes import ConnectorState, StatePatch
 
 
 async def sweep(
     fetch_changes: FetchChangesFn[Any],
     state: ResourceState.Incremental,
+    binding: CaptureBinding[Any],
     binding_index: int,
     task: Task,
     checkpoint: Callable[[bool], Awaitable[None]],
@@ -36,16 +38,20 @@ async def sweep(
     backfill. Each cursor is put into `state` before `checkpoint` is called, with whether documents came
     before it. Raises RuntimeError where the fetch function breaks the CDK's contract."""
     cursors, pending = 0, False
-    async for item in fetch_changes(task.log, state.cursor):
-        if capture(item, binding_index, task):
-            pending = True
-        elif item is Triggers.BACKFILL:
-            return None
-        else:
-            state.cursor = later(item, state.cursor)
-            cursors += 1
-            await checkpoint(pending)
-            pending = False
+    async with aclosing(fetch_changes(task.log, state.cursor)) as items:
+        async for item in items:
+            if capture(item, binding_index, task):
+                pending = True
+            elif isinstance(item, Commit):
+                entries = {"snapshot": item.entries} if item.entries else {}
+                await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: entries}))
+            elif item is Triggers.BACKFILL:
+                return None
+            else:
+                state.cursor = later(item, state.cursor)
+                cursors += 1
+                await checkpoint(pending)
+                pending = False
     if pending:
         raise RuntimeError("a fetch of changes yielded documents without a cursor after them")
     return cursors
@@ -74,7 +80,7 @@ async def follow_changes(
     rest = time_to_rest(state.cursor, now(), interval)
     while not await stops_within(rest, stopping):
         try:
-            cursors = await sweep(fetch_changes, state, binding_index, task, checkpoint)
+            cursors = await sweep(fetch_changes, state, binding, binding_index, task, checkpoint)
         except Exception as error:  # noqa: BLE001 - what concerns more than this loop is raised again
             task.reset()
             rest = await failures.pause(error)

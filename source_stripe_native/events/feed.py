@@ -4,10 +4,10 @@
 
 A binding asks for the events after its own cursor. The first binding to ask for more than has been read makes
 the reading, for the event types of all bindings; the others get the result from here. A binding whose cursor
-lies before the kept batches reads on its own, without the account's lock and after the readings that are
-shared: nobody waits for it, and it waits for nobody.
+lies before the kept batches reads on its own: nobody waits for it, and it waits for nobody.
 """
 
+import functools
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 import orjson
 
 from source_stripe_native.events.event_log import EventBatch, LogReader
-from source_stripe_native.events.turns import Turns
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.rate_limit import Priority
+from source_stripe_native.stripe.readings import Readings
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class EventFeed:
         self._settings = settings
         self.window_size = window_size
         self._accounts: dict[str | None, _Account] = {}
-        self._turns = Turns()
+        self._readings = Readings[bool]()
         self._first_cursors: dict[str | None, int] = {}
         self._common_cursor: int | None = None
         self._restored: dict[str | None, set[int]] = {}
@@ -179,35 +179,47 @@ class EventFeed:
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
         start = floor(cursor)
-        async with self._turns.take(source.account_id):
-            account = self._accounts.get(source.account_id)
-            if account is None:
-                first = self.first_cursor(source.account_id)
-                account = self._account(source.account_id, start if first is None else first)
-            found = await self._read_shared(source, start, account)
-        if found is None and start < account.reader.high_watermark:
-            # Without the lock: a binding that is behind holds nobody up.
-            found = await self._read_alone(source, start, account.reader.high_watermark)
+        found = await self._read_shared(source, start)
+        high_watermark = self.high_watermark(source.account_id)
+        if found is None and high_watermark is not None and start < high_watermark:
+            # A binding that is behind holds nobody up.
+            found = await self._read_alone(source, start, high_watermark)
         if found is None:
             await source.http.refresh_clock(source.log)
         return found
 
-    async def _read_shared(self, source: Source, start: int, account: _Account) -> WindowEvents | None:
+    async def _read_shared(self, source: Source, start: int) -> WindowEvents | None:
         """What is shared of the account after `start`, None where nothing is due, or where the binding has to
         read it alone."""
+        account, shared = self._known(source, start), replace(source, priority=Priority.EVENTS)
         if self._reads_alone(source, start) and not account.can_be_shared(start):
             return None
         self._own_readers.pop((source.account_id, source.stream.NAME), None)
-        shared = replace(source, priority=Priority.EVENTS)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
+        advance = functools.partial(self._advance, start)
         while account.reader.high_watermark <= start:
-            result = await account.reader.read_next(shared, self._types, self.window_size)
-            if result is None:
+            if not await shared.shared(self._readings, source.account_id, advance):
                 return None
-            self._accounts[source.account_id] = account
-            if result.batch is not None:
-                self._keep(account, result.batch)
+            account = self._known(source, start)
         return account.events_after(start) if account.has_after(start) else None
+
+    def _known(self, source: Source, start: int) -> _Account:
+        """The account, a new one where it was not read yet: from `start` on where nobody has subscribed."""
+        if (account := self._accounts.get(source.account_id)) is not None:
+            return account
+        first = self.first_cursor(source.account_id)
+        return self._account(source.account_id, start if first is None else first)
+
+    async def _advance(self, start: int, source: Source) -> bool:
+        """Reads the next window of the account. Returns whether one was due."""
+        account = self._known(source, start)
+        result = await account.reader.read_next(source, self._types, self.window_size)
+        if result is None:
+            return False
+        self._accounts[source.account_id] = account
+        if result.batch is not None:
+            self._keep(account, result.batch)
+        return True
 
     async def _read_alone(self, source: Source, start: int, at_most: int) -> WindowEvents | None:
         """What one binding lacks of what was read, so that it is as far as the others at most afterwards."""

@@ -228,11 +228,13 @@ class ListReader:
         return is_new
 
 
-def reads_lists_in(stream: type[BaseStripeObject], settings: Settings, window: Window) -> bool:
+def reads_lists_in(
+    stream: type[BaseStripeObject], settings: Settings, account_id: str, window: Window
+) -> bool:
     """Whether a whole list, or that of a longer past, is read again in `window`. Polled lists have times of
     their own."""
     is_past_due = bool(stream.RELIST) and not stream.POLLS and window.start // DAY != window.end // DAY
-    return is_past_due or is_due(stream, window, settings)
+    return is_past_due or is_due(stream, account_id, window, settings)
 
 
 def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:

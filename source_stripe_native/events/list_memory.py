@@ -1,15 +1,15 @@
 """The memory of lists that are compared as a whole: which objects of a stream and account have been captured.
 
-Rule: an object is remembered before its document counts, with its version unknown. Once the document counts,
-the version's digest is written. After a kill in between the object is captured once more.
+Rule: a version is remembered in the checkpoint that carries its document. What a backfill or an event
+captures is remembered with its version unknown, before its document counts. After a kill in between the
+object is captured once more.
 
-      remember ------- capture -------- checkpoint ------- settle
-      version unknown                   documents count    digest written, deletions forgotten
-
-Of streams whose objects vanish (`SHOWS_DELETIONS`) the memory is in the state as well, so that it outlives
-the process. A list of more than `Settings.remembered_of_list` objects is not, nor what exceeds
-`Settings.remembered_objects` in all: a deletion is then found only while the process lasts. One warning for
-each stream says so, however many accounts have such a list.
+Of streams whose lists show deletions (`SHOWS_DELETIONS`) the memory is in the state as well, so that it
+outlives the process. A list of more than `Settings.remembered_of_list` objects is not, nor what exceeds
+`Settings.remembered_objects` in all: a deletion is then found only while the process lasts. The lists that
+are not in the state have `Settings.remembered_bytes` in memory. Beyond that the lists are forgotten that
+were read the longest ago. Of a list that is larger alone, some objects are not remembered, and are captured
+at each reading. One warning for each stream says so, however many accounts have such a list.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
 
 UNKNOWN: Final = b""
+ENTRY_BYTES: Final = 300
+"""Bytes that an object takes in memory, about, beside its identity and the text of its keys."""
 
 WriteEntries = Callable[[Json], Awaitable[None]]
 """Writes a merge patch of a binding's entries in a checkpoint of its own. One is written at a time."""
@@ -29,24 +31,33 @@ WriteEntries = Callable[[Json], Awaitable[None]]
 
 @dataclass
 class _Memory:
-    """What is remembered of one list, by the objects' identity."""
+    """What is remembered of one list, by the objects' identity, and the bytes that it takes."""
 
     objects: dict[str, Listed] = field(default_factory=dict)
-    is_kept: bool = True
-    """Whether the state has it too."""
+    size: int = 0
+    in_state: bool = False
+
+    def change(self, identity: str, listed: Listed | None) -> None:
+        if (before := self.objects.pop(identity, None)) is not None:
+            self.size -= _size(identity, before)
+        if listed is not None:
+            self.objects[identity] = listed
+            self.size += _size(identity, listed)
 
 
 class ListMemories:
-    """The memories of all such lists of a capture."""
+    """The memories of all such lists of a capture, those last that were changed last."""
 
     def __init__(self) -> None:
         self._lists: dict[tuple[str, str | None], _Memory] = {}
         self._writers: dict[str, WriteEntries] = {}
         """By the names of the streams whose memory is in the state."""
-        self._kept = 0
-        """Objects that are in the state."""
-        self._warned: set[str] = set()
-        """The streams of which a list is not in the state."""
+        self.size = 0
+        """Bytes of the lists that are not in the state."""
+        self._in_state = 0
+        """Objects of the others."""
+        self._warned: set[tuple[str, str]] = set()
+        """The streams of which a list is not remembered, and where."""
         self._writing = asyncio.Lock()
         """Held while a change is written. A caller with nothing to write waits too: its objects may be in
         that change."""
@@ -55,85 +66,102 @@ class ListMemories:
         """Takes over what the state has of a stream, and how its entries are written."""
         self._writers[stream] = write
         for account_id, identity, listed in found:
-            self._lists.setdefault((stream, account_id), _Memory()).objects[identity] = listed
-            self._kept += 1
+            memory = self._lists.setdefault((stream, account_id), _Memory(in_state=True))
+            memory.change(identity, listed)
+            self._in_state += 1
 
-    def of(self, source: Source) -> dict[str, Listed]:
-        """What is remembered of a list at this moment."""
+    def of(self, source: Source) -> Mapping[str, Listed]:
+        """What is remembered of a list, to be read only."""
         memory = self._lists.get((source.stream.NAME, source.account_id))
-        return dict(memory.objects) if memory is not None else {}
+        return memory.objects if memory is not None else {}
 
-    async def remember(
-        self, source: Source, captured: Mapping[str, Listed], before: Mapping[str, Listed] | None = None
-    ) -> None:
-        """Remembers objects that are about to be captured, by identity, with unknown versions. With `before`,
-        an object whose memory has changed since then is left out."""
+    async def remember(self, source: Source, captured: Mapping[str, Listed]) -> None:
+        """Remembers objects that are about to be captured, in a checkpoint of its own where the state has
+        them."""
         if captured:
             async with self._writing:
-                await self._write(
-                    source, captured if before is None else self._since(source, before, captured)
-                )
+                entries, write = self.change(source, captured), self._writers.get(source.stream.NAME)
+                if entries and write is not None:
+                    await write(entries)
 
-    async def settle(
-        self, source: Source, before: Mapping[str, Listed], changes: Mapping[str, Listed | None]
-    ) -> None:
-        """Remembers what a reading found, once that has been captured. None stands for an object that is
-        gone. An object whose memory has changed since `before` is left out."""
-        if changes:
-            async with self._writing:
-                await self._write(source, self._since(source, before, changes))
+    def change(self, source: Source, changes: Mapping[str, Listed | None]) -> Json:
+        """Changes the memory of a list; None stands for an object that is gone. Returns the merge patch of
+        its entries in the state, to be written in the checkpoint that carries the documents."""
+        key, is_written = (source.stream.NAME, source.account_id), source.stream.NAME in self._writers
+        memory = self._take(key) or _Memory(in_state=is_written)
+        was_in_state, new = memory.in_state, [name for name in changes if name not in memory.objects]
+        differing = {name: listed for name, listed in changes.items() if memory.objects.get(name) != listed}
+        for name, listed in differing.items():
+            memory.change(name, listed)
+        memory.in_state = is_written and self._fits(source, memory)
+        if was_in_state and not memory.in_state:
+            differing = dict.fromkeys({*memory.objects, *differing} - {*new})
+        elif not was_in_state:
+            differing = dict(memory.objects) if memory.in_state else {}
+        if not memory.in_state and self.size + memory.size > source.settings.remembered_bytes:
+            self._forget(source, memory, new)
+        self._put(key, memory)
+        at, account_id = source.http.now().replace(microsecond=0), source.account_id
+        return {
+            entry_key(account_id, name): listed and to_entry(name, listed, at)
+            for name, listed in differing.items()
+        }
 
-    def _since(
-        self, source: Source, before: Mapping[str, Listed], changes: Mapping[str, Listed | None]
-    ) -> Mapping[str, Listed | None]:
-        """The changes of objects whose memory has not changed since `before`."""
-        now = self.of(source)
-        return {name: each for name, each in changes.items() if now.get(name) is before.get(name)}
+    def _take(self, key: tuple[str, str | None]) -> _Memory | None:
+        """Takes out a list, which then counts for nothing."""
+        if (memory := self._lists.pop(key, None)) is not None:
+            if memory.in_state:
+                self._in_state -= len(memory.objects)
+            else:
+                self.size -= memory.size
+        return memory
 
-    async def _write(self, source: Source, changes: Mapping[str, Listed | None]) -> None:
-        """Changes the memory of a list, and the state with it."""
-        key, write = (source.stream.NAME, source.account_id), self._writers.get(source.stream.NAME)
-        memory = self._lists.setdefault(key, _Memory())
-        before = dict(memory.objects) if write is not None and memory.is_kept else {}
-        differing = {name: each for name, each in changes.items() if memory.objects.get(name) != each}
-        memory.objects.update({name: each for name, each in changes.items() if each is not None})
-        for name in [name for name, each in changes.items() if each is None]:
-            memory.objects.pop(name, None)
-        if not memory.objects:
-            del self._lists[key]
-        if write is None:
-            return
-        was_kept, memory.is_kept = memory.is_kept, self._fits(source, memory, len(before))
-        if not memory.is_kept:
-            differing = dict.fromkeys(before)
-            if was_kept:
-                self._warn(source, len(memory.objects))
-        elif not was_kept:
-            differing = dict(memory.objects)
-        self._kept += (len(memory.objects) if memory.is_kept else 0) - len(before)
-        if differing:
-            at, account_id = source.http.now().replace(microsecond=0), source.account_id
-            await write(
-                {
-                    entry_key(account_id, name): each and to_entry(name, each, at)
-                    for name, each in differing.items()
-                }
+    def _put(self, key: tuple[str, str | None], memory: _Memory) -> None:
+        if memory.objects:
+            self._lists[key] = memory
+            if memory.in_state:
+                self._in_state += len(memory.objects)
+            else:
+                self.size += memory.size
+
+    def _fits(self, source: Source, memory: _Memory) -> bool:
+        """Whether the state may have all of a list."""
+        settings, objects = source.settings, len(memory.objects)
+        is_long = objects > settings.remembered_of_list
+        fits = not is_long and self._in_state + objects <= settings.remembered_objects
+        if memory.in_state and not fits:
+            why = "a list is too long" if is_long else "the lists of the capture have too many objects"
+            self._warn(
+                source,
+                objects,
+                "state",
+                f"{why} to be remembered in the state. What is deleted while the capture is not running "
+                "stays in the collection: backfill again if that matters",
             )
+        return fits
 
-    def _fits(self, source: Source, memory: _Memory, kept: int) -> bool:
-        """Whether the state may have all of a list, of which it has so many objects."""
-        objects, settings = len(memory.objects), source.settings
-        in_all = self._kept - kept + objects
-        return objects <= settings.remembered_of_list and in_all <= settings.remembered_objects
-
-    def _warn(self, source: Source, objects: int) -> None:
-        if source.stream.NAME in self._warned:
-            return
-        self._warned.add(source.stream.NAME)
-        is_long = objects > source.settings.remembered_of_list
-        why = "a list is too long" if is_long else "the lists of the capture have too many objects"
-        source.log.warning(
-            f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the capture "
-            "is not running stays in the collection: backfill again if that matters",
-            {"account": source.account_id, "objects": objects},
+    def _forget(self, source: Source, memory: _Memory, new: list[str]) -> None:
+        """Forgets what exceeds the bound in memory: other lists first, then `new` objects of this list."""
+        self._warn(
+            source,
+            len(memory.objects),
+            "memory",
+            "compared lists are too long to be remembered in memory. Objects that did not change are "
+            "captured again when such a list is read: disable the binding if that is too much",
         )
+        most = source.settings.remembered_bytes
+        for key in [key for key, other in self._lists.items() if not other.in_state]:
+            if self.size + memory.size > most:
+                self._take(key)
+        while new and self.size + memory.size > most:
+            memory.change(new.pop(), None)
+
+    def _warn(self, source: Source, objects: int, where: str, what: str) -> None:
+        if (kind := (source.stream.NAME, where)) not in self._warned:
+            self._warned.add(kind)
+            about = {"account": source.account_id, "objects": objects}
+            source.log.warning(f"{source.stream.NAME}: {what}", about)
+
+
+def _size(identity: str, listed: Listed) -> int:
+    return ENTRY_BYTES + len(identity) + sum(100 + len(str(value)) for value in listed.keys.values())

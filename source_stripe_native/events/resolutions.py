@@ -12,7 +12,8 @@ document. An object that Stripe no longer has is a deletion.
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -61,15 +62,15 @@ async def read_changes(source: Source, events: WindowEvents, not_before: int = 0
             if is_new:
                 yield await to_document(source, event, "c")
         return
-    resolutions: AsyncIterator[Resolved] = in_order(
-        _resolutions(source, events, not_before), source.settings.rereads_at_once
-    )
-    async for resolved in resolutions:
-        if isinstance(resolved, dict):
-            yield resolved
-        else:
-            async for document in resolved:
-                yield document
+    changes = _resolutions(source, events, not_before)
+    resolutions: AsyncGenerator[Resolved, None] = in_order(changes, source.settings.rereads_at_once)
+    async with aclosing(resolutions):
+        async for resolved in resolutions:
+            if isinstance(resolved, dict):
+                yield resolved
+            else:
+                async for document in resolved:
+                    yield document
 
 
 async def read_again(source: Source, ids: Iterable[str]) -> Documents:
@@ -81,26 +82,28 @@ async def read_again(source: Source, ids: Iterable[str]) -> Documents:
                 source, Change(Subject(Kind.OBJECT, each), is_related=True), ListedRereads(source, ())
             )
 
-    documents: AsyncIterator[Resolved] = in_order(rereads(), source.settings.rereads_at_once)
-    async for found in documents:
-        if isinstance(found, dict):
-            yield found
+    documents: AsyncGenerator[Resolved, None] = in_order(rereads(), source.settings.rereads_at_once)
+    async with aclosing(documents):
+        async for document in documents:
+            if isinstance(document, dict):
+                yield document
 
 
-async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -> AsyncIterator[Item]:
-    """The results of `items` in their order, of which `at_once` are awaited side by side."""
+async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -> AsyncGenerator[Item, None]:
+    """The results of `items` in their order, of which `at_once` are awaited side by side. The first failure
+    in their order ends the others before it is raised; so does closing the generator."""
     waiting: deque[Item | asyncio.Future[Item]] = deque()
     running = 0
     try:
-        async for each in items:
-            if isinstance(each, Awaitable):
-                waiting.append(asyncio.ensure_future(each))
+        async for item in items:
+            if isinstance(item, Awaitable):
+                waiting.append(asyncio.ensure_future(item))
                 running += 1
             elif not waiting:
-                yield each
+                yield item
                 continue
             else:
-                waiting.append(each)
+                waiting.append(item)
             while running >= at_once or len(waiting) >= READY_FACTOR * at_once:
                 first = waiting.popleft()
                 running -= isinstance(first, asyncio.Future)
@@ -109,10 +112,11 @@ async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -
             first = waiting.popleft()
             yield await first if isinstance(first, asyncio.Future) else first
     finally:
-        left = [each for each in waiting if isinstance(each, asyncio.Future)]
-        for each in left:
-            each.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        left = [item for item in waiting if isinstance(item, asyncio.Future)]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
 
 
 async def _resolutions(
@@ -326,12 +330,18 @@ async def _embedded_objects(
 
 
 async def _listed(source: Source, change: Change) -> Documents:
-    """The objects of the stream's list that belong to the changed object."""
+    """The objects of the stream's list that belong to the changed object. The first page is read before this
+    returns."""
+    pages = _pages_of(source, change)
+    first = await anext(pages, None)
+    return _nothing() if first is None else _as_documents(source, change, first, pages)
+
+
+async def _pages_of(source: Source, change: Change) -> AsyncIterator[Page]:
     params = [*source.stream.list_params(), (change.subject.selected_by, change.subject.id)]
-    found: list[Json] = []
     try:
         async for page in read_pages(source, source.stream.list_path(), params):
-            found += page.objects
+            yield page
     except StripeError as error:
         if not is_refusal(error):
             raise
@@ -340,10 +350,6 @@ async def _listed(source: Source, change: Change) -> Documents:
             "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
             {change.subject.selected_by: change.subject.id, "error": error.answer},
         )
-    if source.stream.PARENT_FIELD and change.subject.selected_by == source.stream.PARENT_PARAM:
-        for each in found:
-            each.setdefault(source.stream.PARENT_FIELD, change.subject.id)
-    return _as_documents(source, found)
 
 
 async def _read_lists(source: Source, lists: list[children.ChildList]) -> Documents:
@@ -352,9 +358,18 @@ async def _read_lists(source: Source, lists: list[children.ChildList]) -> Docume
             yield await to_document(source, child, "u")
 
 
-async def _as_documents(source: Source, objects: list[Json]) -> Documents:
-    for each in objects:
-        yield await to_document(source, each, "u")
+async def _as_documents(
+    source: Source, change: Change, first: Page, others: AsyncIterator[Page]
+) -> Documents:
+    stream = source.stream
+    names_parent = bool(stream.PARENT_FIELD) and change.subject.selected_by == stream.PARENT_PARAM
+    page: Page | None = first
+    while page is not None:
+        for obj in page.objects:
+            if names_parent:
+                obj.setdefault(stream.PARENT_FIELD, change.subject.id)
+            yield await to_document(source, obj, "u")
+        page = await anext(others, None)
 
 
 async def _as_tombstones(source: Source, parent_id: str, objects: list[Json], created: int) -> Documents:

@@ -3,13 +3,12 @@
     reserve ---- read ---- settle ---- checkpoint ---- release
     (expected)  (counted)  (as read)   (written)
 
-Rule: whoever reads a page reserves what it is expected to hold, before its first request. The bytes stay
-reserved until the checkpoint that carries them is written, so that a slow reader of the output slows down the
-requests. Reservations are granted first come, first served.
+Rule: a step reserves what it is expected to hold before it reads anything, and holds it until the checkpoint
+that carries it is written. A slow reader of the output so slows down the requests. Reservations are granted
+first come, first served. A task holds one reservation at most, and none once it has ended.
 
-No reservation waits for another: a page that holds more than expected overdraws the budget. It then pauses
-where it can, but for the oldest reservation, which goes on to its end. What is larger than the whole budget
-is read while nothing else is reserved.
+Nobody waits for a reservation while holding one. A step that holds more than expected overdraws the budget,
+by as much as a step may hold. What is larger than the whole budget is read while nothing else is reserved.
 """
 
 import asyncio
@@ -20,41 +19,43 @@ from typing import Self
 
 @dataclass(eq=False)
 class Reservation:
-    """Bytes of a budget, `size` of them reserved and `read` counted. `kept` says that the checkpoint which
-    carries them is written only after the block of the reservation has ended."""
+    """Bytes of a budget that the task `owner` holds: `size` of them reserved and `read` counted.
+
+    The block of a reservation ends it when it fails. After a block that ends well it stays until it is
+    released, until its owner reserves again, or until its owner ends: a checkpoint may come after the
+    block."""
 
     budget: "ByteBudget"
+    owner: "asyncio.Task[object]"
     kind: str
-    size: int
+    at_least: int
+    size: int = 0
     read: int = 0
-    kept: bool = False
 
-    # A class, as the event loop closes every generator by itself when it ends.
-    async def __aenter__(self) -> Self:
-        await self.budget.acquire(self)
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.budget.leave(self, is_kept=self.kept and kind is None)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.release()
 
     def count(self, size: int) -> None:
         """Counts bytes that were read."""
         self.read += size
-        if self.read > self.size:
-            self.budget.resize(self, self.read)
+        self.size = max(self.size, self.read)
 
     def settle(self) -> None:
-        """Says that everything is read: what was expected beyond that is free."""
-        self.budget.resize(self, self.read)
+        """Frees what was expected beyond what was read. Must be called once everything is read."""
+        self.size = self.read
+        self.budget.admit()
 
-    def keep(self) -> None:
-        """Keeps the bytes until the task that reads them ends, or reserves again: what is read last has no
-        cursor after it, and its checkpoint is written in between."""
-        self.kept = True
+    def release(self) -> None:
+        self.budget.release(self)
 
-    async def pause(self) -> None:
-        """Waits while the budget is overdrawn, unless this is the oldest reservation."""
-        await self.budget.pause(self)
+    async def renew(self) -> None:
+        """Releases the bytes and waits for room for the next step."""
+        self.release()
+        await self.budget.acquire(self)
 
 
 class ByteBudget:
@@ -62,91 +63,58 @@ class ByteBudget:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.reserved = 0
-        self._held: dict[Reservation, None] = {}
-        """Oldest first."""
-        self._kept: dict[asyncio.Task[object], Reservation] = {}
+        self._held: dict[asyncio.Task[object], Reservation] = {}
         self._expected: dict[str, int] = {}
         self._waiting: deque[tuple[Reservation, asyncio.Future[None]]] = deque()
-        self._paused: dict[Reservation, asyncio.Future[None]] = {}
 
-    def reserve(self, kind: str, at_least: int) -> Reservation:
-        """What a page of this kind is expected to hold by the pages before it, and `at_least` bytes. To be
-        used as an async context manager, which waits for its turn and until there is room."""
-        return Reservation(self, kind, at_least)
+    @property
+    def reserved(self) -> int:
+        return sum(held.size for held in self._held.values())
+
+    async def reserve(self, kind: str, at_least: int) -> Reservation:
+        """Waits for its turn and for room for what a step of this kind is expected to hold by the steps
+        before it, and for `at_least` bytes. Releases what the task held before."""
+        owner = asyncio.current_task()
+        assert owner is not None
+        self._release_of(owner)
+        reservation = Reservation(self, owner, kind, at_least)
+        await self.acquire(reservation)
+        return reservation
 
     async def acquire(self, reservation: Reservation) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._release_kept(task)
-        await self._acquire(reservation)
-
-    def leave(self, reservation: Reservation, *, is_kept: bool) -> None:
-        task = asyncio.current_task()
-        if not is_kept or task is None:
-            self._release(reservation)
-            return
-        self._kept[task] = reservation
-        task.add_done_callback(self._release_kept)
-
-    def resize(self, reservation: Reservation, size: int) -> None:
-        self.reserved += size - reservation.size
-        reservation.size = size
-        self._admit()
-
-    async def pause(self, reservation: Reservation) -> None:
-        while self._is_to_pause(reservation):
-            self._paused[reservation] = asyncio.get_running_loop().create_future()
-            try:
-                await self._paused[reservation]
-            finally:
-                del self._paused[reservation]
-
-    def _is_to_pause(self, reservation: Reservation) -> bool:
-        return self.reserved > self.size and next(iter(self._held)) is not reservation
-
-    async def _acquire(self, reservation: Reservation) -> None:
         admitted = asyncio.get_running_loop().create_future()
         self._waiting.append((reservation, admitted))
-        self._admit()
+        self.admit()
         try:
             await admitted
-        except asyncio.CancelledError:
-            if reservation in self._held:
-                self._release(reservation)
-            else:
-                # The next one may need less.
-                self._admit()
+        except BaseException:
+            self.release(reservation)
+            # The next one may need less.
+            self.admit()
             raise
 
-    def _admit(self) -> None:
-        """Admits those who wait, in their order, and wakes those who need not pause any more."""
-        for reservation, resumed in self._paused.items():
-            if not self._is_to_pause(reservation) and not resumed.done():
-                resumed.set_result(None)
+    def release(self, reservation: Reservation) -> None:
+        if self._held.get(reservation.owner) is reservation:
+            self._release_of(reservation.owner)
+
+    def admit(self) -> None:
+        """Admits those who wait, in their order, as far as there is room."""
         while self._waiting:
             reservation, admitted = self._waiting[0]
-            if admitted.cancelled():
-                self._waiting.popleft()
-                continue
-            size = max(reservation.size, self._expected.get(reservation.kind, 0))
-            if self._held and self.reserved + size > self.size:
-                return
+            if not admitted.cancelled():
+                size = max(reservation.at_least, self._expected.get(reservation.kind, 0))
+                if self._held and self.reserved + size > self.size:
+                    return
+                reservation.size, reservation.read = size, 0
+                self._held[reservation.owner] = reservation
+                reservation.owner.add_done_callback(self._release_of)
+                admitted.set_result(None)
             self._waiting.popleft()
-            reservation.size = size
-            self.reserved += size
-            self._held[reservation] = None
-            admitted.set_result(None)
 
-    def _release(self, reservation: Reservation) -> None:
-        # A larger page raises what is expected of the next one at once, smaller ones lower it by and by.
-        before = self._expected.get(reservation.kind, 0)
-        self._expected[reservation.kind] = max(reservation.read, (before + reservation.read) // 2)
-        del self._held[reservation]
-        self.reserved -= reservation.size
-        self._admit()
-
-    def _release_kept(self, task: asyncio.Task[object]) -> None:
-        if (reservation := self._kept.pop(task, None)) is not None:
-            task.remove_done_callback(self._release_kept)
-            self._release(reservation)
+    def _release_of(self, owner: "asyncio.Task[object]") -> None:
+        if (held := self._held.pop(owner, None)) is not None:
+            owner.remove_done_callback(self._release_of)
+            # A larger step raises what is expected of the next one at once, smaller ones lower it by and by.
+            before = self._expected.get(held.kind, 0)
+            self._expected[held.kind] = max(held.read, (before + held.read) // 2)
+            self.admit()

@@ -1,10 +1,20 @@
-"""What a fetch function yields, in each of the loops: documents, which are captured, and cursors."""
+"""What a fetch function yields, in each of the loops: documents, which are captured, cursors, and commits."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from estuary_cdk.capture.common import AssociatedDocument, BaseDocument
 from estuary_cdk.capture.task import Task
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Asks for a checkpoint of the documents so far, which moves no cursor. The merge patch of the binding's
+    `snapshot` in the state is written with it."""
+
+    entries: Mapping[str, Any] = field(default_factory=dict)
 
 
 def capture(item: object, binding_index: int, task: Task) -> bool:

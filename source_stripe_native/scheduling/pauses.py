@@ -34,11 +34,13 @@ from source_stripe_native.errors import (
 from source_stripe_native.flow.log_lines import report
 from source_stripe_native.settings import Settings
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.lookups import Lookups
-from source_stripe_native.stripe.rate_limit import endpoint_of
+from source_stripe_native.stripe.rate_limit import Priority, Urgency, endpoint_of
+from source_stripe_native.stripe.readings import Readings
 
 OWN_ACCOUNT: Final = "/v1/account"
 """Every key may read it, and its answer says whether the key is still good."""
+OWN_ANSWERS: Final = 100
+"""Answers of the key's own account that are remembered."""
 CHANGES: Final = "their changes"
 """What the account poller reads: the events of an account, for all streams."""
 KEPT_OUT: Final = (
@@ -127,8 +129,10 @@ class Pauses:
         self._pauses: dict[Unit, Pause] = {}
         self._reported: dict[Unit, float] = {}
         """The loop's time of each recent report."""
-        self._own_answers = Lookups[bool](http.settings, retention=http.settings.key_answer_retention)
-        """Whether the key's own account was answered, for all failures of a minute."""
+        self._own_answers = Readings[ConnectorError | None](
+            http.settings.key_answer_retention, OWN_ANSWERS, lambda _: 1
+        )
+        """What the key's own account was answered, for all failures that leave open what they concern."""
 
     async def pause(self, unit: Unit, error: Exception) -> float:
         """Pauses what `error`, which the unit met, concerns. Returns the seconds until the unit is tried
@@ -189,28 +193,26 @@ class Pauses:
 
     async def _is_key_good(self) -> bool:
         """Whether Stripe answers the key when it asks for its own account."""
-        return await self._own_answers.get(OWN_ACCOUNT, self._ask_for_own_account)
-
-    async def _ask_for_own_account(self) -> bool:
-        try:
-            await self._http.get(self._log, OWN_ACCOUNT)
-        except ConnectorError:
-            return False
-        return True
+        return await self._own_answer(OWN_ACCOUNT) is None
 
     async def _lacks_permission(self, unit: Unit, error: StripeError) -> bool:
         """Whether the key lacks for its own account what it lacks for the unit's. Stripe looks at the
         permission first: what else it says of the path does not matter."""
         path = error.path.replace(f"/v1/accounts/{unit.account_id}", f"/v1/accounts/{self.platform_id}")
+        answer = await self._own_answer(path)
+        return answer is not None and PERMISSION_MISSING.matches(answer)
 
-        async def ask() -> bool:
+    async def _own_answer(self, path: str) -> ConnectorError | None:
+        """What the key's own account is refused at `path`, None where it is answered."""
+
+        async def ask(urgency: Urgency) -> ConnectorError | None:
             try:
-                await self._http.get(self._log, path)
-            except ConnectorError as answer:
-                return PERMISSION_MISSING.matches(answer)
-            return False
+                await self._http.get(self._log, path, priority=urgency)
+            except ConnectorError as error:
+                return error
+            return None
 
-        return await self._own_answers.get(endpoint_of(path), ask)
+        return await self._own_answers.get(endpoint_of(path), ask, Urgency(Priority.CHANGES))
 
     def _report(self, unit: Unit, error: Exception) -> None:
         now, gap = asyncio.get_running_loop().time(), self._http.settings.pause_report_gap.total_seconds()

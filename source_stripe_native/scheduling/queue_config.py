@@ -61,7 +61,7 @@ class PriorityQueueConfig:
     flush_at_most: int = 900
     """Cursors that are written at once at most, unless the capture stops. The others wait for the next
     time."""
-    reads_lists_in: Callable[[Window], bool] = lambda _: False
+    reads_lists_in: Callable[[str, Window], bool] = lambda *_: False
     """Whether lists of an account are read again in this window, whatever its events tell."""
     is_relevant: Callable[[frozenset[str]], bool] = bool
     """Whether new events of these types concern the binding."""

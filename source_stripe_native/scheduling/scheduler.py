@@ -108,7 +108,7 @@ class Scheduler:
             return
         cursor = floor(state.cursor)
         is_due = polls.is_due(account_id, cursor, window.end) if polls else cursor < window.start
-        if is_relevant or is_due or self._config.reads_lists_in(Window(cursor, window.end)):
+        if is_relevant or is_due or self._config.reads_lists_in(account_id, Window(cursor, window.end)):
             # Of those that only their lists' turn brings there may be many at once.
             grace = 0.0 if polls is not None and is_relevant else None
             self._push(account_id, asyncio.get_running_loop().time(), grace)

@@ -192,7 +192,7 @@ async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task
         if not work_item.cursor_dirty:
             await task.checkpoint(progress)
 
-    cursors = await sweep(work_item.incremental_fetch_fn, state, binding_index, task, checkpoint)
+    cursors = await sweep(work_item.incremental_fetch_fn, state, binding, binding_index, task, checkpoint)
     if cursors is None:
         task.reset()
         work_item.backfill_requested = True

@@ -8,14 +8,13 @@ is an error, since a list that is half read must not look complete; unless the f
 says so too: then the parent was deleted in between.
 """
 
-import asyncio
-import functools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
+from source_stripe_native.flow.side_by_side import side_by_side
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.row import BaseStripeObject, segment
 from source_stripe_native.stripe.client import Json, Params
@@ -66,13 +65,14 @@ async def read_parents(source: Source, window: Window, token: PageToken | None, 
     sharing = source.sharing
     expand = sharing.expansions(stream) if sharing else embedded_params(stream)
     selection = params if stream.VARIANTS_OF_PARENT else parent.list_params()
-    read = functools.partial(
-        read_list, source, parent, selection, bounds, token, unlisted=True, expand=expand
-    )
+
+    async def read(source: Source) -> Page:
+        return await read_list(source, parent, selection, bounds, token, unlisted=True, expand=expand)
+
     if sharing is None:
-        return await read()
+        return await read(source)
     key = (source.account_id, parent.NAME, tuple(selection), bounds, token)
-    return await sharing.read(stream, source.account_id, key, read)
+    return await sharing.read(source, key, read)
 
 
 async def read_children_of(
@@ -82,10 +82,10 @@ async def read_children_of(
     at_once = source.settings.concurrent_parents
     for first in range(0, len(parents), at_once):
         some = parents[first : first + at_once]
-        opened = await asyncio.gather(*(open_child_lists(source, each, window, params) for each in some))
+        opened = await side_by_side(open_child_lists(source, parent, window, params) for parent in some)
         for lists in opened:
-            for each in lists or ():
-                async for child in read_children(source, each, window):
+            for child_list in lists or ():
+                async for child in read_children(source, child_list, window):
                     yield child
 
 

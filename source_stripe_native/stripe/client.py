@@ -19,6 +19,7 @@ from logging import Logger
 from typing import Final, Self
 
 import aiohttp
+import orjson
 import stamina
 import stamina.instrumentation
 from yarl import URL
@@ -38,8 +39,8 @@ from source_stripe_native.stripe.base_address import api_base as api_base
 from source_stripe_native.stripe.base_address import hint_at_local_key
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
-from source_stripe_native.stripe.lookups import Lookups
 from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, Urgency, endpoint_of
+from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.retries import (
     Outage,
@@ -150,7 +151,11 @@ class StripeSession:
         """The monotonic time of the last answer."""
         self._outage = Outage(settings.outage_gap.total_seconds(), settings.warning_gap.total_seconds())
         self._latencies: dict[str, float] = {}
-        self.lookups = Lookups[Json](settings)
+        self.lookups = Readings[Json](
+            settings.lookup_retention, settings.lookup_bytes, lambda answer: len(orjson.dumps(answer))
+        )
+        self.map_keys: dict[str, dict[str, None]] = {}
+        """Fields inside maps that objects of a list have, by the list's path (see `lists`)."""
         self.refused_params = RefusedParams()
         self.page_budget = ByteBudget(settings.unwritten_bytes - settings.change_bytes)
         self.change_budget = ByteBudget(settings.change_bytes)

@@ -85,15 +85,15 @@ async def _is_listed(source: Source, found: Json) -> bool:
     if not isinstance(value, str):
         return False
 
-    async def read_ids() -> Json:
+    async def read_ids(source: Source) -> Json:
         path, ids = home.list_path(), list[str]()
         for variant in home.VARIANTS.values():
             params = [*variant.items(), (stream.LISTED_BY, value)]
-            ids += [each["id"] async for page in read_pages(source, path, params) for each in page.objects]
+            ids += [obj["id"] async for page in read_pages(source, path, params) for obj in page.objects]
         return {"ids": ids}
 
     key = (source.connected_account_id, home.NAME, stream.LISTED_BY, value)
-    return found["id"] in (await source.http.lookups.get(key, read_ids))["ids"]
+    return found["id"] in (await source.shared(source.http.lookups, key, read_ids))["ids"]
 
 
 async def shown_now(source: Source, found: Json) -> Json:

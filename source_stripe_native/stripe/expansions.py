@@ -5,7 +5,7 @@ levels deep at most. An expansion adds a field and changes none: the documents o
 shape.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from source_stripe_native.streams.row import BaseStripeObject, Expansion
@@ -61,6 +61,16 @@ def missing_owners(found: Json, stream: type[BaseStripeObject]) -> Iterator[tupl
             absent = [name for name in names if isinstance(owner, dict) and name not in owner]
             if absent and isinstance(owner.get("id"), str):
                 yield owner, path, absent
+
+
+def has_maps(stream: type[BaseStripeObject]) -> bool:
+    """Whether the row has expansions inside a map."""
+    return any(".*." in expansion.path for expansion in stream.EXPANSIONS)
+
+
+def keyed_list_params(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """The query parameters by which a list's objects have the fields at `keyed_paths`."""
+    return [(PARAM, f"data.{path}") for path in paths if path.count(".") < LEVELS - 1]
 
 
 def keyed_paths(found: Json, stream: type[BaseStripeObject]) -> list[str]:

@@ -10,6 +10,7 @@ from source_stripe_native.state.windows import Window
 from source_stripe_native.streams.core import TestClocks
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.expansions import has_maps, keyed_list_params, keyed_paths
 from source_stripe_native.stripe.pages import (
     TOP_WITHOUT_PARENT,
     Page,
@@ -40,17 +41,34 @@ async def read_list(
     path = stream.list_path()
     if stream.SINGLE:
         return Page([of_today(source, await source.get(path))], None)
-    page = await read_page(source, path, [*params, *(range_params(bounds) if bounds else ()), *expand], token)
+    wanted = [*params, *(range_params(bounds) if bounds else ()), *expand]
+    page = await _read_keyed(source, stream, path, wanted, token)
     if bounds and not source.refused.is_filtered(path, "created"):
         page = _filtered(page, stream, bounds)
     if token is None and unlisted and stream.UNLISTED:
-        page = Page([await read_unlisted(source, stream), *page.objects], page.next)
+        page = Page([await read_unlisted(source, stream), *page.objects], page.next, is_divisible=False)
     if token is None and stream.BY_TEST_CLOCK and source.http.is_test:
         clocked = await _read_clocked(source, stream, [*params, *expand])
-        page = Page([*page.objects, *clocked], page.next)
+        page = Page([*page.objects, *clocked], page.next, is_divisible=page.is_divisible and not clocked)
     if source.shard.is_whole:
         return page
-    return Page([each for each in page.objects if source.shard.has(each["id"])], page.next)
+    return replace(page, objects=[obj for obj in page.objects if source.shard.has(obj["id"])])
+
+
+async def _read_keyed(
+    source: Source, stream: type[BaseStripeObject], path: str, params: Params, token: PageToken | None
+) -> Page:
+    """A page of a list with the fields of the row's maps, of which each key has to be asked for. A page with
+    keys that no page before it had is read again with these."""
+    if stream is not source.stream or not has_maps(stream):
+        return await read_page(source, path, params, token)
+    known = source.http.map_keys.setdefault(path, {})
+    page = await read_page(source, path, [*params, *keyed_list_params(known)], token)
+    new = {key for obj in page.objects for key in keyed_paths(obj, stream)} - known.keys()
+    if not new or len(known) >= source.settings.map_keys:
+        return page
+    known.update(dict.fromkeys(sorted(new)[: source.settings.map_keys - len(known)]))
+    return await read_page(source, path, [*params, *keyed_list_params(known)], token)
 
 
 async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: Params) -> list[Json]:
@@ -68,10 +86,10 @@ async def _test_clocks(source: Source) -> list[str]:
     # As many lines at info as there are keys, not accounts.
     level = logging.INFO if source.connected_account_id is None else logging.DEBUG
 
-    async def read_ids() -> Json:
+    async def read_ids(source: Source) -> Json:
         try:
             pages = read_pages(source, TestClocks.list_path(), ())
-            ids = [each["id"] async for page in pages for each in page.objects]
+            ids = [clock["id"] async for page in pages for clock in page.objects]
         except StripeError as error:
             if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
                 raise
@@ -84,7 +102,7 @@ async def _test_clocks(source: Source) -> list[str]:
         return {"ids": ids}
 
     key = (source.connected_account_id, TestClocks.NAME)
-    return list((await source.http.lookups.get(key, read_ids))["ids"])
+    return list((await source.shared(source.http.lookups, key, read_ids))["ids"])
 
 
 async def read_without_parent(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:

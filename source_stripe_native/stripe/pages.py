@@ -10,10 +10,10 @@ down.
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC
 from logging import Logger
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import orjson
 import stamina
@@ -36,10 +36,13 @@ from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
+from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
+from source_stripe_native.stripe.wire import Packed
 from source_stripe_native.stripe.workload import Workload
 
 EVENTS_PATH: Final = Events.list_path()
+Result = TypeVar("Result")
 SHOWN: Final = 3
 """Mistakes of a list that the error about them names."""
 
@@ -50,13 +53,7 @@ class PageSharing(Protocol):
     def expansions(self, stream: type[BaseStripeObject]) -> Params:
         """What a page of the stream's parents is asked to expand, whoever reads it."""
 
-    async def read(
-        self,
-        stream: type[BaseStripeObject],
-        account_id: str | None,
-        key: Hashable,
-        read_page: "Callable[[], Awaitable[Page]]",
-    ) -> "Page":
+    async def read(self, source: "Source", key: Hashable, read_page: "ReadPage") -> "Page":
         """The page that `key` stands for, from `read_page` where nobody has read it yet."""
 
 
@@ -94,8 +91,19 @@ class Source:
     async def look_up(self, path: str, params: Params) -> Json:
         """An object that many documents show: read once while it is remembered. An object that Stripe does
         not have, or refuses to show, is empty."""
-        return await self.http.lookups.get(
-            (self.connected_account_id, path, *params), lambda: self._get_or_nothing(path, params)
+
+        async def read(source: Source) -> Json:
+            return await source._get_or_nothing(path, params)
+
+        return await self.shared(self.http.lookups, (self.connected_account_id, path, *params), read)
+
+    async def shared(
+        self, readings: Readings[Result], key: Hashable, read: "Callable[[Source], Awaitable[Result]]"
+    ) -> Result:
+        """What `read` returns, read once for all who ask for `key`. The source that `read` gets has the
+        priority of whoever waits, and its bytes count for nobody."""
+        return await readings.get(
+            key, lambda urgency: read(replace(self, priority=urgency, reservation=None)), self.urgency
         )
 
     async def _get_or_nothing(self, path: str, params: Params) -> Json:
@@ -241,10 +249,27 @@ class Page:
 
     objects: Sequence[Json]
     next: PageToken | None
-    superseded: frozenset[str] = frozenset()
-    """Of a shared page the ids of the stream's objects that were captured since it was read."""
     without_parent: bool = False
     """Whether these are objects without a parent, and not parents."""
+    is_divisible: bool = True
+    """Whether the list can be asked to go on after any of the objects. Some pages have more than the list
+    has."""
+    asked_time: float | None = None
+    """The loop time of a shared page's request."""
+
+    @property
+    def size(self) -> int:
+        """The bytes of objects that are packed."""
+        return self.objects.size if isinstance(self.objects, Packed) else 0
+
+
+ReadPage = Callable[[Source], Awaitable[Page]]
+"""Reads a page by the requests of a source."""
+
+
+def packed(page: Page) -> Page:
+    """The page with its objects as bytes."""
+    return replace(page, objects=Packed(page.objects))
 
 
 def range_params(window: Window) -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ The probes ask the key's own account. A missing permission and an API version ho
 A product that the platform lacks says nothing about them: an account that lacks it too is set aside.
 """
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from logging import Logger
@@ -20,6 +19,7 @@ from source_stripe_native.errors import (
     StripeError,
     is_refusal,
 )
+from source_stripe_native.flow.side_by_side import side_by_side
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
@@ -52,7 +52,7 @@ async def probe(
     parents = [parent for each in streams for parent in each.found_through()]
     wanted: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
     asked = wanted if http.is_restricted else list(_one_of_each_product(wanted))
-    found = await asyncio.gather(*(_denial(http, log, each, connected) for each in asked))
+    found = await side_by_side(_denial(http, log, stream, connected) for stream in asked)
     answers = dict(zip(asked, found, strict=True))
     absent = {each.PRODUCT: denial for each, denial in answers.items() if denial and not http.is_restricted}
     denials = {

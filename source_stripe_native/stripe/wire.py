@@ -12,10 +12,17 @@ Params = Sequence[tuple[str, str]]
 class Packed(Sequence[Json]):
     """Objects as bytes, a fraction of what they take as Python objects. Each access makes new objects."""
 
-    def __init__(self, objects: Iterable[Json]) -> None:
-        # Copies of what orjson gives, which is left with room for more.
-        self._bodies = [bytes(memoryview(orjson.dumps(each))) for each in objects]
-        self.size = sum(map(len, self._bodies))
+    def __init__(self, objects: Iterable[Json] = ()) -> None:
+        self._bodies: list[bytes] = []
+        self.size = 0
+        for obj in objects:
+            self.append(obj)
+
+    def append(self, obj: Json) -> None:
+        # A copy of what orjson gives, which is left with room for more.
+        body = bytes(memoryview(orjson.dumps(obj)))
+        self._bodies.append(body)
+        self.size += len(body)
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -28,6 +35,6 @@ class Packed(Sequence[Json]):
 
     def __getitem__(self, index: int | slice) -> Json | list[Json]:
         if isinstance(index, slice):
-            return [orjson.loads(each) for each in self._bodies[index]]
+            return [orjson.loads(body) for body in self._bodies[index]]
         found: Json = orjson.loads(self._bodies[index])
         return found
