@@ -64,16 +64,8 @@ _STANDARD_FORMATS = (
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _ANNOTATIONS = (
-    *(
-        "advanced",
-        "airbyte_secret",
-        "discriminator",
-        "example",
-        "multiline",
-        "nonsensitive",
-        "order",
-        "secret",
-    ),
+    *("advanced", "airbyte_secret", "discriminator", "example", "multiline", "nonsensitive", "order"),
+    "secret",
 )
 _METASCHEMA = Draft202012Validator(
     {

@@ -101,10 +101,12 @@ class Accumulator:
 def _accepted(target: Target, document: Document) -> tuple[Key, Document]:
     """The key of a document, and what of the document may be written."""
     with _named(target):
-        target.schema.check(document, key_of(document, target.key))
+        key = key_of(document, target.key)
+        target.schema.check(document, key)
         if redactions := target.schema.redactions(document):
             document = redacted(document, redactions, target.salt)
-        return key_of(document, target.key), document
+            key = key_of(document, target.key)
+        return key, document
 
 
 def _reduced(target: Target, earlier: Document, later: Document) -> Document:
