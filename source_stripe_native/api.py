@@ -35,7 +35,7 @@ from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.list_memory import ListMemories
-from source_stripe_native.events.resolutions import read_again, read_changes
+from source_stripe_native.events.resolutions import read_again, read_changes, read_postponed
 from source_stripe_native.events.snapshots import read_snapshot, unsettled
 from source_stripe_native.flow.items import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges
@@ -48,6 +48,7 @@ from source_stripe_native.streams.row import BaseStripeObject, Document, Embeddi
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.listings import read_listed
 from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
+from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.workload import Workload
 
@@ -71,6 +72,7 @@ async def fetch_backfill(
     sharing: PageSharing | None = None,
     shard: Shard = WHOLE,
     memories: ListMemories | None = None,
+    postponed: Postponed | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
     cursor of the next page unless it was the last. `parameters` select a variant, and `embedding` says
@@ -96,7 +98,8 @@ async def fetch_backfill(
         await http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as held,
         superseded.recording(cls.NAME, source.account_id) as captured,
     ):
-        source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard, reservation=held)
+        source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard)
+        source = replace(source, reservation=held, postponed=postponed)
         asked_time = asyncio.get_running_loop().time()
         listed = await _read_page(source, window, params, None if token == top else token, embedding)
         page_of = _BackfillPage(
@@ -238,6 +241,7 @@ async def fetch_incremental(
     workload: Workload | None = None,
     shard: Shard = WHOLE,
     account_changes: AccountChanges | None = None,
+    postponed: Postponed | None = None,
     commits: bool = False,
 ) -> AsyncGenerator[Document | Commit | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
@@ -247,14 +251,14 @@ async def fetch_incremental(
     `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
     backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
     lists from window to window. The overlap of a list reaches back to `since` at most, the capture's start
-    date in Unix seconds, and no snapshot captures what was created before. `workload` counts what is done. Of
-    a list of accounts those of the `shard` are captured, and `account_changes` tells which of them have
-    changed. With `commits` long windows and lists are divided by items that ask for a checkpoint in between,
-    which only the connector's own loops know. A window's bytes are reserved from before it is read, but after
-    its events, until after the caller's checkpoint."""
+    date in Unix seconds, and no snapshot captures what was created before. `workload` counts what is done.
+    What Stripe fails to show for now is `postponed`. Of a list of accounts those of the `shard` are captured,
+    and `account_changes` tells which of them have changed. With `commits` long windows and lists are divided
+    by items that ask for a checkpoint in between, which only the connector's own loops know. A window's bytes
+    are reserved from before it is read, but after its events, until after the caller's checkpoint."""
     cursor = cursor_time(log_cursor)
     source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, workload=workload or source.workload, shard=shard)
+    source = replace(source, workload=workload or source.workload, shard=shard, postponed=postponed)
     about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
     margin = http.settings.retention_margin
     if cls.follows_events() and is_past_retention(cursor, http.now(), margin):
@@ -295,6 +299,7 @@ async def fetch_incremental(
             held.settle()
             yield window.end_at
             held.release()
+            await reading.end()
     except StripeError as error:
         if not EVENTS_AGED_OUT.matches(error):
             raise
@@ -337,6 +342,8 @@ class _WindowReading:
     """Documents since the last commit."""
     unsettled: dict[str, Listed] = field(default_factory=dict)
     """What is to be remembered of them."""
+    read_later: list[str] = field(default_factory=list)
+    """What had been postponed and is read in this window."""
 
     async def items(
         self,
@@ -352,7 +359,7 @@ class _WindowReading:
         # Events come newest first and lists are as new as can be: what was written once is not older.
         told = read_changes(source, events, not_before) if events is not None else None
         changed = read_again(source, account_changes.take()) if account_changes is not None else None
-        for documents in (told, changed, reader.read_new(window)):
+        for documents in (self._postponed(), told, changed, reader.read_new(window)):
             if documents is not None:
                 async for document in documents:
                     if (identity := source.stream.identity(document)) not in written:
@@ -369,6 +376,20 @@ class _WindowReading:
             yield Commit(entries)
         async for item in read_snapshot(source, self.memories, window, self.since):
             yield item
+
+    async def end(self) -> None:
+        """Ends the window, of which all documents have been checkpointed."""
+        if self.source.postponed is not None and self.read_later:
+            await self.source.postponed.remove(self.source.account_id, self.read_later)
+
+    async def _postponed(self) -> AsyncGenerator[Document, None]:
+        """What is due of what was postponed, as it is now."""
+        postponed, account_id, now = self.source.postponed, self.source.account_id, self.source.http.now()
+        if postponed is not None and (due := postponed.due(account_id, now)):
+            async for document in read_postponed(self.source, due):
+                yield document
+            # What has failed again is due later, and stays.
+            self.read_later = [subject for subject in postponed.due(account_id, now) if subject in due]
 
     def _commit(self, document: Document) -> Commit | None:
         """The commit that is due after a document, if any."""

@@ -62,6 +62,8 @@ class Settings:
     """How long what fails is paused first. Each further failure doubles the pause."""
     longest_pause: timedelta = timedelta(hours=1)
     """How long what fails is paused at most."""
+    postponed_at_most: int = 100
+    """Objects of a stream and account that cannot be read for now, beyond which the stream is paused."""
     pause_report_gap: timedelta = timedelta(hours=1)
     """How long after its report the same pause is not reported again, however often it ends and begins."""
     key_answer_retention: timedelta = timedelta(seconds=10)
@@ -238,6 +240,10 @@ class Settings:
     middle_collections: int = 3
     """Collections of the garbage collector's middle generation before one of everything. The fewer, the less
     garbage is freed at once while everything else waits."""
+
+    def pause_after(self, failures: int) -> timedelta:
+        """How long what has failed so often in a row is paused."""
+        return min(self.longest_pause, self.shortest_pause * float(2 ** min(failures - 1, 30)))
 
     @property
     def restored_overlap(self) -> int:

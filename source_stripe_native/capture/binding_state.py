@@ -13,6 +13,7 @@ from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.list_memory import ListMemories
+from source_stripe_native.settings import Settings
 from source_stripe_native.state.parts import Json
 from source_stripe_native.state.patches import apply, state_of
 from source_stripe_native.state.remembered_lists import read_entries
@@ -25,6 +26,7 @@ from source_stripe_native.state.shapes import (
     reconcile,
 )
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.postponed import Postponed
 
 Binding = CaptureBinding[ResourceConfig]
 
@@ -85,11 +87,17 @@ async def repeat_backfill(
     await task.checkpoint(ConnectorState(bindingStateV1={binding.stateKey: begun}))
 
 
-async def restore_lists(
-    binding: Binding, state: ResourceState, task: Task, memories: ListMemories, account_ids: Sequence[str]
-) -> None:
-    """Hands over to `memories` what the state remembers of lists that are compared as a whole. What it has
-    of accounts other than these is removed: they are not captured any more, or by another shard."""
+async def restore_snapshot(
+    binding: Binding,
+    state: ResourceState,
+    task: Task,
+    memories: ListMemories | None,
+    account_ids: Sequence[str],
+    settings: Settings,
+) -> Postponed:
+    """Hands over to `memories` what the state remembers of lists that are compared as a whole, and returns
+    the objects that were postponed. What it has of accounts other than these is removed: they are not
+    captured any more, or by another shard."""
 
     async def write(entries: Json) -> None:
         # In the task in which the capture opens. Those that capture have buffers of their own.
@@ -98,8 +106,13 @@ async def restore_lists(
         finally:
             task.reset()
 
-    found, patch = read_entries(state, set(account_ids))
+    postponed = Postponed(settings, write)
+    patch = postponed.restore(state, set(account_ids))
+    if memories is not None:
+        listed, of_others = read_entries(state, set(account_ids))
+        patch |= of_others
+        memories.restore(binding.resourceConfig.name, listed, write)
+        state.snapshot = None
     if patch:
         await write(patch)
-    memories.restore(binding.resourceConfig.name, found, write)
-    state.snapshot = None
+    return postponed

@@ -15,6 +15,7 @@ from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.shapes import initial_state
+from source_stripe_native.stripe.postponed import Postponed
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class CaptureContext:
     polled: PolledLists = field(default_factory=PolledLists)
     sharing: SharedPages | None = None
     schedules: Schedules = field(default_factory=Schedules)
+    postponed: dict[str, Postponed] = field(default_factory=dict)
+    """The objects of each stream that cannot be read for now."""
     initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
     """The initial states of connected accounts, by suffixes."""
     subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)

@@ -32,7 +32,7 @@ from source_stripe_native.capture.binding_state import (
     correct_times,
     reconcile_state,
     repeat_backfill,
-    restore_lists,
+    restore_snapshot,
 )
 from source_stripe_native.capture.context import CaptureContext
 from source_stripe_native.capture.delays import Delay
@@ -110,6 +110,7 @@ class StreamBinding:
             workload=self.delay.workload,
             shard=self.accounts.shard if self.follows_accounts else WHOLE,
             account_changes=account_changes,
+            postponed=self.context.postponed.get(self.row.NAME),
             commits=True,
         )
 
@@ -133,6 +134,7 @@ class StreamBinding:
                 hooks=hooks,
                 sharing=self.context.sharing,
                 memories=self.context.polled.memories,
+                postponed=self.context.postponed.get(self.row.NAME),
                 shard=self.accounts.shard if self.follows_accounts else WHOLE,
             )
 
@@ -195,8 +197,10 @@ class StreamBinding:
         await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
         if self.context.schedules.is_due(self.row.NAME, state):
             await repeat_backfill(binding, state, self.suffixes, self.http, task)
-        if self.row.SHOWS_DELETIONS:
-            await restore_lists(binding, state, task, self.context.polled.memories, accounts.all_ids)
+        memories = self.context.polled.memories if self.row.SHOWS_DELETIONS else None
+        self.context.postponed[self.row.NAME] = await restore_snapshot(
+            binding, state, task, memories, accounts.all_ids, self.http.settings
+        )
         await asyncio.sleep(0)
         self._subscribe(state)
         start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
@@ -324,6 +328,7 @@ class StreamBinding:
                 polls=PollTimes(settings) if self.row.POLLS else None,
                 poller=self.context.poller,
                 pauses=self.context.pauses,
+                postponed=self.context.postponed.get(self.row.NAME),
                 watch=self.delay.watch,
             ),
             backfill_subtask_suffixes=self.suffixes,

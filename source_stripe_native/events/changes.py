@@ -42,6 +42,14 @@ class Subject:
     """Of a list the query parameter, of a container the suffix of its embedding, of a removal the path of the
     list that showed the object."""
 
+    def __str__(self) -> str:
+        return f"{self.kind.name}:{self.selected_by}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Subject":
+        kind, selected_by, subject_id = text.split(":", 2)
+        return cls(Kind[kind], subject_id, selected_by)
+
 
 @dataclass
 class Change:

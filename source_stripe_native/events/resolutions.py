@@ -6,7 +6,7 @@ state: through its list where many are as young (listed_rereads.py), or by its i
 side by side, as many as `Settings.rereads_at_once`; documents keep the order of the changes.
 
 Rule: a reread that Stripe refuses for good does not end a capture. The event's own object is then the
-document. An object that Stripe no longer has is a deletion.
+document. An object that Stripe no longer has is a deletion. One that Stripe fails to show is postponed.
 """
 
 import asyncio
@@ -63,7 +63,32 @@ async def read_changes(source: Source, events: WindowEvents, not_before: int = 0
                 yield await to_document(source, event, "c")
         return
     changes = _resolutions(source, events, not_before)
-    resolutions: AsyncGenerator[Resolved, None] = in_order(changes, source.settings.rereads_at_once)
+    async for document in _documents(source, changes):
+        yield document
+
+
+async def read_postponed(source: Source, subjects: Iterable[str]) -> Documents:
+    """The documents of what was postponed, as it is now. What Stripe no longer has is left out."""
+
+    async def resolutions() -> AsyncIterator[Resolved | Awaitable[Resolved]]:
+        for subject in map(Subject.parse, subjects):
+            change = Change(subject, is_related=True)
+            if subject.kind is Kind.PARENT:
+                assert source.stream.PARENT is not None
+                parent = await retrieve(replace(source, stream=source.stream.PARENT), {"id": subject.id}, ())
+                if parent is None:
+                    continue
+                change.events.append({"type": "", "created": 0, "data": {"object": parent}})
+            elif subject.kind is Kind.CONTAINER:
+                change.events.append({"type": "", "created": 0, "data": {"object": {"id": subject.id}}})
+            yield _resolved(source, change, ListedRereads(source, ()))
+
+    async for document in _documents(source, resolutions()):
+        yield document
+
+
+async def _documents(source: Source, items: AsyncIterator[Resolved | Awaitable[Resolved]]) -> Documents:
+    resolutions: AsyncGenerator[Resolved, None] = in_order(items, source.settings.rereads_at_once)
     async with aclosing(resolutions):
         async for resolved in resolutions:
             if isinstance(resolved, dict):
@@ -71,6 +96,37 @@ async def read_changes(source: Source, events: WindowEvents, not_before: int = 0
             else:
                 async for document in resolved:
                     yield document
+
+
+async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Resolved:
+    """The documents of a change of which something has to be read; none where that is postponed."""
+    try:
+        match change.subject.kind:
+            case Kind.OBJECT:
+                resolved: Resolved = await _reread(source, change, listed)
+            case Kind.PARENT:
+                resolved = await _children_of(source, change)
+            case Kind.CONTAINER:
+                resolved = await _embedded(source, change)
+            case Kind.REMOVAL:
+                resolved = await _removed(source, change)
+            case Kind.LIST:
+                resolved = await _listed(source, change)
+    except Exception as error:
+        if change.subject.kind is Kind.REMOVAL or not await source.postpones(str(change.subject), error):
+            raise
+        return _nothing()
+    return resolved if isinstance(resolved, dict) else _to_their_end(source, change.subject, resolved)
+
+
+async def _to_their_end(source: Source, subject: Subject, documents: Documents) -> Documents:
+    """`documents`, of which the rest is postponed where it cannot be read."""
+    try:
+        async for document in documents:
+            yield document
+    except Exception as error:
+        if not await source.postpones(str(subject), error):
+            raise
 
 
 async def read_again(source: Source, ids: Iterable[str]) -> Documents:
@@ -128,18 +184,9 @@ async def _resolutions(
         listed = ListedRereads(source, [each.events[0]["data"]["object"] for each in rereads if each.events])
         to_read = {each.subject for each in rereads}
         for change in some:
-            if change.subject in to_read:
-                yield _reread(source, change, listed)
-            elif change.subject.kind is Kind.OBJECT:
-                yield _of_event(source, change.events[0])
-            elif change.subject.kind is Kind.PARENT:
-                yield _children_of(source, change)
-            elif change.subject.kind is Kind.CONTAINER:
-                yield _embedded(source, change)
-            elif change.subject.kind is Kind.REMOVAL:
-                yield _removed(source, change)
-            else:
-                yield _listed(source, change)
+            is_object = change.subject.kind is Kind.OBJECT and change.subject not in to_read
+            document = _of_event(source, change.events[0]) if is_object else None
+            yield _resolved(source, change, listed) if document is None else document
 
 
 async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[Item]]:
@@ -153,13 +200,14 @@ async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[
         yield batch
 
 
-def _of_event(source: Source, event: Json) -> Document | Awaitable[Document]:
-    """The document of an event's object, which is as it is now; a tombstone where it was deleted."""
+def _of_event(source: Source, event: Json) -> Document | None:
+    """The document of an event's object, which is as it is now; a tombstone where it was deleted. None where
+    a part of it has to be read."""
     found, op = event["data"]["object"], source.stream.EVENT_TYPES[event["type"]]
     if op == "d":
         return to_tombstone(source, found, op, event["created"])
     checked(source, "an event", [found])
-    return stamp(source, found, op) if is_whole(source, found) else to_document(source, found, op)
+    return stamp(source, found, op) if is_whole(source, found) else None
 
 
 def _is_final(source: Source, change: Change) -> bool:
@@ -204,8 +252,9 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
     types = source.stream.EVENT_TYPES
     reason = _why_reread(source, change)
     if not reason:  # by now, as Stripe refuses what was to be asked for
-        found = _of_event(source, change.events[0])
-        return found if isinstance(found, dict) else await found
+        event = change.events[0]
+        op = types[event["type"]]
+        return _of_event(source, event) or await to_document(source, event["data"]["object"], op)
     source.workload.rereads[reason] += 1
     newest = change.events[0] if change.events else None
     last = change.deletion or newest

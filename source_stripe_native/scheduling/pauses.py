@@ -32,7 +32,6 @@ from source_stripe_native.errors import (
     scope_of,
 )
 from source_stripe_native.flow.log_lines import report
-from source_stripe_native.settings import Settings
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.rate_limit import Priority, Urgency, endpoint_of
 from source_stripe_native.stripe.readings import Readings
@@ -142,14 +141,14 @@ class Pauses:
         if scope > Scope.BINDING:
             raise error
         concerned = unit.with_wider[max(0, scope - Scope.UNIT)]
-        now = asyncio.get_running_loop().time()
+        now, settings = asyncio.get_running_loop().time(), self._http.settings
         pause = self._pauses.get(concerned)
         if pause is None:
-            self._pauses[concerned] = Pause(now + length(1, self._http.settings))
+            self._pauses[concerned] = Pause(now + settings.pause_after(1).total_seconds())
             self._report(concerned, error)
         elif pause.until_time <= now:
             pause.times += not self._http.is_silent
-            pause.until_time = now + length(pause.times, self._http.settings)
+            pause.until_time = now + settings.pause_after(pause.times).total_seconds()
         return self.until_time(unit) - now
 
     def end(self, unit: Unit) -> None:
@@ -254,9 +253,3 @@ def widest(error: Exception) -> Exception:
     if isinstance(error, ExceptionGroup):
         return max(map(widest, error.exceptions), key=scope_of)
     return error
-
-
-def length(times: int, settings: Settings) -> float:
-    """The seconds of a pause after so many failures: doubled with each, up to an hour."""
-    longest = settings.longest_pause.total_seconds()
-    return min(longest, settings.shortest_pause.total_seconds() * 2.0 ** min(times - 1, 30))

@@ -10,6 +10,7 @@ from estuary_cdk.capture.task import Task
 from source_stripe_native.scheduling.pauses import PausedAccounts, Pauses
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.stripe.postponed import Postponed
 
 Clock = Callable[[], datetime]
 
@@ -70,6 +71,8 @@ class PriorityQueueConfig:
     meanwhile."""
     poller: Poller | None = None
     """Tells of events and of new accounts. Without a poller each account is read once per interval."""
+    postponed: Postponed | None = None
+    """The objects that are read later, for which an account has turns of its own."""
     pauses: Pauses | None = None
     """What is paused after a failure. Without it a failure ends the capture."""
     watch: Callable[[Callable[[], timedelta]], None] | None = None

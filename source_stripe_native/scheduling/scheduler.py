@@ -243,12 +243,20 @@ class Scheduler:
             self._push(work_item.account_id, now)
         elif self._poller is None:
             self._push(work_item.account_id, work_item.caught_up_time + self._interval)
+        elif (wait := self._wait_for_postponed(work_item.account_id)) is not None:
+            self._push(work_item.account_id, now + wait)
         self._executor.freed.set()
 
     def _paused_until(self, account_id: str) -> float:
         """The loop's time until which the account is paused; in the past where it is not."""
         pauses = self._config.pauses
         return -math.inf if pauses is None else pauses.until_time(self._executor.unit(account_id))
+
+    def _wait_for_postponed(self, account_id: str) -> float | None:
+        """The seconds until something that was postponed is due, an interval at least."""
+        postponed = self._config.postponed
+        wait = None if postponed is None else postponed.wait(account_id, self._config.now())
+        return None if wait is None else max(self._interval, wait.total_seconds())
 
     def _has_more(self, work_item: WorkItem) -> bool:
         """Whether the account needs another turn for what was read of it while its turn lasted."""

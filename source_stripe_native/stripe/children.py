@@ -82,11 +82,23 @@ async def read_children_of(
     at_once = source.settings.concurrent_parents
     for first in range(0, len(parents), at_once):
         some = parents[first : first + at_once]
-        opened = await side_by_side(open_child_lists(source, parent, window, params) for parent in some)
+        opened = await side_by_side(_open_or_postpone(source, parent, window, params) for parent in some)
         for lists in opened:
             for child_list in lists or ():
                 async for child in read_children(source, child_list, window):
                     yield child
+
+
+async def _open_or_postpone(
+    source: Source, parent: Json, window: Window, params: Params
+) -> list[ChildList] | None:
+    """`open_child_lists`; none where those of this parent cannot be read for now."""
+    try:
+        return await open_child_lists(source, parent, window, params)
+    except Exception as error:
+        if not await source.postpones(f"PARENT::{parent['id']}", error):
+            raise
+        return None
 
 
 async def open_child_lists(

@@ -30,6 +30,7 @@ from source_stripe_native.errors import (
     ConnectorError,
     StripeError,
     UnreachableError,
+    is_passing,
 )
 from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -195,6 +196,17 @@ class StripeSession:
     def is_silent_for_long(self) -> bool:
         """Whether Stripe has answered nobody for `Settings.outage_patience`."""
         return self._outage.duration(time.monotonic()) >= self.settings.outage_patience.total_seconds()
+
+    async def is_answering(self, log: Logger) -> bool:
+        """Whether Stripe answers anybody. Where a request failed after the last answer, asks for the own
+        account."""
+        if not self.is_silent:
+            return True
+        try:
+            await self.get(log, CLOCK_PATH)
+        except ConnectorError as error:
+            return not is_passing(error)
+        return True
 
     async def refresh_clock(self, log: Logger, longest_silence: timedelta | None = None) -> None:
         """Makes `now` current where it may be late or wrong: asks Stripe for one small object if no answer

@@ -25,6 +25,7 @@ from source_stripe_native.errors import (
     PERMISSION_MISSING,
     ConnectorError,
     StripeError,
+    is_passing,
     is_refusal,
 )
 from source_stripe_native.flow.byte_budget import Reservation
@@ -35,6 +36,7 @@ from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.denials import missing_permission
+from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
@@ -64,7 +66,8 @@ class Source:
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of
     all its requests, an urgency where others may raise it. `workload` counts the requests. Where the objects
-    are accounts, those of the `shard` are read. What is read counts for the `reservation`.
+    are accounts, those of the `shard` are read. What is read counts for the `reservation`. What cannot be
+    read for now is `postponed`, if that is given.
     """
 
     http: StripeSession
@@ -78,6 +81,7 @@ class Source:
     workload: Workload = field(default_factory=Workload)
     shard: Shard = WHOLE
     reservation: Reservation | None = None
+    postponed: Postponed | None = None
 
     @property
     def settings(self) -> Settings:
@@ -87,6 +91,20 @@ class Source:
     def urgency(self) -> Urgency:
         """The priority, to be lent to a reading that this source comes to wait for."""
         return Urgency.of(self.priority)
+
+    async def postpones(self, subject: str, error: Exception) -> bool:
+        """Whether what could not be read is read later, so that the others of its stream go on: where asking
+        again may help, and Stripe shows others."""
+        if self.postponed is None or not is_passing(error) or not await self.http.is_answering(self.log):
+            return False
+        if not await self.postponed.add(self.account_id, subject, self.http.now()):
+            return False
+        self.log.warning(
+            f"{self.stream.NAME}: one object cannot be read for now. It is read later, and the others go on. "
+            f"{error.answer if isinstance(error, ConnectorError) else error}",
+            {"account": self.account_id, "subject": subject},
+        )
+        return True
 
     async def look_up(self, path: str, params: Params) -> Json:
         """An object that many documents show: read once while it is remembered. An object that Stripe does

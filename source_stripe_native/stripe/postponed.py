@@ -1,0 +1,90 @@
+"""Postponed objects: what Stripe failed to show for now, while it shows the others of the stream.
+
+Rule: the failure of one object holds up no other. The object is in the state before a cursor passes it, and
+is read again after a minute, then ever more rarely, once an hour at least. Limit:
+`Settings.postponed_at_most` objects of a stream and account. Beyond that the failure is the stream's, which
+is paused.
+
+    snapshot    {postponed/account_id/subject: {updated_at, last_count, last_digest}}
+
+`last_count` is the number of failures and `updated_at` the time of the last one. A subject is what changed,
+as text (see `events.changes.Subject`).
+"""
+
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from estuary_cdk.capture.common import ResourceState
+
+from source_stripe_native.settings import Settings
+from source_stripe_native.state.parts import Json
+
+PREFIX: Final = "postponed"
+WriteEntries = Callable[[Json], Awaitable[None]]
+"""Writes a merge patch of a binding's entries in a checkpoint of its own."""
+
+
+@dataclass
+class _Failed:
+    times: int
+    at: datetime
+
+    def due_at(self, settings: Settings) -> datetime:
+        return self.at + settings.pause_after(self.times)
+
+
+@dataclass
+class Postponed:
+    """The postponed objects of one stream, by account and subject. Made when its binding opens, with what the
+    state has of these accounts. `write` writes their entries."""
+
+    settings: Settings
+    write: WriteEntries
+    _accounts: dict[str | None, dict[str, _Failed]] = field(default_factory=dict)
+
+    def restore(self, state: ResourceState, account_ids: Collection[str]) -> Json:
+        """Takes its entries out of the state. Returns the merge patch that removes those of other
+        accounts."""
+        patch = Json()
+        entries = state.snapshot if isinstance(state.snapshot, dict) else {}
+        for key in [key for key in entries if key.startswith(f"{PREFIX}/")]:
+            _, account_id, subject = key.split("/", 2)
+            entry = entries.pop(key)
+            if entry is None or account_id not in account_ids:
+                patch[key] = None
+            else:
+                failed = _Failed(entry.last_count, entry.updated_at)
+                self._accounts.setdefault(account_id, {})[subject] = failed
+        return patch
+
+    async def add(self, account_id: str | None, subject: str, now: datetime) -> bool:
+        """Postpones what has failed `now`, again perhaps. Returns False where there are too many."""
+        failed = self._accounts.setdefault(account_id, {})
+        if subject not in failed and len(failed) >= self.settings.postponed_at_most:
+            return False
+        times = failed[subject].times + 1 if subject in failed else 1
+        failed[subject] = _Failed(times, now)
+        entry = {"updated_at": now.isoformat(), "last_count": times, "last_digest": ""}
+        await self.write({f"{PREFIX}/{account_id}/{subject}": entry})
+        return True
+
+    async def remove(self, account_id: str | None, subjects: Collection[str]) -> None:
+        """Forgets what was read again. To be called after the checkpoint of its documents."""
+        failed = self._accounts.get(account_id, {})
+        for subject in subjects:
+            failed.pop(subject, None)
+        if not failed:
+            self._accounts.pop(account_id, None)
+        await self.write({f"{PREFIX}/{account_id}/{subject}": None for subject in subjects})
+
+    def due(self, account_id: str | None, now: datetime) -> list[str]:
+        """What is to be read again."""
+        failed = self._accounts.get(account_id, {})
+        return [subject for subject, one in failed.items() if one.due_at(self.settings) <= now]
+
+    def wait(self, account_id: str | None, now: datetime) -> timedelta | None:
+        """The time until something of the account is due, None where nothing is postponed."""
+        failed = self._accounts.get(account_id)
+        return min(one.due_at(self.settings) for one in failed.values()) - now if failed else None

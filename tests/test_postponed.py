@@ -1,0 +1,169 @@
+"""One object that Stripe fails to show holds up no other: it is read later, also after a restart."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pytest
+from estuary_cdk.capture.common import ResourceState
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.postponed import Postponed
+from tests.capture import UNLIMITED, Capture, Json
+from tests.conftest import NOW
+from tests.soak import hurried
+from tests.test_streams import differences
+
+QUICK: Final = replace(
+    UNLIMITED, shortest_pause=timedelta(milliseconds=50), longest_pause=timedelta(milliseconds=200)
+)
+OLDER: Final = "2022-11-15"
+"""What an event of this version carries is read again."""
+FAILURES: Final = {"500": Fault(status=500), "reset": Fault(reset=True), "cut off": Fault(truncate=True)}
+
+
+def changed_object(world: World, account: str) -> str:
+    changed, other = (world.create("charge", account, event=False)["id"] for _ in range(2))
+    for charge in (changed, other):
+        world.tell("charge.updated", "charge", charge, account=account, api_version=OLDER)
+    return f"/v1/charges/{changed}"
+
+
+def children_of_a_changed_object(world: World, account: str) -> str:
+    bad, _ = (world.create("invoice", account, lines=12)["id"] for _ in range(2))
+    return f"/v1/invoices/{bad}/lines"
+
+
+def container_of_discounts(world: World, account: str) -> str:
+    invoices = []
+    for _ in range(2):
+        coupon = world.create("coupon", account, event=False)["id"]
+        invoices.append(world.create("invoice", account, event=False, discounts=[{"coupon": coupon}])["id"])
+        world.tell("invoice.updated", "invoice", invoices[-1], account=account, api_version=OLDER)
+    return f"/v1/invoices/{invoices[0]}"
+
+
+@dataclass(frozen=True)
+class Case:
+    stream: str
+    change: Callable[[World, str], str]
+    """Changes two objects and returns the path that fails."""
+
+
+CASES: Final = [
+    Case("Charges", changed_object),
+    Case("InvoiceLineItems", children_of_a_changed_object),
+    Case("Discounts", container_of_discounts),
+]
+
+
+@pytest.mark.parametrize(
+    ("failure", "restarts"), [("500", False), ("reset", True), ("cut off", False)], ids=str
+)
+@pytest.mark.parametrize("is_connected", [False, True], ids=["single", "connected"])
+@pytest.mark.parametrize("case", CASES, ids=[case.stream for case in CASES])
+async def test_an_object_that_cannot_be_read_again_holds_up_no_other(
+    world: World, server: StripeServer, case: Case, is_connected: bool, failure: str, restarts: bool
+) -> None:
+    account = world.connect()["id"] if is_connected else PLATFORM
+    capture = Capture(server, [case.stream], connected=is_connected, settings=QUICK)
+    await capture.session(lambda: not capture.binding_state(case.stream).get("backfill"))
+    world.clock.advance(10)
+    path = case.change(world, account)
+    world.clock.advance(120)
+    rule = replace(FAILURES[failure], path=f"{path}*", account=account)
+    server.faults.set(rule)
+    missing = functools.partial(differences, capture, case.stream, is_connected, changed=True)
+
+    def has_others_and_has_failed() -> bool:
+        return bool(capture.documents) and postponed(capture, case.stream) != {}
+
+    with hurried():
+        await capture.session(has_others_and_has_failed)
+        assert missing()
+        if restarts:
+            server.faults.set()
+
+        def mended() -> bool:
+            server.faults.set()
+            return not missing() and not postponed(capture, case.stream)
+
+        await capture.session(mended)
+
+
+def postponed(capture: Capture, stream: str) -> Json:
+    entries = capture.binding_state(stream).get("snapshot") or {}
+    return {key: entry for key, entry in entries.items() if key.startswith("postponed/")}
+
+
+@pytest.mark.parametrize("is_connected", [False, True], ids=["single", "connected"])
+async def test_a_parent_whose_children_cannot_be_listed_holds_up_no_backfill(
+    world: World, server: StripeServer, is_connected: bool
+) -> None:
+    account = world.connect()["id"] if is_connected else PLATFORM
+    invoices = [world.create("invoice", account, lines=12, event=False)["id"] for _ in range(3)]
+    rule = Fault(f"/v1/invoices/{invoices[1]}/lines", account=account, status=500)
+    server.faults.set(rule)
+    capture = Capture(server, ["InvoiceLineItems"], connected=is_connected, settings=QUICK)
+    with hurried():
+        await capture.session(lambda: not capture.binding_state("InvoiceLineItems").get("backfill"))
+        assert differences(capture, "InvoiceLineItems", is_connected)
+        server.faults.set()
+        world.clock.advance(120)
+        await capture.session(lambda: not differences(capture, "InvoiceLineItems", is_connected))
+    assert not postponed(capture, "InvoiceLineItems")
+
+
+async def test_too_many_objects_pause_their_stream(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = Capture(server, ["Charges"], settings=replace(QUICK, postponed_at_most=2))
+    await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
+    world.clock.advance(10)
+    for charge in [world.create("charge", event=False)["id"] for _ in range(3)]:
+        world.tell("charge.updated", "charge", charge, api_version=OLDER)
+    world.clock.advance(120)
+    server.faults.set(Fault("/v1/charges/*", status=500), Fault("/v1/charges", status=500))
+    with hurried():
+        await capture.session(lambda: any("is paused." in record.message for record in caplog.records))
+        assert capture.last("Charges") == {}
+        server.faults.set()
+        await capture.session(lambda: len(capture.last("Charges")) == 3)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["acct_1", "acct_2"]), st.sampled_from(["OBJECT::a", "PARENT::b"])),
+        min_size=1,
+    )
+)
+def test_what_is_postponed_survives_a_restart_with_its_failures(failures: list[tuple[str, str]]) -> None:
+    state: Json = {}
+
+    async def write(entries: Json) -> None:
+        for key, entry in entries.items():
+            state.pop(key, None) if entry is None else state.update({key: entry})
+
+    async def fail() -> Postponed:
+        before = Postponed(DEFAULTS, write)
+        for number, (account_id, subject) in enumerate(failures):
+            at = datetime.fromtimestamp(NOW + number, tz=UTC)
+            assert await before.add(account_id, subject, at)
+        return before
+
+    before, after = asyncio.run(fail()), Postponed(DEFAULTS, write)
+    snapshot: Any = dict(state)
+    restored = ResourceState.model_validate({"snapshot": snapshot})
+    assert after.restore(restored, {"acct_1", "acct_2"}) == {}
+    assert not restored.snapshot
+    for seconds in (0, 59, 200, 10_000):
+        now = datetime.fromtimestamp(NOW + len(failures) + seconds, tz=UTC)
+        for account_id in ("acct_1", "acct_2", "acct_3"):
+            assert sorted(after.due(account_id, now)) == sorted(before.due(account_id, now))
+            assert after.wait(account_id, now) == before.wait(account_id, now)
