@@ -56,8 +56,8 @@ async def read_steps(
     rest, requests = Packed(), source.workload.requests
     listed = replace(listed, objects=[])
     for first in range(0, len(objects), at_once):
-        some = replace(listed, objects=objects[first : first + at_once])
-        last = some.objects[-1]
+        # As bytes, since what is completed is many times larger.
+        some = replace(listed, objects=objects.part(first, first + at_once))
         async for obj in listed_objects(
             source, window, params, some, in_window_only=in_window_only, embedding=embedding
         ):
@@ -67,7 +67,9 @@ async def read_steps(
                 rest, requests = Packed(), source.workload.requests
         if listed.is_divisible:
             field = stream.CREATED if is_list or listed.without_parent else "created"
-            place = replace(PageToken.after_object(last, field), without_parent=listed.without_parent)
+            place = replace(
+                PageToken.after_object(some.objects[-1], field), without_parent=listed.without_parent
+            )
         if source.workload.requests > requests and first + at_once < len(objects):
             yield Step(rest, place)
             rest, requests = Packed(), source.workload.requests
