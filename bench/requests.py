@@ -13,7 +13,7 @@ from typing import Final
 
 from bench.figures import Figures
 from bench.limits import LATENCY, rate
-from bench.run import Task, Written, capture
+from bench.run import Json, Task, Written, capture
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.limits import RateLimit
 from source_stripe_native.settings import DEFAULTS
@@ -89,13 +89,15 @@ async def tiered_prices(figures: Figures) -> None:
     """The tiers of further currencies come with the page."""
     world = World(seed=1)
     now = world.clock.now()
-    prices = [world.create("price", at=now - YEAR + number * 60, event=False) for number in range(PRICES)]
-    tiered = sum(price["billing_scheme"] == "tiered" and "currency_options" in price for price in prices)
+    option = {"unit_amount": None, "tiers": [{"up_to": None, "unit_amount": 1}]}
+    tiered: Json = {"billing_scheme": "tiered", "currency_options": {"usd": option, "eur": option}}
+    for number in range(PRICES):
+        world.create("price", at=now - YEAR + number * 60, event=False, **(tiered if number % 2 else {}))
     async with StripeServer(world) as server:
         await capture(server, Task(["Prices"]), functools.partial(has_backfilled, ["Prices"]), at_most=120)
         # One more page for each variant of the backfill.
         visits = [visit for visit in server.journal if visit.path.startswith("/v1/prices")]
-    about = f"{PRICES:,} prices, {tiered:,} of them with tiers in two currencies"
+    about = f"{PRICES:,} prices, half of them with tiers in two currencies"
     figures.add(about, "requests", len(visits) / (PRICES / PAGE + 1), 1.1, "for each 100 prices")
 
 

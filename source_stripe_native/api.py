@@ -157,7 +157,7 @@ class _BackfillPage:
         token = step.token
         if token is None and self.has_token and not any(map(self.is_new, step.objects)):
             # The caller takes a cursor without a document after it for one of a page that is still to come.
-            token = step.place
+            token = _end_of(self.window)
         self.documents += len(step.objects)
         self.has_token = True
         if step.is_last and hooks is not None:
@@ -182,11 +182,18 @@ async def find_oldest(
     return await oldest.find(source, parameters, window, known)
 
 
+def _end_of(window: Window) -> PageToken:
+    """The token of a list's end, at which nothing is left to be read."""
+    return PageToken(None, window.start - 1)
+
+
 async def _read_page(
     source: Source, window: Window, params: Params, token: PageToken | None, embedding: Embedding | None
 ) -> Page:
     """The page at `token` of the list of `window`, empty where the rest of the list has aged out."""
     stream = source.stream
+    if token == _end_of(window):
+        return Page([], None)
     try:
         return await read_listed(source, window, params, token, whole=stream.UNDATED, embedding=embedding)
     except StripeError as error:

@@ -91,7 +91,7 @@ class Settings:
     """The same for the changes of one window in one binding."""
     step_documents: int = 2_000
     """Documents of a page or window that grows which one checkpoint carries at most."""
-    step_bytes: int = 1_500_000
+    step_bytes: int = 500_000
     """Bytes of such documents of a backfill after which a checkpoint is written."""
 
     # Objects inside objects

@@ -25,12 +25,10 @@ from source_stripe_native.stripe.wire import Json, Packed
 
 @dataclass
 class Step:
-    """Objects that make documents, the place in the list after them, and the token of it: None after the
-    last step of the last page."""
+    """Objects that make documents, and the token after them: None after the last step of the last page."""
 
     objects: Sequence[Json]
     token: PageToken | None
-    place: PageToken
     is_last: bool = False
     are_documents: bool = True
 
@@ -52,25 +50,27 @@ async def read_steps(
     in_window_only = stream.UNDATED or not stream.LISTS_BY_CREATED
     is_list = stream.PARENT is None and embedding is None
     if is_list and not in_window_only and all(is_whole(source, obj) for obj in listed.objects):
-        yield Step(listed.objects, listed.next, place, is_last=True, are_documents=False)
+        yield Step(listed.objects, listed.next, is_last=True, are_documents=False)
         return
     objects, at_once = Packed(listed.objects), settings.concurrent_parents
     rest, requests = Packed(), source.workload.requests
     listed = replace(listed, objects=[])
     for first in range(0, len(objects), at_once):
-        some = replace(listed, objects=objects[first : first + at_once])
-        last = some.objects[-1]
+        # As bytes, since what is completed is many times larger.
+        some = replace(listed, objects=objects.part(first, first + at_once))
         async for obj in listed_objects(
             source, window, params, some, in_window_only=in_window_only, embedding=embedding
         ):
             rest.append(await to_document(source, obj, stream.BACKFILL_OP))
             if len(rest) >= settings.step_documents or rest.size >= settings.step_bytes:
-                yield Step(rest, place, place)
+                yield Step(rest, place)
                 rest, requests = Packed(), source.workload.requests
         if listed.is_divisible:
             field = stream.CREATED if is_list or listed.without_parent else "created"
-            place = replace(PageToken.after_object(last, field), without_parent=listed.without_parent)
+            place = replace(
+                PageToken.after_object(some.objects[-1], field), without_parent=listed.without_parent
+            )
         if source.workload.requests > requests and first + at_once < len(objects):
-            yield Step(rest, place, place)
+            yield Step(rest, place)
             rest, requests = Packed(), source.workload.requests
-    yield Step(rest, listed.next, place, is_last=True)
+    yield Step(rest, listed.next, is_last=True)

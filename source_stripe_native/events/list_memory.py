@@ -135,8 +135,8 @@ class ListMemories:
                 source,
                 objects,
                 "state",
-                f"{why} to be remembered in the state. What is deleted while the capture is not running "
-                "stays in the collection: backfill again if that matters",
+                f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the "
+                "capture is not running stays in the collection: backfill again if that matters",
             )
         return fits
 
@@ -146,8 +146,9 @@ class ListMemories:
             source,
             len(memory.objects),
             "memory",
-            "compared lists are too long to be remembered in memory. Objects that did not change are "
-            "captured again when such a list is read: disable the binding if that is too much",
+            f"{source.stream.NAME}: compared lists are too long to be remembered in memory. Objects that "
+            "did not change are captured again when such a list is read: disable the binding if that is too "
+            "much",
         )
         most = source.settings.remembered_bytes
         for key in [key for key, other in self._lists.items() if not other.in_state]:
@@ -156,11 +157,11 @@ class ListMemories:
         while new and self.size + memory.size > most:
             memory.change(new.pop(), None)
 
-    def _warn(self, source: Source, objects: int, where: str, what: str) -> None:
+    def _warn(self, source: Source, objects: int, where: str, line: str) -> None:
         if (kind := (source.stream.NAME, where)) not in self._warned:
             self._warned.add(kind)
             about = {"account": source.account_id, "objects": objects}
-            source.log.warning(f"{source.stream.NAME}: {what}", about)
+            source.log.warning(line, about)
 
 
 def _size(identity: str, listed: Listed) -> int:

@@ -24,6 +24,13 @@ class Packed(Sequence[Json]):
         self._bodies.append(body)
         self.size += len(body)
 
+    def part(self, start: int, stop: int) -> "Packed":
+        """Some of the objects, as bytes too."""
+        part = Packed()
+        part._bodies = self._bodies[start:stop]
+        part.size = sum(map(len, part._bodies))
+        return part
+
     def __len__(self) -> int:
         return len(self._bodies)
 
