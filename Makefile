@@ -18,7 +18,7 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   echo "$(PYTHON) is missing or older than 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }
 endef
 
-BENCHES := speed limits requests accounts cadence memory
+BENCHES := speed limits requests accounts cadence start memory
 
 # The project's own specifications have the local Stripe's key. Yours have your own, for Stripe itself.
 WITH_STRIPE := $(if $(filter test%.flow.yaml,$(notdir $(SOURCE))),python -m sandbox stripe $(STRIPE) --)
@@ -82,5 +82,5 @@ clean: ## remove what the other targets made
 $(STAMP): pyproject.toml poetry.lock tools/poetry.py tools/poetry.txt
 	@$(NEEDS_PYTHON)
 	@echo "setting up (about 30 s)" >&2
-	@$(POETRY) sync --compile
+	@$(POETRY) sync --compile --all-extras
 	@touch $@

@@ -176,13 +176,16 @@ class _Output:
 
 @asynccontextmanager
 async def python(
-    *arguments: str, environment: Mapping[str, str] | None = None, limit: int = LONGEST_LINE
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    limit: int = LONGEST_LINE,
+    root: Path = ROOT,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A Python process with pipes to all of its streams, killed at the end of the block if it still runs. Its
-    lines have `limit` bytes at most, twice as many are read ahead."""
+    lines have `limit` bytes at most, twice as many are read ahead. It runs in the checkout `root`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),
-        cwd=ROOT,
+        cwd=root,
         env={**os.environ, **(environment or {})},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

@@ -1,23 +1,22 @@
 """The process: starts the connector on stdin and stdout, or with arguments a command of `cli/`."""
 
-import gc
-
-from source_stripe_native.flow import signals
+from source_stripe_native.flow import signals, start
 
 if __name__ == "__main__":
     # Before the imports, which take a while: they would be interrupted with a traceback.
     signals.end_between_lines()
-    # What they make is there to stay: a tenth of their time would go into looking for garbage.
-    gc.disable()
 
 import asyncio
 import functools
+import gc
 import logging
 import os
 import sys
 from typing import BinaryIO, Final, cast
 
 try:
+    if __name__ == "__main__":
+        start.prepare()
     from source_stripe_native import Connector
 except ModuleNotFoundError as error:
     raise SystemExit(
@@ -34,6 +33,10 @@ from source_stripe_native.settings import DEFAULTS, Settings
 ABOUT: Final = (
     "This is a capture connector: Flow runs it and sends it requests on stdin. To look at an account "
     "yourself, see source-stripe-native --help."
+)
+WITHOUT_CLI: Final = (
+    "The commands need {}, which is not installed here: install source-stripe-native[cli], or use a checkout "
+    "of the project."
 )
 COMPLETION: Final = "_SOURCE_STRIPE_NATIVE_COMPLETE"
 """Set where a shell asks for completions, by click's convention. The script then has no arguments."""
@@ -77,8 +80,10 @@ def main(settings: Settings = DEFAULTS) -> None:
 def command() -> None:
     """The console script. Its commands are imported only where there is one: Flow starts many connectors."""
     if len(sys.argv) > 1 or COMPLETION in os.environ:
-        from source_stripe_native.cli import commands
-
+        try:
+            from source_stripe_native.cli import commands
+        except ModuleNotFoundError as error:
+            raise SystemExit(WITHOUT_CLI.format(error.name)) from None
         gc.freeze()
         gc.enable()
         commands.main(prog_name="source-stripe-native")

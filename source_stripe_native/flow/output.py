@@ -64,16 +64,11 @@ class WholeCommits(Transactor):
 
     def __init__(self, output: BinaryIO) -> None:
         super().__init__(output)
-        self.on_written: list[Callable[[], None]] = []
-        """Called after each write, in the task whose transaction was written."""
         self._turn = asyncio.Lock()
 
     async def commit(self, buffer: IO[bytes], wait_for_ack: bool = False) -> asyncio.Future[None] | None:
         async with self._turn:
-            acknowledged = await to_its_end(super().commit(buffer, wait_for_ack))
-        for written in self.on_written:
-            written()
-        return acknowledged
+            return await to_its_end(super().commit(buffer, wait_for_ack))
 
 
 async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:

@@ -337,6 +337,11 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         return template.format_map(ids) if ids.keys() == fields.keys() else None
 
 
+# pydantic would evaluate the types of the class values anew for each row, which takes a sixth of a start.
+for _name in BaseStripeObject.__class_vars__:
+    BaseStripeObject.__annotations__.pop(_name, None)
+
+
 class BaseStripeObjectWithEvents(BaseStripeObject):
     created: int
 
