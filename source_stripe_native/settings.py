@@ -84,6 +84,8 @@ class Settings:
     """How long the time is carried on without an answer before Stripe is asked for it."""
     page_size: int = 100
     """Objects on a page of a list."""
+    page_sizes_kept: int = 1_000
+    """Lists whose pages are smaller for now, since Stripe failed to render a whole one."""
 
     # Memory
 

@@ -23,7 +23,9 @@ from tests.test_documents import logged
 from tests.test_feed import Bindings, WorldsTime
 
 LOG = logging.getLogger("test")
-IMPATIENT = replace(UNLIMITED, **dict.fromkeys(("patience", "outage_patience"), timedelta(milliseconds=300)))
+IMPATIENT = replace(
+    UNLIMITED, patience=timedelta(milliseconds=300), outage_patience=timedelta(milliseconds=300)
+)
 SHORT_STOP = replace(UNLIMITED, stop_patience=timedelta(milliseconds=200))
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import aiohttp
 
-from source_stripe_native.errors import StripeError, excerpt
+from source_stripe_native.errors import StripeError, UnreachableError, excerpt
 
 MAX_RETRY_AFTER: Final = 60.0
 """Seconds of `Retry-After` that are honoured. A server that asks for more is asked again sooner."""
@@ -136,7 +136,7 @@ def is_no_answer(error: Exception) -> bool:
     """Whether Stripe has not answered, or something else has in its place."""
     if isinstance(error, StripeError):
         return error.status == 200 or error.status >= 500
-    return isinstance(error, aiohttp.ClientError | TimeoutError | OSError)
+    return isinstance(error, aiohttp.ClientError | TimeoutError | OSError | UnreachableError)
 
 
 def reason(error: Exception) -> str:
