@@ -460,6 +460,18 @@ async def test_each_verb_asks_for_what_it_needs(
         assert asked.total() <= 12
 
 
+@pytest.mark.parametrize("restricted", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+async def test_discover_succeeds_while_stripe_refuses_three_requests_in_ten_for_rate(
+    world: World, server: StripeServer, waits: list[float], restricted: bool, seed: int
+) -> None:
+    server.faults._rng.seed(seed)
+    server.faults.set(Fault(status=429, code="rate_limit", probability=0.3))
+    capture = Capture(server, key=world.restrict(ALL) if restricted else world.key)
+    assert await discovered(capture) == {each.NAME for each in IN_OLD}
+    assert waits == []
+
+
 # What is lost while a capture runs
 
 

@@ -257,8 +257,9 @@ class StripeSession:
                 with tries:
                     return await self._ask_in_turn(log, asking, tries.num, params, priority, count)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            seconds = int(max(self._patience, self._outage.duration(self._time())))
             raise UnreachableError(
-                f"Stripe could not be reached at {self._base} for {self._patience:.0f} "
+                f"Stripe could not be reached at {self._base} for {seconds} "
                 "seconds: check the network and Stripe's status page. "
                 f"{asking.request} failed: {reason(error)}"
             ) from error
@@ -299,12 +300,10 @@ class StripeSession:
         now, wait = self._time(), worth_retrying(error)
         if attempt.refused_by is not None:
             refused_since = max(asking.refused(now), turn.own.accepted_time)
+            if wait is False or now - refused_since >= self._outage_patience:
+                return False
             # No pause of its own: the request waits for its turn.
-            return (
-                float(wait - (wait is True))
-                if wait and now - refused_since < self._outage_patience
-                else False
-            )
+            return 0.0 if wait is True else wait
         if self._may_be_replaced(error):
             asking.key_deadline = min(asking.key_deadline, now + self._key_patience)
             return now < asking.key_deadline
