@@ -149,13 +149,15 @@ async def all_resources(
     schedules: Schedules | None = None,
 ) -> list[StripeResource]:
     """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
-    those that a capture resumes from or starts anew after, by name. The accounts of the `shard` are captured:
-    nothing where the only account belongs to another one. The bindings that open keep their `schedules`.
+    those that a capture resumes from or starts anew after, by name, None where none is opened. The accounts
+    of the `shard` are captured: nothing where the only account belongs to another one. The bindings that open
+    keep their `schedules`.
 
     Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
     cannot be read, and where there is none left.
     """
-    accounts = await find_accounts(http, log, connected=config.capture_connected_accounts, shard=shard)
+    connected = config.capture_connected_accounts
+    accounts = await find_accounts(http, log, connected=connected, shard=shard, listed=states is not None)
     if not accounts.all_ids and not config.capture_connected_accounts:
         log.info(f"account {accounts.platform_id} is captured by another shard: this one has nothing to do")
         return []
@@ -163,7 +165,6 @@ async def all_resources(
         log.info("this shard captures a part of the accounts", {"accounts": len(accounts.all_ids)})
     wanted = [row for row in STREAMS if names is None or row.NAME in names]
     readable, unproven = wanted, set[str]()
-    connected = accounts.connected_ids is not None
     # A capture that opens asks for events alone: whatever else it may not read is paused, binding by binding.
     permissions = await probe(http, log, wanted if states is None else [], connected=connected)
     if permissions.no_changes is not None:

@@ -27,12 +27,22 @@ class Settings:
     max_lateness: float = 0.02
     """Seconds that a request may be late without delaying the requests after it. Of what `utilisation` leaves
     of a second this takes one half; the other half is for what the network delays unevenly."""
-    reduction: float = 0.8
-    """What a 429 leaves of a limit's rate."""
-    reduction_interval: float = 1.0
-    """Seconds after a reduction in which further 429s are still about the rate before it."""
-    recovery: float = 1.03
-    """The factor by which a reduced rate grows each second, until it is back at its ceiling."""
+    watched_answers: int = 20
+    """Answers of a limit that are looked at together, for refusals that are more than usual."""
+    few_refusals: float = 0.04
+    """The share of refusals for rate that is no reason to go slower."""
+    reduction: float = 0.9
+    """What a reduction leaves of the rate that Stripe accepted."""
+    largest_cut: float = 0.25
+    """The least that a reduction takes for that rate, as a part of the rate before."""
+    check_answers: int = 800
+    """Answers after which it is checked again that refusals do not depend on the rate."""
+    refusals_in_a_row: int = 100
+    """Refusals without an answer between them after which a limit lets the fewest requests through."""
+    recovery: timedelta = timedelta(seconds=45)
+    """How long a reduced rate takes to grow to 2.7 times: by 5 % after ten seconds, by 22 % after twenty."""
+    recovery_rate: float = 20
+    """Requests a second below which a rate recovers by its requests, each as a part of a second."""
     min_rate: float = 1.0
     """Requests a second that no 429 takes away, and that the smallest shard has."""
     least_share: int = 10
@@ -42,9 +52,9 @@ class Settings:
     """Rate limits of single accounts beyond which those that are not in use are forgotten."""
     max_in_flight: int = 100
     """Requests that wait for their answer at most: more would queue where no priority counts."""
-    patience: timedelta = timedelta(minutes=5)
-    """How long a capture retries a request: counted from its first attempt, and in an outage from the first
-    attempt of any request that failed."""
+    patience: timedelta = timedelta(minutes=1)
+    """How long a request is asked again that fails while others are answered. The wait for the rate limiter
+    does not count."""
     outage_gap: timedelta = timedelta(seconds=90)
     """How long after a failed attempt another one may leave to belong to the same outage. Between two
     attempts of one request lie 60 seconds at most, and the wait for the rate limiter."""
@@ -76,6 +86,8 @@ class Settings:
     """How long the time is carried on without an answer before Stripe is asked for it."""
     page_size: int = 100
     """Objects on a page of a list."""
+    page_sizes_kept: int = 1_000
+    """Lists whose pages are smaller for now, since Stripe failed to render a whole one."""
 
     # Memory
 

@@ -1,7 +1,9 @@
 """Fields that Stripe returns only when asked: captured, kept through changes, survivable where refused."""
 
+import logging
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -10,15 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import Fault, StripeServer, World
-from source_stripe_native.models import STREAMS
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.models import STREAMS, Prices
+from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.stripe.expansions import object_params
+from source_stripe_native.stripe.pages import Source
 from tests.capture import UNLIMITED, Capture, unknown_filter, unstamped
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up, logged
 from tests.test_streams import HELD, expected, without_needless
 
+LOG: Final = logging.getLogger("test")
 EXPANDED: Final = [each for each in STREAMS if each.EXPANSIONS]
 KINDS: Final = sorted({HELD[each.NAME].kind for each in EXPANDED} - {"item"})
 """Lines of a Checkout session come with it, never later."""
@@ -101,6 +106,42 @@ async def test_a_refused_expansion_costs_its_field_and_one_warning(
         assert stream.NAME in line.message
         assert field in line.message
     await catch_up(capture)
+
+
+PASSING = {
+    "no answer": {"reset": True},
+    "unavailable": {"status": 503},
+    "conflict": {"status": 409},
+    "in their words": {"status": 500, "message": "This property cannot be expanded (x)."},
+    "key": {"status": 401, "message": "Invalid API Key provided: x"},
+}
+
+
+@pytest.mark.parametrize("probe", ["bare", "single"])
+@pytest.mark.parametrize("trouble", PASSING)
+async def test_a_probe_that_fails_for_a_passing_reason_leaves_nothing_out(
+    world: World, server: StripeServer, waits: list[float], trouble: str, probe: str
+) -> None:
+    """Stripe refuses one of two expansions. What finds out which one fails otherwise, for once."""
+    world.create("invoice", event=False)
+    path, pairs = "/v1/invoices", [("expand[]", "data.test_clock"), ("expand[]", "data.customer")]
+    refused = Fault(path, query="data.test_clock", status=400, message="This property cannot be expanded.")
+    trouble_for_once = Fault(path, after=1 if probe == "bare" else 2, **PASSING[trouble])  # type: ignore[arg-type]
+    impatient = replace(
+        UNLIMITED, patience=timedelta(milliseconds=100), outage_patience=timedelta(milliseconds=100)
+    )
+    async with StripeSession(world.key, base=server.url, settings=impatient) as http:
+        source = Source(http, LOG, Prices, PLATFORM, None)
+        server.faults.set(trouble_for_once, refused)
+        with pytest.raises(ConnectorError):
+            await source.get(path, pairs)
+        server.faults.set()
+        (invoice,) = (await source.get(path, pairs))["data"]
+        assert isinstance(invoice["customer"], dict), "asked for as before"
+        assert http.refused_params.kept(None, path, pairs) == pairs
+        server.faults.set(refused)
+        await source.get(path, pairs)
+        assert http.refused_params.kept(None, path, pairs) == pairs[1:]
 
 
 @pytest.mark.parametrize(

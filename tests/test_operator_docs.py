@@ -1,6 +1,7 @@
 """What the chapters for operators say agrees with the code: numbers, tables and the state."""
 
 import inspect
+import math
 import re
 from datetime import timedelta
 from typing import Final
@@ -47,8 +48,15 @@ NUMBERS: Final = [
     ("configuration", is_set(MIN_INTERVAL, timedelta(seconds=1), "Less than a second counts as a second")),
     ("operate", f"up to {DEFAULTS.max_slices} *slices*"),
     ("operate", f"At most {DEFAULTS.unwritten_bytes // 1_000_000} MB are read and not yet written"),
-    ("operate", f"drops by {1 - DEFAULTS.reduction:.0%}".replace("%", " %")),
-    ("operate", f"recovers by {DEFAULTS.recovery - 1:.0%} a second".replace("%", " %")),
+    ("operate", f"drops to {DEFAULTS.reduction:.0%} of the rate".replace("%", " %")),
+    *(
+        (
+            "operate",
+            f"by {math.expm1((seconds / DEFAULTS.recovery.seconds) ** 2):.0%} in {said}".replace("%", " %"),
+        )
+        for seconds, said in ((10, "ten"), (20, "twenty"))
+    ),
+    ("operate", f"asks again for {DEFAULTS.outage_patience.seconds // 60} minutes"),
     ("operate", f"{DEFAULTS.utilisation:g})"),
     ("operate", f"One endpoint then gets at most {MOST_PER_ENDPOINT}"),
     ("operate", f"Stripe keeps events for {RETENTION.days} days"),
@@ -58,7 +66,8 @@ NUMBERS: Final = [
     ("accounts", f"once an {'hour' if DEFAULTS.longest_pause.seconds == 3600 else '?'} at least"),
     ("accounts", f"looked for every {'hour' if DEFAULTS.new_accounts_interval.seconds == 3600 else '?'}"),
     ("accounts", f"take {10_000 / LIVE / DEFAULTS.utilisation:.0f} seconds"),
-    ("troubleshooting", f"for {'five' if DEFAULTS.patience.seconds == 300 else '?'} minutes"),
+    ("troubleshooting", is_set(DEFAULTS.patience, MINUTE, "for a minute to one list alone")),
+    ("troubleshooting", f"for {DEFAULTS.outage_patience.seconds // 60} minutes"),
     ("troubleshooting", f"{'ten' if DEFAULTS.unary_patience.seconds == 10 else '?'} seconds in discover"),
     ("troubleshooting", f"more than {DEFAULTS.max_nested:,} objects"),
 ]

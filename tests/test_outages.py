@@ -23,7 +23,9 @@ from tests.test_documents import logged
 from tests.test_feed import Bindings, WorldsTime
 
 LOG = logging.getLogger("test")
-IMPATIENT = replace(UNLIMITED, patience=timedelta(milliseconds=300))
+IMPATIENT = replace(
+    UNLIMITED, patience=timedelta(milliseconds=300), outage_patience=timedelta(milliseconds=300)
+)
 SHORT_STOP = replace(UNLIMITED, stop_patience=timedelta(milliseconds=200))
 
 
@@ -38,8 +40,8 @@ SHORT_STOP = replace(UNLIMITED, stop_patience=timedelta(milliseconds=200))
         ([("failed", 10, 11), ("failed", 40, 100)], 310, 300),
         # An attempt that left long after the last failure begins another outage.
         ([("failed", 10, 11), ("failed", 102, 103)], 104, 2),
-        ([("failed", 10, 11), ("answered",)], 30, 0),
-        ([("failed", 10, 11), ("answered",), ("failed", 20, 21)], 30, 10),
+        ([("failed", 10, 11), ("answered", 12)], 30, 0),
+        ([("failed", 10, 11), ("answered", 12), ("failed", 20, 21)], 30, 10),
     ],
 )
 def test_an_outage_lasts_from_its_first_failed_attempt_to_any_answer(
@@ -57,7 +59,7 @@ def test_an_outage_is_warned_of_once_a_while_though_an_answer_comes_through() ->
     for now in range(0, 300, 7):
         outage.failed(now, now)
         told += [now] if outage.is_told(now) else []
-        outage.answered()
+        outage.answered(now)
     assert told == [0, 63, 126, 189, 252]
 
 

@@ -4,8 +4,9 @@ and at open, and told in the words of Stripe's dashboard."""
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
@@ -14,6 +15,7 @@ from aiohttp import web
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.models import (
     STREAMS,
@@ -26,9 +28,11 @@ from source_stripe_native.models import (
     PaymentMethods,
     Subscriptions,
 )
+from source_stripe_native.resources import all_resources
 from source_stripe_native.stripe.account_directory import own_account_id
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.stripe.permissions import outside_versions
+from source_stripe_native.stripe.sessions import open_session
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.test_streams import HELD
@@ -417,6 +421,55 @@ async def test_a_permission_that_the_key_lacks_holds_for_connected_accounts_too(
         server, ["CardHolders"], key=world.restrict(ALL - {"issuing_cardholder"}), connected=True
     )
     assert "CardHolders cannot be captured: the API key lacks" in await refusal(capture, caplog, "validate")
+
+
+# What is asked for at all
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+@pytest.mark.parametrize("verb", ["discover", "validate", "session"])
+async def test_each_verb_asks_for_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch, world: World, server: StripeServer, restricted: bool, verb: str
+) -> None:
+    """A capture that opens lists connected accounts, and asks for no permission but that of events."""
+    connected = {world.connect()["id"] for _ in range(250)}
+    bound = ["Prices", "Refunds"]
+    key = world.restrict(ALL) if restricted else world.key
+    capture = Capture(server, bound, key=key, connected=True)
+    monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+    if verb == "session":
+        http = open_session(
+            EndpointConfig.model_validate(capture.endpoint_config), UNLIMITED, timedelta(seconds=5)
+        )
+        async with http:
+            resources = await all_resources(
+                LOG, http, EndpointConfig.model_validate(capture.endpoint_config), bound, {}
+            )
+        assert {each.name for each in resources} == {*bound}
+        listed = [each for each in server.journal if each.path == "/v1/accounts"]
+        assert len(listed) >= len(connected) / 100
+        others = Counter(each.path for each in server.journal if each.path != "/v1/accounts")
+        assert others.keys() <= {"/v1/account", "/v1/events"}
+        return
+    await getattr(capture, verb)()
+    asked = Counter(each.path for each in server.journal)
+    assert asked["/v1/accounts"] <= (verb == "discover"), "whether they may be read, not which there are"
+    if verb == "validate":
+        assert asked.keys() <= {"/v1/account", "/v1/events", "/v1/prices", "/v1/refunds"}
+    if not restricted:
+        assert asked.total() <= 12
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+@pytest.mark.parametrize("seed", range(5))
+async def test_discover_succeeds_while_stripe_refuses_three_requests_in_ten_for_rate(
+    world: World, server: StripeServer, waits: list[float], restricted: bool, seed: int
+) -> None:
+    server.faults._rng.seed(seed)
+    server.faults.set(Fault(status=429, code="rate_limit", probability=0.3))
+    capture = Capture(server, key=world.restrict(ALL) if restricted else world.key)
+    assert await discovered(capture) == {each.NAME for each in IN_OLD}
+    assert waits == []
 
 
 # What is lost while a capture runs

@@ -91,14 +91,17 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
 
 
 async def find_accounts(
-    http: StripeSession, log: Logger, *, connected: bool, shard: Shard = WHOLE
+    http: StripeSession, log: Logger, *, connected: bool, shard: Shard = WHOLE, listed: bool = True
 ) -> CapturedAccounts:
-    """The accounts that a capture reads, or the `shard` of it."""
+    """The accounts that a capture reads, or the `shard` of it. Connected ones that are not `listed` are left
+    out: discover and validate need none."""
     platform_id = await own_account_id(http, log)
     # A backfill ends where the clock is now: one wrong `Date` must not move that.
     await http.refresh_clock(log)
-    connected_ids = shard.own(await connected_account_ids(http, log, platform_id)) if connected else None
-    return CapturedAccounts(platform_id, connected_ids, shard)
+    if not connected:
+        return CapturedAccounts(platform_id, None, shard)
+    connected_ids = await connected_account_ids(http, log, platform_id) if listed else []
+    return CapturedAccounts(platform_id, shard.own(connected_ids), shard)
 
 
 async def connected_account_ids(http: StripeSession, log: Logger, platform_id: str) -> list[str]:

@@ -6,22 +6,10 @@ answer, one warning a minute stands for all. A line that is not written costs no
 """
 
 import logging
-import time
 from dataclasses import dataclass
 from logging import Logger
 
-from source_stripe_native.stripe.retries import Outage, is_for_rate, is_no_answer, reason
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A GET request for `path` ("/v1/..."), made for a connected account, or for the key's own (None)."""
-
-    path: str
-    account_id: str | None
-
-    def __str__(self) -> str:
-        return f"GET {self.path}" + (f" for account {self.account_id}" if self.account_id else "")
+from source_stripe_native.stripe.retries import Outage, Request, is_no_answer, reason
 
 
 @dataclass(slots=True)
@@ -35,18 +23,20 @@ class Attempt:
     """The HTTP status, None while there is no answer."""
     request_id: str = ""
     """As Stripe's logs name it; empty where there is no answer."""
+    refused_by: str | None = None
+    """The reason that Stripe gives for a refusal for rate; None where the attempt met none."""
     error: str = "cancelled"
     """Why there is no result, empty where there is one."""
     level: int = logging.DEBUG
 
-    def failed(self, error: Exception, outage: Outage, *, is_retried: bool) -> None:
+    def failed(self, error: Exception, outage: Outage, now: float, *, is_retried: bool) -> None:
         self.error = reason(error)
-        if not is_retried or self.number == 1 or is_for_rate(error):
+        if not is_retried or self.number == 1 or self.refused_by is not None:
             return
-        if not is_no_answer(error) or outage.is_told(time.monotonic()):
+        if not is_no_answer(error) or outage.is_told(now):
             self.level = logging.WARNING
 
-    def write(self, log: Logger, limit: float) -> None:
+    def write(self, log: Logger, limit: float, now: float) -> None:
         """Writes the line. `limit` is that of all requests a second."""
         if not log.isEnabledFor(self.level):
             return
@@ -58,7 +48,7 @@ class Attempt:
             "attempt": self.number,
             "status": self.status,
             "error": self.error,
-            "ms": round((time.monotonic() - self.asked_time) * 1000),
+            "ms": round((now - self.asked_time) * 1000),
             "request_id": self.request_id,
             "limit": limit,
         }

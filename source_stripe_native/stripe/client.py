@@ -4,11 +4,13 @@ Rule: every request passes here and goes to the base address only. Redirects are
 a response contains is ever requested. A body is read and parsed whole before any of it is used: a page that
 was cut off is asked for again and never half captured.
 
-A failure that may pass is retried with jittered exponential backoff and for a bounded time (see `retries`).
-While nobody gets an answer, that time is one and the same for all requests. A key that worked before is being
-replaced, perhaps: a 401 then counts only after a while.
+A failure that may pass is asked again with growing pauses and for a bounded time (see `retries`). The wait
+for the rate limiter does not count. While Stripe is silent to everybody, requests go on asking, all for
+one and the same time. A refusal for rate is the limiter's affair alone: the request queues again. A key that
+worked before is being replaced, perhaps: a 401 then counts only after a while.
 """
 
+import asyncio
 import math
 import re
 import time
@@ -34,17 +36,19 @@ from source_stripe_native.errors import (
 )
 from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.settings import DEFAULTS, Settings
-from source_stripe_native.stripe.attempts import Attempt, Request
+from source_stripe_native.stripe.attempts import Attempt
 from source_stripe_native.stripe.base_address import API_BASE_VARIABLE as API_BASE_VARIABLE
 from source_stripe_native.stripe.base_address import api_base as api_base
 from source_stripe_native.stripe.base_address import hint_at_local_key
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.json_body import json_object
-from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, Urgency, endpoint_of
+from source_stripe_native.stripe.rate_limit import LIMITS, Priority, RateLimiter, Turn, Urgency, endpoint_of
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.retries import (
+    Asking,
     Outage,
+    Request,
     is_for_rate,
     is_no_answer,
     reason,
@@ -94,8 +98,9 @@ def rate_limiter_for(
 class StripeSession:
     """A session with Stripe under one key, to be used as an async context manager.
 
-    `patience` is how long one request is retried, and all of them in an outage. `key_patience` is how long a
-    key is tried again that Stripe has accepted before and now refuses.
+    `patience` is how long a request is asked again, whatever fails; without it `Settings.patience`, and
+    `Settings.outage_patience` where nobody is answered. `key_patience` is how long a key is tried again that
+    Stripe has accepted before and now refuses.
 
     `context` is the account, or the path of accounts, that every request is made for (`Stripe-Context`), by
     default the key's own account. An organization's key has none, and needs both `context` and `version`.
@@ -140,7 +145,8 @@ class StripeSession:
         self._key = key
         self._base = base
         self._base_url = URL(base)
-        self._patience = patience or settings.patience
+        self._patience = (patience or settings.patience).total_seconds()
+        self._outage_patience = (patience or settings.outage_patience).total_seconds()
         self._key_patience = key_patience.total_seconds()
         self._key_accepted = False
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
@@ -150,7 +156,11 @@ class StripeSession:
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
-        self._outage = Outage(settings.outage_gap.total_seconds(), settings.warning_gap.total_seconds())
+        self._outage = Outage(
+            settings.outage_gap.total_seconds(),
+            settings.warning_gap.total_seconds(),
+            settings.outage_patience.total_seconds(),
+        )
         self._latencies: dict[str, float] = {}
         self.lookups = Readings[Json](
             settings.lookup_retention, settings.lookup_bytes, lambda answer: len(orjson.dumps(answer))
@@ -158,14 +168,15 @@ class StripeSession:
         self.map_keys: dict[str, dict[str, None]] = {}
         """Fields inside maps that objects of a list have, by the list's path (see `lists`)."""
         self.refused_params = RefusedParams()
+        self.page_sizes: dict[tuple[str | None, str], int] = {}
+        """The sizes of pages that are small for now, by account and path (see `pages`)."""
         self.page_budget = ByteBudget(settings.unwritten_bytes - settings.change_bytes)
         self.change_budget = ByteBudget(settings.change_bytes)
 
     async def __aenter__(self) -> Self:
-        patience = self._patience.total_seconds()
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {self._key}", "User-Agent": "estuary-source-stripe-native"},
-            timeout=aiohttp.ClientTimeout(total=patience, sock_connect=10, sock_read=60),
+            timeout=aiohttp.ClientTimeout(total=self._patience, sock_connect=10, sock_read=60),
             connector=aiohttp.TCPConnector(limit=0),  # the rate limiter bounds what is in flight
         )
         # aiohttp would ask once more, at once and past the rate limiter, where a connection was cut. It has
@@ -190,12 +201,12 @@ class StripeSession:
     @property
     def is_silent(self) -> bool:
         """Whether Stripe has answered nobody since a request failed."""
-        return self._outage.duration(time.monotonic()) > 0
+        return self._outage.duration(self._time()) > 0
 
     @property
     def is_silent_for_long(self) -> bool:
         """Whether Stripe has answered nobody for `Settings.outage_patience`."""
-        return self._outage.duration(time.monotonic()) >= self.settings.outage_patience.total_seconds()
+        return self._outage.is_everybodys(self._time())
 
     async def is_answering(self, log: Logger) -> bool:
         """Whether Stripe answers anybody. Where a request failed after the last answer, asks for the own
@@ -242,51 +253,82 @@ class StripeSession:
         account_id: str | None = None,
         priority: Priority | Urgency = Priority.CHANGES,
         count: Callable[[int], None] = lambda _: None,
+        is_divisible: bool = False,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
         `account_id` is the connected account to act as. `count` is called with the bytes of the answer.
-        Raises StripeError for a refusal, and ConnectorError when Stripe could not be reached for as long as
-        the session has patience, counted from when the first attempt leaves, and in an outage from its
-        beginning.
+        `is_divisible` says that the caller can ask for less: the request is then hardly asked again where
+        others are answered. Raises StripeError for a refusal, and UnreachableError where there is no answer.
         """
-        endpoint, request = endpoint_of(path), Request(path, account_id)
-        await self._rate_limiter.acquire(endpoint, priority, account_id)
-        key_deadline = math.inf
-
-        def is_retried(error: Exception) -> bool | float:
-            nonlocal key_deadline
-            if not self._may_be_replaced(error):
-                outage = self._outage.duration(time.monotonic())
-                return outage < self._patience.total_seconds() and worth_retrying(error)
-            key_deadline = min(key_deadline, time.monotonic() + self._key_patience)
-            return time.monotonic() < key_deadline
-
+        asking = Asking(Request(path, account_id), self._patience, is_divisible)
         try:
-            async for attempt in stamina.retry_context(
-                on=is_retried, attempts=None, timeout=self._patience, wait_initial=0.5, wait_max=30
+            async for tries in stamina.retry_context(
+                on=lambda _: asking.verdict, attempts=None, timeout=None, wait_initial=0.5, wait_max=30
             ):
-                with attempt:
-                    if attempt.num > 1:
-                        await self._rate_limiter.acquire(endpoint, priority, account_id)
-                    asked = Attempt(request, attempt.num, time.monotonic())
-                    try:
-                        return await self._ask(asked, params, endpoint, count)
-                    except Exception as error:
-                        if is_no_answer(error):
-                            self._outage.failed(asked.asked_time, time.monotonic())
-                        asked.failed(error, self._outage, is_retried=is_retried(error) is not False)
-                        raise
-                    finally:
-                        self._rate_limiter.release()
-                        asked.write(log, self._rate_limiter.ceiling)
+                with tries:
+                    return await self._ask_in_turn(log, asking, tries.num, params, priority, count)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            seconds = int(max(self._patience, self._outage.duration(self._time())))
             raise UnreachableError(
-                f"Stripe could not be reached at {self._base} for {self._patience.total_seconds():.0f} "
+                f"Stripe could not be reached at {self._base} for {seconds} "
                 "seconds: check the network and Stripe's status page. "
-                f"{request} failed: {reason(error)}"
+                f"{asking.request} failed: {reason(error)}"
             ) from error
         raise AssertionError("the retry context returns or raises")
+
+    async def _ask_in_turn(
+        self,
+        log: Logger,
+        asking: Asking,
+        number: int,
+        params: Params,
+        priority: Priority | Urgency,
+        count: Callable[[int], None],
+    ) -> Json:
+        """Asks for the `number`-th time, and again for as long as Stripe refuses that for rate."""
+        request, pause = asking.request, 0.0
+        while True:
+            queued_time = self._time()
+            if pause:
+                await asyncio.sleep(pause)
+            turn = await self._rate_limiter.acquire(endpoint_of(request.path), priority, request.account_id)
+            asking.left(queued_time, self._time())
+            attempt = Attempt(request, number, self._time())
+            try:
+                return await self._ask(attempt, turn, params, count)
+            except Exception as error:
+                asking.verdict = self._is_asked_again(asking, attempt, turn, error)
+                attempt.failed(error, self._outage, self._time(), is_retried=asking.verdict is not False)
+                if attempt.refused_by is None or asking.verdict is False:
+                    raise
+                pause = float(asking.verdict)
+            finally:
+                self._rate_limiter.release()
+                attempt.write(log, self._rate_limiter.ceiling, self._time())
+
+    def _is_asked_again(self, asking: Asking, attempt: Attempt, turn: Turn, error: Exception) -> bool | float:
+        """Whether to ask again, or the seconds to wait before it."""
+        now, wait = self._time(), worth_retrying(error)
+        if attempt.refused_by is not None:
+            refused_since = max(asking.refused(now), turn.own.accepted_time)
+            if wait is False or now - refused_since >= self._outage_patience:
+                return False
+            # No pause of its own: the request waits for its turn.
+            return 0.0 if wait is True else wait
+        if self._may_be_replaced(error):
+            asking.key_deadline = min(asking.key_deadline, now + self._key_patience)
+            return now < asking.key_deadline
+        if is_no_answer(error):
+            others = self._outage.answered_time > attempt.asked_time
+            self._outage.failed(attempt.asked_time, now)
+            if asking.is_divisible and (others or attempt.number > 1):
+                return False
+            if self._outage.duration(now) >= self._outage_patience:
+                return False
+            if self._outage.answered_time < asking.start_time:
+                return wait
+        return wait if now < asking.deadline else False
 
     def _may_be_replaced(self, error: Exception) -> bool:
         """Whether Stripe refuses a key that it has accepted before. What a key may do is another matter."""
@@ -297,9 +339,10 @@ class StripeSession:
             and not PERMISSION_MISSING.matches(error)
         )
 
-    async def _ask(
-        self, attempt: Attempt, params: Params, endpoint: str, count: Callable[[int], None]
-    ) -> Json:
+    def _time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _ask(self, attempt: Attempt, turn: Turn, params: Params, count: Callable[[int], None]) -> Json:
         account_id = attempt.request.account_id
         headers: dict[str, str] = {}
         if self.context is not None:
@@ -322,20 +365,23 @@ class StripeSession:
             self._read_clock(response.headers.get("Date"), self._answer_time)
             body = await response.read()
             self.traffic.requests += 1
-            took = time.monotonic() - attempt.asked_time
-            before = self._latencies.get(endpoint, took)
-            self._latencies[endpoint] = before + LATENCY_WEIGHT * (took - before)
+            took = self._time() - attempt.asked_time
+            before = self._latencies.get(turn.endpoint, took)
+            self._latencies[turn.endpoint] = before + LATENCY_WEIGHT * (took - before)
             parsed = json_object(body)
             if response.status < 500 and parsed is not None:
-                self._outage.answered()
+                self._outage.answered(self._time())
             if response.status != 200 or parsed is None:
                 refusal = self._refusal(response, body, parsed or {}, attempt)
                 if is_for_rate(refusal):
                     self.traffic.refused_for_rate += 1
-                    limit = response.headers.get("Stripe-Rate-Limited-Reason")
-                    self._rate_limiter.refused(endpoint, limit, account_id)
+                    limit = response.headers.get("Stripe-Rate-Limited-Reason", "")
+                    # What is about one object alone is asked again as any other failure.
+                    attempt.refused_by = limit if limit.partition("-")[0] in LIMITS else None
+                self._rate_limiter.answered(turn, attempt.refused_by)
                 hint_at_local_key(refusal, self._key, self._base)
                 raise refusal
+            self._rate_limiter.answered(turn)
             attempt.error = ""
             self._key_accepted = True
             count(len(body))

@@ -5,6 +5,10 @@ page token is what a checkpoint keeps between two pages: that id, or, where the 
 JSON of both. The time is needed when the object itself is deleted in between: the list then goes on from that
 second, all of it again rather than any of it skipped. A token may also be a time alone, to start further
 down.
+
+A page that Stripe fails to render is divided: into smaller pages, down to one object, and that into its
+expanded fields. A field that Stripe cannot render of one object, and can of the next, is left out of that
+document, with one line. The pages then grow back.
 """
 
 import contextlib
@@ -25,6 +29,7 @@ from source_stripe_native.errors import (
     PERMISSION_MISSING,
     ConnectorError,
     StripeError,
+    UnreachableError,
     is_passing,
     is_refusal,
 )
@@ -36,10 +41,12 @@ from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.denials import missing_permission
+from source_stripe_native.stripe.expansions import PARAM
 from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
+from source_stripe_native.stripe.retries import is_no_answer
 from source_stripe_native.stripe.wire import Packed
 from source_stripe_native.stripe.workload import Workload
 
@@ -135,13 +142,14 @@ class Source:
             )
             return {}
 
-    async def get(self, path: str, params: Params = ()) -> Json:
+    async def get(self, path: str, params: Params = (), *, is_divisible: bool = False) -> Json:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
-        out, with one warning that names them. Raises StripeError with the stream's name in it."""
+        out, with one warning that names them. `is_divisible` is as for `StripeSession.get`. Raises
+        StripeError with the stream's name in it."""
         while True:
             params = self.refused.kept(self.connected_account_id, path, params)
             try:
-                body = await self._get(path, params)
+                body = await self._get(path, params, is_divisible=is_divisible)
                 self.workload.requests += 1
                 return body
             except StripeError as error:
@@ -154,7 +162,7 @@ class Source:
                         params,
                         error,
                         self.stream.filters(),
-                        functools.partial(self._is_answered, path),
+                        functools.partial(self._refusal, path),
                     )
                 if blamed:
                     self.log.warning(
@@ -170,7 +178,7 @@ class Source:
     def refused(self) -> RefusedParams:
         return self.http.refused_params
 
-    async def _get(self, path: str, params: Params) -> Json:
+    async def _get(self, path: str, params: Params, *, is_divisible: bool = False) -> Json:
         return await self.http.get(
             self.log,
             path,
@@ -178,6 +186,7 @@ class Source:
             account_id=self.connected_account_id,
             priority=self.priority,
             count=self.count,
+            is_divisible=is_divisible,
         )
 
     def count(self, size: int) -> None:
@@ -185,12 +194,14 @@ class Source:
         if self.reservation is not None:
             self.reservation.count(size)
 
-    async def _is_answered(self, path: str, params: Params) -> bool:
+    async def _refusal(self, path: str, params: Params) -> StripeError | None:
         try:
             await self._get(path, params)
-        except StripeError:
-            return False
-        return True
+        except StripeError as error:
+            if error.should_retry:
+                raise error.named(self.stream.NAME) from None
+            return error
+        return None
 
     def _permission(self, path: str) -> str:
         """The permission to read `path`: the stream's own, except for events and for the stream's parents."""
@@ -356,12 +367,66 @@ async def _get_page(source: Source, path: str, params: Params, token: PageToken 
     ):
         with attempt:
             try:
-                return _page(source, path, await source.get(path, params), token)
+                return _page(source, path, await _render(source, path, params), token)
             except DeadEndError as error:
                 about = {"path": path, "attempt": attempt.num, "error": error.answer}
                 source.log.warning("a page has more, and does not lead there", about)
                 raise
     raise AssertionError("the retry context returns or raises")
+
+
+async def _render(source: Source, path: str, params: Params) -> Json:
+    """The list at `path` with `params`, or as much of its top as Stripe renders."""
+    full = next((int(value) for name, value in params if name == "limit"), 1)
+    sizes, key = source.http.page_sizes, (source.connected_account_id, path)
+    size = min(full, sizes.get(key, full))
+    while True:
+        sized = [(name, str(size) if name == "limit" else value) for name, value in params]
+        is_divisible = full > 1 and (size > 1 or any(name == PARAM for name, _ in params))
+        try:
+            body = await source.get(path, sized, is_divisible=is_divisible)
+            break
+        except (StripeError, UnreachableError) as error:
+            if not is_divisible or not is_no_answer(error):
+                raise
+            about = {"path": path, "account": source.account_id, "objects": size, "error": error.answer}
+            source.log.debug("a page is asked for in smaller parts", about)
+            if size == 1:
+                body = await _render_object(source, path, sized)
+                break
+            size //= 2
+    sizes.pop(key, None)
+    if size < full:
+        sizes[key] = min(full, 2 * size)
+        if len(sizes) > source.settings.page_sizes_kept:
+            del sizes[next(iter(sizes))]
+    return body
+
+
+async def _render_object(source: Source, path: str, params: Params) -> Json:
+    """The page of one object, its expansions asked for one after another."""
+    bare = [pair for pair in params if pair[0] != PARAM]
+    body = await source.get(path, bare)
+    kept: list[tuple[str, str]] = []
+    for expansion in [pair for pair in params if pair[0] == PARAM] if body.get("data") else ():
+        try:
+            body = await source.get(path, [*bare, *kept, expansion])
+            kept.append(expansion)
+        except (StripeError, UnreachableError) as error:
+            if not is_no_answer(error):
+                raise
+            object_id = str(body["data"][0].get("id"))
+            beyond = [pair for pair in bare if pair[0] != "starting_after"]
+            try:
+                await source.get(path, [*beyond, ("starting_after", object_id), expansion], is_divisible=True)
+            except ConnectorError:
+                # Stripe fails for others as well, which may pass: nothing is left out.
+                raise error from None
+            source.log.warning(
+                f"{source.stream.NAME}: {object_id} of account {source.account_id} is captured without "
+                f"{expansion[1].removeprefix('data.')}, which Stripe fails to render. {error.answer}"
+            )
+    return body
 
 
 def checked(source: Source, place: str, objects: list[Json]) -> list[Json]:

@@ -1,8 +1,9 @@
 """Which streams can be read: with this key, with the account's products, in the API version in force.
 
-Rule: this is known before anything is captured. All probes are sent at once, one request each. A secret key
-may read everything that the account has, so one stream of each product is probed; only a restricted key is
-probed stream by stream. A missing permission is named as Stripe's dashboard calls it.
+Rule: discover and validate find out before anything is captured. All probes are sent at once, one request
+each. A secret key may read everything that the account has, so one stream of each product is probed; only a
+restricted key is probed stream by stream. A missing permission is named as Stripe's dashboard calls it. A
+capture that opens asks for events alone.
 
 The probes ask the key's own account. A missing permission and an API version hold for connected accounts too.
 A product that the platform lacks says nothing about them: an account that lacks it too is set aside.

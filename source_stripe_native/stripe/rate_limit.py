@@ -2,8 +2,9 @@
 
 Rule: no second has more requests than the limit, and requests are evenly spaced a little below it. A request
 that a late wake-up delayed leaves at once afterwards, and still no second has more than the limit rounded up.
-A 429 reduces the limit that it names; the limit then recovers by a few per cent a second. Requests leave by
-their priority. Each lower priority keeps one request in ten while those of a higher one wait.
+What Stripe refuses for rate is the limiter's affair alone: the limit that it names learns from it (see
+`rate_control`), and the request queues again. Requests leave by their priority. Each lower priority keeps one
+request in ten while those of a higher one wait.
 
 Limits: they are those of one process. Stripe limits an endpoint for each account that is acted for, so that
 many accounts share the limit of all requests alone. Other users of the same Stripe account are seen only by
@@ -24,9 +25,7 @@ from operator import attrgetter
 from typing import Final
 
 from source_stripe_native.settings import DEFAULTS, Settings
-
-RECOVERED: Final = 1000
-"""Seconds after which any rate is back at its ceiling."""
+from source_stripe_native.stripe.rate_control import Limit as Limit
 
 NAMESPACES: Final = frozenset(
     (
@@ -47,36 +46,8 @@ def endpoint_of(path: str) -> str:
     return f"/v1/{'/'.join(parts)}"
 
 
-@dataclass
-class Limit:
-    """A number of requests a second, `ceiling` at most. Times are seconds of one monotonic clock."""
-
-    ceiling: float
-    settings: Settings = DEFAULTS
-    opens_time: float = -math.inf
-    """When the next request may leave."""
-    _reduced: float = math.inf
-    _reduced_time: float = -math.inf
-
-    def rate(self, now: float) -> float:
-        elapsed = min(now - self._reduced_time, RECOVERED)
-        return min(self.ceiling, self._reduced * math.pow(self.settings.recovery, elapsed))
-
-    def take(self, now: float) -> None:
-        """Counts a request that leaves `now`."""
-        gap = 1 / (self.settings.utilisation * self.rate(now))
-        self.opens_time = max(self.opens_time, now - self.settings.max_lateness) + gap
-
-    def is_in_use(self, now: float) -> bool:
-        """Whether another limit of the same ceiling would not do as well."""
-        return self.opens_time > now - self.settings.max_lateness or self.rate(now) < self.ceiling
-
-    def reduce(self, now: float) -> None:
-        """Lowers the rate after a 429."""
-        if now >= self._reduced_time + self.settings.reduction_interval:
-            floor = min(self.ceiling, self.settings.min_rate)
-            self._reduced = max(self.rate(now) * self.settings.reduction, floor)
-            self._reduced_time = now
+LIMITS: Final = ("", "global", "endpoint")
+"""How a `Stripe-Rate-Limited-Reason` begins that is about a limit. Without a reason it is that of all."""
 
 
 class Priority(IntEnum):
@@ -123,8 +94,9 @@ class Urgency:
 
 
 @dataclass(eq=False, slots=True)
-class Waiting:
-    """A request that waits, the `number`-th to arrive, with the limit of the account that it acts for."""
+class Turn:
+    """The turn of a request, the `number`-th to ask for one, with the limit of the account that it acts
+    for."""
 
     number: int
     endpoint: str
@@ -132,6 +104,8 @@ class Waiting:
     admitted: asyncio.Future[None]
     priority: Priority | None = None
     """None before it is in a queue."""
+    asked_time: float = math.inf
+    """When the request left."""
 
 
 def favoured_priority(admitted: int, least_share: int) -> Priority:
@@ -156,7 +130,7 @@ class RateLimiter:
         """Of all accounts together."""
         self._own: dict[tuple[str | None, str], Limit] = {}
         """Of single accounts, by account and endpoint."""
-        self._queues: dict[tuple[str, Priority], deque[Waiting]] = {}
+        self._queues: dict[tuple[str, Priority], deque[Turn]] = {}
         """By endpoint and priority, in the order of arrival."""
         self._arrivals = itertools.count()
         self._admitted = 0
@@ -170,30 +144,31 @@ class RateLimiter:
 
     async def acquire(
         self, endpoint: str, priority: Priority | Urgency = Priority.CHANGES, account_id: str | None = None
-    ) -> None:
+    ) -> Turn:
         """Returns once the request may leave: by priority, and among equals first come, first served, as far
         as the limit of the account that it acts for allows. An urgency that is raised meanwhile moves the
         request forward."""
         self._endpoint(endpoint)
         admitted = asyncio.get_running_loop().create_future()
-        waiting = Waiting(next(self._arrivals), endpoint, self._own_limit(account_id, endpoint), admitted)
-        with Urgency.of(priority).lent_to(functools.partial(self._queue, waiting)):
+        turn = Turn(next(self._arrivals), endpoint, self._own_limit(account_id, endpoint), admitted)
+        with Urgency.of(priority).lent_to(functools.partial(self._queue, turn)):
             try:
                 await admitted
             except asyncio.CancelledError:
                 if not admitted.cancelled():
                     self.release()
                 raise
+        return turn
 
-    def _queue(self, waiting: Waiting, priority: Priority) -> None:
+    def _queue(self, turn: Turn, priority: Priority) -> None:
         """Puts a request into the queue of its priority, out of that of a lower one."""
-        if waiting.admitted.done():
+        if turn.admitted.done():
             return
-        if waiting.priority is not None:
-            self._queues[waiting.endpoint, waiting.priority].remove(waiting)
-        waiting.priority = priority
-        queue = self._queues.setdefault((waiting.endpoint, priority), deque())
-        bisect.insort(queue, waiting, key=attrgetter("number"))
+        if turn.priority is not None:
+            self._queues[turn.endpoint, turn.priority].remove(turn)
+        turn.priority = priority
+        queue = self._queues.setdefault((turn.endpoint, priority), deque())
+        bisect.insort(queue, turn, key=attrgetter("number"))
         self._admit()
 
     def release(self) -> None:
@@ -201,15 +176,18 @@ class RateLimiter:
         self._in_flight -= 1
         self._admit()
 
-    def refused(self, endpoint: str, reason: str | None, account_id: str | None = None) -> None:
-        """Reduces the limits that a 429 is about. `reason` is its `Stripe-Rate-Limited-Reason`; without one
-        the 429 is about all requests. Any other reason concerns that one request alone."""
+    def answered(self, turn: Turn, refused_by: str | None = None) -> None:
+        """Counts an answer for the limits. `refused_by` is the `Stripe-Rate-Limited-Reason` of a refusal for
+        rate, empty where it gives none: then it is about all requests."""
         now = asyncio.get_running_loop().time()
-        if (reason or "global").startswith("global"):
-            self._total.reduce(now)
-        elif reason and reason.startswith("endpoint"):
-            self._endpoint(endpoint).reduce(now)
-            self._own_limit(account_id, endpoint).reduce(now)
+        is_refusal, reason = refused_by is not None, refused_by or "global"
+        for limit, name in (
+            (self._total, "global"),
+            (self._endpoints[turn.endpoint], "endpoint"),
+            (turn.own, "endpoint"),
+        ):
+            is_about = is_refusal and reason.startswith(name)
+            limit.answered(turn.asked_time, now, is_refusal=is_refusal, is_about=is_about)
 
     def _endpoint(self, endpoint: str) -> Limit:
         if endpoint not in self._endpoints:
@@ -234,18 +212,19 @@ class RateLimiter:
             self._timer.cancel()
             self._timer = None
         while self._in_flight < self._settings.max_in_flight and (first := self._first(now)):
-            opens_time, queue, waiting = first
+            opens_time, queue, turn = first
             if opens_time > now:
                 self._timer = loop.call_at(opens_time, self._admit, opens_time)
                 return
-            queue.remove(waiting)
-            waiting.admitted.set_result(None)
-            for limit in (self._total, self._endpoints[waiting.endpoint], waiting.own):
+            queue.remove(turn)
+            turn.admitted.set_result(None)
+            turn.asked_time = now
+            for limit in (self._total, self._endpoints[turn.endpoint], turn.own):
                 limit.take(now)
             self._admitted += 1
             self._in_flight += 1
 
-    def _first(self, now: float) -> tuple[float, deque[Waiting], Waiting] | None:
+    def _first(self, now: float) -> tuple[float, deque[Turn], Turn] | None:
         """The request that leaves next, with the time at which it may and its queue: of the next one of each
         queue the first by that time, the rank of its priority, and its arrival. None where none waits."""
         favoured = favoured_priority(self._admitted, self._settings.least_share)
@@ -255,20 +234,20 @@ class RateLimiter:
                 queue.popleft()
             if queue:
                 opens_time = max(now, self._total.opens_time, self._endpoints[endpoint].opens_time)
-                waiting = _first_to_leave(queue, opens_time)
-                opens_time = max(opens_time, waiting.own.opens_time)
-                rank = opens_time, -1 if priority is favoured else int(priority), waiting.number
+                turn = _first_to_leave(queue, opens_time)
+                opens_time = max(opens_time, turn.own.opens_time)
+                rank = opens_time, -1 if priority is favoured else int(priority), turn.number
                 if rank < first_rank:
-                    first, first_rank = (opens_time, queue, waiting), rank
+                    first, first_rank = (opens_time, queue, turn), rank
         return first
 
 
-def _first_to_leave(queue: deque[Waiting], now: float) -> Waiting:
+def _first_to_leave(queue: deque[Turn], now: float) -> Turn:
     """The first request whose account may send it `now`, else the first one to be allowed."""
     best, best_time = queue[0], math.inf
-    for waiting in queue:
-        if not waiting.admitted.cancelled() and waiting.own.opens_time < best_time:
-            best, best_time = waiting, waiting.own.opens_time
+    for turn in queue:
+        if not turn.admitted.cancelled() and turn.own.opens_time < best_time:
+            best, best_time = turn, turn.own.opens_time
             if best_time <= now:
                 break
     return best

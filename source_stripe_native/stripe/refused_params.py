@@ -3,7 +3,8 @@
 A restricted key may lack the permission for an expanded object, and an old API version may not know a field
 or a filter. Neither may end a capture: the documents then lack the field, or the list is filtered here.
 
-Rule: a parameter is blamed only where the same request without it is answered. The parameters that select a
+Rule: a parameter is blamed only where the same request without it is answered, and only by Stripe's own words
+about it: what fails for a passing reason leaves nothing out. The parameters that select a
 parent or a page are never left out, since other objects would be read without them. What one connected
 account refuses to expand is left out for that account alone; what the key's own account refuses, for all.
 """
@@ -17,8 +18,8 @@ from source_stripe_native.stripe.expansions import PARAM
 from source_stripe_native.stripe.rate_limit import endpoint_of
 from source_stripe_native.stripe.wire import Params
 
-ANSWERED = Callable[[Params], Awaitable[bool]]
-"""Whether Stripe answers the request with these parameters."""
+REFUSAL = Callable[[Params], Awaitable[StripeError | None]]
+"""Why Stripe refuses the request with these parameters, None where it answers. What may pass is raised."""
 
 
 class RefusedParams:
@@ -61,7 +62,7 @@ class RefusedParams:
         params: Params,
         error: StripeError,
         filters: Iterable[str],
-        is_answered: ANSWERED,
+        refusal: REFUSAL,
     ) -> list[str]:
         """The parameters that `error` is about, which are left out from now on; none where it is about none
         of the row's `filters` and expansions."""
@@ -75,17 +76,24 @@ class RefusedParams:
             self._filters.setdefault(endpoint, set()).add(name)
             return [name]
         expansions = [value for each, value in params if each == PARAM]
-        is_about_them = "expand" in f"{error.param} {error.stripe_message}".lower()
-        if not expansions or not (is_about_them or PERMISSION_MISSING.matches(error)):
+        if not expansions or not _is_about_expansions(error):
             return []
         bare = [pair for pair in params if pair[0] != PARAM]
-        if not await is_answered(bare):
+        if await refusal(bare) is not None:
             return []
-        refused = expansions
-        if len(expansions) > 1:
-            refused = [each for each in expansions if not await is_answered([*bare, (PARAM, each)])]
+        refused = expansions if len(expansions) == 1 else []
+        for expansion in expansions if not refused else ():
+            reason = await refusal([*bare, (PARAM, expansion)])
+            if reason is not None and not _is_about_expansions(reason):
+                raise reason
+            refused += [expansion] if reason is not None else []
         self._expansions.setdefault((account_id, endpoint), set()).update(refused)
         return refused
+
+
+def _is_about_expansions(error: StripeError) -> bool:
+    named = "expand" in f"{error.param} {error.stripe_message}".lower()
+    return (named and not error.should_retry) or PERMISSION_MISSING.matches(error)
 
 
 def _base(name: str) -> str:
