@@ -20,6 +20,8 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.faults import account_in
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.routes import endpoint
+from source_stripe_native.backfill.progress import Progress
+from source_stripe_native.capture.summary import Summary
 from source_stripe_native.scheduling.pauses import Pause, Pauses, Unit
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
@@ -507,3 +509,29 @@ async def test_an_account_that_is_refused_and_no_longer_listed_is_dropped_at_the
     await capture.session(lambda: all(gone not in capture.binding_state(each)["inc"] for each in STREAMS))
     assert captured(capture, "Customers", [gone]) == before
     assert not [each for each in server.journal if each.account == gone]
+
+
+# What tells how a capture is
+
+
+@pytest.mark.parametrize("method", ["_look", "_oldest_cursor", "_tell_beginning"])
+async def test_a_mistake_in_the_summary_ends_nothing(
+    world: World,
+    server: StripeServer,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(Summary, method, fail)
+    monkeypatch.setattr(Progress, "_add_page", fail)
+    world.create("charge", event=False)
+    capture = Capture(server, ["Charges"], settings=QUICK)
+    await run_until(
+        capture,
+        (lambda: len(capture.last("Charges")) == 1, lambda: None),
+        (lambda: bool(logged(caplog, "the summary failed, and the capture goes on")), lambda: None),
+    )
+    assert logged(caplog, "progress failed, and the capture goes on")

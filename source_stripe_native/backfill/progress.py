@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any
 
+from source_stripe_native.flow.log_lines import going_on
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.pages import Page, PageToken
@@ -156,6 +157,18 @@ class Progress:
     ) -> None:
         """A page of the subtask `key` was read, which made so many `documents`. `rest` is empty once that was
         its last page."""
+        with going_on(self.log, "progress"):
+            self._add_page(key, documents, whole, before, rest, expected)
+
+    def _add_page(
+        self,
+        key: str,
+        documents: int,
+        whole: Window,
+        before: Sequence[Window],
+        rest: Sequence[Window],
+        expected: float,
+    ) -> None:
         now = self.clock()
         if self._first_page_time is None:
             self._first_page_time = now
@@ -182,7 +195,8 @@ class Progress:
             return
         if subtask.pages >= self.settings.pages_to_find_oldest:
             subtask.is_oldest_asked = True
-            subtask.oldest = await find_oldest(subtask.whole, max(each.end for each in subtask.rest))
+            with going_on(self.log, "progress"):
+                subtask.oldest = await find_oldest(subtask.whole, max(each.end for each in subtask.rest))
 
     def _touch(self, key: str, whole: Window, before: Sequence[Window]) -> Subtask:
         if key not in self._under_way:

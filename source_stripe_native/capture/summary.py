@@ -18,6 +18,7 @@ from estuary_cdk.logger import OBSERVABLE_FIELD
 
 from source_stripe_native.backfill.progress import BackfillStatus, Progress, duration
 from source_stripe_native.capture.delays import Delay, Late
+from source_stripe_native.flow.log_lines import going_on
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import CHANGES, Paused, PausedAccounts, Pauses
@@ -197,17 +198,22 @@ class Summary:
 
     async def run(self, task: Task) -> None:
         """Writes summaries until the capture stops."""
-        self._tell_beginning(task)
+        with going_on(task.log, "the summary"):
+            self._tell_beginning(task)
         settings = self._http.settings
         wait = settings.first_summary
         while not await stops_within(wait, task.stopping.event):
-            facts = self._look()
-            if self._is_due(facts):
-                facts = replace(facts, oldest=await self._oldest_cursor())
-                task.log.info(facts.words(), extra={"eventType": "connectorStatus", **facts.fields()})
-                self._told, self._told_time = facts, _loop_time()
-                self._told_traffic = copy(self._http.traffic)
+            with going_on(task.log, "the summary"):
+                await self._write(task)
             wait = settings.summary_interval
+
+    async def _write(self, task: Task) -> None:
+        facts = self._look()
+        if self._is_due(facts):
+            facts = replace(facts, oldest=await self._oldest_cursor())
+            task.log.info(facts.words(), extra={"eventType": "connectorStatus", **facts.fields()})
+            self._told, self._told_time = facts, _loop_time()
+            self._told_traffic = copy(self._http.traffic)
 
     def _tell_beginning(self, task: Task) -> None:
         """By its observable field Estuary counts the backfills that begin. One line tells of them all."""

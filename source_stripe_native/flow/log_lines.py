@@ -14,6 +14,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,6 +126,16 @@ def report(log: logging.Logger, error: Exception) -> str:
         elif each is not first:
             log.warning(explained)
     return last_line(first)
+
+
+@contextmanager
+def going_on(log: logging.Logger, what: str) -> Iterator[None]:
+    """A block that tells how a capture is: a mistake in it is reported, and ends nothing."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - nothing that is captured depends on the block
+        level = logging.DEBUG if isinstance(error, ValidationError) else logging.ERROR
+        log.log(level, f"{what} failed, and the capture goes on. {report(log, error)}")
 
 
 def one_line(record: logging.LogRecord) -> bool:
