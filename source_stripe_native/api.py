@@ -98,7 +98,14 @@ async def fetch_backfill(
     ):
         source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard, reservation=held)
         asked_time = asyncio.get_running_loop().time()
-        listed = await _read_page(source, window, params, None if token == top else token, embedding)
+        listed = await read_listed(
+            source,
+            window,
+            params,
+            None if token == top else token,
+            whole=cls.UNDATED,
+            embedding=embedding,
+        )
         page_of = _BackfillPage(
             source,
             window,
@@ -177,21 +184,6 @@ async def find_oldest(
     source = _source(cls, platform_account_id, connected_account_id, http, log)
     source = replace(source, priority=Priority.BACKFILL)
     return await oldest.find(source, parameters, window, known)
-
-
-async def _read_page(
-    source: Source, window: Window, params: Params, token: PageToken | None, embedding: Embedding | None
-) -> Page:
-    """The page at `token` of the list of `window`, empty where the rest of the list has aged out."""
-    stream = source.stream
-    try:
-        return await read_listed(source, window, params, token, whole=stream.UNDATED, embedding=embedding)
-    except StripeError as error:
-        if not any(known.matches(error) for known in stream.LIST_ENDS):
-            raise
-        about = {"stream": stream.NAME}
-        source.log.debug("the rest of the list has aged out: the backfill is complete", about)
-        return Page([], None)
 
 
 def fetch_backfill_prices(
