@@ -10,6 +10,7 @@ from source_stripe_native.errors import (
     OLD_SESSION_WITHOUT_LINES,
     PARENT_GONE,
     PAYOUT_NOT_AUTOMATIC,
+    PAYOUT_NOT_READY,
 )
 from source_stripe_native.streams.row import (
     AccountObject,
@@ -17,6 +18,7 @@ from source_stripe_native.streams.row import (
     BaseStripeObjectWithEvents,
     DatedAccountObject,
     Expansion,
+    NotYet,
     RelatedEvents,
     ops,
 )
@@ -184,6 +186,9 @@ class PayoutBalanceTransactions(DatedAccountObject):
     PARENT_EVENT_TYPES = ("payout.created", "payout.paid", "payout.reconciliation_completed")
     CREATED_WITH_PARENT = True
     TOLERATED = (PARENT_GONE, PAYOUT_NOT_AUTOMATIC)
+    NOT_YET = NotYet(
+        PAYOUT_NOT_READY, "reconciliation_status", "completed", "payout.reconciliation_completed"
+    )
 
     payout: str
 

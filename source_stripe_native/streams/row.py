@@ -105,6 +105,20 @@ class Expansion:
 
 
 @dataclass(frozen=True)
+class NotYet:
+    """A refusal of a parent's children that lasts until they are complete. They are left out while the parent
+    says that they are not: the event of their completion is still to come, and lists them."""
+
+    error: KnownError
+    field: str
+    """Where the parent says it, as a path with dots."""
+    ready: str
+    """The value that it then has."""
+    event_type: str
+    """The event that carries the parent once it does, one of the `PARENT_EVENT_TYPES`."""
+
+
+@dataclass(frozen=True)
 class Embedding:
     """Objects that no endpoint of their own returns: another stream's objects show them when asked to."""
 
@@ -255,6 +269,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Whether the children of a parent share a key, so that the newest must be the last one written."""
     TOLERATED: ClassVar[tuple[KnownError, ...]] = (PARENT_GONE,)
     """Permanent errors that mean that a parent has no children to read."""
+    NOT_YET: ClassVar[NotYet | None] = None
+    """The error that means that a parent's children cannot be read yet."""
 
     id: str
     object: str
