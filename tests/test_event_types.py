@@ -9,11 +9,11 @@ from sandbox.stripe import StripeServer, World
 from sandbox.stripe.versions import VERSIONS
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.streams.event_types import RENAMED, Renamed
-from tests.capture import ROWS, Capture, Json, plain, without_secrets
+from tests.capture import Capture, Json, plain, without_secrets
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up
-from tests.test_facts import STRIPE, read
 from tests.test_streams import HELD
+from tools.extract_facts import STRIPE, read
 
 TYPES: Final[frozenset[str]] = frozenset(read(STRIPE)["event_types"])
 
@@ -26,7 +26,7 @@ def followers(renamed: Renamed) -> list[type[BaseStripeObject]]:
 def is_about(row: type[BaseStripeObject], renamed: Renamed) -> bool:
     """`customer.card.created` is about cards alone."""
     kind = renamed.was.removeprefix("customer.").partition(".")[0]
-    return not row.EVENT_OBJECT or row.EVENT_OBJECT == kind
+    return not row.EVENT_OBJECT or kind == row.EVENT_OBJECT
 
 
 CASES: Final[list[Any]] = [

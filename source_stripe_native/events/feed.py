@@ -45,8 +45,8 @@ class WindowEvents:
         self, types: Collection[str], count: Callable[[int], None] = lambda _: None
     ) -> AsyncIterator[tuple[bool, Json]]:
         """The events of `types` (all where empty), each with whether it is new to a binding whose cursor is
-        the window's start. The others are older events of the overlap. Where `types` are given, each event has
-        its type by today's name. `count` is called with the bytes of each."""
+        the window's start. The others are older events of the overlap. Where `types` are given, events have
+        their types by today's names. `count` is called with the bytes of each."""
         wanted = {each.encode() for each in types}
         for batch in reversed(self.batches):
             offset = 0

@@ -68,10 +68,16 @@ class Charges(BaseStripeObjectWithEvents):
             ids=("charge",),
         ),
         RelatedEvents(("review.opened", "review.closed"), ids=("charge",)),
+        # A refund that comes to nothing gives its amount back to the charge.
         RelatedEvents(("refund.failed",), ids=("charge",)),
+        RelatedEvents(
+            ("refund.updated", "charge.refund.updated"),
+            ids=("charge",),
+            when={"status": ("failed", "canceled")},
+        ),
         # Until this version a charge shows its refunds.
         RelatedEvents(
-            ("refund.updated", "charge.refund.updated"), ids=("charge",), before_version="2022-11-15"
+            ("refund.updated", "charge.refund.updated"), ids=("charge",), shown_before="2022-11-15"
         ),
     )
     NESTED = ("refunds",)

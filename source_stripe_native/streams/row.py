@@ -9,7 +9,7 @@ the collection's schema. No instance is made per document: documents pass throug
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import Any, ClassVar, Final, Literal
@@ -74,13 +74,23 @@ class RelatedEvents:
     when_cut: bool = False
     """Whether the event concerns ours only where such a list is cut, so that more may be concerned than it
     shows."""
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Fields of the other object, each with the values of which it then has one."""
     before_version: str = ""
-    """The API version, as a date, from which on Stripe does send an event of the object's own."""
+    """The API version of the event, as a date, from which on Stripe does send an event of the object's
+    own."""
+    shown_before: str = ""
+    """The API version of the documents, as a date, from which on they do not show what changes."""
 
-    def concerns(self, event_type: str, api_version: str | None) -> bool:
-        """Whether an event of this type, rendered in this version, is one of them."""
-        is_older = not self.before_version or (api_version or "") < self.before_version
-        return event_type in self.types and is_older
+    def concerns(self, event: Mapping[str, Any], version: str | None) -> bool:
+        """Whether the event is one of them, where documents are of the API `version`."""
+        found = (event.get("data") or {}).get("object") or {}
+        return (
+            event["type"] in self.types
+            and (not self.before_version or (event.get("api_version") or "") < self.before_version)
+            and (not self.shown_before or (version or "") < self.shown_before)
+            and all(found.get(name) in values for name, values in self.when.items())
+        )
 
 
 @dataclass(frozen=True)
@@ -161,6 +171,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     with any key."""
     SINCE_VERSION: ClassVar[str] = ""
     """The first API version that has it, with keys that are unique, as a date."""
+    OLDER_ID: ClassVar[str] = ""
+    """The field with the object's id in the versions before that one."""
     UNTIL_VERSION: ClassVar[str] = ""
     """The first API version that no longer has it, as a date."""
     PER_ACCOUNT: ClassVar[bool] = True

@@ -159,6 +159,13 @@ def may_have_children(source: Source, parent: Json) -> bool:
     return not is_childless and not is_barred
 
 
+def lacks_fields(stream: type[BaseStripeObject], parent: Json) -> bool:
+    """Whether a parent, as an older version shows it, has no such field as its children are found by."""
+    items = stream.PARENT_ITEMS.partition(".")[0]
+    followed = [*stream.PARENT_QUERY.values(), *([items] if items and not stream.EMBEDDED_EXPANDED else [])]
+    return any(name not in parent for name in followed)
+
+
 async def read_children(source: Source, children: ChildList, window: Window) -> AsyncIterator[Json]:
     """The children in a list that were created in `window`, each naming its parent."""
     pages = _pages(source, children)
