@@ -32,6 +32,7 @@ from source_stripe_native.backfill.steps import Step, read_steps
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
+from source_stripe_native.events import due_days
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.list_memory import ListMemories
@@ -123,6 +124,8 @@ async def fetch_backfill(
                 await memories.remember(
                     source, {cls.identity(obj): unsettled(cls, obj) for obj in step.objects}
                 )
+            if memories is not None and cls.CHANGES_AT:
+                await memories.remember(source, due_days.days_of(source, step.objects), due_days.merged)
             held.settle()
             next_token, is_last = page_of.end(step, hooks), step.is_last
             for document in step.documents(source):
@@ -353,11 +356,12 @@ class _WindowReading:
                         if commit := self._commit(document):
                             yield commit
         # What a whole list shows is newer than the events that were read before.
-        async for document in reader.read_again(window):
+        async for document in reader.read_again(window, due_days.parts_due(source, self.memories, window)):
             yield document
             if commit := self._commit(document):
                 yield commit
-        if entries := self.memories.change(source, self.unsettled):
+        passed = due_days.passed(source, self.memories, window)
+        if entries := self.memories.change(source, {**self._remembered(), **passed}):
             yield Commit(entries)
         async for item in read_snapshot(source, self.memories, window, self.since):
             yield item
@@ -368,10 +372,18 @@ class _WindowReading:
         self.uncommitted += 1
         if stream.SNAPSHOTS and document["_meta"]["op"] != "d":
             self.unsettled[stream.identity(document)] = unsettled(stream, document)
+        if stream.CHANGES_AT:
+            self.unsettled = due_days.merged(self.unsettled, due_days.days_of(self.source, [document]))
         if self.uncommitted < self.source.settings.step_documents:
             return None
-        captured, self.unsettled, self.uncommitted = self.unsettled, {}, 0
+        captured, self.unsettled, self.uncommitted = self._remembered(), {}, 0
         return Commit(self.memories.change(self.source, captured))
+
+    def _remembered(self) -> Mapping[str, Listed]:
+        """What is to be remembered, with what is known by now of the days on which objects are due."""
+        if not self.source.stream.CHANGES_AT:
+            return self.unsettled
+        return due_days.merged(self.memories.of(self.source), self.unsettled)
 
 
 def _source(

@@ -195,7 +195,7 @@ class StreamBinding:
         await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
         if self.context.schedules.is_due(self.row.NAME, state):
             await repeat_backfill(binding, state, self.suffixes, self.http, task)
-        if self.row.SHOWS_DELETIONS:
+        if self.row.SHOWS_DELETIONS or self.row.CHANGES_AT:
             await restore_lists(binding, state, task, self.context.polled.memories, accounts.all_ids)
         await asyncio.sleep(0)
         self._subscribe(state)

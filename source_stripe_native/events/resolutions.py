@@ -182,7 +182,7 @@ def _why_reread(source: Source, change: Change) -> str:
     if change.is_related:
         return "objects of which other objects' events told"
     newest, *others = change.events
-    finds_silent_changes = source.stream.SNAPSHOTS or source.stream.RELIST
+    finds_silent_changes = source.stream.SNAPSHOTS or source.stream.RELIST or source.stream.CHANGES_AT
     if finds_silent_changes and change.subject.kind is Kind.OBJECT:
         # What a whole list showed may be newer than the event.
         return "objects that change without events too"

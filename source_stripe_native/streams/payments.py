@@ -31,7 +31,8 @@ class BalanceTransactions(BaseStripeObjectWithEvents):
     POLLS = True
     # From pending to available at `available_on`, without an event.
     RELIST = timedelta(days=30)
-    RELIST_BY = "available_on"
+    CHANGES_AT = ("available_on",)
+    ONLY_BY_CLOCK = True
 
 
 class Balances(DatedAccountObject):

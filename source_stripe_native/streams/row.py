@@ -224,9 +224,11 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Whether new objects are found in the list, since no event tells of them."""
     RELIST: ClassVar[timedelta] = timedelta()
     """How far back the list is read again once a day, for changes that no event tells of."""
-    RELIST_BY: ClassVar[str] = ""
-    """The field with the time at which such a change happens, where the object tells it: the others are
-    left."""
+    CHANGES_AT: ClassVar[tuple[str, ...]] = ()
+    """The fields with the times at which an object changes by the clock alone, as paths with dots: it is read
+    again once the day has passed, however old it is."""
+    ONLY_BY_CLOCK: ClassVar[bool] = False
+    """Whether nothing else changes without an event: of the `RELIST`, the others are left out."""
 
     SNAPSHOTS: ClassVar[bool] = False
     """Whether the whole list is read again from time to time and compared with the last reading, for changes
