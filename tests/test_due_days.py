@@ -71,7 +71,8 @@ async def pass_days(capture: Capture, days: int) -> None:
 
 
 def now_at_stripe(world: World, case: Case, id: str) -> Json:
-    return without_secrets(world.get(case.kind, id))
+    found: Json = without_secrets(world.get(case.kind, id))
+    return found
 
 
 @cases

@@ -1,5 +1,5 @@
-"""Event types that older API versions name differently: an account's default version decides, whatever version
-is pinned, and each such event counts as the one that rows know."""
+"""Event types that older API versions name differently: an account's default version decides, whatever
+version is pinned, and each such event counts as the one that rows know."""
 
 from typing import Any, Final
 

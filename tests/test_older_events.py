@@ -134,7 +134,8 @@ async def test_of_a_parent_only_its_id_has_to_be_in_its_event(
     child = KINDS[HELD[row.NAME].kind]
     made = world.create(child.name, event=False)["id"]
     parent = world.table(child.name).by_id[made].parent
-    assert parent is not None and child.parent is not None
+    assert parent is not None
+    assert child.parent is not None
     capture = Capture(server, [row.NAME], config=PINNED)
     await backfill(capture)
     before = len(capture.documents)
