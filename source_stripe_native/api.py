@@ -43,7 +43,7 @@ from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shapes import cursor_time
 from source_stripe_native.state.shards import WHOLE, Shard
-from source_stripe_native.state.windows import Window, floor, is_past_retention, next_window
+from source_stripe_native.state.windows import FOREVER, Window, floor, is_past_retention, next_window
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Embedding
 from source_stripe_native.stripe.client import Json, Params, StripeSession
@@ -86,6 +86,8 @@ async def fetch_backfill(
     hands on pages of parents. Of a list of accounts those of the `shard` are captured. What is captured of a
     list that is compared as a whole is remembered in the `memories`."""
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
+    # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
+    read = Window(window.start, FOREVER) if http.is_test else window
     top = PageToken(None, window.end - 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
@@ -101,7 +103,7 @@ async def fetch_backfill(
         asked_time = asyncio.get_running_loop().time()
         listed = await read_listed(
             source,
-            window,
+            read,
             params,
             None if token == top else token,
             whole=cls.UNDATED,
@@ -114,7 +116,7 @@ async def fetch_backfill(
             asked_time if listed.asked_time is None else listed.asked_time,
             captured,
         )
-        steps = read_steps(source, window, params, listed, token or top, embedding)
+        steps = read_steps(source, read, params, listed, token or top, embedding)
         # A checkpoint may take long, and the objects are not needed for it.
         del listed
         async for step in steps:

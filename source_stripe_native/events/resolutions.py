@@ -21,7 +21,7 @@ from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
-from source_stripe_native.state.windows import Window
+from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.row import Document, Embedding
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
@@ -43,7 +43,7 @@ from source_stripe_native.stripe.embedded import (
 from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 
-_ALL_TIME: Final = Window(0, 2**40)
+_ALL_TIME: Final = Window(0, FOREVER)
 LACKS_FIELDS: Final = "objects whose events lack fields"
 READY_FACTOR: Final = 20
 """How many times more documents may wait for their turn than rereads run at once."""
