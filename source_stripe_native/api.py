@@ -32,6 +32,7 @@ from source_stripe_native.backfill.steps import Step, read_steps
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
+from source_stripe_native.events import due_days
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.list_memory import ListMemories
@@ -42,7 +43,7 @@ from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shapes import cursor_time
 from source_stripe_native.state.shards import WHOLE, Shard
-from source_stripe_native.state.windows import Window, floor, is_past_retention, next_window
+from source_stripe_native.state.windows import FOREVER, Window, floor, is_past_retention, next_window
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Embedding
 from source_stripe_native.stripe.client import Json, Params, StripeSession
@@ -87,6 +88,8 @@ async def fetch_backfill(
     hands on pages of parents. Of a list of accounts those of the `shard` are captured. What is captured of a
     list that is compared as a whole is remembered in the `memories`."""
     window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
+    # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
+    read = Window(window.start, FOREVER) if http.is_test else window
     top = PageToken(None, window.end - 1)
     token = None if page is None else PageToken.parse(str(page))
     if hooks is not None:
@@ -101,7 +104,10 @@ async def fetch_backfill(
         source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard)
         source = replace(source, reservation=held, postponed=postponed)
         asked_time = asyncio.get_running_loop().time()
-        listed = await _read_page(source, window, params, None if token == top else token, embedding)
+        listed = Page([], None)
+        if token != _end_of(window):
+            after = None if token == top else token
+            listed = await read_listed(source, read, params, after, whole=cls.UNDATED, embedding=embedding)
         page_of = _BackfillPage(
             source,
             window,
@@ -109,7 +115,7 @@ async def fetch_backfill(
             asked_time if listed.asked_time is None else listed.asked_time,
             captured,
         )
-        steps = read_steps(source, window, params, listed, token or top, embedding)
+        steps = read_steps(source, read, params, listed, token or top, embedding)
         # A checkpoint may take long, and the objects are not needed for it.
         del listed
         async for step in steps:
@@ -119,6 +125,8 @@ async def fetch_backfill(
                 await memories.remember(
                     source, {cls.identity(obj): unsettled(cls, obj) for obj in step.objects}
                 )
+            if memories is not None and cls.CHANGES_AT:
+                await memories.remember(source, due_days.days_of(source, step.objects), due_days.merged)
             held.settle()
             next_token, is_last = page_of.end(step, hooks), step.is_last
             for document in step.documents(source):
@@ -185,23 +193,6 @@ async def find_oldest(
 def _end_of(window: Window) -> PageToken:
     """The token of a list's end, at which nothing is left to be read."""
     return PageToken(None, window.start - 1)
-
-
-async def _read_page(
-    source: Source, window: Window, params: Params, token: PageToken | None, embedding: Embedding | None
-) -> Page:
-    """The page at `token` of the list of `window`, empty where the rest of the list has aged out."""
-    stream = source.stream
-    if token == _end_of(window):
-        return Page([], None)
-    try:
-        return await read_listed(source, window, params, token, whole=stream.UNDATED, embedding=embedding)
-    except StripeError as error:
-        if not any(known.matches(error) for known in stream.LIST_ENDS):
-            raise
-        about = {"stream": stream.NAME}
-        source.log.debug("the rest of the list has aged out: the backfill is complete", about)
-        return Page([], None)
 
 
 def fetch_backfill_prices(
@@ -375,11 +366,12 @@ class _WindowReading:
                         if commit := self._commit(document):
                             yield commit
         # What a whole list shows is newer than the events that were read before.
-        async for document in reader.read_again(window):
+        async for document in reader.read_again(window, due_days.parts_due(source, self.memories, window)):
             yield document
             if commit := self._commit(document):
                 yield commit
-        if entries := self.memories.change(source, self.unsettled):
+        passed = due_days.passed(source, self.memories, window)
+        if entries := self.memories.change(source, {**self._remembered(), **passed}):
             yield Commit(entries)
         async for item in read_snapshot(source, self.memories, window, self.since):
             yield item
@@ -404,10 +396,18 @@ class _WindowReading:
         self.uncommitted += 1
         if stream.SNAPSHOTS and document["_meta"]["op"] != "d":
             self.unsettled[stream.identity(document)] = unsettled(stream, document)
+        if stream.CHANGES_AT:
+            self.unsettled = due_days.merged(self.unsettled, due_days.days_of(self.source, [document]))
         if self.uncommitted < self.source.settings.step_documents:
             return None
-        captured, self.unsettled, self.uncommitted = self.unsettled, {}, 0
+        captured, self.unsettled, self.uncommitted = self._remembered(), {}, 0
         return Commit(self.memories.change(self.source, captured))
+
+    def _remembered(self) -> Mapping[str, Listed]:
+        """What is to be remembered, with what is known by now of the days on which objects are due."""
+        if not self.source.stream.CHANGES_AT:
+            return self.unsettled
+        return due_days.merged(self.memories.of(self.source), self.unsettled)
 
 
 def _source(

@@ -189,6 +189,34 @@ PERMISSION_MISSING = KnownError(
     advice="The API key lacks a read permission: edit the key in Stripe's dashboard (Developers > API keys).",
     scope=Scope.BINDING,
 )
+NOT_FOR_RESTRICTED_KEYS = KnownError(
+    frozenset({401, 403}),
+    message="This is a restricted API key, but the required permissions are not available",
+    advice="No restricted API key can read this: put a secret key (sk_...) into credentials.access_token, or "
+    "disable the binding.",
+    scope=Scope.BINDING,
+)
+ADDRESS_NOT_ALLOWED = KnownError(
+    frozenset({401, 403}),
+    message="The API key provided does not allow requests from your IP address",
+    advice="The API key may be used from some IP addresses only: edit the key in Stripe's dashboard "
+    "(Developers > API keys), and add the addresses that the connector runs at.",
+    scope=Scope.KEY,
+)
+ADDRESS_BLOCKED = KnownError(
+    frozenset({401, 403}),
+    message="We.re sorry, but we.re unable to serve your request",
+    advice="Stripe serves nobody at the connector's IP address: start the capture at another one, or let "
+    "Stripe's support lift the block.",
+    scope=Scope.KEY,
+)
+ACCOUNT_NOT_ACTIVATED = KnownError(
+    frozenset({400, 401, 402, 403}),
+    code="testmode_charges_only",
+    advice="The account is not activated for live mode: let its owner activate it in Stripe's dashboard, or "
+    "put a key of test mode into credentials.access_token.",
+    scope=Scope.ACCOUNT,
+)
 VERSION_UNKNOWN = KnownError(
     frozenset({400}),
     message="Invalid Stripe API version",
@@ -216,7 +244,8 @@ KEY_OF_OTHER_MODE = KnownError(
 NOT_A_PLATFORM = KnownError(
     frozenset({400, 401, 403}),
     code="platform_account_required",
-    advice="The account is not a Connect platform: turn capture_connected_accounts off.",
+    advice="Only a Connect platform can read this, and the account is none: turn capture_connected_accounts "
+    "off where it is on, or disable the binding.",
 )
 TLS_TOO_OLD = KnownError(
     code="tls_version_unsupported",
@@ -276,6 +305,10 @@ EXPLAINED: Final = (
     KEY_REFUSED,
     KEY_NOT_SECRET,
     PERMISSION_MISSING,
+    NOT_FOR_RESTRICTED_KEYS,
+    ADDRESS_NOT_ALLOWED,
+    ADDRESS_BLOCKED,
+    ACCOUNT_NOT_ACTIVATED,
     VERSION_UNKNOWN,
     PARAMETER_UNKNOWN,
     ACCOUNT_CLOSED,
@@ -371,6 +404,13 @@ PAYOUT_NOT_AUTOMATIC = KnownError(
 )
 """The user chose the amount of the payout: no transactions make it up."""
 
+PAYOUT_NOT_READY = KnownError(frozenset({400}), code="payout_reconciliation_not_ready")
+"""Stripe still reconciles the payout: what makes it up can be listed later."""
+
+NOTHING_REFRESHED = KnownError(
+    frozenset({400}), code="financial_connections_no_successful_transaction_refresh"
+)
+"""The bank has not yet shown the account's transactions: they can be listed after the first refresh."""
 
 REFUSALS: Final = frozenset({400, 402, 403, 404, 405, 410, 422})
 """Statuses with which Stripe refuses a request for good."""

@@ -253,7 +253,10 @@ def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -
     assert not stream.EVENT_OBJECT or kind_of(stream).object_name == stream.EVENT_OBJECT
     assert stream.LISTS_BY_CREATED or stream.RANGED or not stream.RELIST
     assert stream.POLLS or not stream.WITHOUT_PARENT
-    assert not stream.RELIST_BY or stream.RELIST
+    assert not stream.ONLY_BY_CLOCK or (stream.RELIST and stream.CHANGES_AT)
+    # One memory remembers a stream's objects, or the days on which they are due.
+    assert not (stream.CHANGES_AT and stream.SNAPSHOTS)
+    assert not stream.CHANGES_AT or (stream.LISTS_BY_CREATED and stream.PARENT is None)
     is_parent = any(each.PARENT is stream for each in STREAMS)
     assert stream.PER_ACCOUNT or stream.UNLISTED or not is_parent, "each account is its own parent"
     assert len(stream.VARIANTS) == 1 or not (stream.SCHEDULE or stream.POLLS)
@@ -266,7 +269,7 @@ def the_fields_that_a_row_names_are_in_its_documents(stream: type[BaseStripeObje
     assert document["object"] == kind_of(stream).object_name
     added = {"", "account_id", stream.PARENT_FIELD, *stream.PARENT_QUERY}
     added |= {"created"} if stream.SINGLE else set()
-    named = {stream.CREATED, stream.RELIST_BY, *(each.strip("/") for each in stream.KEY)} - added
+    named = {stream.CREATED, *(each.strip("/") for each in stream.KEY)} - added
     assert named <= document.keys()
     if not stream.SINGLE:
         assert kind_of(stream).created == stream.CREATED, "where it tells when it was created, and where not"

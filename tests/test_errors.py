@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 
 from source_stripe_native.errors import (
     ACCOUNT_CLOSED,
+    ACCOUNT_NOT_ACTIVATED,
+    ADDRESS_BLOCKED,
+    ADDRESS_NOT_ALLOWED,
     EVENTS_AGED_OUT,
     EXPLAINED,
     FORBIDDEN,
@@ -20,12 +23,14 @@ from source_stripe_native.errors import (
     NO_ACCOUNTS_V2,
     NO_PLATFORM_CONTROLS,
     NOT_A_PLATFORM,
+    NOT_FOR_RESTRICTED_KEYS,
     NOT_FORWARDING,
     NOT_FOUND,
     NOT_IN_TEST_MODE,
     NOT_IN_TREASURY,
     NOT_LEGACY_METERED,
     NOT_SET_UP,
+    NOTHING_REFRESHED,
     OBJECT_GONE,
     OLD_SESSION_WITHOUT_LINES,
     ONLY_IN_TEST_MODE,
@@ -35,6 +40,7 @@ from source_stripe_native.errors import (
     PARENT_GONE,
     PATH_UNKNOWN,
     PAYOUT_NOT_AUTOMATIC,
+    PAYOUT_NOT_READY,
     PERMISSION_MISSING,
     PLATFORM_KEY_EXPIRED,
     RATE_LIMITED,
@@ -48,8 +54,10 @@ from source_stripe_native.errors import (
     VERSION_UNKNOWN,
     ConnectorError,
     KnownError,
+    Scope,
     StripeError,
     excerpt,
+    is_refusal,
     scrub,
 )
 
@@ -67,6 +75,11 @@ NO_CONTROLS = (
     "account acct_1."
 )
 NO_URL = "Unrecognized request URL (GET: "
+NO_ADDRESS = "The API key provided does not allow requests from your IP address."
+BLOCKED = "sorry, but we're unable to serve your request."
+NOT_RESTRICTED = (
+    "This is a restricted API key, but the required permissions are not available for use by restricted keys."
+)
 FORWARDING = "Your account is not authorized to send Forwarding requests"
 MANUAL = "Balance transaction history can only be filtered on automatic transfers, not manual."
 NO_LINES = (
@@ -119,6 +132,12 @@ def refused(status: int, message: str = "", code: str = "", param: str = "") -> 
         ),
         (refused(400, "x", "livemode_mismatch"), KEY_OF_OTHER_MODE, "put a key of the right mode"),
         (refused(403, "x", "platform_account_required"), NOT_A_PLATFORM, "capture_connected_accounts"),
+        (refused(403, NO_ADDRESS), ADDRESS_NOT_ALLOWED, "add the addresses"),
+        (refused(401, NO_ADDRESS), ADDRESS_NOT_ALLOWED, "add the addresses"),
+        (refused(403, f"We're {BLOCKED}"), ADDRESS_BLOCKED, "at another one"),
+        (refused(403, f"We’re {BLOCKED}"), ADDRESS_BLOCKED, "at another one"),
+        (refused(403, NOT_RESTRICTED), NOT_FOR_RESTRICTED_KEYS, "put a secret key"),
+        (refused(402, "x", "testmode_charges_only"), ACCOUNT_NOT_ACTIVATED, "activate it"),
         (refused(400, "x", "tls_version_unsupported"), TLS_TOO_OLD, "replace the proxy"),
         (refused(404, "Unrecognized request URL (GET: /v1/x)"), PATH_UNKNOWN, "set advanced.api_version"),
         (
@@ -129,6 +148,9 @@ def refused(status: int, message: str = "", code: str = "", param: str = "") -> 
         (refused(402, "Request failed"), REQUEST_FAILED, "see the account's status"),
         (refused(404, "No such price: 'x'", "resource_missing", "id"), NOT_FOUND, "start the capture again"),
         # What comes near a known row but is none.
+        (refused(403, "The API key provided does not allow this"), FORBIDDEN, "disable the binding"),
+        (refused(404, NO_ADDRESS), NOT_FOUND, "disable the binding"),
+        (refused(403, "We're sorry, but that is too much"), FORBIDDEN, "disable the binding"),
         (refused(403, "Invalid API Key provided: sk_test_***abcd"), FORBIDDEN, "disable the binding"),
         (refused(401, "The key is an Invalid API Key provided: x"), UNAUTHORIZED, "one that may be used"),
         (refused(401, NO_ACCESS), UNAUTHORIZED, "one that may be used"),
@@ -150,6 +172,40 @@ def test_answer_is_explained_by_the_one_row_that_it_matches(
     assert advice in row.advice
     answer = f"Stripe answered {error.status} to GET /v1/prices: {error.stripe_message} (request req_7)"
     assert str(error) == f"{row.advice} {answer}"
+
+
+PUBLISHED = {
+    "account_invalid": 403,
+    "api_key_expired": 401,
+    "livemode_mismatch": 400,
+    "lock_timeout": 429,
+    "parameter_unknown": 400,
+    "platform_account_required": 403,
+    "platform_api_key_expired": 401,
+    "rate_limit": 429,
+    "secret_key_required": 403,
+    "testmode_charges_only": 402,
+    "tls_version_unsupported": 400,
+}
+"""The codes of "Error codes" in Stripe's documentation that are about the key, the account, its platform, the
+connection or the version, whatever is read. The others are about a payment, or about one object."""
+
+
+@pytest.mark.parametrize("code", PUBLISHED)
+def test_published_code_has_advice_of_its_own(code: str) -> None:
+    generic = (REQUEST_REFUSED, UNAUTHORIZED, REQUEST_FAILED, FORBIDDEN, NOT_FOUND, UNKNOWN)
+    assert not str(refused(PUBLISHED[code], "Whatever", code)).startswith(
+        tuple(row.advice for row in generic)
+    )
+
+
+OF_THE_KEY = [row for row in EXPLAINED if row.scope is Scope.KEY]
+
+
+@pytest.mark.parametrize("row", OF_THE_KEY, ids=lambda row: row.advice[:30])
+def test_what_is_wrong_with_the_key_is_no_reason_to_go_on_without_an_object(row: KnownError) -> None:
+    message = row.message.replace("[^']*", "x").split("|")[0]
+    assert not is_refusal(refused(min(row.statuses, default=418), message, row.code, row.param))
 
 
 DOCUMENTED = (400, 401, 402, 403, 404, 408, 409, 424, 425, 429, 500, 502, 503, 504)
@@ -229,6 +285,15 @@ def test_every_advice_is_a_sentence_and_the_last_row_knows_all_answers() -> None
         (PAYOUT_NOT_AUTOMATIC, refused(400, MANUAL), True),
         (PAYOUT_NOT_AUTOMATIC, refused(404, MANUAL), False),
         (PAYOUT_NOT_AUTOMATIC, refused(400, "Balance transaction history can only be read today"), False),
+        (PAYOUT_NOT_READY, refused(400, "x", "payout_reconciliation_not_ready"), True),
+        (PAYOUT_NOT_READY, refused(404, "x", "payout_reconciliation_not_ready"), False),
+        (PAYOUT_NOT_READY, refused(400, MANUAL), False),
+        (
+            NOTHING_REFRESHED,
+            refused(400, "x", "financial_connections_no_successful_transaction_refresh"),
+            True,
+        ),
+        (NOTHING_REFRESHED, refused(400, "x", "financial_connections_account_inactive"), False),
     ],
 )
 def test_answer_that_is_tolerated_matches_in_status_code_and_parameter(

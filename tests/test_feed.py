@@ -24,6 +24,7 @@ from source_stripe_native.models import Events as EventsStream
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window
+from source_stripe_native.streams.event_types import RENAMED
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.stripe.pages import Source
 from tests.capture import UNLIMITED, Capture, Json, plain
@@ -723,7 +724,10 @@ def restarted(bindings: Bindings, opened: list[Binding]) -> list[Binding]:
 def rows_of(at_most: int) -> list[str]:
     """As many streams as ask for so many event types together."""
     names: list[str] = []
-    rows = [each for each in STREAMS if each.EVENT_TYPES and each.NAME != "Coupons"]
+    once = {each.now for each in RENAMED}
+    rows = [
+        row for row in STREAMS if row.EVENT_TYPES and row.NAME != "Coupons" and not once & {*row.EVENT_TYPES}
+    ]
     for row in sorted(rows, key=lambda each: len(each.EVENT_TYPES)):
         if len(types_of(ROWS[each] for each in (*names, row.NAME))) <= at_most:
             names.append(row.NAME)

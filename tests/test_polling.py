@@ -328,7 +328,7 @@ async def test_a_page_cursor_that_aged_out_ends_the_backfill_of_events(
     world.clock.advance(2 * DAY)
     await backfill(capture)
     assert len(capture.documents) == 100
-    assert "the backfill is complete" in caplog.text
+    assert "the list goes on no further" in caplog.text
     new = world.create("product")["id"]
     assert [each["data"]["object"]["id"] for each in await catch_up(capture)] == [new]
 

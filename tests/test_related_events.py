@@ -6,6 +6,7 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe.versions import LATEST
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.streams.row import RelatedEvents
 from tests.capture import UNLIMITED, Capture, Json, plain, without_secrets
@@ -14,6 +15,8 @@ from tests.test_streams import HELD
 
 OLD: Final = "2019-01-01"
 """An API version before all that a row can name."""
+OLD_SHAPE: Final = "2022-08-01"
+"""An API version of documents, before each that a row names as the end of what they show."""
 
 
 def cases(*, lists: bool) -> Iterator[Any]:
@@ -23,7 +26,8 @@ def cases(*, lists: bool) -> Iterator[Any]:
             for kind in related.types:
                 for path in related.ids:
                     if bool(related.list_by) == lists:
-                        yield pytest.param(stream, related, kind, path, id=f"{stream.NAME}-{kind}-{path}")
+                        why = "-".join((path, *related.when, *filter(None, [related.shown_before])))
+                        yield pytest.param(stream, related, kind, path, id=f"{stream.NAME}-{kind}-{why}")
 
 
 def carrying(path: str, value: object) -> Json:
@@ -39,6 +43,16 @@ def version(related: RelatedEvents, world: World) -> str:
     return OLD if related.before_version else world.api_version
 
 
+def pinned(related: RelatedEvents) -> Json:
+    """The config under which the documents show what changes."""
+    return {"advanced": {"api_version": OLD_SHAPE}} if related.shown_before else {}
+
+
+def telling(related: RelatedEvents) -> Json:
+    """The values that the other object has when it tells of a change."""
+    return {name: values[0] for name, values in related.when.items()}
+
+
 @pytest.mark.parametrize(("stream", "related", "kind", "path"), list(cases(lists=False)))
 async def test_an_object_is_read_again_after_an_event_that_names_it(
     world: World,
@@ -51,11 +65,11 @@ async def test_an_object_is_read_again_after_an_event_that_names_it(
     held = HELD[stream.NAME].kind
     own = held == "account"
     id = world.platform if own else world.create(held, event=False)["id"]
-    capture = Capture(server, [stream.NAME])
+    capture = Capture(server, [stream.NAME], config=pinned(related))
     await backfill(capture)
     world.clock.advance(10)
     changed = world.update(held, id, event=False, metadata={"changed": "quietly"})
-    world.announce(kind, carrying(path, id), api_version=version(related, world))
+    world.announce(kind, carrying(path, id) | telling(related), api_version=version(related, world))
     (document,) = await catch_up(capture)
     assert plain(document) | without_secrets(changed) == plain(document)
     assert document["_meta"]["op"] == "u"
@@ -209,3 +223,47 @@ async def test_an_item_that_is_put_on_an_invoice_in_the_second_of_its_creation_n
         world.announce(event_type, data)
     (document,) = await catch_up(capture)
     assert document["invoice"] == invoice
+
+
+# A refund that comes to nothing
+
+
+@pytest.mark.parametrize(
+    "api_version", ["2015-02-18", "2022-08-01", "2023-10-16", "2024-10-28.acacia", LATEST]
+)
+@pytest.mark.parametrize("kind", ["refund.updated", "charge.refund.updated"])
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+async def test_a_refund_that_comes_to_nothing_changes_its_charge_under_every_version(
+    world: World, server: StripeServer, api_version: str, kind: str, status: str
+) -> None:
+    charge = world.create("charge", event=False, refunded=True, amount=500, amount_refunded=500)["id"]
+    refund = world.create("refund", event=False, charge=charge)
+    capture = Capture(server, ["Charges"])
+    await backfill(capture)
+    world.clock.advance(10)
+    changed = world.update("charge", charge, event=False, refunded=False, amount_refunded=0)
+    world.announce(kind, refund | {"status": status}, api_version=api_version)
+    assert [plain(document) for document in await catch_up(capture)] == [changed]
+
+
+@pytest.mark.parametrize(("version", "is_read"), [(OLD_SHAPE, True), (LATEST, False)])
+async def test_a_refund_that_goes_on_changes_a_charge_that_shows_its_refunds(
+    world: World, server: StripeServer, version: str, is_read: bool
+) -> None:
+    """The version of the documents counts, and not that of the event."""
+    charge = world.create("charge", event=False)["id"]
+    refund = world.create("refund", event=False, charge=charge)
+    capture = Capture(server, ["Charges"], config={"advanced": {"api_version": version}})
+    await backfill(capture)
+    world.announce("refund.updated", refund | {"status": "succeeded"})
+    assert bool(await catch_up(capture)) == is_read
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.NAME)
+def test_each_condition_of_a_row_has_one_reason(stream: type[BaseStripeObject]) -> None:
+    """A version of the event says that the object had no event of its own, a version of the documents that
+    they show what changes, a value that this change concerns the object whatever the version."""
+    for related in stream.RELATED_EVENTS:
+        assert sum(map(bool, (related.before_version, related.shown_before, related.when))) <= 1
+        if related.before_version:
+            assert related.list_by, "objects that had no event of their own"

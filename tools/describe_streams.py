@@ -149,6 +149,7 @@ def changes_of(row: type[BaseStripeObject]) -> str:
         ),
         (row.POLLS, "new in the list"),
         (bool(row.RELIST), f"the last {row.RELIST.days} days once a day"),
+        (bool(row.CHANGES_AT), "by the clock"),
         (row.SNAPSHOTS, "read again" if row.SINGLE else "compared"),
         (bool(row.SCHEDULE), "backfilled daily"),
     )
@@ -159,7 +160,7 @@ def fresh_of(row: type[BaseStripeObject]) -> str:
     ways = ["interval"] if row.follows_events() or row.POLLS else []
     if row.SNAPSHOTS:
         ways.append(duration(interval_of(row, DEFAULTS)))
-    if row.RELIST or row.SCHEDULE:
+    if row.RELIST or row.CHANGES_AT or row.SCHEDULE:
         ways.append("a day")
     return ", else ".join(dict.fromkeys(ways))
 

@@ -197,7 +197,7 @@ class StreamBinding:
         await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
         if self.context.schedules.is_due(self.row.NAME, state):
             await repeat_backfill(binding, state, self.suffixes, self.http, task)
-        memories = self.context.polled.memories if self.row.SHOWS_DELETIONS else None
+        memories = self.context.polled.memories if self.row.SHOWS_DELETIONS or self.row.CHANGES_AT else None
         self.context.postponed[self.row.NAME] = await restore_snapshot(
             binding, state, task, memories, accounts.all_ids, self.http.settings
         )

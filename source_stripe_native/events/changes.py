@@ -130,7 +130,9 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
         # The event has no id that would tell the day: the object is read again.
         yield Subject(Kind.OBJECT, stream.NAME)
     elif kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
-        if not isinstance(found, dict) or not isinstance(found.get("id"), str):
+        if container := _named_container(stream, event, found):
+            yield container
+        elif not _has_id(found):
             source.log.warning(
                 "an event carries no object with an id and is skipped: backfill the binding again if an "
                 "object is missing",
@@ -140,27 +142,43 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
             yield Subject(Kind.PARENT, found["id"])
         elif not stream.EVENT_OBJECT or found.get("object") == stream.EVENT_OBJECT:
             yield Subject(Kind.OBJECT, found["id"])
-    yield from _subjects_of_others(stream, event, found)
+    yield from _subjects_of_others(source, event, found)
 
 
-def _subjects_of_others(stream: type[BaseStripeObject], event: Json, found: Any) -> Iterator[Subject]:
-    """What an event of another object, which carries `found`, reports a change of."""
-    kind = event["type"]
+def _named_container(stream: type[BaseStripeObject], event: Json, found: Any) -> Subject | None:
+    """The container that an embedded object names where the event's version gave such objects no id: the
+    container shows it. None where the object is known by its id, and where it names none."""
+    is_older = (event.get("api_version") or stream.SINCE_VERSION) < stream.SINCE_VERSION
+    if not isinstance(found, dict) or (_has_id(found) and not is_older):
+        return None
     for suffix, embedding in stream.EMBEDDINGS.items():
-        if kind in embedding.event_types and isinstance(found, dict) and isinstance(found.get("id"), str):
+        if isinstance(name := found.get(embedding.named_by), str) and name:
+            return Subject(Kind.CONTAINER, name, suffix)
+    return None
+
+
+def _subjects_of_others(source: Source, event: Json, found: Any) -> Iterator[Subject]:
+    """What an event of another object, which carries `found`, reports a change of."""
+    stream, kind, version = source.stream, event["type"], source.http.version
+    for suffix, embedding in stream.EMBEDDINGS.items():
+        if kind in embedding.event_types and _has_id(found):
             yield Subject(Kind.CONTAINER, found["id"], suffix)
     for related in stream.RELATED_EVENTS:
-        if related.concerns(kind, event.get("api_version")) and _may_concern(related, found):
+        if not related.concerns(event, version):
+            continue
+        if _may_concern(related, found):
             for each in dict.fromkeys(_ids(found, related.ids)):
                 yield Subject(Kind.LIST if related.list_by else Kind.OBJECT, each, related.list_by)
-        if related.removed_from and related.concerns(kind, event.get("api_version")):
+        if related.removed_from:
             for each in removed(event, related.removed_from):
                 yield Subject(Kind.REMOVAL, each, related.removed_from)
 
 
 def _carries(stream: type[BaseStripeObject], event: Json, subject: Subject) -> bool:
     """Whether the event carries the subject itself."""
-    if subject.kind in (Kind.CONTAINER, Kind.REMOVAL):
+    if subject.kind is Kind.CONTAINER:
+        return event["type"] in stream.EMBEDDINGS[subject.selected_by].event_types
+    if subject.kind is Kind.REMOVAL:
         return True
     return subject.id == get_path(event, "data.object.id") and event["type"] in (
         *stream.EVENT_TYPES,
@@ -190,7 +208,8 @@ def _may_concern(related: RelatedEvents, found: Any) -> bool:
     if not related.shown_by:
         return True
     lists = (get_path(found, path.partition(".data.")[0]) for path in related.shown_by)
-    is_cut = any(isinstance(each, dict) and each.get("has_more") is not False for each in lists)
+    # Some versions have no such list, or another kind of one.
+    is_cut = any(not isinstance(each, dict) or each.get("has_more") is not False for each in lists)
     return is_cut or (not related.when_cut and any(_ids(found, related.shown_by)))
 
 

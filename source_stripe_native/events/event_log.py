@@ -39,6 +39,7 @@ from source_stripe_native.state.windows import (
     planned,
     span_for,
 )
+from source_stripe_native.streams.event_types import current_type, with_older_names
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
 
@@ -190,7 +191,7 @@ class BatchBuilder:
         self._is_finished = False
 
     def add(self, event: Json, types: Collection[str]) -> None:
-        kind, created = event["type"], event["created"]
+        kind, created = current_type(event), event["created"]
         if created != self.oldest:
             self.oldest, self.events_before = created, self.events
             self._mark = self._kept, self._spool.tell()
@@ -233,4 +234,5 @@ class BatchBuilder:
 
 
 def type_params(types: Collection[str]) -> Params:
-    return [("types[]", each) for each in sorted(types)] if len(types) <= MAX_TYPES else []
+    names = sorted(with_older_names(types))
+    return [("types[]", each) for each in names] if len(names) <= MAX_TYPES else []

@@ -45,8 +45,8 @@ class WindowEvents:
         self, types: Collection[str], count: Callable[[int], None] = lambda _: None
     ) -> AsyncIterator[tuple[bool, Json]]:
         """The events of `types` (all where empty), each with whether it is new to a binding whose cursor is
-        the window's start. The others are older events of the overlap. `count` is called with the bytes of
-        each."""
+        the window's start. The others are older events of the overlap. Where `types` are given, events have
+        their types by today's names. `count` is called with the bytes of each."""
         wanted = {each.encode() for each in types}
         for batch in reversed(self.batches):
             offset = 0
@@ -56,7 +56,11 @@ class WindowEvents:
                     kind, new_before, event = line.split(b" ", 2)
                     if kind in wanted or not wanted:
                         count(len(event))
-                        yield self.restored or int(new_before) > self.window.start, orjson.loads(event)
+                        read: Json = orjson.loads(event)
+                        if wanted and read["type"] != (name := kind.decode()):
+                            # In a version that called it otherwise: of what it carries only the id counts.
+                            read |= {"type": name, "api_version": None}
+                        yield self.restored or int(new_before) > self.window.start, read
                 if not lines:
                     break
 

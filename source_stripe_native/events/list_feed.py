@@ -15,13 +15,13 @@ checkpoint is never far away. Once a day the list of a longer past is read again
 without an event.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
 
+from source_stripe_native.events.due_days import DAY, due_times, is_due
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.shared_lists import SharedLists
-from source_stripe_native.events.snapshots import is_due
+from source_stripe_native.events.snapshots import is_due as is_snapshot_due
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.windows import (
     Window,
@@ -36,8 +36,6 @@ from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import TOP_WITHOUT_PARENT, Page, PageToken, Source, is_in_window
-
-DAY: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +124,23 @@ class ListReader:
             async for found in self._read_new(window):
                 yield await to_document(self._source, found, "c")
 
-    async def read_again(self, window: Window) -> AsyncIterator[Document]:
-        """What the list of a longer past shows, where it is to be read in `window`."""
+    async def read_again(self, window: Window, due: Sequence[Window]) -> AsyncIterator[Document]:
+        """What the list of a longer past shows, and the parts of it that are `due`, where it is to be read in
+        `window`."""
         source, stream = self._source, self._source.stream
         # Once a day, in the window in which a day (UTC) ends: which window that is follows from the cursor
         # alone.
-        if stream.RELIST and window.start // DAY != window.end // DAY:
-            # Days end with the window; what was created in the window itself has been read above.
-            end = window.end if stream.RANGED else window.start
-            past = Window(window.end - int(stream.RELIST.total_seconds()), end)
+        if window.start // DAY == window.end // DAY:
+            return
+        since = window.end - int(stream.RELIST.total_seconds()) if stream.RELIST else window.end
+        # Days end with the window; what was created in the window itself has been read above.
+        until = window.end if stream.RANGED else window.start
+        older = [Window(part.start, min(part.end, since)) for part in due if part.start < since]
+        for past in ([Window(since, until)] if stream.RELIST else []) + older:
+            is_by_clock = past.start < since or stream.ONLY_BY_CLOCK
             async for page in self._pages(past):
                 async for found in listed_objects(source, past, stream.list_params(), page):
-                    if _may_have_changed(stream, found, window):
+                    if not is_by_clock or any(is_due(at, window) for at in due_times(stream, found)):
                         yield await to_document(source, found, "u")
 
     def memory_after(self, window: Window) -> ListMemory | None:
@@ -233,14 +236,9 @@ def reads_lists_in(
 ) -> bool:
     """Whether a whole list, or that of a longer past, is read again in `window`. Polled lists have times of
     their own."""
-    is_past_due = bool(stream.RELIST) and not stream.POLLS and window.start // DAY != window.end // DAY
-    return is_past_due or is_due(stream, account_id, window, settings)
-
-
-def _may_have_changed(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:
-    """Whether the object's own field says that it changed about this day; True without such a field."""
-    at = found.get(stream.RELIST_BY) if stream.RELIST_BY else None
-    return not isinstance(at, int) or window.start - 2 * DAY <= at < window.end + DAY
+    reads_past = bool(stream.RELIST or stream.CHANGES_AT) and not stream.POLLS
+    is_past_due = reads_past and window.start // DAY != window.end // DAY
+    return is_past_due or is_snapshot_due(stream, account_id, window, settings)
 
 
 def _top(stream: type[BaseStripeObject]) -> PageToken | None:

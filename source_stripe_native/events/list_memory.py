@@ -5,11 +5,12 @@ captures is remembered with its version unknown, before its document counts. Aft
 object is captured once more.
 
 Of streams whose lists show deletions (`SHOWS_DELETIONS`) the memory is in the state as well, so that it
-outlives the process. A list of more than `Settings.remembered_of_list` objects is not, nor what exceeds
-`Settings.remembered_objects` in all: a deletion is then found only while the process lasts. The lists that
-are not in the state have `Settings.remembered_bytes` in memory. Beyond that the lists are forgotten that
-were read the longest ago. Of a list that is larger alone, some objects are not remembered, and are captured
-at each reading. One warning for each stream says so, however many accounts have such a list.
+outlives the process. So are the days that due_days.py remembers here. A list of more than
+`Settings.remembered_of_list` objects is not, nor what exceeds `Settings.remembered_objects` in all: a
+deletion is then found only while the process lasts. The lists that are not in the state have
+`Settings.remembered_bytes` in memory. Beyond that the lists are forgotten that were read the longest ago. Of
+a list that is larger alone, some objects are not remembered, and are captured at each reading. One warning
+for each stream says so, however many accounts have such a list.
 """
 
 import asyncio
@@ -75,11 +76,17 @@ class ListMemories:
         memory = self._lists.get((source.stream.NAME, source.account_id))
         return memory.objects if memory is not None else {}
 
-    async def remember(self, source: Source, captured: Mapping[str, Listed]) -> None:
+    async def remember(
+        self,
+        source: Source,
+        captured: Mapping[str, Listed],
+        merge: Callable[[Mapping[str, Listed], Mapping[str, Listed]], Mapping[str, Listed]] | None = None,
+    ) -> None:
         """Remembers objects that are about to be captured, in a checkpoint of its own where the state has
-        them."""
+        them. What is known by then may have to be merged."""
         if captured:
             async with self._writing:
+                captured = merge(self.of(source), captured) if merge else captured
                 entries, write = self.change(source, captured), self._writers.get(source.stream.NAME)
                 if entries and write is not None:
                     await write(entries)

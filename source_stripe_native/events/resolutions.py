@@ -21,7 +21,7 @@ from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
-from source_stripe_native.state.windows import Window
+from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.row import Document, Embedding
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
@@ -43,7 +43,7 @@ from source_stripe_native.stripe.embedded import (
 from source_stripe_native.stripe.notices import notice
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 
-_ALL_TIME: Final = Window(0, 2**40)
+_ALL_TIME: Final = Window(0, FOREVER)
 LACKS_FIELDS: Final = "objects whose events lack fields"
 READY_FACTOR: Final = 20
 """How many times more documents may wait for their turn than rereads run at once."""
@@ -230,7 +230,7 @@ def _why_reread(source: Source, change: Change) -> str:
     if change.is_related:
         return "objects of which other objects' events told"
     newest, *others = change.events
-    finds_silent_changes = source.stream.SNAPSHOTS or source.stream.RELIST
+    finds_silent_changes = source.stream.SNAPSHOTS or source.stream.RELIST or source.stream.CHANGES_AT
     if finds_silent_changes and change.subject.kind is Kind.OBJECT:
         # What a whole list showed may be newer than the event.
         return "objects that change without events too"
@@ -301,9 +301,12 @@ async def _children_of(source: Source, change: Change) -> Documents:
     parent = event["data"]["object"]
     # Where children have events of their own, one may be newer than what the parent's event shows.
     shown = _is_current(source, change) and deletion is None and not source.stream.EVENT_TYPES
-    shown_now = (children.shown_children(source, parent) or {"data": []})["data"]
+    shown_now = _with_ids(source, event, (children.shown_children(source, parent) or {"data": []})["data"])
     params = source.stream.list_params()
     try:
+        if deletion is None and children.lacks_fields(source.stream, parent):
+            assert source.stream.PARENT is not None
+            parent = await retrieve(replace(source, stream=source.stream.PARENT), parent, ()) or parent
         lists = await children.open_child_lists(source, parent, _ALL_TIME, params, shown=shown)
     except StripeError as error:
         if not is_refusal(error):
@@ -317,6 +320,14 @@ async def _children_of(source: Source, change: Change) -> Documents:
     if lists is None:
         return _as_tombstones(source, change.subject.id, shown_now, event["created"])
     return _read_lists(source, lists)
+
+
+def _with_ids(source: Source, event: Json, objects: list[Json]) -> list[Json]:
+    """The children that an event shows, by the ids that they have today."""
+    stream = source.stream
+    if not stream.OLDER_ID or (event.get("api_version") or "") >= stream.SINCE_VERSION:
+        return objects
+    return [{**each, "id": each[stream.OLDER_ID]} for each in objects if stream.OLDER_ID in each]
 
 
 async def _removed(source: Source, change: Change) -> Document:
@@ -340,7 +351,8 @@ async def _embedded(source: Source, change: Change) -> Documents:
     """The objects that the container shows which the change's events carry."""
     embedding = source.stream.EMBEDDINGS[change.subject.selected_by]
     deletion = change.deletion
-    known: Json = (deletion or change.events[0])["data"]["object"]
+    newest = deletion or next(iter(change.events), None)
+    known: Json = newest["data"]["object"] if newest else {"id": change.subject.id}
     try:
         if _is_current(source, change):
             container = await expanded_container(source, embedding, known)
@@ -363,8 +375,9 @@ async def _embedded(source: Source, change: Change) -> Documents:
     if container is None:
         return _nothing()
     # A deletion is the last of its second, and what was read again is newer than any event.
-    created = change.events[0]["created"]
-    before = math.inf if container is not known else created + 1 if deletion else created
+    before = math.inf
+    if newest is not None and container is known:
+        before = newest["created"] + (deletion is not None)
     return _embedded_objects(source, embedding, container, before, change.told)
 
 

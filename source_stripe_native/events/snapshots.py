@@ -27,7 +27,7 @@ from source_stripe_native.flow.items import Commit
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shards import key_of
-from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
@@ -53,13 +53,13 @@ async def read_snapshot(
         return
     unseen = set(memories.of(source))
     # Objects that an earlier start date has captured are still followed.
-    async for objects in _pages(source, Window(0 if stream.SHOWS_DELETIONS else since, _now(source))):
+    async for objects in _pages(source, Window(0 if stream.SHOWS_DELETIONS else since, FOREVER)):
         captured: dict[str, Listed | None] = {}
         async for obj in objects:
             identity = stream.identity(obj)
             unseen.discard(identity)
             known = memories.of(source).get(identity)
-            if known is None and not is_in_window(stream, obj, Window(since, _now(source))):
+            if known is None and not is_in_window(stream, obj, Window(since, FOREVER)):
                 continue
             listed = Listed(_digest(obj), _keys(stream, obj))
             # What a backfill captured meanwhile may be another version.
@@ -112,10 +112,6 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _now(source: Source) -> int:
-    return floor(source.http.now()) + 1
-
-
 def _keys(stream: type[BaseStripeObject], obj: Json) -> Json:
     """What a tombstone of the object needs."""
     if not stream.SHOWS_DELETIONS:
@@ -160,7 +156,7 @@ async def _exists(source: Source, keys: Json) -> bool:
 
 async def _listed_under(source: Source, parent_id: str) -> AsyncIterator[str]:
     """The identities of a parent's children; none where the parent is gone."""
-    window = Window(0, _now(source))
+    window = Window(0, FOREVER)
     for children in await open_child_lists(source, {"id": parent_id}, window, (), shown=False) or ():
         async for child in read_children(source, children, window):
             yield source.stream.identity(child)

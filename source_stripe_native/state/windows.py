@@ -26,6 +26,8 @@ from source_stripe_native.settings import Settings
 
 RETENTION: Final = timedelta(days=30)
 """How long Stripe keeps events ("List all events")."""
+FOREVER: Final = 2**40
+"""The end of a window that has none, in Unix seconds."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class InvoiceLineItems(BaseStripeObject):
     PERMISSION = "Invoices"
     # Before, several lines may share one id.
     SINCE_VERSION = "2019-12-03"
+    OLDER_ID = "unique_id"
     CREATED = ""
     LISTS_BY_CREATED = False
     PARENT = Invoices

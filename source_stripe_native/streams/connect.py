@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from source_stripe_native.errors import NO_PLATFORM_CONTROLS, PARENT_GONE
+from source_stripe_native.errors import NO_PLATFORM_CONTROLS, NOT_A_PLATFORM, PARENT_GONE
 from source_stripe_native.streams.row import (
     DAILY,
     AccountObject,
@@ -21,6 +21,8 @@ EXTERNAL_ACCOUNT_EVENTS = (
     "account.external_account.deleted",
 )
 
+_BARRED = (PARENT_GONE, NO_PLATFORM_CONTROLS, NOT_A_PLATFORM)
+
 
 class Accounts(BaseStripeObject):
     NAME = "Accounts"
@@ -32,6 +34,8 @@ class Accounts(BaseStripeObject):
     ARE_ACCOUNTS = True
     UNDATED = True
     UNLISTED = "account"
+    # Such an account has no list of others: it is the only one.
+    LIST_ENDS = (NOT_A_PLATFORM,)
     EVENT_TYPES = ops(u="account.updated")
     RELATED_EVENTS = (RelatedEvents((*EXTERNAL_ACCOUNT_EVENTS, "capability.updated"), ids=("account",)),)
     POLLS = True
@@ -53,7 +57,7 @@ class Persons(BaseStripeObject):
         "controller.type": "account",
         "controller.requirement_collection": "stripe",
     }
-    TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
+    TOLERATED = _BARRED
 
 
 class _ExternalAccounts(BaseStripeObject):
@@ -65,7 +69,7 @@ class _ExternalAccounts(BaseStripeObject):
     RETRIEVE = "accounts/{account}/external_accounts/{id}"
     EVENT_TYPES = ops(*EXTERNAL_ACCOUNT_EVENTS)
     PARENT = Accounts
-    TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
+    TOLERATED = _BARRED
     EMBEDDED = "external_accounts"
 
 
@@ -97,7 +101,7 @@ class Capabilities(AccountObject):
     # The events of connected accounts are read only where these are captured.
     SNAPSHOTS = True
     PARENT = Accounts
-    TOLERATED = (PARENT_GONE, NO_PLATFORM_CONTROLS)
+    TOLERATED = _BARRED
 
     account: str
 

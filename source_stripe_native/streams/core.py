@@ -29,8 +29,9 @@ class FilesLink(BaseStripeObjectWithEvents):
     SEARCH_NAME = "file_links"
     PERMISSION = "Files"
     POLLS = True
-    # Expiry and metadata change without an event.
+    # Metadata changes without an event, and a link expires at a time of its own.
     RELIST = timedelta(days=30)
+    CHANGES_AT = ("expires_at",)
 
 
 class TestClocks(DatedAccountObject):

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from source_stripe_native.streams.row import AccountObject, DatedAccountObject, ops
+from source_stripe_native.errors import NOTHING_REFRESHED
+from source_stripe_native.streams.row import AccountObject, DatedAccountObject, NotYet, ops
 
 
 class FinancialConnectionsAccounts(DatedAccountObject):
@@ -44,6 +45,12 @@ class FinancialConnectionsTransactions(AccountObject):
     PARENT = FinancialConnectionsAccounts
     PARENT_PARAM = "account"
     PARENT_EVENT_TYPES = ("financial_connections.account.refreshed_transactions",)
+    NOT_YET = NotYet(
+        NOTHING_REFRESHED,
+        "transaction_refresh.status",
+        "succeeded",
+        "financial_connections.account.refreshed_transactions",
+    )
 
 
 class FinancialConnectionsAccountOwners(AccountObject):

@@ -37,8 +37,8 @@ class BillingMeterEventSummaries(AccountObject):
     CREATED = ""
     LISTS_BY_CREATED = False
     RANGED = True
-    # Stripe computes them late.
-    RELIST = timedelta(days=3)
+    # A meter event may be reported 35 days late, and Stripe computes its summary late.
+    RELIST = timedelta(days=38)
     PARENT = Subscriptions
     PARENT_ITEMS = "items"
     PARENT_ITEM_ID = "price.recurring.meter"

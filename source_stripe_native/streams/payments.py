@@ -10,6 +10,7 @@ from source_stripe_native.errors import (
     OLD_SESSION_WITHOUT_LINES,
     PARENT_GONE,
     PAYOUT_NOT_AUTOMATIC,
+    PAYOUT_NOT_READY,
 )
 from source_stripe_native.streams.row import (
     AccountObject,
@@ -17,6 +18,7 @@ from source_stripe_native.streams.row import (
     BaseStripeObjectWithEvents,
     DatedAccountObject,
     Expansion,
+    NotYet,
     RelatedEvents,
     ops,
 )
@@ -29,7 +31,8 @@ class BalanceTransactions(BaseStripeObjectWithEvents):
     POLLS = True
     # From pending to available at `available_on`, without an event.
     RELIST = timedelta(days=30)
-    RELIST_BY = "available_on"
+    CHANGES_AT = ("available_on",)
+    ONLY_BY_CLOCK = True
 
 
 class Balances(DatedAccountObject):
@@ -66,10 +69,16 @@ class Charges(BaseStripeObjectWithEvents):
             ids=("charge",),
         ),
         RelatedEvents(("review.opened", "review.closed"), ids=("charge",)),
+        # A refund that comes to nothing gives its amount back to the charge.
         RelatedEvents(("refund.failed",), ids=("charge",)),
+        RelatedEvents(
+            ("refund.updated", "charge.refund.updated"),
+            ids=("charge",),
+            when={"status": ("failed", "canceled")},
+        ),
         # Until this version a charge shows its refunds.
         RelatedEvents(
-            ("refund.updated", "charge.refund.updated"), ids=("charge",), before_version="2022-11-15"
+            ("refund.updated", "charge.refund.updated"), ids=("charge",), shown_before="2022-11-15"
         ),
     )
     NESTED = ("refunds",)
@@ -184,6 +193,9 @@ class PayoutBalanceTransactions(DatedAccountObject):
     PARENT_EVENT_TYPES = ("payout.created", "payout.paid", "payout.reconciliation_completed")
     CREATED_WITH_PARENT = True
     TOLERATED = (PARENT_GONE, PAYOUT_NOT_AUTOMATIC)
+    NOT_YET = NotYet(
+        PAYOUT_NOT_READY, "reconciliation_status", "completed", "payout.reconciliation_completed"
+    )
 
     payout: str
 

@@ -18,6 +18,8 @@ class Coupons(BaseStripeObjectWithEvents):
     # depends on the API version.
     RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("coupon", "source.coupon")),)
     EXPANSIONS = (Expansion("applies_to"), Expansion("currency_options"))
+    # Then it is no longer valid.
+    CHANGES_AT = ("redeem_by",)
 
 
 class Plans(BaseStripeObjectWithEvents):
@@ -59,5 +61,7 @@ class PromotionCode(BaseStripeObjectWithEvents):
     PERMISSION = "Promotion Codes"
     EVENT_TYPES = ops("promotion_code.created", "promotion_code.updated", "promotion_code.deleted")
     RELATED_EVENTS = (RelatedEvents(DISCOUNTED, ids=("promotion_code",)),)
+    # Then it is no longer active. Until API version 2025-09-30 it shows its coupon.
+    CHANGES_AT = ("expires_at", "coupon.redeem_by", "promotion.coupon.redeem_by")
     # Without a condition: the options can be set where there is no `minimum_amount`.
     EXPANSIONS = (Expansion("restrictions.currency_options"),)

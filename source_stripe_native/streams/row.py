@@ -9,7 +9,7 @@ the collection's schema. No instance is made per document: documents pass throug
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import Any, ClassVar, Final, Literal
@@ -74,13 +74,23 @@ class RelatedEvents:
     when_cut: bool = False
     """Whether the event concerns ours only where such a list is cut, so that more may be concerned than it
     shows."""
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Fields of the other object, each with the values of which it then has one."""
     before_version: str = ""
-    """The API version, as a date, from which on Stripe does send an event of the object's own."""
+    """The API version of the event, as a date, from which on Stripe does send an event of the object's
+    own."""
+    shown_before: str = ""
+    """The API version of the documents, as a date, from which on they do not show what changes."""
 
-    def concerns(self, event_type: str, api_version: str | None) -> bool:
-        """Whether an event of this type, rendered in this version, is one of them."""
-        is_older = not self.before_version or (api_version or "") < self.before_version
-        return event_type in self.types and is_older
+    def concerns(self, event: Mapping[str, Any], version: str | None) -> bool:
+        """Whether the event is one of them, where documents are of the API `version`."""
+        found = (event.get("data") or {}).get("object") or {}
+        return (
+            event["type"] in self.types
+            and (not self.before_version or (event.get("api_version") or "") < self.before_version)
+            and (not self.shown_before or (version or "") < self.shown_before)
+            and all(found.get(name) in values for name, values in self.when.items())
+        )
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,20 @@ class Expansion:
     it."""
     owner_path: str = ""
     """Where the owner is read: a path below /v1/, followed by its id."""
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """A refusal of a parent's children that lasts until they are complete. They are left out while the parent
+    says that they are not: the event of their completion is still to come, and lists them."""
+
+    error: KnownError
+    field: str
+    """Where the parent says it, as a path with dots."""
+    ready: str
+    """The value that it then has."""
+    event_type: str
+    """The event that carries the parent once it does, one of the `PARENT_EVENT_TYPES`."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +171,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     with any key."""
     SINCE_VERSION: ClassVar[str] = ""
     """The first API version that has it, with keys that are unique, as a date."""
+    OLDER_ID: ClassVar[str] = ""
+    """The field with the object's id in the versions before that one."""
     UNTIL_VERSION: ClassVar[str] = ""
     """The first API version that no longer has it, as a date."""
     PER_ACCOUNT: ClassVar[bool] = True
@@ -198,9 +224,11 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Whether new objects are found in the list, since no event tells of them."""
     RELIST: ClassVar[timedelta] = timedelta()
     """How far back the list is read again once a day, for changes that no event tells of."""
-    RELIST_BY: ClassVar[str] = ""
-    """The field with the time at which such a change happens, where the object tells it: the others are
-    left."""
+    CHANGES_AT: ClassVar[tuple[str, ...]] = ()
+    """The fields with the times at which an object changes by the clock alone, as paths with dots: it is read
+    again once the day has passed, however old it is."""
+    ONLY_BY_CLOCK: ClassVar[bool] = False
+    """Whether nothing else changes without an event: of the `RELIST`, the others are left out."""
 
     SNAPSHOTS: ClassVar[bool] = False
     """Whether the whole list is read again from time to time and compared with the last reading, for changes
@@ -255,6 +283,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Whether the children of a parent share a key, so that the newest must be the last one written."""
     TOLERATED: ClassVar[tuple[KnownError, ...]] = (PARENT_GONE,)
     """Permanent errors that mean that a parent has no children to read."""
+    NOT_YET: ClassVar[NotYet | None] = None
+    """The error that means that a parent's children cannot be read yet."""
 
     id: str
     object: str

@@ -5,7 +5,8 @@ that shows all of its children in its own document costs no request.
 
 Rule: only the first page of a child list may find the parent gone or barred. On a later page the same answer
 is an error, since a list that is half read must not look complete; unless the first page, asked for again,
-says so too: then the parent was deleted in between.
+says so too: then the parent was deleted in between. Children that cannot be read yet are left out only where
+the event of their completion is certain to come.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from source_stripe_native.flow.side_by_side import side_by_side
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.row import BaseStripeObject, segment
 from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.documents import complete_list, get_path
+from source_stripe_native.stripe.documents import complete_list, get_path, retrieve
 from source_stripe_native.stripe.expansions import embedded_params, list_params
 from source_stripe_native.stripe.lists import read_list, read_unlisted
 from source_stripe_native.stripe.pages import (
@@ -129,7 +130,7 @@ async def open_child_lists(
         if stream.PARENT_PARAM:
             named.append((stream.PARENT_PARAM, parent_id))
         try:
-            first = await read_page(source, path, named, None)
+            first = await _first_page(source, parent, path, named)
             lists.append(ChildList(parent_id, path, named, first, fields))
         except StripeError as error:
             if not any(known.matches(error) for known in stream.TOLERATED):
@@ -139,6 +140,28 @@ async def open_child_lists(
     return None if gone and not lists else lists
 
 
+async def _first_page(source: Source, parent: Json, path: str, params: Params) -> Page:
+    """The first page of a parent's list; none of it where Stripe cannot show it yet and the parent, read
+    after that refusal, agrees. So its completion comes after what has been read of the events."""
+    not_yet, parent_row = source.stream.NOT_YET, source.stream.PARENT
+    try:
+        return await read_page(source, path, params, None)
+    except StripeError as error:
+        if not_yet is None or not not_yet.error.matches(error):
+            raise
+        assert parent_row is not None
+        current = await retrieve(replace(source, stream=parent_row), parent, ())
+        if current is None or get_path(current, not_yet.field) != not_yet.ready:
+            source.log.debug("children cannot be read yet", {"path": path, "error": error.answer})
+            return Page([], None)
+    try:
+        return await read_page(source, path, params, None)
+    except StripeError as error:
+        # The parent says otherwise: it is only a matter of time.
+        error.should_retry = error.should_retry or not_yet.error.matches(error)
+        raise
+
+
 def may_have_children(source: Source, parent: Json) -> bool:
     """Whether children of the parent, as it is shown, can be read."""
     stream = source.stream
@@ -146,6 +169,13 @@ def may_have_children(source: Source, parent: Json) -> bool:
     is_childless = is_childless or not all(parent.get(each) for each in stream.PARENT_QUERY.values())
     is_barred = any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items())
     return not is_childless and not is_barred
+
+
+def lacks_fields(stream: type[BaseStripeObject], parent: Json) -> bool:
+    """Whether a parent, as an older version shows it, has no such field as its children are found by."""
+    items = stream.PARENT_ITEMS.partition(".")[0]
+    followed = [*stream.PARENT_QUERY.values(), *([items] if items and not stream.EMBEDDED_EXPANDED else [])]
+    return any(name not in parent for name in followed)
 
 
 async def read_children(source: Source, children: ChildList, window: Window) -> AsyncIterator[Json]:

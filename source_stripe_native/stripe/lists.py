@@ -42,7 +42,13 @@ async def read_list(
     if stream.SINGLE:
         return Page([of_today(source, await source.get(path))], None)
     wanted = [*params, *(range_params(bounds) if bounds else ()), *expand]
-    page = await _read_keyed(source, stream, path, wanted, token)
+    try:
+        page = await _read_keyed(source, stream, path, wanted, token)
+    except StripeError as error:
+        if not any(known.matches(error) for known in stream.LIST_ENDS):
+            raise
+        source.log.debug("the list goes on no further", {"stream": stream.NAME, "error": error.answer})
+        page = Page([], None)
     if bounds and not source.refused.is_filtered(path, "created"):
         page = _filtered(page, stream, bounds)
     if token is None and unlisted and stream.UNLISTED:

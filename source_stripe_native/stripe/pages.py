@@ -36,7 +36,7 @@ from source_stripe_native.errors import (
 from source_stripe_native.flow.byte_budget import Reservation
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shards import WHOLE, Shard
-from source_stripe_native.state.windows import Window
+from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params, StripeSession
@@ -303,7 +303,8 @@ def packed(page: Page) -> Page:
 
 def range_params(window: Window) -> list[tuple[str, str]]:
     """The query parameters for what was created in `window`."""
-    return [("created[gte]", str(window.start)), ("created[lt]", str(window.end))]
+    end = [("created[lt]", str(window.end))] if window.end < FOREVER else []
+    return [("created[gte]", str(window.start)), *end]
 
 
 def is_in_window(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:

@@ -107,6 +107,8 @@ async def _denial(
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
             return lacks_permission(stream.PERMISSION, error)
+        if any(known.matches(error) for known in stream.LIST_ENDS):
+            return None
         others_may = connected and stream.PER_ACCOUNT
         if stream.PRODUCT and any(known.matches(error) for known in ABSENT):
             reason = f"the account does not have the product. (Stripe: {error.stripe_message})"

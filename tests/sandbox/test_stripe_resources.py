@@ -132,7 +132,12 @@ def test_child_changes_are_told_by_the_event_of_the_child_or_of_its_parent(told:
         ("review", {}, {"open": False}, ["review.closed"]),
         ("dispute", {}, {"status": "lost"}, ["charge.dispute.closed"]),
         ("payout", {}, {"status": "in_transit"}, ["payout.updated"]),
-        ("payout", {}, {"reconciliation_status": "completed"}, ["payout.reconciliation_completed"]),
+        (
+            "payout",
+            {"reconciliation_status": "in_progress"},
+            {"reconciliation_status": "completed"},
+            ["payout.reconciliation_completed"],
+        ),
         ("checkout.session", {}, {"status": "complete"}, ["checkout.session.completed"]),
         ("promotion_code", {}, {"active": False}, ["promotion_code.updated"]),
         ("file_link", {}, {"expired": True}, []),

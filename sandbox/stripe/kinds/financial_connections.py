@@ -1,8 +1,18 @@
 """Financial Connections: linked bank accounts, their owners and transactions."""
 
-from sandbox.stripe.filters import Filter, at, between, equals, part_of
+from sandbox.stripe.errors import StripeError
+from sandbox.stripe.filters import Filter, Json, at, between, equals, part_of
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
+
+
+def _not_refreshed(account: Json, _children: int) -> StripeError | None:
+    """Stripe's words for an account that its bank has not shown yet are not known, their code is."""
+    if account["transaction_refresh"]["status"] == "succeeded":
+        return None
+    code = "financial_connections_no_successful_transaction_refresh"
+    return StripeError(400, "The account has no successful transaction refresh yet.", code=code)
+
 
 ACCOUNT = Kind(
     name="financial_connections.account",
@@ -32,6 +42,12 @@ ACCOUNT = Kind(
         "status": "active",
         "subcategory": "checking",
         "supported_payment_method_types": [],
+        "transaction_refresh": {
+            "id": f.text("fctxnref_????????"),
+            "last_attempted_at": f.now,
+            "next_refresh_available_at": None,
+            "status": "succeeded",
+        },
     },
 )
 
@@ -47,7 +63,7 @@ TRANSACTION = Kind(
         between("transacted_at"),
         part_of("transaction_refresh", None, "after"),
     ),
-    parent=Parent("financial_connections.account", "account", alias="linked"),
+    parent=Parent("financial_connections.account", "account", alias="linked", refuses=_not_refreshed),
     fields={
         "amount": f.number(1, 9_900),
         "currency": "usd",

@@ -47,12 +47,17 @@ _TRANSACTION: Json = {
 }
 
 
-def _not_automatic(payout: Json, _children: int) -> StripeError | None:
-    if payout["automatic"]:
-        return None
-    return StripeError(
-        400, "Balance transaction history can only be filtered on automatic transfers, not manual."
-    )
+def _no_transactions(payout: Json, _children: int) -> StripeError | None:
+    """Stripe's words for a payout that it still reconciles are not known, their code is."""
+    if not payout["automatic"]:
+        return StripeError(
+            400, "Balance transaction history can only be filtered on automatic transfers, not manual."
+        )
+    if payout["reconciliation_status"] == "in_progress":
+        return StripeError(
+            400, "The payout is not reconciled yet: try again later.", code="payout_reconciliation_not_ready"
+        )
+    return None
 
 
 BALANCE_TRANSACTION = Kind(
@@ -71,7 +76,7 @@ PAID_OUT = Kind(
     ops="",
     permission="balance_transaction",
     filters=_TRANSACTION_FILTERS,
-    parent=Parent("payout", "payout", named=False, refuses=_not_automatic),
+    parent=Parent("payout", "payout", named=False, refuses=_no_transactions),
     fields=_TRANSACTION | {"status": "available"},
 )
 """A transaction that an automatic payout pays out: it is put into the payout when that is made."""
@@ -124,6 +129,7 @@ PAYOUT = Kind(
     ),
     flow={"pending": ("in_transit", "canceled"), "in_transit": ("paid", "failed")},
     actions={"cancel": {"status": "canceled"}},
+    variants=({"reconciliation_status": "in_progress"},),
     fields={
         "amount": f.number(1000, 99_900),
         "application_fee": None,
@@ -143,7 +149,7 @@ PAYOUT = Kind(
         "method": "standard",
         "original_payout": None,
         "payout_method": None,
-        "reconciliation_status": "in_progress",
+        "reconciliation_status": "completed",
         "reversed_by": None,
         "source_type": "card",
         "statement_descriptor": None,

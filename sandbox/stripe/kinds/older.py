@@ -51,10 +51,21 @@ def _features_of_product(product: Json) -> None:
     product["features"] = product.pop("marketing_features")
 
 
+def _coupon_of_discount(discount: Json) -> None:
+    """The coupon stood in the discount itself."""
+    discount["coupon"] = discount.pop("source")["coupon"]
+
+
+def _no_id_of_discount(discount: Json) -> None:
+    del discount["id"]
+
+
 _OLDER = (
+    Older("2025-09-30.clover", "discount", _coupon_of_discount),
     Older("2025-03-31.basil", "subscription", _period_of_subscription),
     Older("2025-03-31.basil", "invoice", _links_of_invoice),
     Older("2024-04-10", "product", _features_of_product),
+    Older("2020-08-27", "discount", _no_id_of_discount),
     Older("2019-12-03", "line_item", _id_of_line),
     Older("2019-12-03", "invoice", _ids_of_lines),
 )

@@ -1,0 +1,247 @@
+"""Objects that change by the clock alone: read again once the day has come that they name, however old they
+are, after a restart too, and for no request before."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.stripe import StripeServer, World
+from sandbox.stripe.kinds import KINDS
+from source_stripe_native.events.due_days import DAY, LATE, due_times, is_due, joined
+from source_stripe_native.models import STREAMS, BaseStripeObject
+from source_stripe_native.state.remembered_lists import Listed
+from source_stripe_native.state.windows import Window
+from tests.capture import ROWS, Capture, Json, plain, without_secrets
+from tests.conftest import NOW
+from tests.test_documents import backfill, catch_up
+from tests.test_streams import HELD
+from tools.extract_facts import STRIPE, read
+
+
+@dataclass(frozen=True)
+class Case:
+    """A stream, the time that its object names, and what the clock then changes in it."""
+
+    stream: str
+    field: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return HELD[self.stream].kind
+
+
+CASES: Final = [
+    Case("BalanceTransactions", "available_on", {"status": "pending"}, {"status": "available"}),
+    Case("Coupons", "redeem_by", {"valid": True}, {"valid": False}),
+    Case("PromotionCode", "expires_at", {"active": True}, {"active": False}),
+    Case("FilesLink", "expires_at", {"expired": False}, {"expired": True}),
+]
+cases: Final = pytest.mark.parametrize("case", CASES, ids=lambda case: case.stream)
+
+
+def test_every_row_with_such_a_time_has_a_case() -> None:
+    assert {case.stream for case in CASES} == {row.NAME for row in STREAMS if row.CHANGES_AT}
+    for case in CASES:
+        assert case.field in ROWS[case.stream].CHANGES_AT
+        assert {case.field, *case.before} <= KINDS[case.kind].fields.keys()
+
+
+# Over HTTP
+
+
+def make(world: World, case: Case, *, age: int, due_in: int, event: bool = False) -> Json:
+    """An object that was made `age` days ago and is due in so many days."""
+    now = world.clock.now()
+    due: Json = {case.field: now + due_in * DAY}
+    return world.create(case.kind, created=now - age * DAY, event=event, **due, **case.before)
+
+
+async def pass_days(capture: Capture, days: int) -> None:
+    """Days in which the capture runs, and is started again each day."""
+    for _ in range(days):
+        capture.server.world.clock.advance(DAY)
+        await catch_up(capture)
+
+
+def now_at_stripe(world: World, case: Case, id: str) -> Json:
+    found: Json = without_secrets(world.get(case.kind, id))
+    return found
+
+
+@cases
+@pytest.mark.parametrize("age", [0, 20, 31, 400])
+async def test_an_object_of_a_backfill_is_read_again_when_its_time_has_come(
+    world: World, server: StripeServer, case: Case, age: int
+) -> None:
+    due_in = 33
+    found = make(world, case, age=age, due_in=due_in)
+    capture = Capture(server, [case.stream])
+    await backfill(capture)
+    await pass_days(capture, due_in - 1)
+    assert {name: capture.last(case.stream)[found["id"]][name] for name in case.before} == case.before
+    world.update(case.kind, found["id"], event=False, **case.after)
+    await pass_days(capture, 2)
+    assert plain(capture.last(case.stream)[found["id"]]) == now_at_stripe(world, case, found["id"])
+
+
+@cases
+async def test_an_object_that_is_made_later_is_read_again_when_its_time_has_come(
+    world: World, server: StripeServer, case: Case
+) -> None:
+    capture = Capture(server, [case.stream])
+    await backfill(capture)
+    world.clock.advance(10)
+    found = make(world, case, age=0, due_in=33, event=True)
+    await catch_up(capture)
+    await pass_days(capture, 32)
+    world.update(case.kind, found["id"], event=False, **case.after)
+    await pass_days(capture, 2)
+    assert plain(capture.last(case.stream)[found["id"]]) == now_at_stripe(world, case, found["id"])
+
+
+@cases
+async def test_an_object_that_was_due_lately_is_read_again_too(
+    world: World, server: StripeServer, case: Case
+) -> None:
+    """Stripe may be late: a backfill may see it as it was."""
+    found = make(world, case, age=33, due_in=-1)
+    capture = Capture(server, [case.stream])
+    await backfill(capture)
+    world.update(case.kind, found["id"], event=False, **case.after)
+    await pass_days(capture, 1)
+    assert plain(capture.last(case.stream)[found["id"]]) == now_at_stripe(world, case, found["id"])
+
+
+@cases
+async def test_what_is_not_due_costs_no_request_and_what_was_is_forgotten(
+    world: World, server: StripeServer, case: Case
+) -> None:
+    for age in (3, 40, 41):
+        make(world, case, age=age, due_in=40)
+    capture = Capture(server, [case.stream])
+    await backfill(capture)
+    remembered = capture.binding_state(case.stream)["snapshot"]
+    assert len(remembered) == 1, "a day has one entry, whatever is due on it"
+    await catch_up(capture)
+    row, server.world = ROWS[case.stream], world
+    server.journal.clear()
+    await pass_days(capture, 3)
+    assert not reads_of_old(server, row, world.clock.now() - 35 * DAY)
+    await pass_days(capture, 37)
+    assert reads_of_old(server, row, world.clock.now() - 70 * DAY)
+    await pass_days(capture, 4)
+    assert capture.binding_state(case.stream).get("snapshot", {}) == {}
+
+
+def reads_of_old(server: StripeServer, row: type[BaseStripeObject], before: int) -> list[Any]:
+    """The requests for what was created before a time."""
+    visits = server.journal.visits(row.list_path())
+    return [each for each in visits if int(each.query.get("created[gte]", before)) < before]
+
+
+async def test_connected_accounts_have_days_of_their_own(world: World, server: StripeServer) -> None:
+    accounts = [world.connect()["id"] for _ in range(2)]
+    codes = [
+        world.create("coupon", account, redeem_by=world.clock.now() + days * DAY, event=False)["id"]
+        for account, days in zip(accounts, (2, 5), strict=True)
+    ]
+    capture = Capture(server, ["Coupons"], connected=True)
+    await backfill(capture)
+    for account, code in zip(accounts, codes, strict=True):
+        world.update("coupon", code, account, event=False, valid=False)
+    await pass_days(capture, 3)
+    assert {id: each["valid"] for id, each in capture.last("Coupons").items()} == {
+        codes[0]: False,
+        codes[1]: True,
+    }
+    await pass_days(capture, 3)
+    assert {each["valid"] for each in capture.last("Coupons").values()} == {False}
+
+
+# The kind: every time in the facts
+
+
+OTHERWISE: Final[Mapping[str, str]] = {
+    "arrival_date": "payout.paid and payout.failed report it",
+    "billed_until": "the subscription's events report it",
+    "cancel_at": "customer.subscription.deleted reports it",
+    "current_period_end": "customer.subscription.updated reports it",
+    "data_available_end": "reporting.report_type.updated reports it",
+    "data_available_start": "in the past",
+    "days_until_due": "a number of days",
+    "deletes_after": "test_helpers.test_clock.deleted reports it",
+    "due_date": "invoice.overdue reports it, and the invoice has no field for it",
+    "effective_at": "no field says whether it has come",
+    "end": "customer.discount.deleted reports it",
+    "end_time": "the summary of a day, which ends with the day",
+    "expected_arrival_date": "the events of the payment report its status",
+    "ended_at": "in the past",
+    "expires_at": "files and credit grants have no field for it, and checkout.session.expired reports it",
+    "next_payment_attempt": "the invoice's events report it",
+    "next_pending_invoice_item_invoice": "the subscription's events report it",
+    "period_end": "no field says whether it has come",
+    "result_available_until": "no field says whether it has come",
+    "trial_end": "customer.subscription.updated reports it",
+}
+"""Fields with times that may lie ahead, and why nothing has to be read again then."""
+IS_TIME: Final = re.compile(
+    r"expir|redeem_by|available|_end$|^end|due_date|until|cancel_at$|effective|deletes_after|arrival|next_(?!inv)"
+)
+
+
+@pytest.mark.parametrize("row", [row for row in STREAMS if not row.SNAPSHOTS], ids=lambda row: row.NAME)
+def test_every_time_in_the_facts_that_may_lie_ahead_is_followed_or_needs_not_be(
+    row: type[BaseStripeObject],
+) -> None:
+    schema = read(STRIPE)["schemas"].get(KINDS[HELD[row.NAME].kind].object_name, {})
+    for name, field in schema.get("properties", {}).items():
+        if field.get("type") == "integer" and IS_TIME.search(name) and not name.endswith("balance"):
+            is_paid_out = row.NAME == "PayoutBalanceTransactions"  # Then it is available.
+            assert name in row.CHANGES_AT or name in OTHERWISE or is_paid_out, name
+
+
+# Pure
+
+
+times: Final = st.integers(NOW - 400 * DAY, NOW + 400 * DAY)
+
+
+@given(at=times, start=times, seconds=st.integers(1, 40 * DAY))
+def test_each_time_is_about_some_window_and_no_window_that_ends_long_before_it(
+    at: int, start: int, seconds: int
+) -> None:
+    window = Window(start, start + seconds)
+    if window.start <= at < window.end or window.end <= at < window.end + DAY:
+        assert is_due(at, window)
+    if at >= window.end + DAY or at < window.start - LATE:
+        assert not is_due(at, window)
+    # What is due is in a day that is due.
+    assert not is_due(at, window) or is_due(at // DAY * DAY, window, DAY)
+
+
+parts: Final = st.tuples(times, st.integers(1, 100 * DAY)).map(
+    lambda pair: Listed(b"", {"id": "2026-08-01", "since": pair[0], "until": pair[0] + pair[1]})
+)
+
+
+@given(one=parts, other=parts)
+def test_parts_that_are_joined_hold_both(one: Listed, other: Listed) -> None:
+    whole = joined(one, other)
+    assert whole.keys["since"] == min(one.keys["since"], other.keys["since"])
+    assert whole.keys["until"] == max(one.keys["until"], other.keys["until"])
+    assert joined(None, one) == one == joined(one, one)
+    assert joined(whole, one) == whole == joined(one, whole)
+
+
+def test_the_times_of_an_object_are_those_that_it_has() -> None:
+    row = ROWS["PromotionCode"]
+    assert [*due_times(row, {"expires_at": None, "promotion": {"coupon": "a"}})] == []
+    shown: Json = {"expires_at": 5, "coupon": {"redeem_by": 7}}
+    assert [*due_times(row, shown)] == [5, 7]
