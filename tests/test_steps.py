@@ -8,11 +8,12 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native.api import fetch_backfill
+from source_stripe_native.api import fetch_backfill, fetch_incremental
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.models import STREAMS
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
-from tests.capture import UNLIMITED, Capture
+from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.test_documents import backfill
 from tests.test_streams import differences
@@ -132,6 +133,23 @@ async def test_parents_that_are_done_are_not_read_again_after_a_stop(
     assert capture.last("PaymentMethods").keys() == {obj["id"] for obj in world.list_all("payment_method")}
 
 
+async def test_objects_that_only_the_top_of_a_list_shows_are_captured_wherever_the_connector_is_killed(
+    world: World, server: StripeServer
+) -> None:
+    """A list has no objects of test clocks, and does not go on after them."""
+    clock = world.create("test_helpers.test_clock", event=False)["id"]
+    for number in range(12):
+        fields: Json = {"test_clock": clock} if number % 4 == 0 else {}
+        customer = world.create("customer", at=NOW - HOUR + number, event=False, **fields)["id"]
+        world.create("payment_method", customer=customer, event=False)
+    for kill in range(1, 9):
+        capture = Capture(server, ["PaymentMethods"], settings=SMALL)
+        await capture.session(checkpoints=kill)
+        await backfill(capture)
+        ids = {obj["id"] for obj in world.list_all("payment_method")}
+        assert capture.last("PaymentMethods").keys() == ids
+
+
 async def test_backfill_of_many_parents_takes_no_request_more_than_there_are_lists(
     world: World, server: StripeServer
 ) -> None:
@@ -216,3 +234,42 @@ async def test_lists_of_accounts_are_compared_at_times_spread_over_the_interval(
     assert set().union(*read) == set(accounts)
     assert sum(map(len, read)) == len(accounts), "each once an hour"
     assert max(map(len, read)) < len(accounts)
+
+
+# Who waits
+
+
+class Waiting:
+    """The changes of accounts. Notes what is reserved while they are waited for."""
+
+    def __init__(self, http: StripeSession) -> None:
+        self.http = http
+        self.reserved: list[int] = []
+
+    async def wait(self, _: int) -> None:
+        self.reserved.append(self.http.change_budget.reserved)
+
+    def limit(self, due: Window) -> Window:
+        return due
+
+    def take(self) -> list[str]:
+        return []
+
+
+async def test_binding_accounts_holds_nothing_while_it_waits_for_the_accounts(
+    world: World, server: StripeServer
+) -> None:
+    world.connect()
+    cursor, log = datetime.fromtimestamp(NOW - HOUR, tz=UTC), logging.getLogger("test")
+    async with StripeSession(world.key, base=server.url, version=world.api_version) as http:
+        changes: Any = Waiting(http)
+        await http.refresh_clock(log)
+        items = [
+            item
+            async for item in fetch_incremental(
+                ROWS["Accounts"], PLATFORM, None, http, log, cursor, account_changes=changes
+            )
+        ]
+        assert changes.reserved == [0]
+        assert isinstance(items[-1], datetime)
+        assert http.change_budget.reserved == 0
