@@ -73,7 +73,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         self, log: FlowLogger, discover: request.Discover[EndpointConfig]
     ) -> response.Discovered[ResourceConfig]:
         async with open_session(discover.config, self._settings, self._settings.unary_patience) as http:
-            return common.discovered(await all_resources(log, http, discover.config))
+            return common.discovered(await all_resources(log, http, discover.config, listed=False))
 
     async def validate(
         self, log: FlowLogger, validate: request.Validate[EndpointConfig, ResourceConfig]
@@ -85,7 +85,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         )
         names = stream_names(validate.bindings)
         async with open_session(validate.config, self._settings, self._settings.unary_patience) as http:
-            resources = await all_resources(log, http, validate.config, names)
+            resources = await all_resources(log, http, validate.config, names, listed=False)
         warn_of_earlier_start(log, validate)
         return common.validated(common.resolve_bindings(validate.bindings, resources))
 

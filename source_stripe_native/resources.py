@@ -147,17 +147,18 @@ async def all_resources(
     states: Mapping[str, ResourceState] | None = None,
     shard: Shard = WHOLE,
     schedules: Schedules | None = None,
+    listed: bool = True,
 ) -> list[StripeResource]:
     """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
     those that a capture resumes from or starts anew after, by name, None where none is opened. The accounts
     of the `shard` are captured: nothing where the only account belongs to another one. The bindings that open
-    keep their `schedules`.
+    keep their `schedules`. Discover and validate need no connected accounts `listed`.
 
     Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
     cannot be read, and where there is none left.
     """
     connected = config.capture_connected_accounts
-    accounts = await find_accounts(http, log, connected=connected, shard=shard, listed=states is not None)
+    accounts = await find_accounts(http, log, connected=connected, shard=shard, listed=listed)
     if not accounts.all_ids and not config.capture_connected_accounts:
         log.info(f"account {accounts.platform_id} is captured by another shard: this one has nothing to do")
         return []

@@ -44,6 +44,7 @@ class Directory:
     time: int = NOW
     settings: Settings = DEFAULTS
     refused_params: RefusedParams = field(default_factory=RefusedParams)
+    page_sizes: dict[tuple[str | None, str], int] = field(default_factory=dict)
     connects_at: int | None = None
     """Another account connects with this request."""
 

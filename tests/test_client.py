@@ -510,7 +510,7 @@ async def test_refusals_without_end_are_one_error_that_names_them(
             await stripe.get(LOG, PATH, account_id=account)
     assert IMPATIENT.total_seconds() <= time.monotonic() - began < 10
     assert str(it.value) == (
-        "Stripe fails to answer: see its status page. The capture goes on where it was once it starts again. "
+        "Stripe fails to answer: see its status page. "
         f"Stripe answered 503 to GET {PATH} for account {account}: Try later (request {it.value.request_id})"
     )
     assert it.value.request_id == f"req_{len(server.journal):014}"

@@ -130,11 +130,11 @@ def test_a_stream_that_is_misspelled_gets_the_name_that_is_meant() -> None:
 
 
 async def test_a_retry_is_told_with_what_it_is_about(server: StripeServer) -> None:
-    server.faults.set(Fault(path="/v1/prices", status=500, times=2))
+    server.faults.set(Fault(path="/v1/account", status=500, times=2))
     result = await run(server, "check", "--stream", "Prices")
     assert result.exit_code == 0, result.output
     (told,) = [line for line in result.stderr.splitlines() if line]
-    assert told.startswith("Warning: a request failed in a way that may pass (method GET, path /v1/prices, ")
+    assert told.startswith("Warning: a request failed in a way that may pass (method GET, path /v1/account, ")
 
 
 async def test_a_key_of_another_local_stripe_gets_a_hint(server: StripeServer) -> None:
