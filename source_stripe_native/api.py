@@ -17,16 +17,15 @@ whole list. Events and lists are read with an overlap, since both may show late 
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from logging import Logger
 from typing import Final
 
 from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
-from source_stripe_native.backfill import oldest
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.steps import Step, read_steps
 from source_stripe_native.backfill.superseded import SupersededIds
@@ -42,21 +41,18 @@ from source_stripe_native.flow.items import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shapes import cursor_time
-from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import FOREVER, Window, floor, is_past_retention, next_window
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document, Embedding
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.listings import read_listed
-from source_stripe_native.stripe.pages import Page, PageSharing, PageToken, Source
-from source_stripe_native.stripe.postponed import Postponed
+from source_stripe_native.stripe.pages import Page, PageToken, Source
 from source_stripe_native.stripe.rate_limit import Priority
-from source_stripe_native.stripe.workload import Workload
 
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
 
 
-async def fetch_backfill(
+def fetch_backfill(
     cls: type[BaseStripeObject],
     start_date: datetime,
     platform_account_id: str | None,
@@ -65,81 +61,97 @@ async def fetch_backfill(
     log: Logger,
     page: PageCursor | None,
     cutoff: LogCursor,
-    *,
-    parameters: Mapping[str, str] | None = None,
-    embedding: Embedding | None = None,
-    superseded: SupersededIds | None = None,
-    hooks: PageHooks | None = None,
-    sharing: PageSharing | None = None,
-    shard: Shard = WHOLE,
-    memories: ListMemories | None = None,
-    postponed: Postponed | None = None,
 ) -> AsyncGenerator[Document | str, None]:
     """One page of the stream's objects created between `start_date` and `cutoff`, newest first, then the
-    cursor of the next page unless it was the last. `parameters` select a variant, and `embedding` says
-    where objects are found that no endpoint lists. Without a
-    `connected_account_id` the key's own account is the only one. `hooks` are called before and after the page
-    is read, and may send the backfill elsewhere.
+    cursor of the next page unless it was the last. Without a `connected_account_id` the key's own account is
+    the only one."""
+    source = source_of(cls, platform_account_id, connected_account_id, http, log)
+    return Backfill(source, floor(start_date), cls.list_params()).fetch(log, page, cutoff)
 
-    `superseded` has what the incremental task captures. A step of a page is read whole before any of it is
-    yielded, and objects that were captured since the page's request are left out: nothing is awaited from
-    then on until the caller's checkpoint. A page that grows takes several steps, with a cursor after each.
-    The bytes of a step are reserved from before its first request until after that checkpoint. `sharing`
-    hands on pages of parents. Of a list of accounts those of the `shard` are captured. What is captured of a
-    list that is compared as a whole is remembered in the `memories`."""
-    window = Window(floor(start_date), floor(cursor_time(cutoff)) + 1)
-    # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
-    read = Window(window.start, FOREVER) if http.is_test else window
-    top = PageToken(None, window.end - 1)
-    token = None if page is None else PageToken.parse(str(page))
-    if hooks is not None:
-        token = await hooks.before_page(token)
-    params = cls.list_params() if parameters is None else list(parameters.items())
-    source = _source(cls, platform_account_id, connected_account_id, http, log)
-    superseded = SupersededIds() if superseded is None else superseded
-    with (
-        await http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as held,
-        superseded.recording(cls.NAME, source.account_id) as captured,
-    ):
-        source = replace(source, priority=Priority.BACKFILL, sharing=sharing, shard=shard)
-        source = replace(source, reservation=held, postponed=postponed)
-        asked_time = asyncio.get_running_loop().time()
-        listed = Page([], None)
-        if token != _end_of(window):
-            after = None if token == top else token
-            listed = await read_listed(source, read, params, after, whole=cls.UNDATED, embedding=embedding)
-        page_of = _BackfillPage(
-            source,
-            window,
-            replace(listed, objects=listed.objects[:1]),
-            asked_time if listed.asked_time is None else listed.asked_time,
-            captured,
-        )
-        steps = read_steps(source, read, params, listed, token or top, embedding)
-        # A checkpoint may take long, and the objects are not needed for it.
-        del listed
-        async for step in steps:
-            if step.is_last:
-                await steps.aclose()
-            if memories is not None and cls.SNAPSHOTS:
-                await memories.remember(
-                    source, {cls.identity(obj): unsettled(cls, obj) for obj in step.objects}
+
+@dataclass(frozen=True, kw_only=False)
+class Backfill:
+    """The backfill of one list of a stream and account, from the second `start` on. Made by a binding for
+    each variant, and read page by page by the loops.
+
+    A step of a page is read whole before any of it is yielded, and objects that were captured since the
+    page's request are left out: nothing is awaited from then on until the caller's checkpoint. A page that
+    grows takes several steps, with a cursor after each. The bytes of a step are reserved from before its
+    first request until after that checkpoint."""
+
+    source: Source
+    start: int
+    params: Params
+    """The query parameters that select a variant."""
+    embedding: Embedding | None = None
+    """Where objects are found that no endpoint lists."""
+    superseded: SupersededIds = field(default_factory=SupersededIds)
+    """What the incremental task captures."""
+    hooks: PageHooks | None = None
+    """Called before and after a page is read. They may send the backfill elsewhere."""
+    memories: ListMemories | None = None
+    """What remembers the objects of a list that is compared as a whole, or that change by the clock."""
+
+    async def fetch(
+        self, log: Logger, page: PageCursor | None, cutoff: LogCursor
+    ) -> AsyncGenerator[Document | str, None]:
+        """The page at the cursor `page`, then the cursor of the next page unless it was the last."""
+        cls, http = self.source.stream, self.source.http
+        window = Window(self.start, floor(cursor_time(cutoff)) + 1)
+        # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
+        read = Window(window.start, FOREVER) if http.is_test else window
+        top = PageToken(None, window.end - 1)
+        token = None if page is None else PageToken.parse(str(page))
+        if self.hooks is not None:
+            token = await self.hooks.before_page(token)
+        with (
+            await http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as held,
+            self.superseded.recording(cls.NAME, self.source.account_id) as captured,
+        ):
+            source = replace(self.source, log=log, priority=Priority.BACKFILL, reservation=held)
+            asked_time = asyncio.get_running_loop().time()
+            listed = Page([], None)
+            if token != _end_of(window):
+                after = None if token == top else token
+                listed = await read_listed(
+                    source, read, self.params, after, whole=cls.UNDATED, embedding=self.embedding
                 )
-            if memories is not None and cls.CHANGES_AT:
-                await memories.remember(source, due_days.days_of(source, step.objects), due_days.merged)
-            held.settle()
-            next_token, is_last = page_of.end(step, hooks), step.is_last
-            for document in step.documents(source):
-                if page_of.is_new(document):
-                    yield document
-                del document
-            del step
-            if next_token is not None:
-                yield str(next_token)
-                if is_last:
-                    held.release()
-                else:
-                    await held.renew()
+            page_of = _BackfillPage(
+                source,
+                window,
+                replace(listed, objects=listed.objects[:1]),
+                asked_time if listed.asked_time is None else listed.asked_time,
+                captured,
+            )
+            steps = read_steps(source, read, self.params, listed, token or top, self.embedding)
+            # A checkpoint may take long, and the objects are not needed for it.
+            del listed
+            async for step in steps:
+                if step.is_last:
+                    await steps.aclose()
+                await self._remember(source, step.objects)
+                held.settle()
+                next_token, is_last = page_of.end(step, self.hooks), step.is_last
+                for document in step.documents(source):
+                    if page_of.is_new(document):
+                        yield document
+                    del document
+                del step
+                if next_token is not None:
+                    yield str(next_token)
+                    if is_last:
+                        held.release()
+                    else:
+                        await held.renew()
+
+    async def _remember(self, source: Source, objects: Sequence[Json]) -> None:
+        """Remembers objects that are about to be captured, as far as the row asks for it."""
+        stream = source.stream
+        if self.memories is not None and stream.SNAPSHOTS:
+            unknown = {stream.identity(obj): unsettled(stream, obj) for obj in objects}
+            await self.memories.remember(source, unknown)
+        if self.memories is not None and stream.CHANGES_AT:
+            await self.memories.remember(source, due_days.days_of(source, objects), due_days.merged)
 
 
 @dataclass
@@ -173,23 +185,6 @@ class _BackfillPage:
         return token
 
 
-async def find_oldest(
-    cls: type[BaseStripeObject],
-    platform_account_id: str | None,
-    connected_account_id: str | None,
-    http: StripeSession,
-    log: Logger,
-    parameters: Params,
-    window: Window,
-    known: int,
-) -> int | None:
-    """The second before which the list that a backfill of `window` reads has no object, None where that
-    cannot be known (see backfill/oldest.py). There are objects from about the second `known` on."""
-    source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, priority=Priority.BACKFILL)
-    return await oldest.find(source, parameters, window, known)
-
-
 def _end_of(window: Window) -> PageToken:
     """The token of a list's end, at which nothing is left to be read."""
     return PageToken(None, window.start - 1)
@@ -209,100 +204,106 @@ def fetch_backfill_prices(
     """`fetch_backfill` of one half of the prices: the active or the archived ones.
 
     For callers from outside: the connector itself uses `fetch_backfill` with the row's variants."""
-    return fetch_backfill(
-        cls,
-        start_date,
-        platform_account_id,
-        connected_account_id,
-        http,
-        log,
-        page,
-        cutoff,
-        parameters=cls.VARIANTS["_active" if active else "_inactive"],
-    )
+    source = source_of(cls, platform_account_id, connected_account_id, http, log)
+    params = list(cls.VARIANTS["_active" if active else "_inactive"].items())
+    return Backfill(source, floor(start_date), params).fetch(log, page, cutoff)
 
 
-async def fetch_incremental(
+def fetch_incremental(
     cls: type[BaseStripeObject],
     platform_account_id: str | None,
     connected_account_id: str | None,
     http: StripeSession,
     log: Logger,
     log_cursor: LogCursor,
-    *,
-    window_size: timedelta = DEFAULT_WINDOW,
-    feed: EventFeed | None = None,
-    not_before: int = 0,
-    superseded: SupersededIds | None = None,
-    polled: PolledLists | None = None,
-    since: int = 0,
-    workload: Workload | None = None,
-    shard: Shard = WHOLE,
-    account_changes: AccountChanges | None = None,
-    postponed: Postponed | None = None,
-    commits: bool = False,
 ) -> AsyncGenerator[Document | Commit | datetime | Triggers, None]:
     """What changed in the next window after `log_cursor`, then the window's end as the new cursor. Nothing
     where no window is due. Where the cursor is older than Stripe keeps events, or nearly so, asks for a new
-    backfill instead.
+    backfill instead."""
+    source = source_of(cls, platform_account_id, connected_account_id, http, log)
+    feed = EventFeed(cls.all_event_types(), window_size=DEFAULT_WINDOW, settings=http.settings)
+    return Changes(source, feed).fetch(log, log_cursor)
 
-    `feed` is shared by the bindings of a capture; without it the events are read for this binding alone. A
-    backfill has seen the events from before `not_before`, its cutoff in Unix seconds. `polled` remembers the
-    lists from window to window. The overlap of a list reaches back to `since` at most, the capture's start
-    date in Unix seconds, and no snapshot captures what was created before. `workload` counts what is done.
-    What Stripe fails to show for now is `postponed`. Of a list of accounts those of the `shard` are captured,
-    and `account_changes` tells which of them have changed. With `commits` long windows and lists are divided
-    by items that ask for a checkpoint in between, which only the connector's own loops know. A window's bytes
-    are reserved from before it is read, but after its events, until after the caller's checkpoint."""
-    cursor = cursor_time(log_cursor)
-    source = _source(cls, platform_account_id, connected_account_id, http, log)
-    source = replace(source, workload=workload or source.workload, shard=shard, postponed=postponed)
-    about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
-    margin = http.settings.retention_margin
-    if cls.follows_events() and is_past_retention(cursor, http.now(), margin):
-        log.warning(f"the cursor is older than Stripe keeps events, or nearly so: {BACKFILL_AGAIN}", about)
-        yield Triggers.BACKFILL
-        return
-    if feed is None:
-        feed = EventFeed(cls.all_event_types(), window_size=window_size, settings=http.settings)
-    polled = PolledLists() if polled is None else polled
-    try:
-        due, events = await _next_window(source, cursor, feed, account_changes)
-        if due is None:
+
+@dataclass(frozen=True)
+class Changes:
+    """The changes of a stream and account. Made by a binding, and read window by window by the loops.
+
+    A window's bytes are reserved from before it is read, but after its events, until after the caller's
+    checkpoint."""
+
+    source: Source
+    feed: EventFeed
+    """The events, shared by the bindings of a capture."""
+    not_before: int = 0
+    """A backfill has seen the events from before this second, its cutoff."""
+    superseded: SupersededIds | None = None
+    """Where what is captured is recorded for the backfill."""
+    polled: PolledLists = field(default_factory=PolledLists)
+    """What is remembered of lists from window to window."""
+    since: int = 0
+    """The capture's start date, in Unix seconds: no overlap of a list reaches further back, and no compared
+    list captures what was created before."""
+    account_changes: AccountChanges | None = None
+    """Of a list of accounts, which of them have changed."""
+    commits: bool = False
+    """Whether long windows and lists are divided by items that ask for a checkpoint in between, which only
+    the connector's own loops know."""
+
+    async def fetch(
+        self, log: Logger, log_cursor: LogCursor
+    ) -> AsyncGenerator[Document | Commit | datetime | Triggers, None]:
+        """The documents of the next window after `log_cursor`, then its end as the new cursor."""
+        cursor = cursor_time(log_cursor)
+        source, polled = replace(self.source, log=log), self.polled
+        cls, http = source.stream, source.http
+        about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
+        margin = http.settings.retention_margin
+        if cls.follows_events() and is_past_retention(cursor, http.now(), margin):
+            log.warning(
+                f"the cursor is older than Stripe keeps events, or nearly so: {BACKFILL_AGAIN}", about
+            )
+            yield Triggers.BACKFILL
             return
-        with await http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as held:
-            source = replace(source, reservation=held)
-            reader = ListReader(source, polled.recall(source, floor(cursor)), since, polled.shared)
-            window = due if events is not None else await reader.fit(due)
-            if events is not None and is_past_retention(cursor, http.now()):
-                log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
-                held.release()
-                yield Triggers.BACKFILL
+        try:
+            due, events = await _next_window(source, cursor, self.feed, self.account_changes)
+            if due is None:
                 return
-            reading = _WindowReading(source, window, since, polled.memories)
-            async with aclosing(reading.items(events, reader, not_before, account_changes)) as items:
-                # The checkpoint may take long, and the batches are not needed for it.
-                del events
-                async for item in items:
-                    if not isinstance(item, Commit):
-                        if superseded is not None:
-                            superseded.add(cls.NAME, source.account_id, cls.identity(item))
-                        yield item
-                    elif commits:
-                        held.settle()
-                        yield item
-                        await held.renew()
-            if cls.POLLS:
-                polled.keep(source, reader.memory_after(window))
-            held.settle()
-            yield window.end_at
-            held.release()
-            await reading.end()
-    except StripeError as error:
-        if not EVENTS_AGED_OUT.matches(error):
-            raise
-        log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
-        yield Triggers.BACKFILL
+            with await http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as held:
+                source = replace(source, reservation=held)
+                reader = ListReader(source, polled.recall(source, floor(cursor)), self.since, polled.shared)
+                window = due if events is not None else await reader.fit(due)
+                if events is not None and is_past_retention(cursor, http.now()):
+                    log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
+                    held.release()
+                    yield Triggers.BACKFILL
+                    return
+                reading = _WindowReading(source, window, self.since, polled.memories)
+                async with aclosing(
+                    reading.items(events, reader, self.not_before, self.account_changes)
+                ) as items:
+                    # The checkpoint may take long, and the batches are not needed for it.
+                    del events
+                    async for item in items:
+                        if not isinstance(item, Commit):
+                            if self.superseded is not None:
+                                self.superseded.add(cls.NAME, source.account_id, cls.identity(item))
+                            yield item
+                        elif self.commits:
+                            held.settle()
+                            yield item
+                            await held.renew()
+                if cls.POLLS:
+                    polled.keep(source, reader.memory_after(window))
+                held.settle()
+                yield window.end_at
+                held.release()
+                await reading.end()
+        except StripeError as error:
+            if not EVENTS_AGED_OUT.matches(error):
+                raise
+            log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
+            yield Triggers.BACKFILL
 
 
 async def _next_window(
@@ -410,13 +411,14 @@ class _WindowReading:
         return due_days.merged(self.memories.of(self.source), self.unsettled)
 
 
-def _source(
+def source_of(
     cls: type[BaseStripeObject],
     platform_account_id: str | None,
     connected_account_id: str | None,
     http: StripeSession,
     log: Logger,
 ) -> Source:
+    """One stream of one account, of the key's own where no connected one is given."""
     # The platform reads its own objects as itself: acting as an account is for the others.
     acting = connected_account_id if connected_account_id != platform_account_id else None
     return Source(

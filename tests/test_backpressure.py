@@ -20,10 +20,11 @@ from estuary_cdk.flow import ConnectorState as AnyState
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.faults import Fault
 from sandbox.stripe.routes import Request, Response
-from source_stripe_native.api import fetch_backfill
+from source_stripe_native.api import Backfill, source_of
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
+from source_stripe_native.state.windows import floor
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.stripe.client import StripeSession
 from tests.capture import UNLIMITED, Capture, Json, plain
@@ -209,9 +210,12 @@ async def session(server: StripeServer, settings: Settings = UNLIMITED) -> Any:
 
 
 def backfill(stream: str, http: StripeSession, superseded: SupersededIds | None = None) -> Any:
+    superseded = SupersededIds() if superseded is None else superseded
     cutoff = datetime.fromtimestamp(NOW, tz=UTC)
     log = logging.getLogger("test")
-    return fetch_backfill(ROWS[stream], START, PLATFORM, None, http, log, None, cutoff, superseded=superseded)
+    source = source_of(ROWS[stream], PLATFORM, None, http, log)
+    backfill = Backfill(source, floor(START), ROWS[stream].list_params(), superseded=superseded)
+    return backfill.fetch(log, None, cutoff)
 
 
 @pytest.mark.parametrize("stream", ["Invoices", "InvoiceLineItems"])

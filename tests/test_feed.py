@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
-from source_stripe_native.api import fetch_incremental
+from source_stripe_native.api import Changes, source_of
 from source_stripe_native.errors import StripeError
 from source_stripe_native.events.event_log import MAX_TYPES, type_params
 from source_stripe_native.events.feed import EventFeed
@@ -65,9 +65,8 @@ class Binding:
         """One call of the fetch function. One that is given up after so many documents is as if it had never
         been."""
         documents: list[Json] = []
-        fetch = fetch_incremental(
-            self.stream, PLATFORM, self.account, self.http, LOG, self.cursor, feed=self.feed
-        )
+        source = source_of(self.stream, PLATFORM, self.account, self.http, LOG)
+        fetch = Changes(source, self.feed).fetch(LOG, self.cursor)
         async with aclosing(fetch):
             async for item in fetch:
                 if isinstance(item, datetime):
@@ -275,7 +274,8 @@ async def test_a_binding_that_is_slow_to_take_what_was_read_holds_nobody_up(
     slow, fast = bindings.open({"Prices": 0, "Customers": 0})
     prices = [world.create("price")["id"] for _ in range(250)]
     await bindings.pass_time(120)
-    fetch = fetch_incremental(slow.stream, PLATFORM, None, slow.http, LOG, slow.cursor, feed=slow.feed)
+    source = source_of(slow.stream, PLATFORM, None, slow.http, LOG)
+    fetch = Changes(source, slow.feed).fetch(LOG, slow.cursor)
     async with aclosing(fetch):
         taken = [await anext(fetch)]
         for _ in range(5):

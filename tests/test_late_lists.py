@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.table import Entry
-from source_stripe_native.api import fetch_incremental
+from source_stripe_native.api import Changes, source_of
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
@@ -73,17 +73,9 @@ class Poll:
     async def window(self, give_up_after: int | None = None) -> bool:
         """Reads the next window, if one is due."""
         found: list[Json] = []
-        fetch = fetch_incremental(
-            POLLED[self.stream],
-            PLATFORM,
-            self.account,
-            self.http,
-            LOG,
-            self.cursor,
-            feed=self.feed,
-            polled=self.lists,
-            since=self.since,
-        )
+        source = source_of(POLLED[self.stream], PLATFORM, self.account, self.http, LOG)
+        changes = Changes(source, self.feed, polled=self.lists, since=self.since)
+        fetch = changes.fetch(LOG, self.cursor)
         async with aclosing(fetch):
             async for item in fetch:
                 if isinstance(item, datetime):

@@ -10,7 +10,8 @@ import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.odd import ODD
-from source_stripe_native.api import find_oldest
+from source_stripe_native.api import source_of
+from source_stripe_native.backfill import oldest
 from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import StripeSession
@@ -25,7 +26,7 @@ WHOLE = Window(NOW - 10 * YEAR, NOW)
 
 @pytest.fixture
 async def http(world: World, server: StripeServer) -> AsyncIterator[StripeSession]:
-    patience = timedelta(milliseconds=20)
+    patience = timedelta(milliseconds=200)
     async with StripeSession(world.key, base=server.url, settings=UNLIMITED, patience=patience) as session:
         yield session
 
@@ -34,7 +35,7 @@ async def look(
     http: StripeSession, known: int, stream: str = "Charges", suffix: str = "", window: Window = WHOLE
 ) -> int | None:
     params = list(ROWS[stream].VARIANTS[suffix].items())
-    return await find_oldest(ROWS[stream], None, None, http, LOG, params, window, known)
+    return await oldest.find(source_of(ROWS[stream], None, None, http, LOG), params, window, known)
 
 
 @pytest.mark.parametrize("age", [DAY, 30 * DAY, YEAR, 9 * YEAR])

@@ -8,10 +8,11 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native.api import fetch_backfill, fetch_incremental
+from source_stripe_native.api import Backfill, Changes, source_of
 from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS
-from source_stripe_native.state.windows import Window
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
@@ -176,9 +177,9 @@ async def test_objects_that_changed_while_any_step_of_their_page_was_read_are_le
     async def read(page: str | None, *, is_captured: bool) -> list[Any]:
         items: list[Any] = []
         start, cutoff = (datetime.fromtimestamp(at, tz=UTC) for at in (NOW - 2 * HOUR, NOW))
-        async for item in fetch_backfill(
-            ROWS["Invoices"], start, PLATFORM, None, http, log, page, cutoff, superseded=superseded
-        ):
+        source = source_of(ROWS["Invoices"], PLATFORM, None, http, log)
+        backfill = Backfill(source, floor(start), [], superseded=superseded)
+        async for item in backfill.fetch(log, page, cutoff):
             items.append(item if isinstance(item, str) else item["id"])
             if is_captured and isinstance(item, str):
                 superseded.add("Invoices", PLATFORM, found[0])
@@ -264,12 +265,11 @@ async def test_binding_accounts_holds_nothing_while_it_waits_for_the_accounts(
     async with StripeSession(world.key, base=server.url, version=world.api_version) as http:
         changes: Any = Waiting(http)
         await http.refresh_clock(log)
-        items = [
-            item
-            async for item in fetch_incremental(
-                ROWS["Accounts"], PLATFORM, None, http, log, cursor, account_changes=changes
-            )
-        ]
+        accounts = ROWS["Accounts"]
+        feed = EventFeed(accounts.all_event_types(), window_size=timedelta(hours=1), settings=http.settings)
+        source = source_of(accounts, PLATFORM, None, http, log)
+        reading = Changes(source, feed, account_changes=changes)
+        items = [item async for item in reading.fetch(log, cursor)]
         assert changes.reserved == [0]
         assert isinstance(items[-1], datetime)
         assert http.change_budget.reserved == 0

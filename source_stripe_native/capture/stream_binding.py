@@ -6,23 +6,22 @@ drive the same fetch functions, and a row's variants become subtasks in either.
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from logging import Logger
-from typing import Any
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from estuary_cdk.capture.common import (
     FetchChangesFn,
     FetchPageFn,
-    LogCursor,
-    PageCursor,
     ResourceState,
     open_binding,
 )
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.api import fetch_backfill, fetch_incremental, find_oldest
+from source_stripe_native.api import Backfill, Changes, source_of
+from source_stripe_native.backfill import oldest
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.paused_pages import with_pauses
 from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
@@ -55,6 +54,11 @@ from source_stripe_native.state.windows import floor, uncounted_lag
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.rate_limit import Priority
+from source_stripe_native.stripe.workload import Workload
+
+LOG: Final = logging.getLogger("flow")
 
 
 @dataclass(frozen=True)
@@ -94,80 +98,62 @@ class StreamBinding:
     def fetch_changes(
         self, account_id: str | None, not_before: int, account_changes: AccountChanges | None = None
     ) -> FetchChangesFn[Any]:
-        return functools.partial(
-            fetch_incremental,
-            self.row,
-            self.accounts.platform_id,
-            account_id,
-            self.http,
-            window_size=self.context.feed.window_size,
-            feed=self.context.feed,
-            not_before=not_before,
-            superseded=self.context.superseded,
+        changes = Changes(
+            self._source(account_id),
+            self.context.feed,
+            not_before,
+            self.context.superseded,
             # Not of this function: with connected accounts each turn of an account has a new one.
-            polled=self.context.polled,
-            since=floor(self.start_date),
+            self.context.polled,
+            floor(self.start_date),
+            account_changes,
+            commits=True,
+        )
+        return changes.fetch
+
+    def _source(self, account_id: str | None) -> Source:
+        return replace(
+            source_of(self.row, self.accounts.platform_id, account_id, self.http, LOG),
             workload=self.delay.workload,
             shard=self.accounts.shard if self.follows_accounts else WHOLE,
-            account_changes=account_changes,
             postponed=self.context.postponed.get(self.row.NAME),
-            commits=True,
         )
 
     def fetch_page(
-        self, account_id: str | None, start: datetime, suffix: str, hooks: PageHooks
+        self, account_id: str | None, start: int, suffix: str, hooks: PageHooks
     ) -> FetchPageFn[Any]:
-        # A plain function, since the CDK asks for its signature with every page.
-        def fetch(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
-            return fetch_backfill(
-                self.row,
-                start,
-                self.accounts.platform_id,
-                account_id,
-                self.http,
-                log,
-                page,
-                cutoff,
-                parameters=self.row.VARIANTS[suffix],
-                embedding=self.row.EMBEDDINGS.get(suffix),
-                superseded=self.context.superseded,
-                hooks=hooks,
-                sharing=self.context.sharing,
-                memories=self.context.polled.memories,
-                postponed=self.context.postponed.get(self.row.NAME),
-                shard=self.accounts.shard if self.follows_accounts else WHOLE,
-            )
-
-        return fetch
+        backfill = Backfill(
+            replace(self._source(account_id), workload=Workload(), sharing=self.context.sharing),
+            start,
+            list(self.row.VARIANTS[suffix].items()),
+            self.row.EMBEDDINGS.get(suffix),
+            self.context.superseded,
+            hooks,
+            self.context.polled.memories,
+        )
+        return backfill.fetch
 
     def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
         is_dated = self.row.is_listed_by_time() and suffix not in self.row.EMBEDDINGS
-        look = self._find_oldest(account_id, suffix, progress.log) if is_dated else None
+        look = self._find_oldest(account_id, suffix) if is_dated else None
         hooks = ProgressHooks(f"{account_id or ''}{suffix}", progress, look)
-        return self.fetch_page(account_id, self.start_date, suffix, hooks)
+        return self.fetch_page(account_id, floor(self.start_date), suffix, hooks)
 
     def _own_variant(self, suffix: str, progress: Progress, task: Task) -> FetchPageFn[Any]:
         fetch_page = self.fetch_variant(None, suffix, progress)
         return with_pauses(fetch_page, self._failures(f"backfill{suffix}"), task.stopping.event)
 
     def fetch_slice(self, since: int, hooks: PageHooks, stopping: asyncio.Event) -> FetchPageFn[Any]:
-        fetch_page = self.fetch_page(None, datetime.fromtimestamp(since, UTC), "", hooks)
+        fetch_page = self.fetch_page(None, since, "", hooks)
         return with_pauses(fetch_page, self._failures(f"backfill from {since}"), stopping)
 
     def _failures(self, part: str) -> UnitFailures:
         """Where a loop of a single account reports its failures."""
         return UnitFailures(self.context.pauses, Unit(self.row.NAME, self.accounts.platform_id, part))
 
-    def _find_oldest(self, account_id: str | None, suffix: str, log: Logger) -> FindOldest:
-        return functools.partial(
-            find_oldest,
-            self.row,
-            self.accounts.platform_id,
-            account_id,
-            self.http,
-            log,
-            list(self.row.VARIANTS[suffix].items()),
-        )
+    def _find_oldest(self, account_id: str | None, suffix: str) -> FindOldest:
+        source = replace(self._source(account_id), priority=Priority.BACKFILL)
+        return functools.partial(oldest.find, source, list(self.row.VARIANTS[suffix].items()))
 
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: list[Any]
@@ -289,7 +275,7 @@ class StreamBinding:
             state,
             self.fetch_slice,
             progress,
-            self._find_oldest(None, "", progress.log),
+            self._find_oldest(None, ""),
             self.http,
             self.row.list_path(),
             floor(self.start_date),
