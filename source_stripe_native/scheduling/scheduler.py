@@ -176,6 +176,10 @@ class Scheduler:
             priority = WorkItemPriority.BACKFILL if is_backfilling else WorkItemPriority.INCREMENTAL
             self._queued[account_id] = None
             self._queue.push(account_id, priority, now if is_backfilling else now + rest)
+        for account_id in self._config.postponed.account_ids if self._config.postponed else ():
+            wait = self._wait_for_postponed(account_id)
+            if wait is not None and account_id not in self._queued:
+                self._push(account_id, now + wait)
 
     def _ages(self, account_ids: Sequence[str]) -> dict[str, float]:
         """Seconds since each account was last read, as far as its cursor tells."""

@@ -13,6 +13,7 @@ document, with one line. The pages then grow back.
 
 import contextlib
 import functools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
@@ -104,9 +105,11 @@ class Source:
         again may help, and Stripe shows others."""
         if self.postponed is None or not is_passing(error) or not await self.http.is_answering(self.log):
             return False
-        if not await self.postponed.add(self.account_id, subject, self.http.now()):
+        times = await self.postponed.add(self.account_id, subject, self.http.now())
+        if not times:
             return False
-        self.log.warning(
+        self.log.log(
+            logging.WARNING if times == 1 else logging.DEBUG,
             f"{self.stream.NAME}: one object cannot be read for now. It is read later, and the others go on. "
             f"{error.answer if isinstance(error, ConnectorError) else error}",
             {"account": self.account_id, "subject": subject},

@@ -59,16 +59,16 @@ class Postponed:
                 self._accounts.setdefault(account_id, {})[subject] = failed
         return patch
 
-    async def add(self, account_id: str | None, subject: str, now: datetime) -> bool:
-        """Postpones what has failed `now`, again perhaps. Returns False where there are too many."""
+    async def add(self, account_id: str | None, subject: str, now: datetime) -> int:
+        """Postpones what has failed `now`. Returns how often it has failed, 0 where too much is postponed."""
         failed = self._accounts.setdefault(account_id, {})
         if subject not in failed and len(failed) >= self.settings.postponed_at_most:
-            return False
+            return 0
         times = failed[subject].times + 1 if subject in failed else 1
         failed[subject] = _Failed(times, now)
         entry = {"updated_at": now.isoformat(), "last_count": times, "last_digest": ""}
         await self.write({f"{PREFIX}/{account_id}/{subject}": entry})
-        return True
+        return times
 
     async def remove(self, account_id: str | None, subjects: Collection[str]) -> None:
         """Forgets what was read again. To be called after the checkpoint of its documents."""
@@ -78,6 +78,11 @@ class Postponed:
         if not failed:
             self._accounts.pop(account_id, None)
         await self.write({f"{PREFIX}/{account_id}/{subject}": None for subject in subjects})
+
+    @property
+    def account_ids(self) -> list[str]:
+        """The accounts of which something is postponed."""
+        return [account_id for account_id in self._accounts if account_id is not None]
 
     def due(self, account_id: str | None, now: datetime) -> list[str]:
         """What is to be read again."""
