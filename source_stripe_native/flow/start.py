@@ -5,7 +5,6 @@ starts; who imports the connector as a library is left alone.
 """
 
 import gc
-import os
 import sys
 from types import ModuleType
 from typing import Final
@@ -22,8 +21,6 @@ it, it would take a tenth of the start."""
 def prepare() -> None:
     # What the imports make is there to stay: a tenth of their time would go into looking for garbage.
     gc.disable()
-    # Plugins of pydantic: it would look for some in all packages, and there are none.
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     for module, name in GOOGLE.items():
         sys.modules.setdefault(module, _without_use(module, name))
 
