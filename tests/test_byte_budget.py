@@ -192,3 +192,10 @@ async def test_what_has_no_cursor_after_it_stays_reserved_until_its_task_ends_or
     await task
     await asyncio.sleep(0)
     assert budget.reserved == 0
+
+
+async def test_step_that_fails_holds_nothing_while_its_task_goes_on() -> None:
+    budget = ByteBudget(SIZE)
+    with pytest.raises(RuntimeError), await budget.reserve("step", 30):
+        raise RuntimeError("step")
+    assert budget.reserved == 0

@@ -4,6 +4,8 @@ task, whatever kind of run it was and however it ended."""
 import asyncio
 import contextlib
 import gc
+import logging
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -12,9 +14,17 @@ import pytest
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.events.list_memory import ListMemories
+from source_stripe_native.events.resolutions import in_order
 from source_stripe_native.flow.byte_budget import ByteBudget
+from source_stripe_native.flow.side_by_side import side_by_side
+from source_stripe_native.models import STREAMS
+from source_stripe_native.state.remembered_lists import Listed
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.readings import Readings
 from tests.capture import UNLIMITED, Capture
+from tests.cdk_task import on_virtual_time
 from tests.conftest import NOW
 from tests.test_steps import change, fill
 
@@ -165,3 +175,51 @@ async def test_nothing_is_held_after_a_failure(
         await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
     assert (await ends(holders), running()) == ({}, [])
     assert world.clock.now() >= NOW
+
+
+@on_virtual_time
+async def test_first_failure_ends_the_others_before_it_is_raised() -> None:
+    running = 0
+
+    async def run(seconds: int, *, fails: bool = False) -> int:
+        nonlocal running
+        running += 1
+        try:
+            await asyncio.sleep(seconds)
+            if fails:
+                raise RuntimeError("first")
+            return seconds
+        finally:
+            running -= 1
+
+    async def source() -> AsyncIterator[int | Awaitable[int]]:
+        for seconds in (5, 9):
+            yield run(seconds, fails=True)
+
+    with pytest.raises(RuntimeError):
+        await side_by_side([run(9), run(5, fails=True)])
+    assert running == 0
+    with pytest.raises(RuntimeError):
+        _ = [number async for number in in_order(source(), 2)]
+    assert running == 0
+    assert await side_by_side([run(2), run(1)]) == [2, 1]
+
+
+async def test_what_is_remembered_of_compared_lists_has_the_bytes_that_it_may_have(
+    server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Other lists are forgotten first, then new objects of the list itself. One warning says so."""
+    memories, settings = ListMemories(), replace(SETTINGS, remembered_bytes=5_000)
+    async with StripeSession(server.world.key, base=server.url, settings=settings) as http:
+        log, row = logging.getLogger("test"), {row.NAME: row for row in STREAMS}["ShippingRates"]
+        for account in ("acct_1", "acct_2"):
+            source = Source(http, log, row, account, None)
+            for first in range(0, 30, 5):
+                names = [f"shr_{number}" for number in range(first, first + 5)]
+                memories.change(source, {name: Listed(b"digest", {}) for name in names})
+                assert memories.size <= settings.remembered_bytes
+                assert memories.of(source)
+        assert {account for _, account in memories._lists} == {"acct_2"}
+        memories.change(source, dict.fromkeys(memories.of(source)))
+    assert (memories.size, memories._lists) == (0, {})
+    assert len([line for line in caplog.records if "remembered in memory" in line.message]) == 1
