@@ -535,3 +535,16 @@ async def test_a_permission_lost_between_two_pages_pauses_the_backfill(
     world.keys.add(key, ALL)
     await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
     assert len(capture.last("Charges")) == 150
+
+
+async def test_a_stream_that_no_restricted_key_can_read_is_left_out(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = (
+        "This is a restricted API key, but the required permissions are not available for use by restricted "
+        "keys."
+    )
+    server.faults.set(Fault("/v1/reviews", status=403, message=message))
+    capture = Capture(server, key=world.restrict(ALL))
+    assert await discovered(capture) == {each.NAME for each in IN_OLD} - {"Reviews"}
+    assert "No restricted API key can read this: put a secret key" in caplog.text

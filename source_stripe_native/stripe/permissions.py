@@ -15,6 +15,7 @@ from logging import Logger
 
 from source_stripe_native.errors import (
     ABSENT,
+    NOT_FOR_RESTRICTED_KEYS,
     PATH_UNKNOWN,
     PERMISSION_MISSING,
     StripeError,
@@ -107,6 +108,8 @@ async def _denial(
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
             return lacks_permission(stream.PERMISSION, error)
+        if NOT_FOR_RESTRICTED_KEYS.matches(error):
+            return Denial(str(error))
         if any(known.matches(error) for known in stream.LIST_ENDS):
             return None
         others_may = connected and stream.PER_ACCOUNT
