@@ -51,17 +51,11 @@ def _features_of_product(product: Json) -> None:
     product["features"] = product.pop("marketing_features")
 
 
-def _coupon_of_discount(discount: Json) -> None:
-    """The coupon stood in the discount itself."""
-    discount["coupon"] = discount.pop("source")["coupon"]
-
-
 def _no_id_of_discount(discount: Json) -> None:
     del discount["id"]
 
 
 _OLDER = (
-    Older("2025-09-30.clover", "discount", _coupon_of_discount),
     Older("2025-03-31.basil", "subscription", _period_of_subscription),
     Older("2025-03-31.basil", "invoice", _links_of_invoice),
     Older("2024-04-10", "product", _features_of_product),
