@@ -20,12 +20,12 @@ from source_stripe_native.stripe.expansions import LEVELS, embedded_params, list
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_streams import FURTHER, HELD
-from tools.extract_facts import REFERENCE, STRIPE, read
+from tools.facts import REFERENCE, read, stripe_facts
 
 BEFORE_BASIL: Final = "2025-02-24.acacia"
 """The last API version with usage records."""
 
-TYPES: Final[list[str]] = read(STRIPE)["event_types"]
+TYPES: Final[list[str]] = stripe_facts()["event_types"]
 
 NOT_IN_THE_SPEC: Final = {
     "invoiceitem.updated": "older API versions sent it when an item was edited",
@@ -400,7 +400,7 @@ def an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObject])
 
 @check_of([each for each in LISTED if each is not UsageRecords])
 def every_object_of_the_catalogue_has_an_id(stream: type[BaseStripeObject]) -> None:
-    assert "id" in read(STRIPE)["schemas"][kind_of(stream).object_name]["properties"]
+    assert "id" in stripe_facts()["schemas"][kind_of(stream).object_name]["properties"]
 
 
 def test_the_account_that_the_list_leaves_out_has_an_endpoint() -> None:
@@ -414,7 +414,7 @@ def test_the_account_that_the_list_leaves_out_has_an_endpoint() -> None:
 @check_of([each for each in STREAMS if each is not UsageRecords])
 def every_list_that_stripe_cuts_is_completed(stream: type[BaseStripeObject]) -> None:
     """Stripe shows the first ten of each list inside an object."""
-    schemas = read(STRIPE)["schemas"]
+    schemas = stripe_facts()["schemas"]
     cut = {*lists_in(schemas, schemas[kind_of(stream).object_name])}
     assert {*stream.NESTED} == cut, f"NESTED of {stream.NAME} must be {tuple(sorted(cut))}"
 
@@ -441,4 +441,4 @@ def lists_in(schemas: Any, schema: Any, path: str = "", seen: frozenset[str] = f
 @cache
 def shapes() -> dict[str, Any]:
     """The spec's paths by their shape, ids as `{}`."""
-    return {re.sub(r"{\w+}", "{}", path): methods for path, methods in read(STRIPE)["paths"].items()}
+    return {re.sub(r"{\w+}", "{}", path): methods for path, methods in stripe_facts()["paths"].items()}
