@@ -94,6 +94,7 @@ POLLED: Final = frozenset(
         "radar.value_list",
         "radar.value_list_item",
         "reporting.report_run",
+        "three_d_secure.authentication",
     )
 )
 """Kinds whose creation no event announces: their lists are read over again."""

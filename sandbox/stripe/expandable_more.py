@@ -124,6 +124,9 @@ IDS: Final[Mapping[str, Mapping[str, str]]] = {
         "tax_rate": "default_tax_rates",
         "test_helpers.test_clock": "test_clock",
     },
+    "product_catalog.trial_offer": {
+        "price": "end_behavior.transition.price price",
+    },
     "shipping_rate": {
         "tax_code": "tax_code",
     },
@@ -134,6 +137,9 @@ IDS: Final[Mapping[str, Mapping[str, str]]] = {
             "verifone_m425.splashscreen verifone_p400.splashscreen verifone_p630.splashscreen "
             "verifone_ux700.splashscreen verifone_v660p.splashscreen"
         ),
+    },
+    "three_d_secure.authentication": {
+        "payment_method": "payment_method",
     },
     "terminal.reader": {
         "charge": "action.refund_payment.charge",

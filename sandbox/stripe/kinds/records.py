@@ -75,7 +75,7 @@ FORWARDING_REQUEST = Kind(
     fields={
         "created": f.now,
         "livemode": f.livemode,
-        "payment_method": f.text("payment_meth ????"),
+        "payment_method": f.ref("payment_method"),
         "replacements": [],
     },
 )
