@@ -91,6 +91,7 @@ POLLED: Final = frozenset(
         "forwarding.request",
         "identity.verification_report",
         "invoice_payment",
+        "payment_record",
         "radar.value_list",
         "radar.value_list_item",
         "reporting.report_run",

@@ -251,7 +251,9 @@ def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -
     assert stream.SNAPSHOTS or not stream.SHOWS_DELETIONS
     assert not (stream.SNAPSHOTS and stream.POLLS)
     assert not stream.EVENT_OBJECT or kind_of(stream).object_name == stream.EVENT_OBJECT
-    assert stream.LISTS_BY_CREATED or stream.RANGED or not stream.RELIST
+    parents = stream.PARENT if stream.CREATED_WITH_PARENT and stream.PARENT else stream
+    assert parents.LISTS_BY_CREATED or stream.RANGED or not stream.RELIST
+    assert not stream.RELIST_IF or stream.RELIST
     assert stream.POLLS or not stream.WITHOUT_PARENT
     assert not stream.ONLY_BY_CLOCK or (stream.RELIST and stream.CHANGES_AT)
     # One memory remembers a stream's objects, or the days on which they are due.
@@ -269,7 +271,7 @@ def the_fields_that_a_row_names_are_in_its_documents(stream: type[BaseStripeObje
     assert document["object"] == kind_of(stream).object_name
     added = {"", "account_id", stream.PARENT_FIELD, *stream.PARENT_QUERY}
     added |= {"created"} if stream.SINGLE else set()
-    named = {stream.CREATED, *(each.strip("/") for each in stream.KEY)} - added
+    named = {stream.CREATED, *stream.RELIST_IF, *(each.strip("/") for each in stream.KEY)} - added
     assert named <= document.keys()
     if not stream.SINGLE:
         assert kind_of(stream).created == stream.CREATED, "where it tells when it was created, and where not"
@@ -337,7 +339,7 @@ def listed(stream: type[BaseStripeObject]) -> tuple[str, set[str]]:
     variants = {} if stream.VARIANTS_OF_PARENT else stream.VARIANTS
     asked = {name.partition("[")[0] for params in variants.values() for name in params}
     asked |= {"limit", "starting_after"} if stream.PAGED else set()
-    asked |= {"created"} if stream.LISTS_BY_CREATED else set()
+    asked |= stream.CREATED_IN.names() if stream.LISTS_BY_CREATED else set()
     asked |= {stream.PARENT_PARAM, *stream.PARENT_QUERY} - {""}
     asked |= {"start_time", "end_time"} if stream.RANGED else set()
     return f"/v1/{stream.SEARCH_NAME.format(parent='{}')}", asked
@@ -375,7 +377,7 @@ def stripe_has_the_list_with_every_parameter(stream: type[BaseStripeObject]) -> 
 
 def assert_parameters(stream: type[BaseStripeObject], asked: set[str], known: set[str]) -> None:
     # Without a time of its own no object can be told from those of another time.
-    takes_created = "created" in known and bool(stream.CREATED)
+    takes_created = stream.CREATED_IN.names() <= known and bool(stream.CREATED)
     assert takes_created == stream.LISTS_BY_CREATED, (
         f"{stream.NAME}: LISTS_BY_CREATED must be {takes_created}"
     )

@@ -90,6 +90,8 @@ class Untold:
             "BillingMeterEventSummaries": self._use,
             "EntitlementsActiveEntitlements": self._entitle,
             "InlinePrices": self._sell,
+            "PaymentAttemptRecords": self._pay,
+            "PaymentRecords": self._pay,
         }
         self._own_ways = {each: own_ways[each] for each in streams if each in own_ways}
         self._deeds = {each: deed for each in streams if (deed := self._deed_of(each)) is not None}
@@ -204,6 +206,23 @@ class Untold:
         money: Any = [{"amount": self._rng.randrange(VALUES), "currency": "usd", "source_types": {}}]
         (balance,) = self._world.list_all("balance", account)
         self._world.update("balance", balance["id"], account, event=event, available=money)
+
+    def _pay(self, account: str) -> None:
+        """A new payment with an attempt, or a change of one: the event of its payment intent tells of a
+        payment by Stripe."""
+        world, create = self._world, partial(self._world.create, account=account)
+        record = self._some("payment_record", account) if self._rng.random() < 0.7 else None
+        if record is None:
+            record = create("payment_record", event=False)
+            create("payment_attempt_record", payment_record=record["id"], event=False)
+            return
+        if record["reported_by"] == "stripe" and not self.is_told:
+            return
+        changed: Json = {"metadata": {"edit": str(self._rng.randrange(VALUES))}}
+        world.update("payment_record", record["id"], account, event=False, **changed)
+        if record["reported_by"] == "stripe":
+            create("payment_attempt_record", payment_record=record["id"], event=False)
+            create("payment_intent", payment_record=record["id"], event=True)
 
     def _use(self, account: str) -> None:
         """A customer's use of a meter on this day or the last one, which Stripe computes late."""

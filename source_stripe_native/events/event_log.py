@@ -39,6 +39,7 @@ from source_stripe_native.state.windows import (
     planned,
     span_for,
 )
+from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.event_types import current_type, with_older_names
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
@@ -144,7 +145,7 @@ class LogReader:
         in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
         since = overlap_start(window.start, self.low_watermark, settings, in_full=in_full)
         settled = low if in_full else self.low_watermark
-        bounds = range_params(Window(since, window.end))
+        bounds = range_params(Events, Window(since, window.end))
         with closing(BatchBuilder(window, settled, self.seen, settings)) as builder:
             async for page in read_pages(source, EVENTS_PATH, [*bounds, *type_params(types)]):
                 for event in page.objects:
