@@ -267,3 +267,27 @@ def test_each_condition_of_a_row_has_one_reason(stream: type[BaseStripeObject]) 
         assert sum(map(bool, (related.before_version, related.shown_before, related.when))) <= 1
         if related.before_version:
             assert related.list_by, "objects that had no event of their own"
+
+
+# Pending invoice items
+
+
+async def test_an_edit_of_a_pending_item_is_found_within_the_hour(world: World, server: StripeServer) -> None:
+    pending, billed, left = (world.create("invoiceitem", event=False)["id"] for _ in range(3))
+    invoice = world.create("invoice", lines=0, event=False)["id"]
+    world.update("invoiceitem", billed, event=False, invoice=invoice)
+    capture = Capture(server, ["InvoiceItems"])
+    await backfill(capture)
+    world.clock.advance(3_600)
+    await catch_up(capture)
+    for each in (pending, billed):
+        world.update("invoiceitem", each, event=False, amount=4200)
+    server.journal.clear()
+    world.clock.advance(3_600)
+    documents = await catch_up(capture)
+    amounts = {each["id"]: each["amount"] for each in documents}
+    assert amounts[pending] == 4200
+    # The first comparison after a start captures all that it reads.
+    assert amounts.keys() == {pending, left}
+    lists = [each.query for each in server.journal if each.path == "/v1/invoiceitems"]
+    assert [each["pending"] for each in lists] == ["true"], "one request, for pending ones alone"

@@ -51,6 +51,10 @@ def _text(_: Any, number: int) -> Any:
     return f"edit {number}"
 
 
+COMPARED: Final[Mapping[str, Json]] = {"invoiceitem": {"invoice": None}}
+"""Kinds of which only those with these fields change so."""
+
+
 FIELDS: Final[Mapping[str, Callable[[Any, int], Any]]] = {
     **dict.fromkeys(
         ("description", "display_name", "label", "metric_tons_available", "name", "title"), _text
@@ -122,8 +126,10 @@ class Untold:
         silently = partial(self._silently, stream) if row.SNAPSHOTS or row.RELIST else None
         return self._own_ways.get(stream, silently)
 
-    def _some(self, kind: str, account: str) -> Json | None:
-        found = self._world.list_all(kind, account)
+    def _some(self, kind: str, account: str, having: Json | None = None) -> Json | None:
+        """Any of the account's objects of a kind, of those with the fields that it is to have."""
+        wanted = (having or {}).items()
+        found = [each for each in self._world.list_all(kind, account) if wanted <= each.items()]
         return self._rng.choice(found) if found else None
 
     # What lists show
@@ -132,7 +138,7 @@ class Untold:
         """An edit, a deletion where the row says that it is seen, or a new object."""
         row, kind = ROWS[stream], HELD[stream].kind
         deed = self._rng.choices(("edit", "delete", "create"), (4, 2, 2))[0]
-        found = self._some(kind, account)
+        found = self._some(kind, account, COMPARED.get(kind))
         if found is not None and deed == "delete" and row.SHOWS_DELETIONS:
             self._world.delete(kind, found["id"], account, event=False)
         elif found is not None and deed == "edit" and (edits := self._edits(kind, found)):

@@ -63,6 +63,9 @@ class InvoiceItems(BaseStripeObjectWithEvents):
             when_cut=True,
         ),
     )
+    # A pending item is edited without an event.
+    SNAPSHOTS = True
+    SNAPSHOT_OF: ClassVar[Mapping[str, str]] = {"pending": "true"}
 
 
 class Invoices(BaseStripeObjectWithEvents):

@@ -259,6 +259,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     SNAPSHOTS: ClassVar[bool] = False
     """Whether the whole list is read again from time to time and compared with the last reading, for changes
     that no event tells of and that no filter finds."""
+    SNAPSHOT_OF: ClassVar[Mapping[str, str]] = {}
+    """The query parameters of the part of the list that is compared: the rest does not change so."""
     SHOWS_DELETIONS: ClassVar[bool] = False
     """Whether an object that is missing in such a reading is gone: its deletion has no event."""
 
