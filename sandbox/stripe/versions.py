@@ -32,4 +32,6 @@ VERSIONS = (
 # fmt: on
 
 LATEST = VERSIONS[-1]
-KNOWN = frozenset(VERSIONS)
+PREVIEWS = tuple(f"{each[:10]}.preview" for each in VERSIONS if each >= "2025-03-31")
+"""Those of the public preview, which has what is to come."""
+KNOWN = frozenset((*VERSIONS, *PREVIEWS))

@@ -7,6 +7,7 @@ from source_stripe_native.streams.row import (
     DatedAccountObject,
     Expansion,
     ops,
+    preview_events,
 )
 
 
@@ -48,6 +49,7 @@ class Quotes(DatedAccountObject):
     PERMISSION = "Quotes"
     LISTS_BY_CREATED = False
     EVENT_TYPES = ops("quote.created", "quote.accepted quote.canceled quote.finalized")
+    RELATED_EVENTS = (preview_events("quote."),)
     # A draft is edited without an event, and a quote expires without one.
     SNAPSHOTS = True
     NESTED = ("line_items", "computed.upfront.line_items")
