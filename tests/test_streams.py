@@ -163,6 +163,10 @@ HELD = {
     "CountrySpecs": Held("country_spec", "platform"),
     "ExchangeRates": Held("exchange_rate", "platform"),
     "TestClocks": Held("test_helpers.test_clock"),
+    "TrialOffers": Held("product_catalog.trial_offer"),
+    "ThreeDSecureAuthentications": Held("three_d_secure.authentication"),
+    "TaxLocations": Held("tax.location"),
+    "AppsInstalls": Held("apps.install"),
 }
 ROWS = {each.NAME: each for each in STREAMS}
 FURTHER = [each.NAME for each in STREAMS if issubclass(each, AccountObject)]

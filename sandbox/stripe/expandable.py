@@ -51,6 +51,7 @@ IDS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         "mandate": (
             "payment_method_details.bancontact.generated_sepa_debit_mandate "
+            "payment_method_details.card.mandate "
             "payment_method_details.ideal.generated_sepa_debit_mandate "
             "payment_method_details.sofort.generated_sepa_debit_mandate "
             "payment_method_details.us_bank_account.mandate"
@@ -167,6 +168,7 @@ IDS: Final[Mapping[str, Mapping[str, str]]] = {
         "charge": "latest_charge",
         "account": "on_behalf_of transfer_data.destination",
         "payment_method": "payment_method",
+        "payment_record": "payment_record",
         "review": "review",
     },
     "payment_method": {

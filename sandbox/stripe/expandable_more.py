@@ -92,7 +92,9 @@ IDS: Final[Mapping[str, Mapping[str, str]]] = {
         ),
         "application": "application",
         "shipping_rate": "shipping_options.shipping_rate",
-        "tax_id": "invoice_creation.invoice_data.account_tax_ids",
+        "tax_id": (
+            "invoice_creation.invoice_data.account_tax_ids subscription_data.invoice_settings.account_tax_ids"
+        ),
     },
     "payment_record": {
         "mandate": (
@@ -122,16 +124,22 @@ IDS: Final[Mapping[str, Mapping[str, str]]] = {
         "tax_rate": "default_tax_rates",
         "test_helpers.test_clock": "test_clock",
     },
+    "product_catalog.trial_offer": {
+        "price": "end_behavior.transition.price price",
+    },
     "shipping_rate": {
         "tax_code": "tax_code",
     },
     "terminal.configuration": {
         "file": (
             "bbpos_wisepad3.splashscreen bbpos_wisepos_e.splashscreen "
-            "stripe_s700.splashscreen stripe_s710.splashscreen verifone_m425.splashscreen "
-            "verifone_p400.splashscreen verifone_p630.splashscreen "
+            "stripe_s700.splashscreen stripe_s710.splashscreen stripe_t600.splashscreen "
+            "verifone_m425.splashscreen verifone_p400.splashscreen verifone_p630.splashscreen "
             "verifone_ux700.splashscreen verifone_v660p.splashscreen"
         ),
+    },
+    "three_d_secure.authentication": {
+        "payment_method": "payment_method",
     },
     "terminal.reader": {
         "charge": "action.refund_payment.charge",

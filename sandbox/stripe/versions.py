@@ -1,7 +1,8 @@
 """The API versions that a `Stripe-Version` header may name, oldest first.
 
 They compare as strings: a version is its release date, then its release's name.
-Source: the `api_version` values of POST /v1/webhook_endpoints in Stripe's OpenAPI document.
+Source: the `api_version` values of POST /v1/webhook_endpoints in Stripe's OpenAPI document, and Stripe's
+changelog.
 """
 
 # fmt: off
@@ -25,9 +26,12 @@ VERSIONS = (
     "2025-03-01.dashboard", "2025-03-31.basil", "2025-04-30.basil", "2025-05-28.basil", "2025-06-30.basil",
     "2025-07-30.basil", "2025-08-27.basil", "2025-09-30.clover", "2025-10-29.clover", "2025-11-17.clover",
     "2025-12-15.clover", "2026-01-28.clover", "2026-02-25.clover", "2026-03-25.dahlia", "2026-04-22.dahlia",
-    "2026-05-27.dahlia", "2026-06-24.dahlia", "2026-07-29.dahlia", "2026-08-26.dahlia",
+    "2026-05-27.dahlia", "2026-06-24.dahlia", "2026-07-29.dahlia", "2026-08-26.dahlia", "2026-09-30.endive",
+    "2026-10-28.endive", "2026-11-18.endive",
 )
 # fmt: on
 
 LATEST = VERSIONS[-1]
-KNOWN = frozenset(VERSIONS)
+PREVIEWS = tuple(f"{each[:10]}.preview" for each in VERSIONS if each >= "2025-03-31")
+"""Those of the public preview, which has what is to come."""
+KNOWN = frozenset((*VERSIONS, *PREVIEWS))

@@ -14,7 +14,7 @@ from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import HELD, KINDS
 from sandbox.stripe.routes import Api, Request
 from tests.sandbox.test_stripe_spec import validator
-from tools.extract_facts import STRIPE, read
+from tools.facts import stripe_facts
 
 NOW: Final = 1_750_000_000
 Json = dict[str, Any]
@@ -125,7 +125,7 @@ def objects(found: Sequence[str]) -> set[str]:
     """The names of objects, without deleted ones. A union of objects stands for its members."""
     flat: set[str] = set()
     for each in found:
-        schema = read(STRIPE)["schemas"][each]
+        schema = stripe_facts()["schemas"][each]
         union = "x-resourceId" not in schema and "anyOf" in schema
         flat |= objects(names_in(schema)) if union else {each}
     return {each for each in flat if not each.startswith("deleted_")}
@@ -137,7 +137,7 @@ class Documented:
     def __init__(self, name: str) -> None:
         self.ids: dict[str, set[str]] = {}
         self.inline: dict[str, set[str]] = {}
-        self._visit({"properties": read(STRIPE)["schemas"][name]["properties"]}, ())
+        self._visit({"properties": stripe_facts()["schemas"][name]["properties"]}, ())
 
     def _visit(self, schema: Json, path: tuple[str, ...]) -> None:
         if len(path) > 4:
@@ -158,7 +158,7 @@ class Documented:
             self.ids[".".join(path)] = objects(found)
             return
         for each in found:
-            schema = read(STRIPE)["schemas"][each]
+            schema = stripe_facts()["schemas"][each]
             if "x-resourceId" in schema or "anyOf" in schema:
                 self.inline.setdefault(".".join(path), set()).update(objects([each]))
             else:
@@ -181,7 +181,7 @@ def test_the_tables_of_ids_and_objects_are_stripes() -> None:
 
 @pytest.mark.parametrize(("row", "path"), list(fields()))
 def test_includable_fields_are_expandable_and_optional_in_stripes_document(row: Kind, path: str) -> None:
-    schemas = read(STRIPE)["schemas"]
+    schemas = stripe_facts()["schemas"]
     containers = [schemas[row.object_name]]
     *way, last = path.split(".")
 

@@ -15,6 +15,7 @@ from sandbox.stripe.kinds import (
     files,
     financial_connections,
     identity,
+    installs,
     issuing,
     metering,
     money,
@@ -24,7 +25,9 @@ from sandbox.stripe.kinds import (
     reporting,
     tax,
     terminal,
+    three_d_secure,
     treasury,
+    trials,
 )
 
 _ROOMS = (core, connect, catalog, customers, payments, billing, discounts, money, files, issuing)
@@ -34,13 +37,16 @@ _MORE = (
     entitlements,
     financial_connections,
     identity,
+    installs,
     metering,
     offers,
     records,
     reporting,
     tax,
     terminal,
+    three_d_secure,
     treasury,
+    trials,
 )
 
 KINDS: dict[str, Kind] = {row.name: row for room in (*_ROOMS, *_MORE) for row in room.ROWS}

@@ -74,6 +74,10 @@ _ONCE_SHOWN = (
 """Lists that an object showed before a version, and shows only when expanded since."""
 
 
+_ADDED = (("payment_intent", "payment_record", "2026-09-30"),)
+"""Fields that an object has from a version on: the outermost ones."""
+
+
 def shown(kind: str, version: str) -> tuple[str, ...]:
     """The fields that a version shows, while later ones only do when they are expanded."""
     return tuple(field for name, field, until in _ONCE_SHOWN if name == kind and version < until)
@@ -81,7 +85,9 @@ def shown(kind: str, version: str) -> tuple[str, ...]:
 
 def differs(kind: str, version: str) -> bool:
     """Whether objects of a kind looked different in a version."""
-    return any(older.kind == kind and version < older.until for older in _OLDER)
+    return any(older.kind == kind and version < older.until for older in _OLDER) or any(
+        name == kind and version < since for name, _, since in _ADDED
+    )
 
 
 def rendered(kind: str, data: Json, version: str) -> Json:
@@ -90,4 +96,7 @@ def rendered(kind: str, data: Json, version: str) -> Json:
     for older in _OLDER:
         if older.kind == kind and version < older.until:
             older.rewrite(data)
+    for name, field, since in _ADDED:
+        if name == kind and version < since:
+            data.pop(field, None)
     return data

@@ -22,7 +22,7 @@ REPORT_RUN = Kind(
         "created": f.now,
         "livemode": f.livemode,
         "parameters": {},
-        "report_type": f.text("report_type ????"),
+        "report_type": f.ref("reporting.report_type"),
         "result": None,
         "status": "pending",
     },

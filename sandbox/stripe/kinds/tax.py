@@ -1,8 +1,19 @@
-"""Tax: rates, codes and registrations. Tax ids are with customers."""
+"""Tax: rates, codes, registrations and locations. Tax ids are with customers."""
 
 from dataclasses import replace
 
-from sandbox.stripe.filters import Filter, Given, Match, at, created, flag, only, part_of, single
+from sandbox.stripe.filters import (
+    Filter,
+    Given,
+    Match,
+    at,
+    created,
+    flag,
+    one_of,
+    only,
+    part_of,
+    single,
+)
 from sandbox.stripe.kind import Events, Kind
 from sandbox.stripe.kinds import fields as f
 
@@ -89,9 +100,27 @@ ACCOUNT_TAX_ID = Kind(
 )
 """A tax id of the account itself. Those of its customers have another home."""
 
+TAX_LOCATION = Kind(
+    name="tax.location",
+    prefix="taxloc",
+    path="/v1/tax/locations",
+    ops="LCR",
+    product="tax",
+    created="",
+    filters=(replace(one_of("type", "performance"), required=True),),
+    needs=("address", "type"),
+    fields={
+        "address": f.ADDRESS,
+        "description": f.text("description ????"),
+        "livemode": f.livemode,
+        "type": "performance",
+    },
+)
+
 ROWS = (
     ACCOUNT_TAX_ID,
     TAX_RATE,
     TAX_REGISTRATION,
     TAX_CODE,
+    TAX_LOCATION,
 )
