@@ -39,7 +39,7 @@ from source_stripe_native.settings import Settings
 from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.core import Events
-from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.streams.row import BaseStripeObject, TimeRange
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.expansions import PARAM
@@ -455,10 +455,11 @@ def checked(source: Source, place: str, objects: list[Json]) -> list[Json]:
 def _from_second(source: Source, path: str, params: Params, created: int | None) -> Params:
     """`params` for what was created at `created` or before, where the list takes a range."""
     rows = (source.stream, *source.stream.found_through())
-    until = next((each.CREATED_IN.until for each in rows if each.list_path() == path), "created[lt]")
-    if created is None or not any(name == until for name, _ in params):
+    bounds = next((row.CREATED_IN for row in rows if row.list_path() == path), TimeRange())
+    # A list that is read without an end has a start alone.
+    if created is None or not any(name in (bounds.since, bounds.until) for name, _ in params):
         return params
-    return [*(pair for pair in params if pair[0] != until), (until, str(created + 1))]
+    return [*(pair for pair in params if pair[0] != bounds.until), (bounds.until, str(created + 1))]
 
 
 def _page(source: Source, path: str, body: Json, token: PageToken | None = None) -> Page:
