@@ -264,7 +264,12 @@ class StripeSession:
         asking = Asking(Request(path, account_id), self._patience, is_divisible)
         try:
             async for tries in stamina.retry_context(
-                on=lambda _: asking.verdict, attempts=None, timeout=None, wait_initial=0.5, wait_max=30
+                # A cancellation is asked about as well, and would be of the verdict on the failure before it.
+                on=lambda error: isinstance(error, Exception) and asking.verdict,
+                attempts=None,
+                timeout=None,
+                wait_initial=0.5,
+                wait_max=30,
             ):
                 with tries:
                     return await self._ask_in_turn(log, asking, tries.num, params, priority, count)
