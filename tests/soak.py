@@ -587,16 +587,19 @@ class Chaos:
         return False
 
     def is_done(self, capture: Capture) -> bool:
-        """Whether the capture has caught up, and nothing is paused or postponed."""
-        return (
-            not (self.to_come or self.troubles.in_force or self.holders.paused())
-            and self.caught_up(capture)
-            and not any(
-                key.startswith(f"{PREFIX}/")
-                for stream in self.case.streams
-                for key in capture.binding_state(stream).get("snapshot") or {}
-            )
+        """Whether the capture has caught up, and no trouble is left."""
+        return not (self.to_come or self.troubles.in_force or self.still_open(capture))
+
+    def still_open(self, capture: Capture) -> list[str]:
+        """What is paused, postponed or not caught up with."""
+        postponed = (
+            f"{stream} has {key}"
+            for stream in self.case.streams
+            for key in capture.binding_state(stream).get("snapshot") or {}
+            if key.startswith(f"{PREFIX}/")
         )
+        paused = (f"{unit} is paused" for unit in self.holders.paused())
+        return [*self.behind(capture), *postponed, *paused]
 
     def turn(self) -> None:
         """A round: changes, and time for them to be read."""
@@ -617,30 +620,35 @@ class Chaos:
     async def tick(self) -> None:
         """Time goes by in a long session, as an account is read only when there is time to read it."""
         while True:
-            await asyncio.sleep(1)
-            self.world.clock.advance(2)
+            await asyncio.sleep(0.25)
+            self.world.clock.advance(1)
 
     def caught_up(self, capture: Capture) -> bool:
         """Whether every backfill is complete and each cursor as far as it could be when it began."""
+        return not self.behind(capture)
+
+    def behind(self, capture: Capture) -> list[str]:
+        """The streams, each with the accounts and parts that have not caught up."""
+        found = []
         for stream in self.case.streams:
             state = capture.binding_state(stream)
             inc = state.get("inc") or {}
             cursors = {"": inc} if "cursor" in inc else inc
             wait = self.case.poll_wait if ROWS[stream].POLLS else 0
-            behind = [
-                account
+            late = [
+                f"{account or 'cursor'} at {at['cursor']}"
                 for account, at in cursors.items()
                 if account != (self.refusing or None)
                 and datetime.fromisoformat(at["cursor"]).timestamp() < self.horizon - wait
             ]
             unfinished = [
-                key
+                f"{key} is backfilled"
                 for key in state.get("backfill") or {}
                 if not self.refusing or not key.startswith(self.refusing)
             ]
-            if not cursors or behind or unfinished:
-                return False
-        return True
+            if not cursors or late or unfinished:
+                found.append(f"{stream} is behind: {', '.join([*late, *unfinished])}")
+        return found
 
     async def session(
         self,
@@ -681,6 +689,8 @@ class Chaos:
             if not self.is_key_refused:
                 raise
             counts["refused sessions"] += 1
+        except TimeoutError:
+            raise TimeoutError("; ".join(self.still_open(capture))) from None
         finally:
             ticking.cancel()
             self.chance = 0.0
@@ -714,6 +724,7 @@ class Chaos:
         last = self.case.last
         first, self.later = last.troubles[:1], list(last.troubles[1 : 1 + self.rounds])
         session = Session(1 << 30, troubles=first, fired=last.fired)
+        found: list[str] = []
         for _ in range(RESTARTS):
             running = asyncio.create_task(self.session(capture, session, lambda: self.at_end(capture)))
             ended = asyncio.create_task(self.has_caught_up.wait())
@@ -723,9 +734,11 @@ class Chaos:
                 running.cancel()
                 await asyncio.wait([running])
                 self.tally.counts["kills"] += 1
-                return [f"{number} {what} held by an open capture" for what, number in held.items()]
+                found += [f"{number} {what} held by an open capture" for what, number in held.items()]
+                return [*found, *await self.left()]
             ended.cancel()
             await running
+            found += await self.left()
             session = Session(1 << 30)
         raise AssertionError("the last session ends again and again")
 
@@ -854,6 +867,8 @@ def capture_of(case: Case, kind: type[Capture], server: StripeServer, key: str) 
             longest_pause=timedelta(milliseconds=200),
             stop_patience=timedelta(milliseconds=100),
             schedule_interval=timedelta(milliseconds=50),
+            # What is kept for a stream that comes late is no longer held after a moment.
+            shared_page_retention=timedelta(milliseconds=300),
             # What refusals for rate have made slow is fast again at once.
             min_rate=1_000,
         ),
@@ -878,8 +893,7 @@ async def run_sessions(chaos: Chaos, capture: Capture) -> list[str]:
     chaos.tally.at = "the last session"
     chaos.lift()
     chaos.wait_for_all()
-    found += await chaos.last_session(capture)
-    return [*found, *await chaos.left()]
+    return [*found, *await chaos.last_session(capture)]
 
 
 def draw_troubles(rng: Random, most: int, longest: float) -> tuple[Trouble, ...]:
