@@ -899,8 +899,8 @@ async def run_sessions(chaos: Chaos, capture: Capture) -> list[str]:
 def draw_troubles(rng: Random, most: int, longest: float) -> tuple[Trouble, ...]:
     """Up to so many troubles."""
     return tuple(
-        Trouble(*rng.choice(TROUBLES), rng.choice((-1, 0, 20, 100)), rng.uniform(0.05, longest))
-        for _ in range(rng.randint(0, most))
+        Trouble(scope, kind, rng.choice((-1, 0, 20, 100)), rng.uniform(0.05, longest))
+        for scope, kind in (rng.choice(TROUBLES) for _ in range(rng.randint(0, most)))
     )
 
 

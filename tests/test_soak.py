@@ -43,7 +43,7 @@ MIDNIGHT = (NOW // DAY + 1) * DAY
 
 FEW_TROUBLES = st.lists(
     st.builds(
-        lambda scope_and_kind, after: Trouble(*scope_and_kind, after, seconds=0.15),
+        lambda what, after: Trouble(what[0], what[1], after, seconds=0.15),
         st.sampled_from(TROUBLES),
         st.sampled_from([-1, 0, 20]),
     ),

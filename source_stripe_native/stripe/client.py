@@ -264,12 +264,7 @@ class StripeSession:
         asking = Asking(Request(path, account_id), self._patience, is_divisible)
         try:
             async for tries in stamina.retry_context(
-                # A cancellation is asked about as well, and would be of the verdict on the failure before it.
-                on=lambda error: isinstance(error, Exception) and asking.verdict,
-                attempts=None,
-                timeout=None,
-                wait_initial=0.5,
-                wait_max=30,
+                on=lambda _: asking.verdict, attempts=None, timeout=None, wait_initial=0.5, wait_max=30
             ):
                 with tries:
                     return await self._ask_in_turn(log, asking, tries.num, params, priority, count)
@@ -294,6 +289,8 @@ class StripeSession:
         """Asks for the `number`-th time, and again for as long as Stripe refuses that for rate."""
         request, pause = asking.request, 0.0
         while True:
+            # A cancellation is none of the failures that the last verdict is about.
+            asking.verdict = False
             queued_time = self._time()
             if pause:
                 await asyncio.sleep(pause)
