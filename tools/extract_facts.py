@@ -2,10 +2,11 @@
 
 python tools/extract_facts.py path/to/spec3.json path/to/reference/discover.json path/to/reference/spec.json
 
-The script writes tests/facts/stripe.json and tests/facts/reference.json. A clone lacks the documents, so its
-tests read these files. Rules: only facts are kept, such as names, types, parameters and flags. Text is not
-kept. A digest stands for each description of the reference, so that a test can tell whether ours is the same.
-All is sorted, and each field of a large schema has its own line, so that a diff shows what is new at Stripe.
+The script writes stripe.json, forms.json and reference.json into tests/facts. A clone lacks the documents, so
+its tests and its local Stripe read these files. Rules: only facts are kept, such as names, types, parameters
+and flags. Text is not kept. A digest stands for each description of the reference, so that a test can tell
+whether ours is the same. All is sorted, and each field of a large schema has its own line, so that a diff
+shows what is new at Stripe.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from typing import Any, Final
 
 FACTS: Final = Path(__file__).parents[1] / "tests" / "facts"
 STRIPE: Final = FACTS / "stripe.json"
+FORMS: Final = FACTS / "forms.json"
 REFERENCE: Final = FACTS / "reference.json"
 
 WIDTH: Final = 300
@@ -153,6 +155,54 @@ def references(value: Any) -> list[str]:
     return sorted(found)
 
 
+# The parameters of POST and DELETE
+
+
+def form_facts(spec: Any) -> dict[str, Any]:
+    """Return the form of each method that takes one, by path and method."""
+    forms = {
+        path: {
+            method: form["schema"]
+            for method, described in methods.items()
+            for form in described.get("requestBody", {}).get("content", {}).values()
+            if form["schema"].get("properties")
+        }
+        for path, methods in spec["paths"].items()
+    }
+    return {
+        path: {method: form_type(schema) for method, schema in methods.items()}
+        for path, methods in forms.items()
+        if methods
+    }
+
+
+def form_type(schema: Any) -> Any:
+    """Return a parameter's type: a word, `[type]` for an array, or an object. That is a hash of types, in
+    which `!` ends the names that are required, and `*` stands for any name; or `{"=": values}`, or
+    `{"|": types}` for any of them, or `{"?": type}` for one that "" empties."""
+    if "anyOf" in schema:
+        types = [form_type(each) for each in schema["anyOf"] if each.get("enum") != [""]]
+        kind = types[0] if len(types) == 1 else {"|": types}
+        return {"?": kind} if len(types) < len(schema["anyOf"]) else kind
+    match schema["type"]:
+        case "array":
+            return [form_type(schema["items"])]
+        case "object" if "properties" in schema:
+            required = schema.get("required", ())
+            return {
+                name + "!" * (name in required): form_type(each)
+                for name, each in schema["properties"].items()
+            }
+        case "object":
+            inner = form_type(schema["additionalProperties"])
+            return "map" if inner == "string" else {"*": inner}
+    if "" in schema.get("enum", ()):
+        return {"?": {"=": sorted({*schema["enum"]} - {""})}}
+    if "enum" in schema:
+        return {"=": sorted(schema["enum"])}
+    return "decimal" if schema.get("format") == "decimal" else schema["type"]
+
+
 # The reference connector
 
 
@@ -186,4 +236,5 @@ if __name__ == "__main__":
         raise SystemExit((__doc__ or "").splitlines()[2])
     stripe, *reference = (json.loads(Path(each).read_bytes()) for each in sys.argv[1:])
     STRIPE.write_text(text(stripe_facts(stripe)) + "\n")
+    FORMS.write_text(text(form_facts(stripe)) + "\n")
     REFERENCE.write_text(text(reference_facts(*reference)) + "\n")

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import errors
-from sandbox.stripe.expandable import IDS, INLINE
+from sandbox.stripe.facts import places
 from sandbox.stripe.filters import Json
 from sandbox.stripe.includes import Path, asked_for, fits
 from sandbox.stripe.kind import Kind, merge
@@ -40,25 +40,6 @@ def _rows(object_name: str) -> tuple[Kind, ...]:
 @functools.cache
 def _includes(object_name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for row in _rows(object_name) for path in row.includes))
-
-
-def _by_path(table: Mapping[str, Mapping[str, str]], object_name: str) -> dict[Path, tuple[str, ...]]:
-    return {
-        tuple(path.split(".")): tuple(names.split())
-        for names, paths in table.get(object_name, {}).items()
-        for path in paths.split()
-    }
-
-
-@functools.cache
-def _ids(object_name: str) -> dict[Path, tuple[str, ...]]:
-    """The names of the objects that can be at each path where there is an id."""
-    return _by_path(IDS, object_name)
-
-
-@functools.cache
-def _inline(object_name: str) -> dict[Path, tuple[str, ...]]:
-    return _by_path(INLINE, object_name)
 
 
 @dataclass(frozen=True)
@@ -110,15 +91,15 @@ def _targets(name: str, path: Path, asker: Asker) -> tuple[str, ...] | None:
         return None
     for kind in _children(name, fields):
         asker.permit(kind)
-    if (targets := _ids(name).get(path)) is not None:
+    if (targets := places(name).ids.get(path)) is not None:
         # What a field of several kinds holds is known only when it is opened.
         for row in _rows(targets[0]) if len(targets) == 1 else ():
             asker.permit(row)
         return targets
-    if (targets := _inline(name).get(path)) is not None:
+    if (targets := places(name).inline.get(path)) is not None:
         return targets
     field = any(len(path) == len(each.split(".")) for each in fields)
-    return () if field or (*path, "data") in _inline(name) else None
+    return () if field or (*path, "data") in places(name).inline else None
 
 
 def _begins(path: Path, field: str) -> bool:
@@ -190,9 +171,9 @@ class Expander:
         if isinstance(value, list):
             return [self._step(name, path, each, below) for each in value]
         if isinstance(value, str):
-            return self._pointed(value, _ids(name).get(path, ()), below)
+            return self._pointed(value, places(name).ids.get(path, ()), below)
         if isinstance(value, dict):
-            if path in _inline(name):
+            if path in places(name).inline:
                 inner = str(value["object"])
                 self._open(inner, self._find((inner,), str(value.get("id"))), value, below)
             else:

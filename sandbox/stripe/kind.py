@@ -16,6 +16,9 @@ from sandbox.stripe.filters import Filter, Json, Read, created
 ABSENT = object()
 """A field's value that leaves the field out."""
 
+DOCUMENTED = "?"
+"""The operations of a row that has those of Stripe's document."""
+
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -46,10 +49,12 @@ def fill(template: Any, draft: Draft) -> Any:
 
 
 def merge(old: Any, new: Any) -> Any:
-    """As Stripe updates: hashes field by field, anything else as a whole. Neither argument is changed."""
+    """As Stripe updates: hashes field by field, anything else as a whole; ABSENT takes a field out. Neither
+    argument is changed."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
-    return old | {key: merge(old.get(key), value) for key, value in new.items()}
+    merged = old | {key: merge(old.get(key), value) for key, value in new.items()}
+    return {key: value for key, value in merged.items() if value is not ABSENT}
 
 
 def previous(old: Json, new: Json) -> Json:
@@ -196,8 +201,10 @@ class Pull:
 @dataclass(frozen=True)
 class Kind:
     """A resource. `ops` are the letters of List, Create, Read, Update and Delete as far as the API has them
-    at `path` and `path`/{id}; `actions` are further verbs after the id, and what they change. `permission` is
-    the resource's name among those of restricted keys. `created` is the field with the creation time, "" if
+    at `path` and `path`/{id}, by default those of Stripe's document; `actions` are further verbs after the
+    id, and what they change. `fields` leaves out what the document gives: null where it may be, an empty list
+    or hash, false, the time of creation and the mode. `permission` is the resource's name among those of
+    restricted keys. `created` is the field with the creation time, "" if
     the object tells none. `needs` are the parameters without which nothing is created. `flow` gives the
     statuses that can follow each. `cancels` is what a deletion changes instead of removing the object ("now"
     is the time); `deletable` are the values that an object must have to be deleted; `stub` says that a
@@ -219,7 +226,7 @@ class Kind:
     prefix: str
     fields: Mapping[str, Any]
     path: str = ""
-    ops: str = "LR"
+    ops: str = DOCUMENTED
     object: str = ""
     permission: str = ""
     created: str = "created"

@@ -1,7 +1,10 @@
 """The table of resources: every row by name, the lists that show them elsewhere, who is whose child, and who
-has a place for others."""
+has a place for others. What Stripe's document tells of a kind, its row leaves out."""
 
-from sandbox.stripe.kind import Holder, Kind, View
+from dataclasses import replace
+
+from sandbox.stripe import facts
+from sandbox.stripe.kind import DOCUMENTED, Holder, Kind, View
 from sandbox.stripe.kinds import (
     arrangements,
     billing,
@@ -12,6 +15,7 @@ from sandbox.stripe.kinds import (
     customers,
     discounts,
     entitlements,
+    fields,
     files,
     financial_connections,
     identity,
@@ -43,7 +47,18 @@ _MORE = (
     treasury,
 )
 
-KINDS: dict[str, Kind] = {row.name: row for room in (*_ROOMS, *_MORE) for row in room.ROWS}
+
+def _completed(row: Kind) -> Kind:
+    """A row with what the document gives beside it."""
+    name = row.object_name
+    known = facts.schema(name).get("properties", {})
+    given = facts.defaults(name) | {field: f for field, f in fields.ALWAYS.items() if field in known}
+    given = {field: value for field, value in given.items() if field not in (*row.fields, *row.includes)}
+    ops = facts.ops(row.path) if row.ops == DOCUMENTED else row.ops
+    return replace(row, ops=ops, fields={**given, **row.fields})
+
+
+KINDS: dict[str, Kind] = {row.name: _completed(row) for room in (*_ROOMS, *_MORE) for row in room.ROWS}
 VIEWS: tuple[View, ...] = (*connect.VIEWS, *customers.VIEWS, *payments.VIEWS, *billing.VIEWS, *money.VIEWS)
 CHILDREN: dict[str, tuple[Kind, ...]] = {
     name: tuple(row for row in KINDS.values() if row.parent and row.parent.kind == name) for name in KINDS

@@ -10,7 +10,6 @@ PORTAL = Kind(
     name="billing_portal.configuration",
     prefix="bpc",
     path="/v1/billing_portal/configurations",
-    ops="LCRU",
     filters=(
         flag("active"),
         flag("is_default"),
@@ -22,7 +21,6 @@ PORTAL = Kind(
     fields={
         "active": True,
         "business_profile": {},
-        "created": f.now,
         "features": {
             "customer_update": {"allowed_updates": [], "enabled": True},
             "invoice_history": {"enabled": True},
@@ -41,8 +39,6 @@ PORTAL = Kind(
                 "trial_update_behavior": "continue_trial",
             },
         },
-        "is_default": False,
-        "livemode": f.livemode,
         "login_page": {"enabled": True},
         "metadata": {},
         "updated": f.now,
@@ -53,11 +49,8 @@ TEMPLATE = Kind(
     name="invoice_rendering_template",
     prefix="inrtem",
     path="/v1/invoice_rendering_templates",
-    ops="LR",
     filters=(one_of("status", "active", "archived"),),
     fields={
-        "created": f.now,
-        "livemode": f.livemode,
         "metadata": {},
         "status": "active",
         "version": 1,
@@ -68,7 +61,6 @@ METHODS = Kind(
     name="payment_method_configuration",
     prefix="pmc",
     path="/v1/payment_method_configurations",
-    ops="LCRU",
     created="",
     filters=(
         flag("active"),
@@ -80,8 +72,6 @@ METHODS = Kind(
             "available": True,
             "display_preference": {"overridable": None, "preference": "on", "value": "on"},
         },
-        "is_default": False,
-        "livemode": f.livemode,
         "name": f.text("name ????"),
     },
 )
@@ -90,7 +80,6 @@ METHOD_DOMAIN = Kind(
     name="payment_method_domain",
     prefix="pmd",
     path="/v1/payment_method_domains",
-    ops="LCRU",
     filters=(
         equals("domain_name"),
         flag("enabled"),
@@ -99,13 +88,11 @@ METHOD_DOMAIN = Kind(
     fields={
         "amazon_pay": {"status": "active"},
         "apple_pay": {"status": "active"},
-        "created": f.now,
         "domain_name": f.text("domain_name ????"),
         "enabled": True,
         "google_pay": {"status": "active"},
         "klarna": {"status": "active"},
         "link": {"status": "active"},
-        "livemode": f.livemode,
         "paypal": {"status": "active"},
     },
 )
@@ -114,13 +101,10 @@ APPLE_PAY_DOMAIN = Kind(
     name="apple_pay_domain",
     prefix="apwc",
     path="/v1/apple_pay/domains",
-    ops="LCRD",
     filters=(equals("domain_name"),),
     needs=("domain_name",),
     fields={
-        "created": f.now,
         "domain_name": f.text("domain_name ????"),
-        "livemode": f.livemode,
     },
 )
 
@@ -128,13 +112,8 @@ WEBHOOK = Kind(
     name="webhook_endpoint",
     prefix="we",
     path="/v1/webhook_endpoints",
-    ops="LCRUD",
     needs=("url",),
     fields={
-        "created": f.now,
-        "enabled_events": [],
-        "livemode": f.livemode,
-        "metadata": {},
         "secret": f.text("whsec_????????????????"),
         "status": "enabled",
         "url": "https://example.com",
@@ -145,13 +124,10 @@ SECRET = Kind(
     name="apps.secret",
     prefix="appsecret",
     path="/v1/apps/secrets",
-    ops="LC",
     filters=(replace(part_of("scope", None, "type", "user"), required=True),),
     needs=("name", "payload", "scope"),
     includes=("payload",),
     fields={
-        "created": f.now,
-        "livemode": f.livemode,
         "name": f.text("name ????"),
         "payload": f.text("payload ????????"),
         "scope": {"type": "account"},
@@ -162,14 +138,9 @@ COUNTRY = Kind(
     name="country_spec",
     prefix="C",
     path="/v1/country_specs",
-    ops="LR",
     created="",
     fields={
         "default_currency": "usd",
-        "supported_bank_account_currencies": {},
-        "supported_payment_currencies": [],
-        "supported_payment_methods": [],
-        "supported_transfer_countries": [],
         "verification_fields": {
             "company": {"additional": [], "minimum": []},
             "individual": {"additional": [], "minimum": []},
@@ -181,11 +152,8 @@ EXCHANGE_RATE = Kind(
     name="exchange_rate",
     prefix="x",
     path="/v1/exchange_rates",
-    ops="LR",
     created="",
-    fields={
-        "rates": {},
-    },
+    fields={},
 )
 
 ROWS = (

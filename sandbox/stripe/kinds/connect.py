@@ -29,7 +29,6 @@ ACCOUNT = Kind(
     name="account",
     prefix="acct",
     path="/v1/accounts",
-    ops="LCRUD",
     filters=(created,),
     nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts", announced=True),),
     events=Events(updated="account.updated"),
@@ -37,7 +36,6 @@ ACCOUNT = Kind(
         "business_profile": f.nulls("annual_revenue", "estimated_worker_count", "mcc", "support_address")
         | f.nulls("support_email", "support_phone", "support_url", "url")
         | {"name": f.text("Shop ????")},
-        "business_type": None,
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True,
         "controller": {
@@ -49,7 +47,6 @@ ACCOUNT = Kind(
             "type": "application",
         },
         "country": "US",
-        "created": f.now,
         "default_currency": "usd",
         "details_submitted": True,
         "email": f.words("{id}@example.com"),
@@ -65,23 +62,18 @@ PERSON = Kind(
     name="person",
     prefix="person",
     path="/v1/accounts/{account}/persons",
-    ops="LCRUD",
     filters=(part_of("relationship", None, *_ROLES),),
     parent=_OF_ACCOUNT,
     events=Events("person.created", "person.updated", "person.deleted"),
     fields={
-        "created": f.now,
         "dob": f.nulls("day", "month", "year"),
         "email": f.text("????????@example.com"),
         "first_name": f.text("Ada ????"),
-        "future_requirements": None,
         "id_number_provided": False,
         "last_name": "Byron",
         "metadata": {},
-        "phone": None,
         "relationship": dict.fromkeys(_ROLES, False)
         | {"owner": True, "percent_ownership": None, "title": None},
-        "requirements": None,
         "ssn_last_4_provided": False,
     },
 )
@@ -113,7 +105,6 @@ CAPABILITY = Kind(
     name="capability",
     prefix="capability",
     path="/v1/accounts/{account}/capabilities",
-    ops="LRU",
     permission="account_capability",
     created="",
     paged=False,

@@ -20,7 +20,6 @@ EVENT = Kind(
     name="event",
     prefix="evt",
     path="/v1/events",
-    ops="LR",
     filters=(
         created,
         Filter("type", at("type"), _type, groups=True),

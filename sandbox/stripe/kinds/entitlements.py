@@ -13,7 +13,6 @@ FEATURE = Kind(
     name="entitlements.feature",
     prefix="feat",
     path="/v1/entitlements/features",
-    ops="LCRU",
     created="",
     filters=(
         Filter("archived", at("active"), _archived, groups=True),
@@ -22,9 +21,7 @@ FEATURE = Kind(
     needs=("lookup_key", "name"),
     fields={
         "active": True,
-        "livemode": f.livemode,
         "lookup_key": f.text("lookup_key ????"),
-        "metadata": {},
         "name": f.text("name ????"),
     },
 )
@@ -33,13 +30,11 @@ PRODUCT_FEATURE = Kind(
     name="product_feature",
     prefix="prodft",
     path="/v1/products/{product}/features",
-    ops="LCRD",
     permission="product",
     created="",
     parent=Parent("product", "product", named=False),
     fields={
         "entitlement_feature": f.whole("entitlements.feature"),
-        "livemode": f.livemode,
     },
 )
 
@@ -47,14 +42,12 @@ ACTIVE_ENTITLEMENT = Kind(
     name="entitlements.active_entitlement",
     prefix="ent",
     path="/v1/entitlements/active_entitlements",
-    ops="LR",
     permission="entitlements_feature",
     created="",
     filters=(equals("customer", required=True),),
     parent=Parent("customer", "customer", named=False),
     fields={
         "feature": f.ref("entitlements.feature"),
-        "livemode": f.livemode,
         "lookup_key": f.text("lookup_key ????"),
     },
 )

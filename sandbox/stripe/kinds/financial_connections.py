@@ -18,7 +18,6 @@ ACCOUNT = Kind(
     name="financial_connections.account",
     prefix="fca",
     path="/v1/financial_connections/accounts",
-    ops="LR",
     product="financial_connections",
     filters=(
         part_of("account_holder", None, "account", "customer"),
@@ -35,13 +34,10 @@ ACCOUNT = Kind(
     flow={"active": ("inactive", "disconnected"), "inactive": ("active",)},
     fields={
         "category": "cash",
-        "created": f.now,
         "institution_name": f.text("institution_ ????"),
-        "livemode": f.livemode,
         "ownership": f.text("fcaowns_????????"),
         "status": "active",
         "subcategory": "checking",
-        "supported_payment_method_types": [],
         "transaction_refresh": {
             "id": f.text("fctxnref_????????"),
             "last_attempted_at": f.now,
@@ -55,7 +51,6 @@ TRANSACTION = Kind(
     name="financial_connections.transaction",
     prefix="fctxn",
     path="/v1/financial_connections/transactions",
-    ops="LR",
     created="",
     product="financial_connections",
     filters=(
@@ -68,7 +63,6 @@ TRANSACTION = Kind(
         "amount": f.number(1, 9_900),
         "currency": "usd",
         "description": f.text("description ????"),
-        "livemode": f.livemode,
         "status": "pending",
         "status_transitions": {},
         "transacted_at": f.now,
@@ -81,7 +75,6 @@ OWNER = Kind(
     name="financial_connections.account_owner",
     prefix="fcaown",
     path="/v1/financial_connections/accounts/{account}/owners",
-    ops="L",
     permission="financial_connections_account",
     created="",
     product="financial_connections",

@@ -8,7 +8,6 @@ SESSION = Kind(
     name="identity.verification_session",
     prefix="vs",
     path="/v1/identity/verification_sessions",
-    ops="LCRU",
     product="identity",
     filters=(
         created,
@@ -29,10 +28,6 @@ SESSION = Kind(
     flow={"requires_input": ("processing", "canceled"), "processing": ("verified", "requires_input")},
     fields={
         "client_secret": f.text("vs_secret_????????????????"),
-        "created": f.now,
-        "last_verification_report": None,
-        "livemode": f.livemode,
-        "metadata": {},
         "status": "requires_input",
         "type": "document",
         "url": "https://verify.stripe.com/start",
@@ -43,7 +38,6 @@ REPORT = Kind(
     name="identity.verification_report",
     prefix="vr",
     path="/v1/identity/verification_reports",
-    ops="LR",
     product="identity",
     filters=(
         created,
@@ -52,8 +46,6 @@ REPORT = Kind(
         equals("verification_session"),
     ),
     fields={
-        "created": f.now,
-        "livemode": f.livemode,
         "type": "document",
         "verification_session": f.ref("identity.verification_session"),
     },

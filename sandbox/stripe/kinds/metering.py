@@ -29,7 +29,6 @@ METER = Kind(
     name="billing.meter",
     prefix="mtr",
     path="/v1/billing/meters",
-    ops="LCRU",
     filters=(one_of("status", "active", "inactive"),),
     needs=("display_name",),
     events=Events(
@@ -42,12 +41,10 @@ METER = Kind(
     ),
     flow={"active": ("inactive",), "inactive": ("active",)},
     fields={
-        "created": f.now,
         "customer_mapping": {"event_payload_key": f.text("event_payloa ????"), "type": "by_id"},
         "default_aggregation": {"formula": "count"},
         "display_name": f.text("display_name ????"),
         "event_name": f.text("event_name ????"),
-        "livemode": f.livemode,
         "status": "active",
         "status_transitions": {},
         "updated": f.now,
@@ -59,7 +56,6 @@ METER_EVENT_SUMMARY = Kind(
     name="billing.meter_event_summary",
     prefix="mtrusg",
     path="/v1/billing/meters/{meter}/event_summaries",
-    ops="L",
     permission="billing_meter",
     created="",
     filters=(
@@ -73,7 +69,6 @@ METER_EVENT_SUMMARY = Kind(
     fields={
         "aggregated_value": f.number(1, 500),
         "end_time": f.later(f.DAY),
-        "livemode": f.livemode,
         "start_time": f.now,
     },
 )
@@ -82,7 +77,6 @@ ALERT = Kind(
     name="billing.alert",
     prefix="alrt",
     path="/v1/billing/alerts",
-    ops="LCR",
     created="",
     filters=(
         one_of("alert_type", "usage_threshold"),
@@ -91,7 +85,6 @@ ALERT = Kind(
     needs=("title",),
     fields={
         "alert_type": "usage_threshold",
-        "livemode": f.livemode,
         "status": "active",
         "title": f.text("title ????"),
     },
@@ -101,7 +94,6 @@ CREDIT_GRANT = Kind(
     name="billing.credit_grant",
     prefix="credgr",
     path="/v1/billing/credit_grants",
-    ops="LCRU",
     filters=(
         equals("customer"),
         equals("customer_account"),
@@ -111,10 +103,7 @@ CREDIT_GRANT = Kind(
         "amount": {"type": "monetary"},
         "applicability_config": {"scope": {}},
         "category": "paid",
-        "created": f.now,
         "customer": f.ref("customer"),
-        "livemode": f.livemode,
-        "metadata": {},
         "updated": f.now,
     },
 )
@@ -123,7 +112,6 @@ CREDIT_BALANCE_TRANSACTION = Kind(
     name="billing.credit_balance_transaction",
     prefix="cbtxn",
     path="/v1/billing/credit_balance_transactions",
-    ops="LR",
     filters=(
         equals("credit_grant"),
         Filter(
@@ -137,10 +125,8 @@ CREDIT_BALANCE_TRANSACTION = Kind(
     parent=Parent("customer", "customer", named=False),
     events=Events(created="billing.credit_balance_transaction.created"),
     fields={
-        "created": f.now,
         "credit_grant": f.ref("billing.credit_grant"),
         "effective_at": f.now,
-        "livemode": f.livemode,
         "type": "credit",
     },
 )
@@ -149,12 +135,10 @@ FEEDBACK_OPTION = Kind(
     name="billing.feedback_option",
     prefix="fdbk",
     path="/v1/billing/feedback_options",
-    ops="LCRU",
     created="",
     filters=(one_of("status", "active", "inactive"),),
     fields={
         "description": f.text("description ????"),
-        "livemode": f.livemode,
         "status": "active",
         "status_transitions": {},
     },

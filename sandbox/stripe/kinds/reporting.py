@@ -8,7 +8,6 @@ REPORT_RUN = Kind(
     name="reporting.report_run",
     prefix="frr",
     path="/v1/reporting/report_runs",
-    ops="LCR",
     filters=(created,),
     needs=("report_type",),
     events=Events(
@@ -19,11 +18,8 @@ REPORT_RUN = Kind(
     ),
     flow={"pending": ("succeeded", "failed")},
     fields={
-        "created": f.now,
-        "livemode": f.livemode,
         "parameters": {},
         "report_type": f.text("report_type ????"),
-        "result": None,
         "status": "pending",
     },
 )
@@ -32,7 +28,6 @@ REPORT_TYPE = Kind(
     name="reporting.report_type",
     prefix="balance.summary",
     path="/v1/reporting/report_types",
-    ops="LR",
     permission="reporting_report_run",
     paged=False,
     created="",
@@ -40,7 +35,6 @@ REPORT_TYPE = Kind(
     fields={
         "data_available_end": f.now,
         "data_available_start": f.now,
-        "livemode": f.livemode,
         "name": f.text("name ????"),
         "updated": f.now,
         "version": 1,
@@ -51,14 +45,10 @@ QUERY_RUN = Kind(
     name="scheduled_query_run",
     prefix="sqr",
     path="/v1/sigma/scheduled_query_runs",
-    ops="LR",
     product="sigma",
     events=Events(created="sigma.scheduled_query_run.created"),
     fields={
-        "created": f.now,
         "data_load_time": f.now,
-        "file": None,
-        "livemode": f.livemode,
         "result_available_until": 1,
         "sql": f.text("sql ????"),
         "status": f.text("status ????"),

@@ -16,7 +16,6 @@ TAX_RATE = Kind(
     name="tax_rate",
     prefix="txr",
     path="/v1/tax_rates",
-    ops="LCRU",
     filters=(
         created,
         flag("active"),
@@ -26,10 +25,7 @@ TAX_RATE = Kind(
     events=Events(created="tax_rate.created", updated="tax_rate.updated"),
     fields={
         "active": True,
-        "created": f.now,
         "display_name": f.text("display_name ????"),
-        "inclusive": False,
-        "livemode": f.livemode,
         "metadata": {},
         "percentage": f.number(1, 25),
     },
@@ -39,7 +35,6 @@ TAX_REGISTRATION = Kind(
     name="tax.registration",
     prefix="taxreg",
     path="/v1/tax/registrations",
-    ops="LCRU",
     product="tax",
     filters=(Filter("status", at("status"), _status, unasked=lambda _asked: only("active"), groups=True),),
     needs=("country",),
@@ -47,8 +42,6 @@ TAX_REGISTRATION = Kind(
         "active_from": f.now,
         "country": "US",
         "country_options": {},
-        "created": f.now,
-        "livemode": f.livemode,
         "status": "active",
     },
 )
@@ -57,7 +50,6 @@ TAX_CODE = Kind(
     name="tax_code",
     prefix="txcd",
     path="/v1/tax_codes",
-    ops="LR",
     created="",
     fields={
         "description": f.text("description ????"),
@@ -77,10 +69,6 @@ ACCOUNT_TAX_ID = Kind(
     needs=("type", "value"),
     fields={
         "country": "DE",
-        "created": f.now,
-        "customer": None,
-        "customer_account": None,
-        "livemode": f.livemode,
         "owner": {"type": "self"},
         "type": "eu_vat",
         "value": f.digits(9),

@@ -8,7 +8,6 @@ LOCATION = Kind(
     name="terminal.location",
     prefix="tml",
     path="/v1/terminal/locations",
-    ops="LCRUD",
     created="",
     product="terminal",
     needs=("address", "display_name"),
@@ -16,8 +15,6 @@ LOCATION = Kind(
     fields={
         "address": {},
         "display_name": f.text("display_name ????"),
-        "livemode": f.livemode,
-        "metadata": {},
     },
 )
 
@@ -25,7 +22,6 @@ READER = Kind(
     name="terminal.reader",
     prefix="tmr",
     path="/v1/terminal/readers",
-    ops="LCRUD",
     created="",
     product="terminal",
     filters=(
@@ -59,11 +55,8 @@ READER = Kind(
     events=Events(moves=(Move("action", ANY, "terminal.reader.action_updated"),)),
     stub=True,
     fields={
-        "action": None,
         "device_type": "bbpos_chipper2x",
         "label": f.text("label ????"),
-        "livemode": f.livemode,
-        "metadata": {},
         "serial_number": f.text("serial_numbe ????"),
         "status": "online",
     },
@@ -73,14 +66,12 @@ CONFIGURATION = Kind(
     name="terminal.configuration",
     prefix="tmc",
     path="/v1/terminal/configurations",
-    ops="LCRUD",
     created="",
     product="terminal",
     filters=(flag("is_account_default"),),
     stub=True,
     fields={
         "is_account_default": False,
-        "livemode": f.livemode,
         "name": f.text("Set ????"),
     },
 )

@@ -10,7 +10,6 @@ FINANCIAL_ACCOUNT = Kind(
     name="treasury.financial_account",
     prefix="fa",
     path="/v1/treasury/financial_accounts",
-    ops="LCRU",
     product="treasury",
     filters=(
         created,
@@ -25,13 +24,9 @@ FINANCIAL_ACCOUNT = Kind(
     fields={
         "balance": {"cash": {"usd": f.number(0, 9_900)}, "inbound_pending": {}, "outbound_pending": {}},
         "country": "US",
-        "created": f.now,
-        "financial_addresses": [],
-        "livemode": f.livemode,
         "metadata": {},
         "status": "open",
         "status_details": {},
-        "supported_currencies": [],
     },
 )
 
@@ -39,7 +34,6 @@ TRANSACTION = Kind(
     name="treasury.transaction",
     prefix="trxn",
     path="/v1/treasury/transactions",
-    ops="LR",
     product="treasury",
     filters=(
         created,
@@ -52,11 +46,9 @@ TRANSACTION = Kind(
     fields={
         "amount": f.number(1, 9_900),
         "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
-        "created": f.now,
         "currency": "usd",
         "description": f.text("description ????"),
         "flow_type": "credit_reversal",
-        "livemode": f.livemode,
         "status": "open",
         "status_transitions": {},
     },
@@ -66,7 +58,6 @@ ENTRY = Kind(
     name="treasury.transaction_entry",
     prefix="trxne",
     path="/v1/treasury/transaction_entries",
-    ops="LR",
     permission="treasury_transaction",
     product="treasury",
     filters=(
@@ -79,11 +70,9 @@ ENTRY = Kind(
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={
         "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
-        "created": f.now,
         "currency": "usd",
         "effective_at": f.now,
         "flow_type": "credit_reversal",
-        "livemode": f.livemode,
         "transaction": f.ref("treasury.transaction"),
         "type": "credit_reversal",
     },
@@ -93,7 +82,6 @@ RECEIVED_CREDIT = Kind(
     name="treasury.received_credit",
     prefix="rc",
     path="/v1/treasury/received_credits",
-    ops="LR",
     product="treasury",
     filters=(
         equals("financial_account", required=True),
@@ -108,12 +96,10 @@ RECEIVED_CREDIT = Kind(
     flow={"succeeded": ("failed",)},
     fields={
         "amount": f.number(1, 9_900),
-        "created": f.now,
         "currency": "usd",
         "description": f.text("description ????"),
         "initiating_payment_method_details": {"billing_details": {"address": {}}, "type": "balance"},
         "linked_flows": {},
-        "livemode": f.livemode,
         "network": "ach",
         "status": "succeeded",
     },
@@ -123,7 +109,6 @@ RECEIVED_DEBIT = Kind(
     name="treasury.received_debit",
     prefix="rd",
     path="/v1/treasury/received_debits",
-    ops="LR",
     product="treasury",
     filters=(
         equals("financial_account", required=True),
@@ -133,13 +118,10 @@ RECEIVED_DEBIT = Kind(
     events=Events(created="treasury.received_debit.created"),
     fields={
         "amount": f.number(1, 9_900),
-        "created": f.now,
         "currency": "usd",
         "description": f.text("description ????"),
         "linked_flows": {},
-        "livemode": f.livemode,
         "network": "ach",
-        "reversal_details": None,
         "status": "succeeded",
     },
 )
@@ -148,7 +130,6 @@ CREDIT_REVERSAL = Kind(
     name="treasury.credit_reversal",
     prefix="credrev",
     path="/v1/treasury/credit_reversals",
-    ops="LCR",
     product="treasury",
     filters=(
         equals("financial_account", required=True),
@@ -164,10 +145,7 @@ CREDIT_REVERSAL = Kind(
     flow={"processing": ("posted",)},
     fields={
         "amount": f.number(1, 9_900),
-        "created": f.now,
         "currency": "usd",
-        "livemode": f.livemode,
-        "metadata": {},
         "network": "ach",
         "received_credit": f.ref("treasury.received_credit"),
         "status": "processing",
@@ -179,7 +157,6 @@ DEBIT_REVERSAL = Kind(
     name="treasury.debit_reversal",
     prefix="debrev",
     path="/v1/treasury/debit_reversals",
-    ops="LCR",
     product="treasury",
     filters=(
         equals("financial_account", required=True),
@@ -196,10 +173,7 @@ DEBIT_REVERSAL = Kind(
     flow={"processing": ("succeeded",)},
     fields={
         "amount": f.number(1, 9_900),
-        "created": f.now,
         "currency": "usd",
-        "livemode": f.livemode,
-        "metadata": {},
         "network": "ach",
         "received_debit": f.ref("treasury.received_debit"),
         "status": "processing",
@@ -211,7 +185,6 @@ INBOUND_TRANSFER = Kind(
     name="treasury.inbound_transfer",
     prefix="ibt",
     path="/v1/treasury/inbound_transfers",
-    ops="LCR",
     product="treasury",
     filters=(
         equals("financial_account", required=True),
@@ -230,12 +203,8 @@ INBOUND_TRANSFER = Kind(
     flow={"processing": ("canceled", "failed", "succeeded")},
     fields={
         "amount": f.number(1, 9_900),
-        "cancelable": False,
-        "created": f.now,
         "currency": "usd",
         "linked_flows": {},
-        "livemode": f.livemode,
-        "metadata": {},
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
         "status_transitions": {},
@@ -246,7 +215,6 @@ OUTBOUND_PAYMENT = Kind(
     name="treasury.outbound_payment",
     prefix="obp",
     path="/v1/treasury/outbound_payments",
-    ops="LCR",
     product="treasury",
     filters=(
         created,
@@ -268,12 +236,8 @@ OUTBOUND_PAYMENT = Kind(
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
-        "cancelable": False,
-        "created": f.now,
         "currency": "usd",
         "expected_arrival_date": 1,
-        "livemode": f.livemode,
-        "metadata": {},
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
         "status_transitions": {},
@@ -285,7 +249,6 @@ OUTBOUND_TRANSFER = Kind(
     name="treasury.outbound_transfer",
     prefix="obt",
     path="/v1/treasury/outbound_transfers",
-    ops="LCR",
     product="treasury",
     filters=(
         equals("financial_account", required=True),
@@ -305,16 +268,12 @@ OUTBOUND_TRANSFER = Kind(
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
-        "cancelable": False,
-        "created": f.now,
         "currency": "usd",
         "destination_payment_method_details": {
             "billing_details": {"address": {}},
             "type": "financial_account",
         },
         "expected_arrival_date": 1,
-        "livemode": f.livemode,
-        "metadata": {},
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
         "status_transitions": {},
