@@ -26,7 +26,7 @@ def _read(name: str) -> Any:
     return orjson.loads((_FOLDER / f"{name}.json").read_bytes())
 
 
-def shape(path: str) -> Shape:
+def shape_of(path: str) -> Shape:
     return tuple("{}" if part.startswith("{") else part for part in path.strip("/").split("/"))
 
 
@@ -34,7 +34,7 @@ def shape(path: str) -> Shape:
 def forms() -> dict[tuple[str, Shape], Any]:
     """The type of each form by method and path. `tools.extract_facts.form_type` documents types."""
     return {
-        (method.upper(), shape(path)): type
+        (method.upper(), shape_of(path)): type
         for path, methods in _read("forms").items()
         for method, type in methods.items()
     }
@@ -44,7 +44,7 @@ def forms() -> dict[tuple[str, Shape], Any]:
 def methods() -> frozenset[tuple[str, Shape]]:
     """Every method of every path."""
     paths = _read("stripe")["paths"].items()
-    return frozenset((method.upper(), shape(path)) for path, each in paths for method in each)
+    return frozenset((method.upper(), shape_of(path)) for path, each in paths for method in each)
 
 
 def version() -> str:
@@ -62,7 +62,7 @@ _OPS: Final = (("L", "GET", ()), ("C", "POST", ()), ("R", "GET", ("{}",)), ("U",
 
 def ops(path: str) -> str:
     """The letters of List, Create, Read, Update and Delete as far as the API has them at a path."""
-    place = shape(path)
+    place = shape_of(path)
     every = (*_OPS, ("D", "DELETE", ("{}",)))
     return "".join(op for op, method, item in every if (method, (*place, *item)) in methods())
 

@@ -108,8 +108,7 @@ def one_of(param: str, *choices: str, path: str | None = None) -> Filter:
     def parse(param: str, given: Given) -> Match:
         value = single(param, given)
         if value not in choices:
-            listed = ", ".join(choices[:-1]) + " or " + choices[-1]
-            raise errors.StripeError(400, f"Invalid {param}: must be one of {listed}", param=param)
+            raise errors.no_choice(param, choices)
         return only(value)
 
     return Filter(param, at(path or param), parse, groups=True)

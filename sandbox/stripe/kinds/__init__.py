@@ -59,6 +59,10 @@ def _completed(row: Kind) -> Kind:
 
 
 KINDS: dict[str, Kind] = {row.name: _completed(row) for room in (*_ROOMS, *_MORE) for row in room.ROWS}
+NAMED: dict[str, tuple[str, ...]] = {}
+"""The kinds whose objects have a name."""
+for _row in KINDS.values():
+    NAMED[_row.object_name] = (*NAMED.get(_row.object_name, ()), _row.name)
 VIEWS: tuple[View, ...] = (*connect.VIEWS, *customers.VIEWS, *payments.VIEWS, *billing.VIEWS, *money.VIEWS)
 CHILDREN: dict[str, tuple[Kind, ...]] = {
     name: tuple(row for row in KINDS.values() if row.parent and row.parent.kind == name) for name in KINDS

@@ -350,7 +350,7 @@ VIEWS = (
         ("card", "bank_account", "source"),
         (equals("object"),),
         parent="customer",
-        ops="LRUD",
+        ops="LCRUD",
     ),
     View(
         "/v1/customers/{customer}/payment_methods",

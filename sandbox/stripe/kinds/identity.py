@@ -1,7 +1,7 @@
 """Identity: verification sessions and their reports."""
 
 from sandbox.stripe.filters import created, equals, one_of
-from sandbox.stripe.kind import Events, Kind, Move
+from sandbox.stripe.kind import ANY, Events, Kind, Move
 from sandbox.stripe.kinds import fields as f
 
 SESSION = Kind(
@@ -23,9 +23,11 @@ SESSION = Kind(
             Move("status", "processing", "identity.verification_session.processing"),
             Move("status", "requires_input", "identity.verification_session.requires_input"),
             Move("status", "verified", "identity.verification_session.verified"),
+            Move("redaction", ANY, "identity.verification_session.redacted"),
         ),
     ),
     flow={"requires_input": ("processing", "canceled"), "processing": ("verified", "requires_input")},
+    actions={"cancel": {"status": "canceled"}, "redact": {"redaction": {"status": "processing"}}},
     fields={
         "client_secret": f.text("vs_secret_????????????????"),
         "status": "requires_input",
