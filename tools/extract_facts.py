@@ -155,25 +155,28 @@ def references(value: Any) -> list[str]:
     return sorted(found)
 
 
-# The parameters of POST and DELETE
+# Parameters
 
 
 def form_facts(spec: Any) -> dict[str, Any]:
-    """Return the form of each method that takes one, by path and method."""
-    forms = {
-        path: {
-            method: form["schema"]
-            for method, described in methods.items()
-            for form in described.get("requestBody", {}).get("content", {}).values()
-            if form["schema"].get("properties")
-        }
-        for path, methods in spec["paths"].items()
-    }
-    return {
-        path: {method: form_type(schema) for method, schema in methods.items()}
-        for path, methods in forms.items()
-        if methods
-    }
+    """Return the parameters of each method that has some, by path and method: those of a GET's query, those
+    of a form otherwise."""
+    forms = {path: parameters(methods) for path, methods in spec["paths"].items()}
+    return {path: each for path, each in forms.items() if each}
+
+
+def parameters(methods: Any) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for method, described in methods.items():
+        query = [each for each in described.get("parameters", ()) if each["in"] == "query"]
+        fields = {each["name"]: each["schema"] for each in query}
+        required = [each["name"] for each in query if each["required"]]
+        asked = {"type": "object", "properties": fields, "required": required}
+        forms = described.get("requestBody", {}).get("content", {}).values()
+        for schema in [asked] if method == "get" else [form["schema"] for form in forms]:
+            if schema.get("properties"):
+                found[method] = form_type(schema)
+    return found
 
 
 def form_type(schema: Any) -> Any:

@@ -32,7 +32,8 @@ def shape_of(path: str) -> Shape:
 
 @functools.cache
 def forms() -> dict[tuple[str, Shape], Any]:
-    """The type of each form by method and path. `tools.extract_facts.form_type` documents types."""
+    """The types of a method's parameters by method and path, those of a GET's query, too.
+    `tools.extract_facts.form_type` documents types."""
     return {
         (method.upper(), shape_of(path)): type
         for path, methods in _read("forms").items()

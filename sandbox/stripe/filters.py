@@ -4,7 +4,7 @@ What a filter reads (a facet) is taken once, when an object is stored, so that a
 """
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -214,3 +214,29 @@ def as_text(value: Any) -> str | None:
 
 created = Filter("created", at("created"), lambda _param, _given: None)
 """Handled by the list itself, which is sorted by it."""
+
+
+PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
+
+
+def documented(query: Mapping[str, Any]) -> tuple[Filter, ...]:
+    """The filters that the types of a list's parameters give: each reads the field of its name."""
+    types = {name.rstrip("!"): (type, name.endswith("!")) for name, type in query.items()}
+    made = (_typed(name, *given) for name, given in types.items() if name not in PAGING)
+    return tuple(each for each in made if each is not None)
+
+
+def _typed(name: str, type: Any, required: bool) -> Filter | None:
+    if name == "created":
+        return created
+    if type == "boolean":
+        return flag(name)
+    if type == "string":
+        return equals(name, required=required)
+    if not isinstance(type, dict):
+        return None
+    if "=" in type:
+        return one_of(name, *type["="])
+    if "|" in type:
+        return between(name)
+    return part_of(name, None, *(each.rstrip("!") for each in type))

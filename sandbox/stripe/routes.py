@@ -17,7 +17,7 @@ from sandbox.stripe import errors, forms, lists
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.expand import Asker, Expander, tree_of
 from sandbox.stripe.facts import Shape, shape_of
-from sandbox.stripe.filters import Asked, Filter, Given, Json, Match, array, bounds, integer, single
+from sandbox.stripe.filters import PAGING, Asked, Filter, Given, Json, Match, array, bounds, integer, single
 from sandbox.stripe.keys import Key
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import KINDS, NAMED, VIEWS, older
@@ -32,7 +32,6 @@ WHOLE = 1_000_000
 """The limit of a list that is not paged."""
 KEYS = 10_000
 """How many Idempotency-Keys are remembered."""
-PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
 
 
 @dataclass(frozen=True)

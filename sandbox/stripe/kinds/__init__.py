@@ -4,6 +4,7 @@ has a place for others. What Stripe's document tells of a kind, its row leaves o
 from dataclasses import replace
 
 from sandbox.stripe import facts
+from sandbox.stripe.filters import Filter, documented
 from sandbox.stripe.kind import DOCUMENTED, Holder, Kind, View
 from sandbox.stripe.kinds import (
     arrangements,
@@ -55,7 +56,14 @@ def _completed(row: Kind) -> Kind:
     given = facts.defaults(name) | {field: f for field, f in fields.ALWAYS.items() if field in known}
     given = {field: value for field, value in given.items() if field not in (*row.fields, *row.includes)}
     ops = facts.ops(row.path) if row.ops == DOCUMENTED else row.ops
-    return replace(row, ops=ops, fields={**given, **row.fields})
+    return replace(row, ops=ops, fields={**given, **row.fields}, filters=_filters(row))
+
+
+def _filters(row: Kind | View) -> tuple[Filter, ...]:
+    """Its own, and those that a list at its path has beside them."""
+    query = facts.forms().get(("GET", facts.shape_of(row.path)), {}) if row.path else {}
+    own = {each.param for each in row.filters}
+    return (*row.filters, *(each for each in documented(query) if each.param not in own))
 
 
 KINDS: dict[str, Kind] = {row.name: _completed(row) for room in (*_ROOMS, *_MORE) for row in room.ROWS}
@@ -63,7 +71,11 @@ NAMED: dict[str, tuple[str, ...]] = {}
 """The kinds whose objects have a name."""
 for _row in KINDS.values():
     NAMED[_row.object_name] = (*NAMED.get(_row.object_name, ()), _row.name)
-VIEWS: tuple[View, ...] = (*connect.VIEWS, *customers.VIEWS, *payments.VIEWS, *billing.VIEWS, *money.VIEWS)
+VIEWS: tuple[View, ...] = tuple(
+    replace(view, filters=_filters(view))
+    for room in (connect, customers, payments, billing, money)
+    for view in room.VIEWS
+)
 CHILDREN: dict[str, tuple[Kind, ...]] = {
     name: tuple(row for row in KINDS.values() if row.parent and row.parent.kind == name) for name in KINDS
 }

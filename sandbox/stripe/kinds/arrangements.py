@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sandbox.stripe.filters import equals, flag, one_of, part_of
+from sandbox.stripe.filters import equals, part_of
 from sandbox.stripe.kind import Events, Kind
 from sandbox.stripe.kinds import fields as f
 
@@ -10,10 +10,6 @@ PORTAL = Kind(
     name="billing_portal.configuration",
     prefix="bpc",
     path="/v1/billing_portal/configurations",
-    filters=(
-        flag("active"),
-        flag("is_default"),
-    ),
     needs=("features",),
     events=Events(
         created="billing_portal.configuration.created", updated="billing_portal.configuration.updated"
@@ -49,7 +45,6 @@ TEMPLATE = Kind(
     name="invoice_rendering_template",
     prefix="inrtem",
     path="/v1/invoice_rendering_templates",
-    filters=(one_of("status", "active", "archived"),),
     fields={
         "metadata": {},
         "status": "active",
@@ -62,10 +57,7 @@ METHODS = Kind(
     prefix="pmc",
     path="/v1/payment_method_configurations",
     created="",
-    filters=(
-        flag("active"),
-        equals("application"),
-    ),
+    filters=(equals("application"),),
     fields={
         "active": True,
         "card": {
@@ -80,10 +72,6 @@ METHOD_DOMAIN = Kind(
     name="payment_method_domain",
     prefix="pmd",
     path="/v1/payment_method_domains",
-    filters=(
-        equals("domain_name"),
-        flag("enabled"),
-    ),
     needs=("domain_name",),
     fields={
         "amazon_pay": {"status": "active"},
@@ -101,7 +89,6 @@ APPLE_PAY_DOMAIN = Kind(
     name="apple_pay_domain",
     prefix="apwc",
     path="/v1/apple_pay/domains",
-    filters=(equals("domain_name"),),
     needs=("domain_name",),
     fields={
         "domain_name": f.text("domain_name ????"),

@@ -10,12 +10,9 @@ from sandbox.stripe.filters import (
     Json,
     Match,
     any_of,
-    created,
     equals,
     flag,
-    one_of,
     only,
-    part_of,
 )
 from sandbox.stripe.kind import ABSENT, Draft, Events, Kind
 from sandbox.stripe.kinds import fields as f
@@ -113,7 +110,7 @@ PRODUCT = Kind(
     name="product",
     prefix="prod",
     path="/v1/products",
-    filters=(created, flag("active"), any_of("ids", "id"), flag("shippable"), equals("url")),
+    filters=(any_of("ids", "id"),),
     needs=("name",),
     events=Events("product.created", "product.updated", "product.deleted"),
     fields={
@@ -129,13 +126,8 @@ PRICE = Kind(
     prefix="price",
     path="/v1/prices",
     filters=(
-        created,
         Filter("active", _active.read, _active.parse, unasked=_active_only, groups=True),
-        equals("currency"),
         any_of("lookup_keys", "lookup_key", at_most=10),
-        equals("product"),
-        part_of("recurring", None, "interval", "meter", "usage_type"),
-        one_of("type", "one_time", "recurring"),
     ),
     needs=("currency",),
     events=Events("price.created", "price.updated", "price.deleted"),
@@ -176,7 +168,6 @@ PLAN = Kind(
     name="plan",
     prefix="plan",
     path="/v1/plans",
-    filters=(created, flag("active"), equals("product")),
     needs=("currency", "interval"),
     events=Events("plan.created", "plan.updated", "plan.deleted"),
     includes=("tiers",),
@@ -201,7 +192,6 @@ COUPON = Kind(
     name="coupon",
     prefix="coupon",
     path="/v1/coupons",
-    filters=(created,),
     events=Events("coupon.created", "coupon.updated", "coupon.deleted"),
     includes=("applies_to", "currency_options"),
     variants=(
@@ -230,14 +220,7 @@ PROMOTION_CODE = Kind(
     name="promotion_code",
     prefix="promo",
     path="/v1/promotion_codes",
-    filters=(
-        created,
-        flag("active"),
-        equals("code"),
-        equals("coupon", "promotion.coupon"),
-        equals("customer"),
-        equals("customer_account"),
-    ),
+    filters=(equals("coupon", "promotion.coupon"),),
     needs=("promotion",),
     events=Events("promotion_code.created", "promotion_code.updated"),
     includes=("restrictions.currency_options",),

@@ -2,7 +2,7 @@
 
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Json, created, equals, part_of
+from sandbox.stripe.filters import Json, equals, part_of
 from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 from sandbox.stripe.kinds.customers import BANK_FIELDS, CARD_FIELDS
@@ -29,7 +29,6 @@ ACCOUNT = Kind(
     name="account",
     prefix="acct",
     path="/v1/accounts",
-    filters=(created,),
     nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts", announced=True),),
     events=Events(updated="account.updated"),
     fields={

@@ -5,7 +5,7 @@ from random import Random
 
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Filter, Json, at, created, equals, one_of, only, single
+from sandbox.stripe.filters import Filter, Json, at, equals, one_of, only, single
 from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
@@ -88,8 +88,6 @@ CUSTOMER = Kind(
     prefix="cus",
     path="/v1/customers",
     filters=(
-        created,
-        equals("email"),
         Filter(
             "test_clock",
             at("test_clock"),
@@ -221,7 +219,6 @@ BALANCE_TRANSACTION = Kind(
     name="customer_balance_transaction",
     prefix="cbtxn",
     path="/v1/customers/{customer}/balance_transactions",
-    filters=(created, equals("invoice")),
     needs=("amount", "currency"),
     parent=_OF_CUSTOMER,
     fields={
@@ -266,7 +263,6 @@ PAYMENT_METHOD = Kind(
     filters=(
         redisplay := one_of("allow_redisplay", "always", "limited", "unspecified"),
         replace(equals("customer"), unasked=lambda _asked: only(None)),
-        equals("customer_account"),
         of_type := equals("type"),
     ),
     parent=_OF_CUSTOMER,

@@ -1,6 +1,6 @@
 """Entitlements: features, the products that have them, and the customers."""
 
-from sandbox.stripe.filters import Filter, Given, Match, at, boolean, equals, only, single
+from sandbox.stripe.filters import Filter, Given, Match, at, boolean, only, single
 from sandbox.stripe.kind import Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -14,10 +14,7 @@ FEATURE = Kind(
     prefix="feat",
     path="/v1/entitlements/features",
     created="",
-    filters=(
-        Filter("archived", at("active"), _archived, groups=True),
-        equals("lookup_key"),
-    ),
+    filters=(Filter("archived", at("active"), _archived, groups=True),),
     needs=("lookup_key", "name"),
     fields={
         "active": True,
@@ -44,7 +41,6 @@ ACTIVE_ENTITLEMENT = Kind(
     path="/v1/entitlements/active_entitlements",
     permission="entitlements_feature",
     created="",
-    filters=(equals("customer", required=True),),
     parent=Parent("customer", "customer", named=False),
     fields={
         "feature": f.ref("entitlements.feature"),

@@ -1,6 +1,6 @@
 """Files and the links to them."""
 
-from sandbox.stripe.filters import created, equals, flag
+from sandbox.stripe.filters import equals
 from sandbox.stripe.kind import Kind, Nested, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -9,7 +9,7 @@ FILE = Kind(
     prefix="file",
     path="/v1/files",
     ops="LR",
-    filters=(created, equals("purpose")),
+    filters=(equals("purpose"),),
     nested=(Nested(("file_link",), "links", "/v1/file_links?file={id}"),),
     fields={
         "filename": f.text("evidence-????.pdf"),
@@ -25,7 +25,6 @@ FILE_LINK = Kind(
     name="file_link",
     prefix="link",
     path="/v1/file_links",
-    filters=(created, flag("expired"), equals("file")),
     needs=("file",),
     parent=Parent("file", "file"),
     fields={

@@ -1,7 +1,7 @@
 """Financial Connections: linked bank accounts, their owners and transactions."""
 
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Filter, Json, at, between, equals, part_of
+from sandbox.stripe.filters import Filter, Json, at, part_of
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -19,10 +19,7 @@ ACCOUNT = Kind(
     prefix="fca",
     path="/v1/financial_connections/accounts",
     product="financial_connections",
-    filters=(
-        part_of("account_holder", None, "account", "customer"),
-        equals("session"),
-    ),
+    filters=(part_of("account_holder", None, "account", "customer"),),
     events=Events(
         created="financial_connections.account.created",
         moves=(
@@ -53,11 +50,6 @@ TRANSACTION = Kind(
     path="/v1/financial_connections/transactions",
     created="",
     product="financial_connections",
-    filters=(
-        equals("account", required=True),
-        between("transacted_at"),
-        part_of("transaction_refresh", None, "after"),
-    ),
     parent=Parent("financial_connections.account", "account", alias="linked", refuses=_not_refreshed),
     fields={
         "amount": f.number(1, 9_900),

@@ -1,6 +1,5 @@
 """Identity: verification sessions and their reports."""
 
-from sandbox.stripe.filters import created, equals, one_of
 from sandbox.stripe.kind import ANY, Events, Kind, Move
 from sandbox.stripe.kinds import fields as f
 
@@ -9,13 +8,6 @@ SESSION = Kind(
     prefix="vs",
     path="/v1/identity/verification_sessions",
     product="identity",
-    filters=(
-        created,
-        equals("client_reference_id"),
-        equals("related_customer"),
-        equals("related_customer_account"),
-        one_of("status", "canceled", "processing", "requires_input", "verified"),
-    ),
     events=Events(
         created="identity.verification_session.created",
         moves=(
@@ -41,12 +33,6 @@ REPORT = Kind(
     prefix="vr",
     path="/v1/identity/verification_reports",
     product="identity",
-    filters=(
-        created,
-        equals("client_reference_id"),
-        one_of("type", "document", "id_number"),
-        equals("verification_session"),
-    ),
     fields={
         "type": "document",
         "verification_session": f.ref("identity.verification_session"),

@@ -1,6 +1,6 @@
 """Stripe Issuing: cardholders, their cards, authorizations and transactions."""
 
-from sandbox.stripe.filters import Json, any_of, created, equals, one_of, part_of
+from sandbox.stripe.filters import Json, any_of, equals
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -12,13 +12,6 @@ CARDHOLDER = Kind(
     prefix="ich",
     path="/v1/issuing/cardholders",
     product="issuing",
-    filters=(
-        created,
-        equals("email"),
-        equals("phone_number"),
-        one_of("status", "active", "blocked", "inactive"),
-        one_of("type", "company", "individual"),
-    ),
     needs=("billing", "name"),
     events=Events("issuing_cardholder.created", "issuing_cardholder.updated"),
     flow={"active": ("inactive", "blocked"), "inactive": ("active",)},
@@ -39,14 +32,9 @@ CARD = Kind(
     path="/v1/issuing/cards",
     product="issuing",
     filters=(
-        created,
         equals("cardholder", "cardholder.id"),
         equals("exp_month"),
         equals("exp_year"),
-        equals("last4"),
-        equals("personalization_design"),
-        one_of("status", "active", "canceled", "inactive"),
-        one_of("type", "physical", "virtual"),
     ),
     needs=("currency", "type"),
     events=Events("issuing_card.created", "issuing_card.updated"),
@@ -69,12 +57,7 @@ AUTHORIZATION = Kind(
     prefix="iauth",
     path="/v1/issuing/authorizations",
     product="issuing",
-    filters=(
-        created,
-        equals("card", "card.id"),
-        equals("cardholder"),
-        one_of("status", "closed", "expired", "pending", "reversed"),
-    ),
+    filters=(equals("card", "card.id"),),
     events=Events("issuing_authorization.created", "issuing_authorization.updated"),
     flow={"pending": ("closed", "reversed", "expired")},
     actions={"approve": {"approved": True}, "decline": {"approved": False}},
@@ -106,7 +89,6 @@ TRANSACTION = Kind(
     prefix="ipi",
     path="/v1/issuing/transactions",
     product="issuing",
-    filters=(created, equals("card"), equals("cardholder"), one_of("type", "capture", "refund")),
     events=Events("issuing_transaction.created", "issuing_transaction.updated"),
     includes=(
         "purchase_details",
@@ -144,11 +126,6 @@ DISPUTE = Kind(
     prefix="idp",
     path="/v1/issuing/disputes",
     product="issuing",
-    filters=(
-        created,
-        one_of("status", "expired", "lost", "submitted", "unsubmitted", "won"),
-        equals("transaction"),
-    ),
     events=Events(
         created="issuing_dispute.created",
         updated="issuing_dispute.updated",
@@ -177,10 +154,6 @@ PHYSICAL_BUNDLE = Kind(
     path="/v1/issuing/physical_bundles",
     created="",
     product="issuing",
-    filters=(
-        one_of("status", "active", "inactive", "review"),
-        one_of("type", "custom", "standard"),
-    ),
     fields={
         "features": {"card_logo": "optional", "carrier_text": "optional", "second_line": "optional"},
         "name": f.text("name ????"),
@@ -194,11 +167,7 @@ PERSONALIZATION_DESIGN = Kind(
     prefix="icd",
     path="/v1/issuing/personalization_designs",
     product="issuing",
-    filters=(
-        any_of("lookup_keys", "lookup_key"),
-        part_of("preferences", None, "is_default", "is_platform_default"),
-        one_of("status", "active", "inactive", "rejected", "review"),
-    ),
+    filters=(any_of("lookup_keys", "lookup_key"),),
     needs=("physical_bundle",),
     events=Events(
         updated="issuing_personalization_design.updated",
@@ -222,11 +191,6 @@ TOKEN = Kind(
     prefix="intok",
     path="/v1/issuing/tokens",
     product="issuing",
-    filters=(
-        created,
-        equals("card", required=True),
-        one_of("status", "active", "deleted", "requested", "suspended"),
-    ),
     parent=Parent("issuing.card", "card"),
     events=Events(created="issuing_token.created", updated="issuing_token.updated"),
     flow={"requested": ("active", "deleted"), "active": ("suspended",)},

@@ -1,7 +1,7 @@
 """Usage-based billing: meters, alerts, credits, and why customers cancel."""
 
 from sandbox.stripe import errors
-from sandbox.stripe.filters import Asked, Filter, Given, Match, at, equals, integer, one_of, only, single
+from sandbox.stripe.filters import Asked, Filter, Given, Match, at, equals, integer, only, single
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -29,7 +29,6 @@ METER = Kind(
     name="billing.meter",
     prefix="mtr",
     path="/v1/billing/meters",
-    filters=(one_of("status", "active", "inactive"),),
     needs=("display_name",),
     events=Events(
         created="billing.meter.created",
@@ -78,10 +77,7 @@ ALERT = Kind(
     prefix="alrt",
     path="/v1/billing/alerts",
     created="",
-    filters=(
-        one_of("alert_type", "usage_threshold"),
-        equals("meter", "usage_threshold.meter"),
-    ),
+    filters=(equals("meter", "usage_threshold.meter"),),
     needs=("title",),
     fields={
         "alert_type": "usage_threshold",
@@ -94,10 +90,6 @@ CREDIT_GRANT = Kind(
     name="billing.credit_grant",
     prefix="credgr",
     path="/v1/billing/credit_grants",
-    filters=(
-        equals("customer"),
-        equals("customer_account"),
-    ),
     events=Events(created="billing.credit_grant.created", updated="billing.credit_grant.updated"),
     fields={
         "amount": {"type": "monetary"},
@@ -113,14 +105,12 @@ CREDIT_BALANCE_TRANSACTION = Kind(
     prefix="cbtxn",
     path="/v1/billing/credit_balance_transactions",
     filters=(
-        equals("credit_grant"),
         Filter(
             "customer",
             at("customer"),
             lambda param, given: only(single(param, given)),
             unasked=_of_one_customer,
         ),
-        equals("customer_account"),
     ),
     parent=Parent("customer", "customer", named=False),
     events=Events(created="billing.credit_balance_transaction.created"),
@@ -136,7 +126,6 @@ FEEDBACK_OPTION = Kind(
     prefix="fdbk",
     path="/v1/billing/feedback_options",
     created="",
-    filters=(one_of("status", "active", "inactive"),),
     fields={
         "description": f.text("description ????"),
         "status": "active",

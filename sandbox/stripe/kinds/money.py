@@ -1,7 +1,7 @@
 """Where money goes: balance transactions, payouts, top-ups, transfers, application fees."""
 
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Filter, Json, Match, at, between, created, equals, one_of
+from sandbox.stripe.filters import Filter, Json, Match, at, created, equals, one_of
 from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
@@ -98,12 +98,7 @@ PAYOUT = Kind(
     name="payout",
     prefix="po",
     path="/v1/payouts",
-    filters=(
-        created,
-        between("arrival_date"),
-        equals("destination"),
-        one_of("status", "pending", "paid", "failed", "canceled", "in_transit"),
-    ),
+    filters=(one_of("status", "pending", "paid", "failed", "canceled", "in_transit"),),
     needs=("amount", "currency"),
     nested=(
         Nested(
@@ -146,7 +141,6 @@ TOPUP = Kind(
     name="topup",
     prefix="tu",
     path="/v1/topups",
-    filters=(created, between("amount"), one_of("status", "canceled", "failed", "pending", "succeeded")),
     needs=("amount", "currency"),
     events=Events(
         "topup.created",
@@ -169,7 +163,6 @@ TRANSFER = Kind(
     name="transfer",
     prefix="tr",
     path="/v1/transfers",
-    filters=(created, equals("destination"), equals("transfer_group")),
     needs=("currency", "destination"),
     nested=(
         Nested(
@@ -212,7 +205,6 @@ APPLICATION_FEE = Kind(
     name="application_fee",
     prefix="fee",
     path="/v1/application_fees",
-    filters=(created, equals("charge")),
     nested=(
         Nested(
             ("fee_refund",),

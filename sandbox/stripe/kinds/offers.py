@@ -1,6 +1,6 @@
 """What is offered: payment links, quotes, their lines, and shipping rates."""
 
-from sandbox.stripe.filters import Asked, Filter, Json, Match, at, created, equals, flag, one_of, only, single
+from sandbox.stripe.filters import Asked, Filter, Json, Match, at, equals, only, single
 from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent
 from sandbox.stripe.kinds import fields as f
 from sandbox.stripe.kinds.discounts import taken_off, taxed
@@ -28,7 +28,6 @@ PAYMENT_LINK = Kind(
     prefix="plink",
     path="/v1/payment_links",
     created="",
-    filters=(flag("active"),),
     needs=("line_items",),
     events=Events(created="payment_link.created", updated="payment_link.updated"),
     nested=(
@@ -73,9 +72,6 @@ QUOTE = Kind(
     prefix="qt",
     path="/v1/quotes",
     filters=(
-        equals("customer"),
-        equals("customer_account"),
-        one_of("status", "accepted", "canceled", "draft", "open"),
         Filter(
             "test_clock",
             at("test_clock"),
@@ -167,11 +163,7 @@ SHIPPING_RATE = Kind(
     name="shipping_rate",
     prefix="shr",
     path="/v1/shipping_rates",
-    filters=(
-        created,
-        flag("active"),
-        equals("currency", "fixed_amount.currency"),
-    ),
+    filters=(equals("currency", "fixed_amount.currency"),),
     needs=("display_name",),
     includes=("fixed_amount.currency_options",),
     variants=(

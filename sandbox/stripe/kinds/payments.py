@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.stripe.filters import Filter, Given, Json, Match, at, created, equals, flag, only, single
+from sandbox.stripe.filters import Filter, Given, Json, Match, at, only, single
 from sandbox.stripe.kind import ABSENT, ANY, Draft, Effect, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
@@ -62,7 +62,6 @@ CHARGE = Kind(
     name="charge",
     prefix="ch",
     path="/v1/charges",
-    filters=(created, equals("customer"), equals("payment_intent"), equals("transfer_group")),
     needs=("amount", "currency"),
     nested=(
         Nested(
@@ -106,7 +105,6 @@ REFUND = Kind(
     name="refund",
     prefix="re",
     path="/v1/refunds",
-    filters=(created, equals("charge"), equals("payment_intent")),
     parent=Parent("charge", "charge"),
     events=Events(
         "refund.created",
@@ -130,7 +128,6 @@ PAYMENT_INTENT = Kind(
     name="payment_intent",
     prefix="pi",
     path="/v1/payment_intents",
-    filters=(created, equals("customer"), equals("customer_account")),
     needs=("amount", "currency"),
     events=Events(
         "payment_intent.created",
@@ -187,13 +184,6 @@ SETUP_INTENT = Kind(
     name="setup_intent",
     prefix="seti",
     path="/v1/setup_intents",
-    filters=(
-        created,
-        flag("attach_to_self"),
-        equals("customer"),
-        equals("customer_account"),
-        equals("payment_method"),
-    ),
     events=Events(
         "setup_intent.created",
         moves=(
@@ -219,7 +209,6 @@ SETUP_ATTEMPT = Kind(
     prefix="setatt",
     path="/v1/setup_attempts",
     permission="setup_intent",
-    filters=(created, equals("setup_intent", required=True)),
     parent=Parent("setup_intent", "setup_intent", sets=_attempted),
     fields={
         "attach_to_self": False,
@@ -235,7 +224,6 @@ DISPUTE = Kind(
     name="dispute",
     prefix="du",
     path="/v1/disputes",
-    filters=(created, equals("charge"), equals("payment_intent")),
     events=Events(
         "charge.dispute.created",
         "charge.dispute.updated",
@@ -271,7 +259,6 @@ REVIEW = Kind(
     prefix="prv",
     path="/v1/reviews",
     filters=(
-        created,
         Filter("", at("open"), lambda _param, _given: None, unasked=lambda _asked: only(True), groups=True),
     ),
     events=Events("review.opened", moves=(Move("open", False, "review.closed"),)),
@@ -293,7 +280,6 @@ EARLY_FRAUD_WARNING = Kind(
     name="radar.early_fraud_warning",
     prefix="issfr",
     path="/v1/radar/early_fraud_warnings",
-    filters=(created, equals("charge"), equals("payment_intent")),
     events=Events(
         "radar.early_fraud_warning.created",
         moves=(Move("actionable", False, "radar.early_fraud_warning.updated"),),
@@ -309,11 +295,7 @@ VALUE_LIST = Kind(
     name="radar.value_list",
     prefix="rsl",
     path="/v1/radar/value_lists",
-    filters=(
-        created,
-        equals("alias"),
-        Filter("contains", _listed, _contains),
-    ),
+    filters=(Filter("contains", _listed, _contains),),
     needs=("alias", "name"),
     nested=(
         Nested(
@@ -334,7 +316,6 @@ VALUE_LIST_ITEM = Kind(
     prefix="rsli",
     path="/v1/radar/value_list_items",
     permission="radar_value_list",
-    filters=(created, equals("value"), equals("value_list", required=True)),
     needs=("value", "value_list"),
     parent=Parent("radar.value_list", "value_list"),
     fields={

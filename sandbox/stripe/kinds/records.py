@@ -1,6 +1,6 @@
 """Payments that others processed, and requests that were forwarded."""
 
-from sandbox.stripe.filters import Filter, Given, Match, at, created, equals, integer, single
+from sandbox.stripe.filters import Filter, Given, Match, at, integer, single
 from sandbox.stripe.kind import Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -41,7 +41,6 @@ ATTEMPT = Kind(
     prefix="par",
     path="/v1/payment_attempt_records",
     permission="payment_record",
-    filters=(equals("payment_record", required=True),),
     parent=Parent("payment_record", "payment_record"),
     fields={
         "amount": {"currency": "usd", "value": 1},
@@ -61,7 +60,6 @@ FORWARDING_REQUEST = Kind(
     prefix="fwdreq",
     path="/v1/forwarding/requests",
     product="forwarding",
-    filters=(created,),
     needs=("payment_method",),
     fields={
         "payment_method": f.text("payment_meth ????"),

@@ -1,6 +1,5 @@
 """Reports that users ran, what can be reported, and scheduled queries."""
 
-from sandbox.stripe.filters import created
 from sandbox.stripe.kind import ANY, Events, Kind, Move
 from sandbox.stripe.kinds import fields as f
 
@@ -8,7 +7,6 @@ REPORT_RUN = Kind(
     name="reporting.report_run",
     prefix="frr",
     path="/v1/reporting/report_runs",
-    filters=(created,),
     needs=("report_type",),
     events=Events(
         moves=(

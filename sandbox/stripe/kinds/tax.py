@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from sandbox.stripe.filters import Filter, Given, Match, at, created, flag, only, part_of, single
+from sandbox.stripe.filters import Filter, Given, Match, at, only, part_of, single
 from sandbox.stripe.kind import Events, Kind
 from sandbox.stripe.kinds import fields as f
 
@@ -16,11 +16,6 @@ TAX_RATE = Kind(
     name="tax_rate",
     prefix="txr",
     path="/v1/tax_rates",
-    filters=(
-        created,
-        flag("active"),
-        flag("inclusive"),
-    ),
     needs=("display_name", "percentage"),
     events=Events(created="tax_rate.created", updated="tax_rate.updated"),
     fields={

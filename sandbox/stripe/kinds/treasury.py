@@ -1,6 +1,6 @@
 """Treasury: financial accounts and the money that moves in and out."""
 
-from sandbox.stripe.filters import Filter, at, between, created, equals, one_of, part_of
+from sandbox.stripe.filters import Filter, at
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -11,10 +11,6 @@ FINANCIAL_ACCOUNT = Kind(
     prefix="fa",
     path="/v1/treasury/financial_accounts",
     product="treasury",
-    filters=(
-        created,
-        one_of("status", "closed", "open"),
-    ),
     needs=("supported_currencies",),
     events=Events(
         created="treasury.financial_account.created",
@@ -35,13 +31,7 @@ TRANSACTION = Kind(
     prefix="trxn",
     path="/v1/treasury/transactions",
     product="treasury",
-    filters=(
-        created,
-        equals("financial_account", required=True),
-        _ORDER,
-        one_of("status", "open", "posted", "void"),
-        part_of("status_transitions", None, "posted_at"),
-    ),
+    filters=(_ORDER,),
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={
         "amount": f.number(1, 9_900),
@@ -60,13 +50,7 @@ ENTRY = Kind(
     path="/v1/treasury/transaction_entries",
     permission="treasury_transaction",
     product="treasury",
-    filters=(
-        created,
-        between("effective_at"),
-        equals("financial_account", required=True),
-        _ORDER,
-        equals("transaction"),
-    ),
+    filters=(_ORDER,),
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={
         "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
@@ -83,11 +67,6 @@ RECEIVED_CREDIT = Kind(
     prefix="rc",
     path="/v1/treasury/received_credits",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        part_of("linked_flows", None, "source_flow_type"),
-        one_of("status", "failed", "succeeded"),
-    ),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
         created="treasury.received_credit.created",
@@ -110,10 +89,6 @@ RECEIVED_DEBIT = Kind(
     prefix="rd",
     path="/v1/treasury/received_debits",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        one_of("status", "failed", "succeeded"),
-    ),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(created="treasury.received_debit.created"),
     fields={
@@ -131,11 +106,6 @@ CREDIT_REVERSAL = Kind(
     prefix="credrev",
     path="/v1/treasury/credit_reversals",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        equals("received_credit"),
-        one_of("status", "canceled", "posted", "processing"),
-    ),
     needs=("received_credit",),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
@@ -158,12 +128,6 @@ DEBIT_REVERSAL = Kind(
     prefix="debrev",
     path="/v1/treasury/debit_reversals",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        equals("received_debit"),
-        one_of("resolution", "lost", "won"),
-        one_of("status", "canceled", "completed", "processing"),
-    ),
     needs=("received_debit",),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
@@ -186,10 +150,6 @@ INBOUND_TRANSFER = Kind(
     prefix="ibt",
     path="/v1/treasury/inbound_transfers",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        one_of("status", "canceled", "failed", "processing", "succeeded"),
-    ),
     needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
@@ -216,12 +176,6 @@ OUTBOUND_PAYMENT = Kind(
     prefix="obp",
     path="/v1/treasury/outbound_payments",
     product="treasury",
-    filters=(
-        created,
-        equals("customer"),
-        equals("financial_account", required=True),
-        one_of("status", "canceled", "failed", "posted", "processing", "returned"),
-    ),
     needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
@@ -250,10 +204,6 @@ OUTBOUND_TRANSFER = Kind(
     prefix="obt",
     path="/v1/treasury/outbound_transfers",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        one_of("status", "canceled", "failed", "posted", "processing", "returned"),
-    ),
     needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
