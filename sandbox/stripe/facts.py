@@ -92,7 +92,7 @@ def defaults(name: str) -> dict[str, Any]:
     required = given.get("required", ())
     found: dict[str, Any] = {}
     for field, inner in given.get("properties", {}).items():
-        kind = inner.get("type") if field in required else None
+        kind = inner.get("type") if field in required or field == "metadata" else None
         if inner.get("nullable"):
             found[field] = None
         elif kind == "boolean" and field != "livemode":

@@ -23,7 +23,7 @@ ORDER = Kind(
         "amount_total": f.number(1, 9_900),
         "currency": "usd",
         "expected_delivery_year": 1,
-        "metric_tons": f.text("metric_tons ????"),
+        "metric_tons": f.words("{amount_total}.5"),
         "product": f.ref("climate.product"),
         "status": "open",
     },
@@ -39,7 +39,7 @@ PRODUCT = Kind(
         moves=(Move("current_prices_per_metric_ton", ANY, "climate.product.pricing_updated"),),
     ),
     fields={
-        "metric_tons_available": f.text("metric_tons_ ????"),
+        "metric_tons_available": "1000.25",
         "name": f.text("name ????"),
     },
 )

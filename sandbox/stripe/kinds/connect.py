@@ -50,7 +50,6 @@ ACCOUNT = Kind(
         "details_submitted": True,
         "email": f.words("{id}@example.com"),
         "external_accounts": f.empty_list("/v1/accounts/{id}/external_accounts"),
-        "metadata": {},
         "payouts_enabled": True,
         "tos_acceptance": {"date": f.now, "ip": None, "user_agent": None},
         "type": "none",
@@ -70,7 +69,6 @@ PERSON = Kind(
         "first_name": f.text("Ada ????"),
         "id_number_provided": False,
         "last_name": "Byron",
-        "metadata": {},
         "relationship": dict.fromkeys(_ROLES, False)
         | {"owner": True, "percent_ownership": None, "title": None},
         "ssn_last_4_provided": False,

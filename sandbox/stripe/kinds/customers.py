@@ -141,7 +141,6 @@ CUSTOMER = Kind(
         "invoice_credit_balance": {},
         "invoice_prefix": f.text("????????"),
         "invoice_settings": f.nulls("custom_fields", "default_payment_method", "footer", "rendering_options"),
-        "metadata": {},
         "name": f.text("Customer ????"),
         "next_invoice_sequence": 1,
         "preferred_locales": [],

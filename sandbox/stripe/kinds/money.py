@@ -84,7 +84,6 @@ BALANCE = Kind(
     name="balance",
     prefix="balance",
     path="/v1/balance",
-    ops="",
     created="",
     events=Events(updated="balance.available"),
     fields={

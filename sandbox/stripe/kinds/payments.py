@@ -173,7 +173,6 @@ PAYMENT_INTENT = Kind(
         "client_secret": f.words("{id}_secret_sandbox"),
         "confirmation_method": "automatic",
         "currency": "usd",
-        "metadata": {},
         "payment_method_options": {},
         "payment_method_types": ["card"],
         "status": "requires_payment_method",
