@@ -84,6 +84,7 @@ BALANCE = Kind(
     name="balance",
     prefix="balance",
     path="/v1/balance",
+    ops="",
     created="",
     events=Events(updated="balance.available"),
     fields={
