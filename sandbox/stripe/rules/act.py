@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from sandbox.stripe import errors
 from sandbox.stripe.filters import Json
 from sandbox.stripe.kind import Kind
+from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.world import World
 
 
@@ -43,7 +45,11 @@ class Act:
             return deed(**options)
 
     def get(self, kind: str, id: str) -> Json:
-        return self.world.get(kind, id, self.home)
+        """Raises StripeError if there is none."""
+        entry = self.world.table(kind, self.home).find(id)
+        if entry is None:
+            raise errors.missing(KINDS[kind].object_name, id, kind, status=400)
+        return entry.data()
 
     def of(self, kind: str, parent: str) -> list[Json]:
         """The children of an object, oldest first."""
@@ -71,6 +77,12 @@ class Write:
     @property
     def old(self) -> Json:
         return self.act.get(self.row.name, self.id)
+
+    def need(self, name: str) -> Any:
+        """A parameter that Stripe's document calls optional, and that must be given here."""
+        if self.given.get(name) is None:
+            raise errors.missing_parameter(name)
+        return self.given[name]
 
 
 Rule = Callable[[Write], Json]

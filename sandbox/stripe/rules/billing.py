@@ -259,11 +259,9 @@ def end_trial(act: Act, id: str) -> None:
 
 def create(write: Write) -> Json:
     act, given = write.act, write.given
-    customer = given.get("customer") or ""
-    if not customer:
-        raise errors.missing_parameter("customer")
-    if not given.get("items"):
-        raise errors.missing_parameter("items")
+    customer = write.need("customer")
+    write.need("items")
+
     now = act.under(act.get("customer", customer)["test_clock"]).at
     fields = {
         name: each
@@ -412,13 +410,11 @@ def schedule(write: Write) -> Json:
     act, given = write.act, write.given
     if id := given.get("from_subscription"):
         return _schedule_of(act, id)
-    customer = given.get("customer") or ""
-    if not customer:
-        raise errors.missing_parameter("customer")
+    customer = write.need("customer")
     clock = act.get("customer", customer)["test_clock"]
     act, wanted = act.under(clock), given.get("start_date")
     start = wanted if isinstance(wanted, int) else act.at
-    phases = [_phase(act, each, start) for each in given.get("phases") or ()]
+    phases = [_phase(act, each, start) for each in write.need("phases")]
     for last, phase in itertools.pairwise(phases):
         length = phase["end_date"] - phase["start_date"]
         phase |= {"start_date": last["end_date"], "end_date": last["end_date"] + length}

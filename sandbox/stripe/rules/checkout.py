@@ -131,7 +131,11 @@ def create_quote(write: Write) -> Json:
     act, given = write.act, write.given
     if given.get("customer"):
         act = act.under(act.get("customer", given["customer"])["test_clock"])
-    fields = {name: each for name, each in write.fields.items() if name not in ("line_items", "discounts")}
+    fields = {
+        name: each
+        for name, each in write.fields.items()
+        if name not in ("line_items", "discounts", "test_clock")
+    }
     none: Json = {"line_items": 0, "computed.upfront.line_items": 0, "test_clock": act.clock}
     made = act.make("quote", event=False, **fields, **none)
     total, currency = _add_lines(act, "quote_item", {"quote": made["id"]}, given.get("line_items") or ())
@@ -188,7 +192,7 @@ def open_portal(write: Write) -> Json:
     id = f"bps_{act.world.rng.getrandbits(96):024x}"
     data = {"id": id, "object": "billing_portal.session", "configuration": configuration, "created": act.at}
     data |= {
-        "customer": given["customer"],
+        "customer": write.need("customer"),
         "customer_account": None,
         "flow": given.get("flow_data"),
         "locale": None,

@@ -19,7 +19,7 @@ def create(write: Write) -> Json:
     if link and link.kind != "account":
         parent = write.parent or write.given.get(link.field)
         if parent is not None:
-            fields[link.field] = parent
+            fields[link.field] = write.act.get(link.kind, parent)["id"]
     for name in row.needs:
         if fields.get(name) is None and write.given.get(name) is None:
             raise errors.missing_parameter(name)

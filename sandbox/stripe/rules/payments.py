@@ -142,8 +142,8 @@ def _outcome(card: Card) -> Json:
 def create_charge(write: Write) -> Json:
     act, given = write.act, write.given
     for name in ("amount", "currency"):
-        if given.get(name) is None:
-            raise errors.missing_parameter(name)
+        write.need(name)
+
     source = _paying_source(act, given)
     fields = {name: value for name, value in write.fields.items() if name in KINDS["charge"].fields}
     fields |= {"currency": given["currency"].lower()}
@@ -487,14 +487,13 @@ def create_method(write: Write) -> Json:
     if id := given.get("payment_method"):
         old = write.act.get("payment_method", id)
         return cards.make_method(write.act, cards.card_of(old))
-    if given.get("type") is None:
-        raise errors.missing_parameter("type")
+    write.need("type")
     return new_method(write.act, given)
 
 
 def attach_method(write: Write) -> Json:
     cards.verify(cards.card_of(write.old))
-    return write.act.change("payment_method", write.id, customer=write.given["customer"])
+    return write.act.change("payment_method", write.id, customer=write.need("customer"))
 
 
 def detach_method(write: Write) -> Json:
@@ -542,9 +541,8 @@ def create_transfer(write: Write) -> Json:
     act, id, to = write.act, _new_id(write.act, "transfer"), write.given["destination"]
     if to not in act.world.accounts:
         raise errors.missing("destination", to, "destination", status=400)
-    amount, currency = write.given.get("amount"), write.given["currency"].lower()
-    if amount is None:
-        raise errors.missing_parameter("amount")
+    amount, currency = write.need("amount"), write.given["currency"].lower()
+
     theirs = replace(act, home=to)
     payment = f"py_{_new_id(act, 'charge').removeprefix('ch_')}"
     theirs_booked = book(theirs, "payment", payment, amount, currency, reporting_category="transfer")
