@@ -213,9 +213,9 @@ class Kind:
     set up for. `paged` False: the list takes no `limit` and is whole. `gone_in` is the API version that
     removed the endpoints.
 
-    `effects` and `pulls` change other objects. `muted` tells of an object and the world's API version whether
-    no event of its own announces its changes; `unreadable` is the error that an object answers with when it
-    is asked for by its id.
+    `effects` and `pulls` change other objects; `shown_in` are the kinds that have its objects whole, as
+    they are. `muted` tells of an object and the world's API version whether no event of its own announces
+    its changes; `unreadable` is the error that an object answers with when it is asked for by its id.
 
     `includes` are the paths of the fields that a response lacks unless they are expanded (see `includes.py`).
     `holders` say whose such objects are, the first that applies, if they have no list of their own.
@@ -246,6 +246,7 @@ class Kind:
     gone_in: str = ""
     effects: tuple[Effect, ...] = ()
     pulls: Pull | None = None
+    shown_in: tuple[str, ...] = ()
     muted: Callable[[Json, str], bool] | None = None
     unreadable: Callable[[Json], StripeError | None] | None = None
     includes: tuple[str, ...] = ()
@@ -277,6 +278,18 @@ class Kind:
         every = [tuple(path.split(".")) for path in self.includes]
         return tuple(path for path in every if not any(path[:end] in every for end in range(1, len(path))))
 
+    @functools.cached_property
+    def plain(self) -> list[tuple[str, Any]]:
+        """The fields that are the same in every new object."""
+        kinds = (str, int, float, type(None))
+        return [(key, each) for key, each in self.fields.items() if isinstance(each, kinds)]
+
+    @functools.cached_property
+    def made(self) -> list[tuple[str, Any]]:
+        """The fields that are made for each."""
+        same = dict(self.plain)
+        return [(key, each) for key, each in self.fields.items() if key not in same]
+
     def new_id(self, rng: Random) -> str:
         return f"{self.prefix}_1{''.join(rng.choices(ALPHABET, k=23))}"
 
@@ -284,7 +297,9 @@ class Kind:
         """The whole object: the template, with the caller's fields (already in `draft.built`) merged over
         it."""
         built = draft.built
-        for key, template in self.fields.items():
+        for key, value in self.plain:
+            built.setdefault(key, value)
+        for key, template in self.made:
             if key not in built:
                 built[key] = fill(template, draft)
             elif isinstance(built[key], dict):

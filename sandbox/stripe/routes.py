@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from sandbox.stripe import errors, forms, lists
+from sandbox.stripe import errors, forms, lists, search
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.expand import Asker, Expander, tree_of
 from sandbox.stripe.facts import Shape, shape_of
@@ -30,6 +30,8 @@ from sandbox.stripe.writes import parameters, written
 
 WHOLE = 1_000_000
 """The limit of a list that is not paged."""
+SEARCHED = ("charge", "customer", "invoice", "payment_intent", "price", "product", "subscription")
+"""The kinds that can be searched."""
 KEYS = 10_000
 """How many Idempotency-Keys are remembered."""
 
@@ -102,6 +104,8 @@ def _targets() -> dict[Shape, Target]:
         kinds = tuple(KINDS[kind] for kind in view.kinds)
         table[shape_of(view.path)] = Target(kinds, view.filters, view.parent, view.ops)
         table[(*shape_of(view.path), "{}")] = Target(kinds, (), view.parent, view.ops, item=True)
+    for row in map(KINDS.__getitem__, SEARCHED):
+        table[(*shape_of(row.path), "search")] = Target((row,), (), "", "S")
     for name, rule in RULES.items():
         method, path, *kind = name.split()
         target = table.get(shape_of(path)) or _action(path, *kind)
@@ -222,6 +226,9 @@ class Api:
             raise errors.unrecognized_url(request.method, request.path)
         target, ids = found
         op, rule = _op(request.method, target), target.rules.get(request.method)
+        if target.ops == "S" and request.method == "GET":
+            self._permit(call, target.kinds[0])
+            return self._search(call, target.kinds[0])
         gone_in = target.kinds[0].gone_in
         if (gone_in and call.version >= gone_in) or (op not in target.ops and rule is None):
             raise errors.unrecognized_url(request.method, request.path)
@@ -325,6 +332,27 @@ class Api:
         more = b"true" if page.has_more else b"false"
         url = orjson.dumps(call.request.path)
         return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (b",".join(bodies), more, url)
+
+    def _search(self, call: Call, row: Kind) -> bytes:
+        given = forms.grouped(call.request.query)
+        if unknown := [name for name in given if name not in ("query", "limit", "page", "expand")]:
+            raise errors.unknown_parameters(unknown)
+        if "query" not in given:
+            raise errors.missing_parameter("query")
+        test = search.test_of(single("query", given["query"]))
+        first = integer("page", single("page", given["page"])) if "page" in given else 0
+        expander = self._expander(call, [row], _paths(given), call.account, listed=True)
+        entries = self.world.table(row.name, call.account).order[::-1]
+        found = [entry for entry in entries if test(entry.data())]
+        last = first + _limit(given)
+        bodies = [expander.shown(entry) for entry in found[first:last]]
+        more, url = last < len(found), orjson.dumps(call.request.path)
+        return b'{"object":"search_result","data":[%b],"has_more":%b,"next_page":%b,"url":%b}' % (
+            b",".join(bodies),
+            b"true" if more else b"false",
+            b'"%d"' % last if more else b"null",
+            url,
+        )
 
     def _query(
         self,

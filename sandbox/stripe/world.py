@@ -286,6 +286,7 @@ class World:
         key = (_created(row, new, entry.key[0]), entry.key[1])
         self._write(self.table(kind, home), new, key, parent, entry.listed, entry.hidden)
         self._affect(row, home, old, new, change)
+        self._copy(row, home, id)
         self._tell(row, id if kind == "account" else home, old, new, change)
         for parent_id in dict.fromkeys((entry.parent, parent)):
             self._tell_parent(row, home, parent_id, old, new, change)
@@ -538,12 +539,26 @@ class World:
                         table.kind.derive(after, change.at)
                     self._write(table, after, entry.key, entry.parent, entry.listed, entry.hidden)
 
+    def _copy(self, row: Kind, home: str, id: str) -> None:
+        """Bring up to date what shows whole an object that a request changed, without an event of theirs."""
+        for kind in row.shown_in if self._request["id"] else ():
+            table, quoted = self.table(kind, home), orjson.dumps(id)
+            for entry in [each for each in table.by_id.values() if quoted in each.body]:
+                before = entry.whole()
+                if before[row.name]["id"] == id:
+                    after = before | {row.name: self.get(row.name, id, home)}
+                    self._write(table, after, entry.key, entry.parent, entry.listed, entry.hidden)
+                    silent = self._change(False, 0, None, None)
+                    self._tell_parent(table.kind, home, entry.parent, before, after, silent)
+
     def _pull(self, row: Kind, data: Json, home: str, change: Change) -> None:
         """Let a new object take along what waits for it."""
         pull = row.pulls
         if pull is None or not self.effects or not self._pulling:
             return
-        for each in self.list_all(pull.kind, home)[::-1]:
+        quoted = orjson.dumps(data[pull.by])
+        for entry in [each for each in self.table(pull.kind, home).by_id.values() if quoted in each.body]:
+            each = entry.data()
             if each[pull.field] is not None or each[pull.by] != data[pull.by]:
                 continue
             self.update(pull.kind, each["id"], home, event=False, at=change.at, **{pull.field: data["id"]})

@@ -131,6 +131,7 @@ PRICE = Kind(
     ),
     needs=("currency",),
     events=Events("price.created", "price.updated", "price.deleted"),
+    shown_in=("subscription_item", "item", "payment_link_item", "quote_item", "quote_upfront_item"),
     includes=("tiers", "currency_options", "currency_options.*.tiers"),
     variants=(
         TIERS | {"recurring": {"interval": "month"}},

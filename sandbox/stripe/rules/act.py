@@ -41,7 +41,9 @@ class Act:
 
     def _do(self, deed: Callable[..., Json], fields: Json) -> Json:
         options = {"at": self.at, "event": self.told} | fields
-        with self.world.telling_at(self.world.clock.now() if self.clock else None):
+        if self.clock is None:
+            return deed(**options)
+        with self.world.telling_at(self.world.clock.now()):
             return deed(**options)
 
     def get(self, kind: str, id: str) -> Json:
@@ -54,6 +56,11 @@ class Act:
     def of(self, kind: str, parent: str) -> list[Json]:
         """The children of an object, oldest first."""
         return [entry.data() for entry in self.world.table(kind, self.home).children.get(parent, ())]
+
+    @property
+    def paying(self) -> "Act":
+        """Payments have no other time than the world's."""
+        return replace(self, at=self.world.clock.now(), clock=None) if self.clock else self
 
     def under(self, clock: str | None) -> "Act":
         """The same at the time of a test clock, if there is one."""

@@ -34,7 +34,12 @@ def subscribe(act: Act, customer: str, items: Sequence[Mapping[str, Any]], **fie
     act = act.under(act.get("customer", customer)["test_clock"])
     prices = [price_of(act, each) for each in items]
     trial_end, behavior = fields.pop("trial_end", None), fields.pop("payment_behavior", None)
-    fields |= {"currency": prices[0]["currency"], "items": 0, "billing_cycle_anchor": trial_end or act.at}
+    fields |= {
+        "currency": prices[0]["currency"],
+        "items": 0,
+        "billing_cycle_anchor": trial_end or act.at,
+        "test_clock": act.clock,
+    }
     if trial_end:
         fields |= {"trial_start": act.at, "trial_end": trial_end}
     status = "trialing" if trial_end else "incomplete"
@@ -43,8 +48,7 @@ def subscribe(act: Act, customer: str, items: Sequence[Mapping[str, Any]], **fie
     for item, price in zip(items, prices, strict=True):
         _add_item(act, made["id"], item, price, trial_end)
     for coupon in coupons:
-        act.make("discount", customer=customer, subscription=made["id"], event=False, **coupon)
-    act.tell("customer.subscription.created", "subscription", made["id"])
+        act.make("discount", customer=customer, subscription=made["id"], **coupon)
     _bill(act, made["id"], "subscription_create", behavior)
     if trial_end and trial_end - act.at <= _WARNED:
         act.tell("customer.subscription.trial_will_end", "subscription", made["id"])
@@ -120,6 +124,7 @@ def _bill(act: Act, id: str, reason: str, behavior: str | None = None) -> None:
     told = {"event": False} if created else {}
     act.change("subscription", id, latest_invoice=invoice["id"], **told)
     if created:
+        act.tell("customer.subscription.created", "subscription", id)
         _collect(act, id, invoice["id"], behavior)
     if created and sent and subscription["status"] == "incomplete":
         act.change("subscription", id, status="active")
@@ -272,7 +277,7 @@ def create(write: Write) -> Json:
     fields["coupons"] = [discount_of(act, each) for each in given.get("discounts") or ()]
     fields["payment_behavior"] = given.get("payment_behavior")
     made = subscribe(act, customer, given["items"], **fields)
-    return _ends_with_period(act, made["id"], given)
+    return _ended_as_asked(act, made["id"], given)
 
 
 def discount_of(act: Act, given: Mapping[str, Any]) -> Json:
@@ -292,11 +297,13 @@ def _trial_end(given: Mapping[str, Any], now: int) -> int | None:
     return end if isinstance(end, int) else None
 
 
-def _ends_with_period(act: Act, id: str, given: Mapping[str, Any]) -> Json:
-    """`cancel_at_period_end` says when that is, too."""
+def _ended_as_asked(act: Act, id: str, given: Mapping[str, Any]) -> Json:
     ends = given.get("cancel_at_period_end")
-    if ends is None:
-        return act.get("subscription", id)
+    return act.get("subscription", id) if ends is None else end_with_period(act, id, ends=ends)
+
+
+def end_with_period(act: Act, id: str, *, ends: bool) -> Json:
+    """Whether it is canceled at the end of its period, and when that is."""
     last = max(item["current_period_end"] for item in _items(act, id))
     said = {"reason": "cancellation_requested" if ends else None}
     times: Json = {"cancel_at": last if ends else None, "canceled_at": act.at if ends else None}
@@ -320,7 +327,7 @@ def update(write: Write) -> Json:
     elif end := _trial_end(given, act.at):
         fields |= {"trial_end": end, "status": "trialing", "trial_start": act.at}
     act.change("subscription", id, **fields)
-    return _ends_with_period(act, id, given)
+    return _ended_as_asked(act, id, given)
 
 
 def change_items(act: Act, id: str, items: Sequence[Mapping[str, Any]], prorates: str) -> None:

@@ -29,22 +29,24 @@ def _add_lines(
 
 
 def open_session(write: Write) -> Json:
-    act, given, mode = write.act, write.given, write.given.get("mode") or "payment"
-    if mode != "setup" and not given.get("line_items"):
-        raise errors.missing_parameter("line_items")
-    dropped = ("discounts", "shipping_options", "subscription", "optional_items", "currency")
+    given, mode = write.given, write.given.get("mode") or "payment"
+    if mode != "setup":
+        write.need("line_items")
+    dropped = ("discounts", "shipping_options", "subscription", "optional_items", "currency", "mode")
     fields = {name: each for name, each in write.fields.items() if name not in dropped}
-    secret = f"{given['ui_mode']}_secret" if given.get("ui_mode") else None
-    fields |= {"mode": mode, "line_items": 0, "client_secret": secret}
-    fields |= {"payment_status": "unpaid" if mode != "setup" else "no_payment_required"}
-    if given.get("payment_method_types"):
-        fields["payment_method_types"] = given["payment_method_types"]
-    made = act.make("checkout.session", event=False, **fields)
-    _, currency = _add_lines(act, "item", {"session": made["id"]}, given.get("line_items") or ())
-    act.change("checkout.session", made["id"], event=False, currency=currency if mode != "setup" else None)
-    kept = {name: given.get(name) for name in ("payment_intent_data", "subscription_data", "discounts")}
-    act.world.kept[made["id"]] = kept
-    return act.get("checkout.session", made["id"])
+    fields["client_secret"] = f"{given['ui_mode']}_secret" if given.get("ui_mode") else None
+    made = start(write.act, given.get("line_items") or (), mode, **fields)
+    write.act.world.kept[made["id"]] = {name: given.get(name) for name in ("payment_intent_data",)}
+    return made
+
+
+def start(act: Act, items: Sequence[Mapping[str, Any]], mode: str = "payment", **fields: Any) -> Json:
+    """A session that offers these items."""
+    status = "unpaid" if mode != "setup" else "no_payment_required"
+    made = act.make("checkout.session", mode=mode, payment_status=status, line_items=0, **fields)
+    _, currency = _add_lines(act, "item", {"session": made["id"]}, items)
+    shown = currency if mode != "setup" else None
+    return act.change("checkout.session", made["id"], event=False, currency=shown)
 
 
 def complete(act: Act, id: str, method: Json) -> Json:

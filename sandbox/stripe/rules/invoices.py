@@ -3,7 +3,7 @@
 An invoice that is finalized has a number of its customer and, if there is something to pay, a payment intent
 with an invoice payment. A paid one has a paid invoice payment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sandbox.stripe import errors
@@ -81,7 +81,7 @@ def finalize(act: Act, id: str) -> Json:
         )
     who = act.get("customer", invoice["customer"])
     number = f"{who['invoice_prefix'].upper()}-{who['next_invoice_sequence']:04}"
-    act.change("customer", who["id"], event=False, next_invoice_sequence=who["next_invoice_sequence"] + 1)
+    act.change("customer", who["id"], next_invoice_sequence=who["next_invoice_sequence"] + 1)
     balance = min(max(who["balance"], -max(invoice["total"], 0)), 0)
     page = f"https://invoice.stripe.com/i/{act.home}/test_{id}"
     fields: Json = {
@@ -118,7 +118,9 @@ def _request(act: Act, invoice: Json) -> None:
         "currency": invoice["currency"],
         "customer": invoice["customer"],
     }
-    intent = act.make("payment_intent", **money, description=f"Payment for Invoice {invoice['number']}")
+    intent = act.paying.make(
+        "payment_intent", **money, description=f"Payment for Invoice {invoice['number']}"
+    )
     secret = {"client_secret": intent["client_secret"], "type": "payment_intent"}
     act.change("invoice", invoice["id"], event=False, confirmation_secret=secret)
     of = {"payment_intent": intent["id"], "type": "payment_intent"}
@@ -149,7 +151,7 @@ def pay(act: Act, id: str, method: Mapping[str, Any] | None, unattended: bool = 
     try:
         if method is None:
             raise StripeError(400, "Cannot charge a customer that has no active card", code="missing")
-        paid = payments.confirm(act, intent, method, {"off_session": unattended})
+        paid = payments.confirm(act.paying, intent, method, {"off_session": unattended})
     except StripeError:
         if act.get("invoice", id)["attempt_count"] < tried["attempt_count"]:
             _fail(act, invoice, tried)
@@ -312,36 +314,30 @@ def create_item(write: Write) -> Json:
 
 
 def create_note(write: Write) -> Json:
-    """What an invoice takes back: lines, or an amount."""
-    act, given = write.act, write.given
-    invoice, lines = act.get("invoice", given["invoice"]), given.get("lines") or ()
-    fields = {
-        name: each
-        for name, each in write.fields.items()
-        if name not in ("amount", "refunds", "shipping_cost")
-    }
-    made = act.make("credit_note", lines=0, event=False, currency=invoice["currency"], **fields)
-    whole: list[Json] = [
-        {"type": "custom_line_item", "unit_amount": given.get("amount") or given.get("credit_amount") or 0}
-    ]
-    for line in lines or whole:
+    given, dropped = write.given, ("amount", "invoice", "refunds", "shipping_cost")
+    fields = {name: each for name, each in write.fields.items() if name not in dropped}
+    whole: list[Json] = [{"unit_amount": given.get("amount") or given.get("credit_amount") or 0}]
+    made = credit(write.act, given["invoice"], given.get("lines") or whole, **fields)
+    payment = payment_of(write.act, given["invoice"])
+    if payment and given.get("refund_amount"):
+        intent = write.act.get("payment_intent", payment["payment"]["payment_intent"])
+        payments.refund(write.act, write.act.get("charge", intent["latest_charge"]), given["refund_amount"])
+    return made
+
+
+def credit(act: Act, id: str, lines: Sequence[Mapping[str, Any]], **fields: Any) -> Json:
+    """A credit note with these lines, for an invoice that is paid or open."""
+    invoice = act.get("invoice", id)
+    money: Json = {"currency": invoice["currency"], "invoice": id}
+    note = str(act.make("credit_note", lines=0, event=False, **money, **fields)["id"])
+    for line in lines:
         amount = line.get("amount") or (line.get("unit_amount") or 0) * (line.get("quantity") or 1)
         kept = {
             name: line[name] for name in ("description", "quantity", "type", "unit_amount") if line.get(name)
         }
-        act.make("credit_note_line_item", credit_note=made["id"], event=False, amount=amount, **kept)
-    note = act.get("credit_note", made["id"])
-    paid = invoice["status"] == "paid"
-    act.change(
-        "credit_note",
-        note["id"],
-        event=False,
-        **{f"{'post' if paid else 'pre'}_payment_amount": note["amount"]},
-    )
-    if paid and given.get("refund_amount"):
-        charge = act.get(
-            "payment_intent", (payment_of(act, invoice["id"]) or {})["payment"]["payment_intent"]
-        )
-        payments.refund(act, act.get("charge", charge["latest_charge"]), given["refund_amount"])
-    act.tell("credit_note.created", "credit_note", note["id"])
-    return act.get("credit_note", note["id"])
+        act.make("credit_note_line_item", credit_note=note, event=False, amount=amount, **kept)
+    total = act.get("credit_note", note)["amount"]
+    part = "post_payment_amount" if invoice["status"] == "paid" else "pre_payment_amount"
+    act.change("credit_note", note, event=False, **{part: total})
+    act.tell("credit_note.created", "credit_note", note)
+    return act.get("credit_note", note)

@@ -517,22 +517,22 @@ def create_payout(write: Write) -> Json:
 
 
 def pay_out(act: Act, currency: str, **fields: Any) -> Json | None:
-    """An automatic payout of all that is in the balance, and available, in a currency."""
+    """An automatic payout of all that is in the balance, and available, in a currency. What it pays is in the
+    list of its transactions, which ends with its own."""
     table = act.world.table("balance_transaction", act.home)
     waiting = [entry.data() for entry in table.order]
     due = [each for each in waiting if each["currency"] == currency and each["available_on"] <= act.at]
-    due = [each for each in due if each["type"] != "payout"]
     amount = sum(each["net"] for each in due)
     if amount <= 0:
         return None
     id = _new_id(act, "payout")
-    fields |= {"id": id, "amount": amount, "currency": currency, "balance_transactions": 0, "created": act.at}
-    fields["balance_transaction"] = book(act, "payout", id, -amount, currency, available_on=act.at)
-    made = act.make("payout", **fields)
-    for each in due:
+    own = book(act, "payout", id, -amount, currency, available_on=act.at)
+    shown = {"amount": amount, "currency": currency, "balance_transaction": own}
+    made = act.make("payout", id=id, balance_transactions=0, **shown, **fields)
+    for each in [*due, act.get("balance_transaction", own)]:
         table.remove(each["id"])
         paid = {name: value for name, value in each.items() if name != "object"} | {"status": "available"}
-        act.make("paid_balance_transaction", payout=id, **paid | {"event": False})
+        act.make("paid_balance_transaction", payout=id, event=False, **paid)
     return made
 
 
