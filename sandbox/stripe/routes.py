@@ -119,18 +119,18 @@ def _action(path: str, kind: str = "") -> Target:
     return Target((KINDS[last],), (), parents[0] if parents else "", "", item=not kind)
 
 
-_TARGETS = _targets()
-_LITERALS = frozenset(part for shape in _TARGETS for part in shape)
+TARGETS = _targets()
+_LITERALS = frozenset(part for shape in TARGETS for part in shape)
 
 
 def match(path: str) -> tuple[Target, list[str]] | None:
     """What a path leads to, and the ids in it."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     exact = tuple(parts)
-    if exact in _TARGETS:
-        return _TARGETS[exact], []
+    if exact in TARGETS:
+        return TARGETS[exact], []
     for shape in _shapes(parts):
-        if target := _TARGETS.get(shape):
+        if target := TARGETS.get(shape):
             return target, [part for part, name in zip(parts, shape, strict=True) if name == "{}"]
     return None
 
@@ -147,7 +147,7 @@ def _shapes(parts: Sequence[str]) -> list[tuple[str, ...]]:
 def shape_at(path: str) -> Shape:
     """A path's segments, with `{}` in place of ids."""
     parts = path.strip("/").split("/")
-    return next((shape for shape in [tuple(parts), *_shapes(parts)] if shape in _TARGETS), tuple(parts))
+    return next((shape for shape in [tuple(parts), *_shapes(parts)] if shape in TARGETS), tuple(parts))
 
 
 def endpoint(method: str, path: str) -> str:
