@@ -86,24 +86,6 @@ def resolved(given: Json) -> list[Json]:
     return [given]
 
 
-def defaults(name: str) -> dict[str, Any]:
-    """The fields whose value the document alone gives: null where it may be, an empty list or hash, false."""
-    given = schema(name)
-    required = given.get("required", ())
-    found: dict[str, Any] = {}
-    for field, inner in given.get("properties", {}).items():
-        kind = inner.get("type") if field in required or field == "metadata" else None
-        if inner.get("nullable"):
-            found[field] = None
-        elif kind == "boolean" and field != "livemode":
-            found[field] = False
-        elif kind == "array":
-            found[field] = []
-        elif kind == "object" and not inner.get("properties"):
-            found[field] = {}
-    return found
-
-
 def _names(given: Json) -> list[str]:
     found = [given["$ref"].rpartition("/")[2]] if "$ref" in given else []
     return found + [name for each in given.get("anyOf", []) for name in _names(each)]

@@ -117,10 +117,7 @@ def one_of(param: str, *choices: str, path: str | None = None) -> Filter:
 def flag(param: str, path: str | None = None) -> Filter:
     """`active=true`"""
     return Filter(
-        param,
-        at(path or param),
-        lambda p, given: only(boolean(p, single(p, given, "boolean"))),
-        groups=True,
+        param, at(path or param), lambda p, given: only(boolean(p, single(p, given, "boolean"))), groups=True
     )
 
 

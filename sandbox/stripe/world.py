@@ -654,13 +654,7 @@ class World:
         return newest or str(self.create(kind, account, **asdict(change))["id"])
 
     def _write(
-        self,
-        table: Table,
-        data: Json,
-        key: Key,
-        parent: str | None,
-        listed: bool,
-        hidden: bool,
+        self, table: Table, data: Json, key: Key, parent: str | None, listed: bool, hidden: bool
     ) -> None:
         table.put(_entry(table.kind, data, key, parent, listed, hidden))
 

@@ -14,9 +14,9 @@ from sandbox.stripe.kinds import (
     connect,
     core,
     customers,
+    derived,
     discounts,
     entitlements,
-    fields,
     files,
     financial_connections,
     identity,
@@ -51,12 +51,11 @@ _MORE = (
 
 def _completed(row: Kind) -> Kind:
     """A row with what the document gives beside it."""
-    name = row.object_name
-    known = facts.schema(name).get("properties", {})
-    given = facts.defaults(name) | {field: f for field, f in fields.ALWAYS.items() if field in known}
-    given = {field: value for field, value in given.items() if field not in (*row.fields, *row.includes)}
+    given = derived.templates(row.object_name)
+    shown = {name: each for name, each in given.items() if name not in (*row.fields, *row.includes)}
+    own = {name: derived.completed(given.get(name), each) for name, each in row.fields.items()}
     ops = facts.ops(row.path) if row.ops == DOCUMENTED else row.ops
-    return replace(row, ops=ops, fields={**given, **row.fields}, filters=_filters(row))
+    return replace(row, ops=ops, fields={**shown, **own}, filters=_filters(row))
 
 
 def _filters(row: Kind | View) -> tuple[Filter, ...]:

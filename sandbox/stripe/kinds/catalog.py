@@ -4,16 +4,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from sandbox.stripe.filters import (
-    Asked,
-    Filter,
-    Json,
-    Match,
-    any_of,
-    equals,
-    flag,
-    only,
-)
+from sandbox.stripe.filters import Asked, Filter, Json, Match, any_of, equals, flag, only
 from sandbox.stripe.kind import ABSENT, Draft, Events, Kind
 from sandbox.stripe.kinds import fields as f
 
@@ -87,12 +78,7 @@ def _price_type(draft: Draft) -> str:
 def _recurring(draft: Draft) -> Any:
     if draft.built["type"] != "recurring":
         return None
-    return {
-        "interval": "month",
-        "interval_count": 1,
-        "meter": None,
-        "usage_type": "licensed",
-    }
+    return {"interval": "month", "interval_count": 1, "meter": None, "usage_type": "licensed"}
 
 
 def _decimal(draft: Draft) -> str | None:
@@ -113,11 +99,7 @@ PRODUCT = Kind(
     filters=(any_of("ids", "id"),),
     needs=("name",),
     events=Events("product.created", "product.updated", "product.deleted"),
-    fields={
-        "active": True,
-        "name": f.text("Product ????"),
-        "updated": f.now,
-    },
+    fields={"active": True, "name": f.text("Product ????")},
     derive=lambda data, now: data.update(updated=now),
 )
 
@@ -152,7 +134,6 @@ PRICE = Kind(
     fields={
         "active": True,
         "billing_scheme": _scheme,
-        "currency": "usd",
         "currency_options": ABSENT,
         "product": f.ref("product"),
         "type": _price_type,
@@ -178,14 +159,12 @@ PLAN = Kind(
         "amount": _unit_amount,
         "amount_decimal": lambda draft: None if draft.built["amount"] is None else str(draft.built["amount"]),
         "billing_scheme": _scheme,
-        "currency": "usd",
         "interval": "month",
         "interval_count": 1,
         "metadata": {},
         "product": f.ref("product"),
         "tiers": ABSENT,
         "tiers_mode": _tiers_mode,
-        "usage_type": "licensed",
     },
 )
 
@@ -239,12 +218,7 @@ PROMOTION_CODE = Kind(
         "active": True,
         "code": f.text("CODE????????"),
         "metadata": {},
-        "promotion": {"coupon": f.ref("coupon"), "type": "coupon"},
-        "restrictions": {
-            "first_time_transaction": False,
-            "minimum_amount": None,
-            "minimum_amount_currency": None,
-        },
+        "promotion": {"coupon": f.ref("coupon")},
         "times_redeemed": 0,
     },
 )

@@ -20,9 +20,7 @@ _OF_ACCOUNT = Parent("account", "account", refuses=_uncontrolled)
 _ROLES = ("authorizer", "director", "executive", "legal_guardian", "owner", "representative")
 _EXTERNAL = ("external_bank_account", "external_card")
 _EXTERNAL_EVENTS = Events(
-    "account.external_account.created",
-    "account.external_account.updated",
-    "account.external_account.deleted",
+    "account.external_account.created", "account.external_account.updated", "account.external_account.deleted"
 )
 
 ACCOUNT = Kind(
@@ -112,11 +110,7 @@ CAPABILITY = Kind(
         )
     ),
     flow={"pending": ("active",), "active": ("inactive",), "inactive": ("pending",)},
-    fields={
-        "requested": True,
-        "requested_at": f.now,
-        "status": "pending",
-    },
+    fields={"requested": True, "requested_at": f.now, "status": "pending"},
 )
 
 ROWS = (ACCOUNT, PERSON, EXTERNAL_BANK_ACCOUNT, EXTERNAL_CARD, CAPABILITY)

@@ -75,12 +75,7 @@ TEST_CLOCK = Kind(
         ),
     ),
     flow={"ready": ("advancing",), "advancing": ("ready",)},
-    fields={
-        "deletes_after": f.later(f.MONTH),
-        "frozen_time": f.now,
-        "status": "ready",
-        "status_details": {},
-    },
+    fields={"deletes_after": f.later(f.MONTH), "status": "ready"},
 )
 
 CUSTOMER = Kind(
@@ -222,12 +217,10 @@ BALANCE_TRANSACTION = Kind(
     parent=_OF_CUSTOMER,
     fields={
         "amount": f.number(-5000, 5000),
-        "currency": "usd",
         "ending_balance": lambda draft: (
             draft.show("customer", draft.built["customer"])["balance"] + draft.built["amount"]
         ),
         "metadata": {},
-        "type": "adjustment",
     },
 )
 
@@ -304,12 +297,7 @@ SOURCE_TRANSACTION = Kind(
     permission="source",
     parent=Parent("source", "source"),
     events=Events(created="source.transaction.created", updated="source.transaction.updated"),
-    fields={
-        "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "status": f.text("status ????"),
-        "type": "ach_credit_transfer",
-    },
+    fields={"amount": f.number(1, 9_900)},
 )
 
 CASH_TRANSACTION = Kind(
@@ -319,12 +307,7 @@ CASH_TRANSACTION = Kind(
     permission="customer",
     parent=_OF_CUSTOMER,
     events=Events(created="customer_cash_balance_transaction.created"),
-    fields={
-        "currency": "usd",
-        "ending_balance": 1,
-        "net_amount": f.number(1, 9_900),
-        "type": "adjusted_for_overdraft",
-    },
+    fields={"ending_balance": 1, "net_amount": f.number(1, 9_900)},
 )
 
 ROWS = (

@@ -47,7 +47,10 @@ def _template(field: str, schema: Json, required: bool) -> Any:
     if "$ref" in schema:
         (target,) = facts.resolved(schema)[:1]
         inner = _fields(target)
-        whole = "x-resourceId" not in target and set(target.get("required", ())) <= inner.keys() | {"id", "object"}
+        whole = "x-resourceId" not in target and set(target.get("required", ())) <= inner.keys() | {
+            "id",
+            "object",
+        }
         return inner if whole else _MISSING
     match schema.get("type"):
         case "boolean":

@@ -16,11 +16,7 @@ FEATURE = Kind(
     created="",
     filters=(Filter("archived", at("active"), _archived, groups=True),),
     needs=("lookup_key", "name"),
-    fields={
-        "active": True,
-        "lookup_key": f.text("lookup_key ????"),
-        "name": f.text("name ????"),
-    },
+    fields={"active": True},
 )
 
 PRODUCT_FEATURE = Kind(
@@ -30,9 +26,7 @@ PRODUCT_FEATURE = Kind(
     permission="product",
     created="",
     parent=Parent("product", "product", named=False),
-    fields={
-        "entitlement_feature": f.whole("entitlements.feature"),
-    },
+    fields={"entitlement_feature": f.whole("entitlements.feature")},
 )
 
 ACTIVE_ENTITLEMENT = Kind(
@@ -42,14 +36,7 @@ ACTIVE_ENTITLEMENT = Kind(
     permission="entitlements_feature",
     created="",
     parent=Parent("customer", "customer", named=False),
-    fields={
-        "feature": f.ref("entitlements.feature"),
-        "lookup_key": f.text("lookup_key ????"),
-    },
+    fields={"feature": f.ref("entitlements.feature")},
 )
 
-ROWS = (
-    FEATURE,
-    PRODUCT_FEATURE,
-    ACTIVE_ENTITLEMENT,
-)
+ROWS = (FEATURE, PRODUCT_FEATURE, ACTIVE_ENTITLEMENT)

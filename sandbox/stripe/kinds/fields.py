@@ -19,10 +19,6 @@ def livemode(draft: Draft) -> bool:
     return draft.livemode
 
 
-ALWAYS: dict[str, Field] = {"created": now, "livemode": livemode}
-"""What every object has that has such a field at all."""
-
-
 def later(seconds: int) -> Field:
     return lambda draft: draft.now + seconds
 

@@ -30,11 +30,8 @@ ACCOUNT = Kind(
     ),
     flow={"active": ("inactive", "disconnected"), "inactive": ("active",)},
     fields={
-        "category": "cash",
         "institution_name": f.text("institution_ ????"),
         "ownership": f.text("fcaowns_????????"),
-        "status": "active",
-        "subcategory": "checking",
         "transaction_refresh": {
             "id": f.text("fctxnref_????????"),
             "last_attempted_at": f.now,
@@ -51,16 +48,7 @@ TRANSACTION = Kind(
     created="",
     product="financial_connections",
     parent=Parent("financial_connections.account", "account", alias="linked", refuses=_not_refreshed),
-    fields={
-        "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "status": "pending",
-        "status_transitions": {},
-        "transacted_at": f.now,
-        "transaction_refresh": f.text("transaction_ ????"),
-        "updated": f.now,
-    },
+    fields={"amount": f.number(1, 9_900), "transaction_refresh": f.text("transaction_ ????")},
 )
 
 OWNER = Kind(
@@ -74,15 +62,10 @@ OWNER = Kind(
     filters=(Filter("ownership", at("ownership"), lambda _param, _given: None, required=True),),
     parent=Parent("financial_connections.account", "account", named=False, alias="linked"),
     fields={
-        "name": f.text("name ????"),
         "ownership": lambda draft: draft.show(
             "financial_connections.account", draft.find("financial_connections.account")
-        )["ownership"],
+        )["ownership"]
     },
 )
 
-ROWS = (
-    ACCOUNT,
-    TRANSACTION,
-    OWNER,
-)
+ROWS = (ACCOUNT, TRANSACTION, OWNER)

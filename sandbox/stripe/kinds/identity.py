@@ -23,7 +23,6 @@ SESSION = Kind(
     fields={
         "client_secret": f.text("vs_secret_????????????????"),
         "status": "requires_input",
-        "type": "document",
         "url": "https://verify.stripe.com/start",
     },
 )
@@ -33,13 +32,7 @@ REPORT = Kind(
     prefix="vr",
     path="/v1/identity/verification_reports",
     product="identity",
-    fields={
-        "type": "document",
-        "verification_session": f.ref("identity.verification_session"),
-    },
+    fields={"verification_session": f.ref("identity.verification_session")},
 )
 
-ROWS = (
-    SESSION,
-    REPORT,
-)
+ROWS = (SESSION, REPORT)

@@ -21,7 +21,6 @@ CARDHOLDER = Kind(
         "name": f.text("Holder ????"),
         "preferred_locales": [],
         "requirements": _REQUIREMENTS,
-        "status": "active",
         "type": "individual",
     },
 )
@@ -31,11 +30,7 @@ CARD = Kind(
     prefix="ic",
     path="/v1/issuing/cards",
     product="issuing",
-    filters=(
-        equals("cardholder", "cardholder.id"),
-        equals("exp_month"),
-        equals("exp_year"),
-    ),
+    filters=(equals("cardholder", "cardholder.id"), equals("exp_month"), equals("exp_year")),
     needs=("currency", "type"),
     events=Events("issuing_card.created", "issuing_card.updated"),
     flow={"inactive": ("active", "canceled"), "active": ("inactive", "canceled")},
@@ -47,7 +42,6 @@ CARD = Kind(
         "exp_year": f.number(2031, 2036),
         "last4": f.digits(4),
         "spending_controls": _CONTROLS | f.nulls("spending_limits", "spending_limits_currency"),
-        "status": "active",
         "type": "virtual",
     },
 )
@@ -75,11 +69,6 @@ AUTHORIZATION = Kind(
         "verification_data": {
             "address_line1_check": "not_provided",
             "address_postal_code_check": "not_provided",
-            "authentication_exemption": None,
-            "cvc_check": "match",
-            "expiry_check": "match",
-            "postal_code": None,
-            "three_d_secure": None,
         },
     },
 )
@@ -117,7 +106,6 @@ TRANSACTION = Kind(
         "merchant_currency": "eur",
         "merchant_data": f.MERCHANT,
         "purchase_details": None,
-        "type": "capture",
     },
 )
 
@@ -141,8 +129,6 @@ DISPUTE = Kind(
     fields={
         "amount": f.number(1, 9_900),
         "balance_transactions": None,
-        "currency": "usd",
-        "evidence": {"reason": "canceled"},
         "status": "unsubmitted",
         "transaction": f.ref("issuing.transaction"),
     },
@@ -154,12 +140,7 @@ PHYSICAL_BUNDLE = Kind(
     path="/v1/issuing/physical_bundles",
     created="",
     product="issuing",
-    fields={
-        "features": {"card_logo": "optional", "carrier_text": "optional", "second_line": "optional"},
-        "name": f.text("name ????"),
-        "status": "active",
-        "type": "custom",
-    },
+    fields={},
 )
 
 PERSONALIZATION_DESIGN = Kind(
@@ -178,12 +159,7 @@ PERSONALIZATION_DESIGN = Kind(
         ),
     ),
     flow={"review": ("active", "rejected"), "active": ("inactive",)},
-    fields={
-        "physical_bundle": f.ref("issuing.physical_bundle"),
-        "preferences": {"is_default": False},
-        "rejection_reasons": {},
-        "status": "review",
-    },
+    fields={"physical_bundle": f.ref("issuing.physical_bundle"), "status": "review"},
 )
 
 TOKEN = Kind(
@@ -194,20 +170,7 @@ TOKEN = Kind(
     parent=Parent("issuing.card", "card"),
     events=Events(created="issuing_token.created", updated="issuing_token.updated"),
     flow={"requested": ("active", "deleted"), "active": ("suspended",)},
-    fields={
-        "network": "mastercard",
-        "network_updated_at": f.now,
-        "status": "requested",
-    },
+    fields={"status": "requested"},
 )
 
-ROWS = (
-    CARDHOLDER,
-    CARD,
-    AUTHORIZATION,
-    TRANSACTION,
-    DISPUTE,
-    PHYSICAL_BUNDLE,
-    PERSONALIZATION_DESIGN,
-    TOKEN,
-)
+ROWS = (CARDHOLDER, CARD, AUTHORIZATION, TRANSACTION, DISPUTE, PHYSICAL_BUNDLE, PERSONALIZATION_DESIGN, TOKEN)

@@ -40,13 +40,7 @@ METER = Kind(
     ),
     flow={"active": ("inactive",), "inactive": ("active",)},
     fields={
-        "customer_mapping": {"event_payload_key": f.text("event_payloa ????"), "type": "by_id"},
-        "default_aggregation": {"formula": "count"},
-        "display_name": f.text("display_name ????"),
-        "event_name": f.text("event_name ????"),
-        "status": "active",
-        "status_transitions": {},
-        "updated": f.now,
+        "customer_mapping": {"event_payload_key": f.text("event_payloa ????")},
         "value_settings": {"event_payload_key": f.text("event_payloa ????")},
     },
 )
@@ -65,11 +59,7 @@ METER_EVENT_SUMMARY = Kind(
         Filter("value_grouping_window", at("object"), lambda _param, _given: None),
     ),
     parent=Parent("billing.meter", "meter"),
-    fields={
-        "aggregated_value": f.number(1, 500),
-        "end_time": f.later(f.DAY),
-        "start_time": f.now,
-    },
+    fields={"aggregated_value": f.number(1, 500), "end_time": f.later(f.DAY)},
 )
 
 ALERT = Kind(
@@ -79,11 +69,7 @@ ALERT = Kind(
     created="",
     filters=(equals("meter", "usage_threshold.meter"),),
     needs=("title",),
-    fields={
-        "alert_type": "usage_threshold",
-        "status": "active",
-        "title": f.text("title ????"),
-    },
+    fields={"status": "active"},
 )
 
 CREDIT_GRANT = Kind(
@@ -91,13 +77,7 @@ CREDIT_GRANT = Kind(
     prefix="credgr",
     path="/v1/billing/credit_grants",
     events=Events(created="billing.credit_grant.created", updated="billing.credit_grant.updated"),
-    fields={
-        "amount": {"type": "monetary"},
-        "applicability_config": {"scope": {}},
-        "category": "paid",
-        "customer": f.ref("customer"),
-        "updated": f.now,
-    },
+    fields={"customer": f.ref("customer")},
 )
 
 CREDIT_BALANCE_TRANSACTION = Kind(
@@ -114,30 +94,11 @@ CREDIT_BALANCE_TRANSACTION = Kind(
     ),
     parent=Parent("customer", "customer", named=False),
     events=Events(created="billing.credit_balance_transaction.created"),
-    fields={
-        "credit_grant": f.ref("billing.credit_grant"),
-        "effective_at": f.now,
-        "type": "credit",
-    },
+    fields={"credit_grant": f.ref("billing.credit_grant"), "type": "credit"},
 )
 
 FEEDBACK_OPTION = Kind(
-    name="billing.feedback_option",
-    prefix="fdbk",
-    path="/v1/billing/feedback_options",
-    created="",
-    fields={
-        "description": f.text("description ????"),
-        "status": "active",
-        "status_transitions": {},
-    },
+    name="billing.feedback_option", prefix="fdbk", path="/v1/billing/feedback_options", created="", fields={}
 )
 
-ROWS = (
-    METER,
-    METER_EVENT_SUMMARY,
-    ALERT,
-    CREDIT_GRANT,
-    CREDIT_BALANCE_TRANSACTION,
-    FEEDBACK_OPTION,
-)
+ROWS = (METER, METER_EVENT_SUMMARY, ALERT, CREDIT_GRANT, CREDIT_BALANCE_TRANSACTION, FEEDBACK_OPTION)

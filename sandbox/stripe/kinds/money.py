@@ -126,14 +126,12 @@ PAYOUT = Kind(
         "amount": f.number(1000, 99_900),
         "arrival_date": f.later(2 * f.DAY),
         "automatic": True,
-        "currency": "usd",
         "description": "STRIPE PAYOUT",
         "metadata": {},
         "method": "standard",
         "reconciliation_status": "completed",
         "source_type": "card",
         "status": "pending",
-        "type": "bank_account",
     },
 )
 
@@ -153,7 +151,6 @@ TOPUP = Kind(
     actions={"cancel": {"status": "canceled"}},
     fields={
         "amount": f.number(1000, 99_900),
-        "currency": "usd",
         "expected_availability_date": f.later(5 * f.DAY),
         "status": "pending",
     },
@@ -180,7 +177,6 @@ TRANSFER = Kind(
     fields={
         "amount": f.number(10_000, 99_900),
         "amount_reversed": 0,
-        "currency": "usd",
         "destination": f.text("acct_1???????????????"),
         "destination_payment": f.text("py_1???????????????????????"),
         "reversals": f.empty_list("/v1/transfers/{id}/reversals"),
@@ -194,11 +190,7 @@ TRANSFER_REVERSAL = Kind(
     path="/v1/transfers/{id}/reversals",
     permission="transfer",
     parent=Parent("transfer", "transfer"),
-    fields={
-        "amount": f.number(100, 500),
-        "currency": "usd",
-        "metadata": {},
-    },
+    fields={"amount": f.number(100, 500), "metadata": {}},
 )
 
 APPLICATION_FEE = Kind(
@@ -223,7 +215,6 @@ APPLICATION_FEE = Kind(
         "amount_refunded": 0,
         "application": f.text("ca_????????????????????????????????"),
         "charge": f.ref("charge"),
-        "currency": "usd",
         "refunds": f.empty_list("/v1/application_fees/{id}/refunds"),
     },
 )
@@ -235,11 +226,7 @@ FEE_REFUND = Kind(
     permission="application_fee",
     parent=Parent("application_fee", "fee"),
     events=Events(updated="application_fee.refund.updated"),
-    fields={
-        "amount": f.number(100, 500),
-        "currency": "usd",
-        "metadata": {},
-    },
+    fields={"amount": f.number(100, 500), "metadata": {}},
 )
 
 ROWS = (

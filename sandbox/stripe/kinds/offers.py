@@ -39,18 +39,10 @@ PAYMENT_LINK = Kind(
     variants=({"optional_items": [{"adjustable_quantity": None, "price": f.ref("price"), "quantity": 1}]},),
     fields={
         "active": True,
-        "after_completion": {"type": "hosted_confirmation"},
         "automatic_tax": {"enabled": True},
-        "billing_address_collection": "auto",
-        "currency": "usd",
-        "custom_text": {},
-        "customer_creation": "always",
         "optional_items": None,
-        "payment_method_collection": "always",
         "phone_number_collection": {"enabled": True},
-        "submit_type": "auto",
-        "tax_id_collection": {"enabled": True, "required": "if_supported"},
-        "url": "https://example.com",
+        "tax_id_collection": {"enabled": True},
     },
 )
 
@@ -114,7 +106,6 @@ QUOTE = Kind(
         "amount_subtotal": f.number(1, 9_900),
         "amount_total": f.number(1, 9_900),
         "automatic_tax": {"enabled": True},
-        "collection_method": "charge_automatically",
         "computed": {
             "recurring": None,
             "upfront": {
@@ -125,10 +116,7 @@ QUOTE = Kind(
         },
         "customer": f.ref("customer"),
         "expires_at": f.later(f.MONTH),
-        "invoice_settings": {"issuer": {"type": "account"}},
         "status": "draft",
-        "status_transitions": {},
-        "subscription_data": {"billing_mode": {"type": "classic"}},
         "total_details": {"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
     },
 )
@@ -173,15 +161,7 @@ SHIPPING_RATE = Kind(
         "active": True,
         "display_name": f.text("Rate ????"),
         "fixed_amount": {"amount": f.number(100, 900), "currency": "usd"},
-        "type": "fixed_amount",
     },
 )
 
-ROWS = (
-    PAYMENT_LINK,
-    PAYMENT_LINK_ITEM,
-    QUOTE,
-    QUOTE_ITEM,
-    QUOTE_UPFRONT_ITEM,
-    SHIPPING_RATE,
-)
+ROWS = (PAYMENT_LINK, PAYMENT_LINK_ITEM, QUOTE, QUOTE_ITEM, QUOTE_UPFRONT_ITEM, SHIPPING_RATE)

@@ -93,7 +93,6 @@ CHARGE = Kind(
         "billing_details": f.BILLING,
         "calculated_statement_descriptor": "SANDBOX",
         "captured": f.one_of(True, True, False),
-        "currency": "usd",
         "fraud_details": {},
         "paid": True,
         "radar_options": {},
@@ -117,7 +116,6 @@ REFUND = Kind(
     muted=_told_by_charge,
     fields={
         "amount": f.number(100, 500),
-        "currency": "usd",
         "destination_details": {"type": "card"},
         "metadata": {},
         "status": f.one_of("succeeded", "pending"),
@@ -165,9 +163,7 @@ PAYMENT_INTENT = Kind(
     fields={
         "amount": f.number(500, 99_900),
         "amount_capturable": 0,
-        "amount_details": {
-            "tip": {},
-        },
+        "amount_details": {"tip": {}},
         "amount_received": 0,
         "capture_method": "automatic",
         "client_secret": f.words("{id}_secret_sandbox"),
@@ -239,8 +235,6 @@ DISPUTE = Kind(
     fields={
         "amount": f.number(500, 99_900),
         "charge": f.ref("charge"),
-        "currency": "usd",
-        "evidence": {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": f.later(7 * f.DAY),
             "enhanced_eligibility": {},
@@ -262,10 +256,7 @@ REVIEW = Kind(
     ),
     events=Events("review.opened", moves=(Move("open", False, "review.closed"),)),
     actions={"approve": {"open": False, "closed_reason": "approved", "reason": "approved"}},
-    effects=(
-        Effect("charge", "charge", _reviewed),
-        Effect("payment_intent", "payment_intent", _reviewed),
-    ),
+    effects=(Effect("charge", "charge", _reviewed), Effect("payment_intent", "payment_intent", _reviewed)),
     fields={
         "charge": f.ref("charge"),
         "open": True,
@@ -317,10 +308,7 @@ VALUE_LIST_ITEM = Kind(
     permission="radar_value_list",
     needs=("value", "value_list"),
     parent=Parent("radar.value_list", "value_list"),
-    fields={
-        "created_by": "ada@example.com",
-        "value": f.text("value-????????"),
-    },
+    fields={"created_by": "ada@example.com", "value": f.text("value-????????")},
 )
 
 AMOUNT_LINE = Kind(
@@ -330,11 +318,7 @@ AMOUNT_LINE = Kind(
     permission="payment_intent",
     created="",
     parent=Parent("payment_intent", "intent", named=False),
-    fields={
-        "product_name": f.text("product_name ????"),
-        "quantity": 1,
-        "unit_cost": f.number(100, 900),
-    },
+    fields={"quantity": 1, "unit_cost": f.number(100, 900)},
 )
 
 ROWS = (

@@ -19,10 +19,7 @@ PAYMENT_RECORD = Kind(
     name="payment_record",
     prefix="pr",
     path="/v1/payment_records",
-    filters=(
-        _bound("created_after", ">"),
-        _bound("created_before", "<"),
-    ),
+    filters=(_bound("created_after", ">"), _bound("created_before", "<")),
     fields={
         "amount": {"currency": "usd", "value": 1},
         "amount_authorized": {"currency": "usd", "value": 1},
@@ -31,8 +28,6 @@ PAYMENT_RECORD = Kind(
         "amount_guaranteed": {"currency": "usd", "value": 1},
         "amount_refunded": {"currency": "usd", "value": 1},
         "amount_requested": {"currency": "usd", "value": 1},
-        "processor_details": {"type": "custom"},
-        "reported_by": "self",
     },
 )
 
@@ -50,8 +45,6 @@ ATTEMPT = Kind(
         "amount_guaranteed": {"currency": "usd", "value": 1},
         "amount_refunded": {"currency": "usd", "value": 1},
         "amount_requested": {"currency": "usd", "value": 1},
-        "processor_details": {"type": "custom"},
-        "reported_by": "self",
     },
 )
 
@@ -61,13 +54,7 @@ FORWARDING_REQUEST = Kind(
     path="/v1/forwarding/requests",
     product="forwarding",
     needs=("payment_method",),
-    fields={
-        "payment_method": f.text("payment_meth ????"),
-    },
+    fields={"payment_method": f.text("payment_meth ????")},
 )
 
-ROWS = (
-    PAYMENT_RECORD,
-    ATTEMPT,
-    FORWARDING_REQUEST,
-)
+ROWS = (PAYMENT_RECORD, ATTEMPT, FORWARDING_REQUEST)

@@ -15,11 +15,7 @@ REPORT_RUN = Kind(
         )
     ),
     flow={"pending": ("succeeded", "failed")},
-    fields={
-        "parameters": {},
-        "report_type": f.text("report_type ????"),
-        "status": "pending",
-    },
+    fields={"status": "pending"},
 )
 
 REPORT_TYPE = Kind(
@@ -30,13 +26,7 @@ REPORT_TYPE = Kind(
     paged=False,
     created="",
     events=Events(moves=(Move("data_available_end", ANY, "reporting.report_type.updated"),)),
-    fields={
-        "data_available_end": f.now,
-        "data_available_start": f.now,
-        "name": f.text("name ????"),
-        "updated": f.now,
-        "version": 1,
-    },
+    fields={"data_available_end": f.now, "version": 1},
 )
 
 QUERY_RUN = Kind(
@@ -45,17 +35,7 @@ QUERY_RUN = Kind(
     path="/v1/sigma/scheduled_query_runs",
     product="sigma",
     events=Events(created="sigma.scheduled_query_run.created"),
-    fields={
-        "data_load_time": f.now,
-        "result_available_until": 1,
-        "sql": f.text("sql ????"),
-        "status": f.text("status ????"),
-        "title": f.text("title ????"),
-    },
+    fields={"result_available_until": 1},
 )
 
-ROWS = (
-    REPORT_RUN,
-    REPORT_TYPE,
-    QUERY_RUN,
-)
+ROWS = (REPORT_RUN, REPORT_TYPE, QUERY_RUN)

@@ -18,12 +18,7 @@ TAX_RATE = Kind(
     path="/v1/tax_rates",
     needs=("display_name", "percentage"),
     events=Events(created="tax_rate.created", updated="tax_rate.updated"),
-    fields={
-        "active": True,
-        "display_name": f.text("display_name ????"),
-        "metadata": {},
-        "percentage": f.number(1, 25),
-    },
+    fields={"active": True, "metadata": {}, "percentage": f.number(1, 25)},
 )
 
 TAX_REGISTRATION = Kind(
@@ -33,24 +28,10 @@ TAX_REGISTRATION = Kind(
     product="tax",
     filters=(Filter("status", at("status"), _status, unasked=lambda _asked: only("active"), groups=True),),
     needs=("country",),
-    fields={
-        "active_from": f.now,
-        "country": "US",
-        "country_options": {},
-        "status": "active",
-    },
+    fields={"active_from": f.now},
 )
 
-TAX_CODE = Kind(
-    name="tax_code",
-    prefix="txcd",
-    path="/v1/tax_codes",
-    created="",
-    fields={
-        "description": f.text("description ????"),
-        "name": f.text("name ????"),
-    },
-)
+TAX_CODE = Kind(name="tax_code", prefix="txcd", path="/v1/tax_codes", created="", fields={})
 
 _owner = part_of("owner", None, "type", "customer", "account")
 
@@ -72,9 +53,4 @@ ACCOUNT_TAX_ID = Kind(
 )
 """A tax id of the account itself. Those of its customers have another home."""
 
-ROWS = (
-    ACCOUNT_TAX_ID,
-    TAX_RATE,
-    TAX_REGISTRATION,
-    TAX_CODE,
-)
+ROWS = (ACCOUNT_TAX_ID, TAX_RATE, TAX_REGISTRATION, TAX_CODE)

@@ -11,10 +11,7 @@ LOCATION = Kind(
     product="terminal",
     needs=("address", "display_name"),
     stub=True,
-    fields={
-        "address": {},
-        "display_name": f.text("display_name ????"),
-    },
+    fields={},
 )
 
 READER = Kind(
@@ -26,12 +23,7 @@ READER = Kind(
     needs=("registration_code",),
     events=Events(moves=(Move("action", ANY, "terminal.reader.action_updated"),)),
     stub=True,
-    fields={
-        "device_type": "bbpos_chipper2x",
-        "label": f.text("label ????"),
-        "serial_number": f.text("serial_numbe ????"),
-        "status": "online",
-    },
+    fields={"serial_number": f.text("serial_numbe ????"), "status": "online"},
 )
 
 CONFIGURATION = Kind(
@@ -41,14 +33,7 @@ CONFIGURATION = Kind(
     created="",
     product="terminal",
     stub=True,
-    fields={
-        "is_account_default": False,
-        "name": f.text("Set ????"),
-    },
+    fields={"is_account_default": False, "name": f.text("Set ????")},
 )
 
-ROWS = (
-    LOCATION,
-    READER,
-    CONFIGURATION,
-)
+ROWS = (LOCATION, READER, CONFIGURATION)

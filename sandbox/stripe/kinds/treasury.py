@@ -17,13 +17,7 @@ FINANCIAL_ACCOUNT = Kind(
         moves=(Move("status", "closed", "treasury.financial_account.closed"),),
     ),
     flow={"open": ("closed",)},
-    fields={
-        "balance": {"cash": {"usd": f.number(0, 9_900)}, "inbound_pending": {}, "outbound_pending": {}},
-        "country": "US",
-        "metadata": {},
-        "status": "open",
-        "status_details": {},
-    },
+    fields={"balance": {"cash": {"usd": f.number(0, 9_900)}}, "metadata": {}, "status": "open"},
 )
 
 TRANSACTION = Kind(
@@ -36,11 +30,6 @@ TRANSACTION = Kind(
     fields={
         "amount": f.number(1, 9_900),
         "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "flow_type": "credit_reversal",
-        "status": "open",
-        "status_transitions": {},
     },
 )
 
@@ -54,11 +43,7 @@ ENTRY = Kind(
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={
         "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
-        "currency": "usd",
-        "effective_at": f.now,
-        "flow_type": "credit_reversal",
         "transaction": f.ref("treasury.transaction"),
-        "type": "credit_reversal",
     },
 )
 
@@ -73,15 +58,7 @@ RECEIVED_CREDIT = Kind(
         moves=(Move("status", "failed", "treasury.received_credit.failed"),),
     ),
     flow={"succeeded": ("failed",)},
-    fields={
-        "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "initiating_payment_method_details": {"billing_details": {"address": {}}, "type": "balance"},
-        "linked_flows": {},
-        "network": "ach",
-        "status": "succeeded",
-    },
+    fields={"amount": f.number(1, 9_900), "status": "succeeded"},
 )
 
 RECEIVED_DEBIT = Kind(
@@ -91,14 +68,7 @@ RECEIVED_DEBIT = Kind(
     product="treasury",
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(created="treasury.received_debit.created"),
-    fields={
-        "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "linked_flows": {},
-        "network": "ach",
-        "status": "succeeded",
-    },
+    fields={"amount": f.number(1, 9_900), "status": "succeeded"},
 )
 
 CREDIT_REVERSAL = Kind(
@@ -115,11 +85,8 @@ CREDIT_REVERSAL = Kind(
     flow={"processing": ("posted",)},
     fields={
         "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "network": "ach",
         "received_credit": f.ref("treasury.received_credit"),
         "status": "processing",
-        "status_transitions": {},
     },
 )
 
@@ -137,11 +104,8 @@ DEBIT_REVERSAL = Kind(
     flow={"processing": ("succeeded",)},
     fields={
         "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "network": "ach",
         "received_debit": f.ref("treasury.received_debit"),
         "status": "processing",
-        "status_transitions": {},
     },
 )
 
@@ -163,11 +127,8 @@ INBOUND_TRANSFER = Kind(
     flow={"processing": ("canceled", "failed", "succeeded")},
     fields={
         "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "linked_flows": {},
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
-        "status_transitions": {},
     },
 )
 
@@ -190,11 +151,9 @@ OUTBOUND_PAYMENT = Kind(
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
-        "currency": "usd",
         "expected_arrival_date": 1,
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
-        "status_transitions": {},
         "transaction": f.ref("treasury.transaction"),
     },
 )
@@ -218,15 +177,9 @@ OUTBOUND_TRANSFER = Kind(
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "destination_payment_method_details": {
-            "billing_details": {"address": {}},
-            "type": "financial_account",
-        },
         "expected_arrival_date": 1,
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
-        "status_transitions": {},
         "transaction": f.ref("treasury.transaction"),
     },
 )
