@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from sandbox.flow.database import Database
+from sandbox.flow.document import KeyLocation
 from sandbox.stripe import Shop, StripeServer, World
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import ROWS, Capture
@@ -126,7 +127,7 @@ async def test_the_questions_have_the_answers_of_the_books(
     with Database(file) as database:
         database.write(
             {each: list(capture.last_by_key(each).values()) for each in STREAMS},
-            {each: ROWS[each].KEY for each in STREAMS},
+            {each: [KeyLocation(pointer) for pointer in ROWS[each].KEY] for each in STREAMS},
         )
     queries = [each for each in blocks(PAGE) if each.language == "sql"]
     with duckdb.connect(str(file)) as books:
