@@ -91,7 +91,7 @@ def _targets(name: str, path: Path, asker: Asker) -> tuple[str, ...] | None:
         return None
     for kind in _children(name, fields):
         asker.permit(kind)
-    if (targets := places(name).ids.get(path)) is not None:
+    if (targets := _ids(name, asker.version).get(path)) is not None:
         # What a field of several kinds holds is known only when it is opened.
         for row in _rows(targets[0]) if len(targets) == 1 else ():
             asker.permit(row)
@@ -112,6 +112,12 @@ def _children(name: str, fields: Sequence[str]) -> list[Kind]:
     """The kinds whose objects are in hidden lists."""
     nested = [each for row in _rows(name) for each in row.nested if each.field in fields]
     return [KINDS[kind] for each in nested for kind in each.kinds]
+
+
+@functools.cache
+def _ids(name: str, version: str) -> dict[Path, tuple[str, ...]]:
+    """The names of the objects at each path where there is an id."""
+    return {**places(name).ids, **older.ids(name, version)}
 
 
 @functools.cache
@@ -142,8 +148,10 @@ class Expander:
     def _opened(self, entry: Entry, tree: Tree) -> Json:
         row, version = entry.kind, self._asker.version
         data = entry.data()
+        if older.differs(row.name, version):
+            data = older.rendered(row.name, data, version, self._world.look(self._home(row)))
         self._open(row.object_name, entry, data, {name: {} for name in _always(row.name, version)} | tree)
-        return older.rendered(row.name, data, version) if older.differs(row.name, version) else data
+        return data
 
     def _open(self, name: str, entry: Entry | None, data: Json, tree: Tree) -> None:
         """Expand an object in place. `entry` has what the object does not show, if the world knows it."""
@@ -171,7 +179,7 @@ class Expander:
         if isinstance(value, list):
             return [self._step(name, path, each, below) for each in value]
         if isinstance(value, str):
-            return self._pointed(value, places(name).ids.get(path, ()), below)
+            return self._pointed(value, _ids(name, self._asker.version).get(path, ()), below)
         if isinstance(value, dict):
             if path in places(name).inline:
                 inner = str(value["object"])

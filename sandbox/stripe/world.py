@@ -152,6 +152,17 @@ class World:
         """As `get`, with the fields of its own that Stripe shows only when they are expanded."""
         return self.table(kind, self._home(KINDS[kind], account)).by_id[id].whole()
 
+    def look(self, account: str) -> older.Look:
+        """What finds objects for those that older versions show otherwise."""
+
+        def find(kind: str, id: str) -> Json | None:
+            if kind == "kept":
+                return self.kept.get(id)
+            entry = self.table(kind, account).by_id.get(id)
+            return None if entry is None else entry.data()
+
+        return find
+
     def list_all(self, kind: str, account: str | None = None) -> list[Json]:
         """Every object that exists, newest first, whether a list would show it or not (archived, canceled,
         inline)."""
@@ -360,7 +371,7 @@ class World:
         home = self._home(row, account)
         change = self._change(True, visible_after, api_version, at)
         whole = self._without(row, home, self.whole(kind, id, home), change.api_version)
-        data = older.rendered(kind, whole, change.api_version)
+        data = older.rendered(kind, whole, change.api_version, self.look(home))
         self._make_event(type, id if kind == "account" else home, {"object": data}, change)
 
     def announce(
@@ -667,7 +678,8 @@ class World:
         if not types:
             return
         if older.differs(row.name, change.api_version):
-            old, new = (data and older.rendered(row.name, data, change.api_version) for data in (old, new))
+            look, version = self.look(account), change.api_version
+            old, new = (data and older.rendered(row.name, data, version, look) for data in (old, new))
         if row.name == "balance":
             old, new = (data and without_id(data) for data in (old, new))
         content: Json = {"object": new or old}

@@ -400,3 +400,25 @@ def test_search_finds_by_fields_and_metadata(client: Client, query: str, found: 
     assert status == (400 if found is None else 200)
     if found is not None:
         assert [each["name"] for each in body["data"]] == found
+
+
+def test_older_versions_show_what_an_invoice_was_paid_with_and_expand_it(client: Client) -> None:
+    made = client.subscribe(client.post("customers", **VISA)["id"])
+    path = f"invoices/{made['latest_invoice']}"
+    for version in ("2022-11-15", "2024-06-20"):
+        plain = client.send("GET", path, {}, stripe_version=version)[1]
+        assert (plain["subscription"], plain["paid"]) == (made["id"], True)
+        asked = {"expand[0]": "charge", "expand[1]": "payment_intent", "expand[2]": "subscription"}
+        status, body = client.send("GET", path, asked, stripe_version=version)
+        assert (status, body["charge"]["invoice"], body["payment_intent"]["id"]) == (
+            200,
+            made["latest_invoice"],
+            plain["payment_intent"],
+        )
+        (line,) = body["lines"]["data"]
+        assert (line["type"], line["price"]["unit_amount"], line["proration"]) == (
+            "subscription",
+            1000,
+            False,
+        )
+    assert client.send("GET", path, {"expand[0]": "charge"})[0] == 400

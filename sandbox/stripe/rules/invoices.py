@@ -9,6 +9,7 @@ from typing import Any, Final
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Json
+from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.rules import payments
 from sandbox.stripe.rules.act import Act, Write
 from sandbox.stripe.rules.selling import amount_of, price_of
@@ -118,9 +119,12 @@ def _request(act: Act, invoice: Json) -> None:
         "currency": invoice["currency"],
         "customer": invoice["customer"],
     }
-    intent = act.paying.make(
-        "payment_intent", **money, description=f"Payment for Invoice {invoice['number']}"
+    intent_id, said = (
+        KINDS["payment_intent"].new_id(act.world.rng),
+        f"Payment for Invoice {invoice['number']}",
     )
+    act.world.kept |= {intent_id: {"invoice": invoice["id"]}, invoice["id"]: {"payment_intent": intent_id}}
+    intent = act.paying.make("payment_intent", id=intent_id, description=said, **money)
     secret = {"client_secret": intent["client_secret"], "type": "payment_intent"}
     act.change("invoice", invoice["id"], event=False, confirmation_secret=secret)
     of = {"payment_intent": intent["id"], "type": "payment_intent"}
