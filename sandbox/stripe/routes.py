@@ -6,14 +6,15 @@ A pure function of the request and the world, without a socket, so that a test m
 
 import base64
 import binascii
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 import orjson
 
-from sandbox.stripe import errors, forms, lists, search
+from sandbox.stripe import errors, facts, forms, lists, search
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.expand import Asker, Expander, tree_of
 from sandbox.stripe.facts import Shape, shape_of
@@ -32,6 +33,26 @@ WHOLE = 1_000_000
 """The limit of a list that is not paged."""
 SEARCHED = ("charge", "customer", "invoice", "payment_intent", "price", "product", "subscription")
 """The kinds that can be searched."""
+STATUSES = {
+    "activate": "active",
+    "archive": "archived",
+    "cancel": "canceled",
+    "close": "closed",
+    "deactivate": "inactive",
+    "expire": "expired",
+    "fail": "failed",
+    "post": "posted",
+    "reactivate": "active",
+    "reject": "rejected",
+    "release": "released",
+    "return": "returned",
+    "reverse": "reversed",
+    "submit": "submitted",
+    "succeed": "succeeded",
+    "unarchive": "active",
+    "void": "void",
+}
+"""What an object is after a verb."""
 KEYS = 10_000
 """How many Idempotency-Keys are remembered."""
 
@@ -106,11 +127,29 @@ def _targets() -> dict[Shape, Target]:
         table[(*shape_of(view.path), "{}")] = Target(kinds, (), view.parent, view.ops, item=True)
     for row in map(KINDS.__getitem__, SEARCHED):
         table[(*shape_of(row.path), "search")] = Target((row,), (), "", "S")
+    for (method, shape), row, status in _statuses():
+        rules = (
+            {method: to(status=status), **table[shape].rules}
+            if shape in table
+            else {method: to(status=status)}
+        )
+        table[shape] = Target((row,), (), "", "", item=True, rules=rules)
     for name, rule in RULES.items():
         method, path, *kind = name.split()
         target = table.get(shape_of(path)) or _action(path, *kind)
         table[shape_of(path)] = replace(target, rules={**target.rules, method: rule})
     return table
+
+
+def _statuses() -> Iterator[tuple[tuple[str, Shape], Kind, str]]:
+    """The paths that end in a verb which gives their object a status, as far as the document has both."""
+    rows = {shape_of(row.path): row for row in KINDS.values() if row.path}
+    for method, shape in facts.methods():
+        row = rows.get(tuple(part for part in shape[:-2] if part != "test_helpers"))
+        if row and method == "POST" and shape[-2:-1] == ("{}",):
+            known = facts.schema(row.object_name).get("properties", {}).get("status", {}).get("enum", ())
+            if STATUSES.get(shape[-1]) in {*known, *itertools.chain(*row.flow.values())}:
+                yield (method, shape), row, STATUSES[shape[-1]]
 
 
 def _action(path: str, kind: str = "") -> Target:

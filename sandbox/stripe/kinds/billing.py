@@ -182,7 +182,6 @@ SUBSCRIPTION = Kind(
         "paused": ("active", "canceled"),
         "incomplete": ("active", "incomplete_expired"),
     },
-    actions={"resume": {"status": "active"}},
     cancels={"status": "canceled"},
     derive=_end_subscription,
     variants=({"discounts": 1}, {"discounts": 2}),
@@ -243,7 +242,6 @@ SCHEDULE = Kind(
         ),
     ),
     flow={"not_started": ("active", "canceled"), "active": ("canceled", "completed", "released")},
-    actions={"cancel": {"status": "canceled"}, "release": {"status": "released"}},
     derive=lambda data, now: data.update(
         {
             f"{status}_at": data[f"{status}_at"] or (now if data["status"] == status else None)
@@ -290,12 +288,6 @@ INVOICE = Kind(
         always=True,
     ),
     flow={"draft": ("open",), "open": ("paid", "void", "uncollectible"), "uncollectible": ("paid", "void")},
-    actions={
-        "finalize": {"status": "open"},
-        "mark_uncollectible": {"status": "uncollectible"},
-        "pay": {"status": "paid"},
-        "void": {"status": "void"},
-    },
     deletable={"status": "draft"},
     derive=_date_invoice,
     pulls=Pull("invoiceitem", "invoice", "customer", "line_item", _line_of_item),
@@ -410,7 +402,6 @@ CREDIT_NOTE = Kind(
         always=True,
     ),
     flow={"issued": ("void",)},
-    actions={"void": {"status": "void"}},
     effects=(Effect("invoice", "invoice", _credited),),
     includes=("shipping_cost.taxes",),
     variants=({"amount_shipping": 600, "shipping_cost": SHIPPING_COST},),
@@ -470,7 +461,6 @@ SESSION = Kind(
         )
     ),
     flow={"open": ("complete", "expired")},
-    actions={"expire": {"status": "expired"}},
     includes=("line_items", "optional_items", "shipping_cost.taxes", "total_details.breakdown"),
     variants=(
         {

@@ -265,7 +265,6 @@ PAYMENT_METHOD = Kind(
             Move("customer", None, "payment_method.detached"),
         ),
     ),
-    actions={"attach": {}, "detach": {"customer": None}},
     cancels={"customer": None},
     unreadable=_detached_source,
     fields={

@@ -19,7 +19,7 @@ SESSION = Kind(
         ),
     ),
     flow={"requires_input": ("processing", "canceled"), "processing": ("verified", "requires_input")},
-    actions={"cancel": {"status": "canceled"}, "redact": {"redaction": {"status": "processing"}}},
+    actions={"redact": {"redaction": {"status": "processing"}}},
     fields={
         "client_secret": f.text("vs_secret_????????????????"),
         "status": "requires_input",

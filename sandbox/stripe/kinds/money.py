@@ -120,7 +120,6 @@ PAYOUT = Kind(
         ),
     ),
     flow={"pending": ("in_transit", "canceled"), "in_transit": ("paid", "failed")},
-    actions={"cancel": {"status": "canceled"}},
     variants=({"reconciliation_status": "in_progress"},),
     fields={
         "amount": f.number(1000, 99_900),
@@ -148,7 +147,6 @@ TOPUP = Kind(
         ),
     ),
     flow={"pending": ("succeeded", "failed", "canceled"), "succeeded": ("reversed",)},
-    actions={"cancel": {"status": "canceled"}},
     fields={
         "amount": f.number(1000, 99_900),
         "expected_availability_date": f.later(5 * f.DAY),

@@ -83,7 +83,6 @@ CHARGE = Kind(
         ),
     ),
     flow={"pending": ("succeeded", "failed")},
-    actions={"capture": {"captured": True}},
     derive=_refunded,
     includes=("refunds",),
     fields={
@@ -112,7 +111,6 @@ REFUND = Kind(
         always=True,
     ),
     flow={"pending": ("succeeded", "failed", "canceled")},
-    actions={"cancel": {"status": "canceled"}},
     muted=_told_by_charge,
     fields={
         "amount": f.number(100, 500),
@@ -144,11 +142,6 @@ PAYMENT_INTENT = Kind(
         "requires_action": ("processing", "requires_payment_method", "canceled"),
         "processing": ("succeeded", "requires_payment_method", "requires_capture"),
         "requires_capture": ("succeeded", "canceled"),
-    },
-    actions={
-        "cancel": {"status": "canceled"},
-        "capture": {"status": "succeeded"},
-        "confirm": {"status": "processing"},
     },
     includes=("amount_details.line_items",),
     nested=(
@@ -187,7 +180,6 @@ SETUP_INTENT = Kind(
         ),
     ),
     flow={"requires_payment_method": ("canceled",), "requires_action": ("canceled",)},
-    actions={"cancel": {"status": "canceled"}},
     fields={
         "attach_to_self": False,
         "client_secret": f.words("{id}_secret_sandbox"),
@@ -229,7 +221,6 @@ DISPUTE = Kind(
         ),
     ),
     flow={"needs_response": ("under_review", "lost"), "under_review": ("won", "lost")},
-    actions={"close": {"status": "lost"}},
     # A dispute that is won was one all the same.
     effects=(Effect("charge", "charge", lambda _charge, disputes: {"disputed": bool(disputes)}),),
     fields={

@@ -12,6 +12,7 @@ __all__ = ["DEFAULTS", "RULES", "UNDOCUMENTED", "Act", "Rule", "Write"]
 _PAYMENTS: Final[Mapping[str, Rule]] = {
     "POST /v1/charges": payments.create_charge,
     "POST /v1/charges/{charge}/capture": payments.capture_charge,
+    "POST /v1/charges/{charge}/refunds": payments.create_refund,
     "POST /v1/disputes/{dispute}": payments.update_dispute,
     "POST /v1/disputes/{dispute}/close": payments.close_dispute,
     "POST /v1/payment_intents": payments.create_intent,
@@ -45,6 +46,7 @@ _CUSTOMERS: Final[Mapping[str, Rule]] = {
 _BILLING: Final[Mapping[str, Rule]] = {
     "DELETE /v1/subscriptions/{subscription}": billing.cancel_it,
     "POST /v1/credit_notes": invoices.create_note,
+    "POST /v1/customers/{customer}/subscriptions": billing.create,
     "POST /v1/invoiceitems": invoices.create_item,
     "POST /v1/invoices": invoices.create,
     "POST /v1/invoices/{invoice}/finalize": invoices.finalize_it,

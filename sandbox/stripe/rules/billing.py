@@ -264,7 +264,7 @@ def end_trial(act: Act, id: str) -> None:
 
 def create(write: Write) -> Json:
     act, given = write.act, write.given
-    customer = write.need("customer")
+    customer = write.parent or write.need("customer")
     write.need("items")
 
     now = act.under(act.get("customer", customer)["test_clock"]).at

@@ -212,7 +212,7 @@ def refund(act: Act, charge: Json, amount: int | None = None, **fields: Any) -> 
 
 def create_refund(write: Write) -> Json:
     act, given = write.act, write.given
-    id = given.get("charge")
+    id = given.get("charge") or write.parent
     if intent := given.get("payment_intent"):
         id = act.get("payment_intent", intent)["latest_charge"]
     if id is None:
