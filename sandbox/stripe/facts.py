@@ -48,6 +48,11 @@ def methods() -> frozenset[tuple[str, Shape]]:
     return frozenset((method.upper(), shape_of(path)) for path, each in paths for method in each)
 
 
+@functools.cache
+def event_types() -> frozenset[str]:
+    return frozenset(_read("stripe")["event_types"])
+
+
 def version() -> str:
     """The API version that the document is of."""
     return str(_read("stripe")["version"])

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sandbox.stripe import facts
 from sandbox.stripe.filters import Filter, documented
-from sandbox.stripe.kind import DOCUMENTED, Holder, Kind, View
+from sandbox.stripe.kind import DOCUMENTED, Events, Holder, Kind, View
 from sandbox.stripe.kinds import (
     arrangements,
     billing,
@@ -55,7 +55,8 @@ def _completed(row: Kind) -> Kind:
     shown = {name: each for name, each in given.items() if name not in (*row.fields, *row.includes)}
     own = {name: derived.completed(given.get(name), each) for name, each in row.fields.items()}
     ops = facts.ops(row.path) if row.ops == DOCUMENTED else row.ops
-    return replace(row, ops=ops, fields={**shown, **own}, filters=_filters(row))
+    events = derived.events(row) if row.events == Events() else row.events
+    return replace(row, ops=ops, fields={**shown, **own}, filters=_filters(row), events=events)
 
 
 def _filters(row: Kind | View) -> tuple[Filter, ...]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sandbox.stripe.filters import equals, part_of
-from sandbox.stripe.kind import Events, Kind
+from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import fields as f
 
 PORTAL = Kind(
@@ -11,9 +11,6 @@ PORTAL = Kind(
     prefix="bpc",
     path="/v1/billing_portal/configurations",
     needs=("features",),
-    events=Events(
-        created="billing_portal.configuration.created", updated="billing_portal.configuration.updated"
-    ),
     fields={
         "active": True,
         "features": {

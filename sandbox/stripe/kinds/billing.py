@@ -232,15 +232,6 @@ SCHEDULE = Kind(
     prefix="sub_sched",
     path="/v1/subscription_schedules",
     filters=(Filter("scheduled", at("status"), _scheduled, groups=True),),
-    events=Events(
-        "subscription_schedule.created",
-        "subscription_schedule.updated",
-        moves=(
-            Move("status", "canceled", "subscription_schedule.canceled"),
-            Move("status", "completed", "subscription_schedule.completed"),
-            Move("status", "released", "subscription_schedule.released"),
-        ),
-    ),
     flow={"not_started": ("active", "canceled"), "active": ("canceled", "completed", "released")},
     derive=lambda data, now: data.update(
         {
@@ -329,7 +320,6 @@ INVOICE_PAYMENT = Kind(
     path="/v1/invoice_payments",
     permission="invoice",
     parent=Parent("invoice", "invoice"),
-    events=Events(moves=(Move("status", "paid", "invoice_payment.paid"),)),
     flow={"open": ("paid",)},
     fields={
         "amount_requested": f.number(100, 50_000),
@@ -366,7 +356,6 @@ INVOICE_ITEM = Kind(
     created="date",
     filters=(Filter("pending", at("invoice"), _pending),),
     needs=("customer",),
-    events=Events("invoiceitem.created", "", "invoiceitem.deleted"),
     variants=({"discounts": 1},),
     fields={
         "amount": f.number(100, 50_000),

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from sandbox.stripe.filters import Asked, Filter, Json, Match, any_of, equals, flag, only
-from sandbox.stripe.kind import ABSENT, Draft, Events, Kind
+from sandbox.stripe.kind import ABSENT, Draft, Kind
 from sandbox.stripe.kinds import fields as f
 
 TIERS: Json = {
@@ -98,7 +98,6 @@ PRODUCT = Kind(
     path="/v1/products",
     filters=(any_of("ids", "id"),),
     needs=("name",),
-    events=Events("product.created", "product.updated", "product.deleted"),
     fields={"active": True, "name": f.text("Product ????")},
     derive=lambda data, now: data.update(updated=now),
 )
@@ -112,7 +111,6 @@ PRICE = Kind(
         any_of("lookup_keys", "lookup_key", at_most=10),
     ),
     needs=("currency",),
-    events=Events("price.created", "price.updated", "price.deleted"),
     shown_in=("subscription_item", "item", "payment_link_item", "quote_item", "quote_upfront_item"),
     includes=("tiers", "currency_options", "currency_options.*.tiers"),
     variants=(
@@ -151,7 +149,6 @@ PLAN = Kind(
     prefix="plan",
     path="/v1/plans",
     needs=("currency", "interval"),
-    events=Events("plan.created", "plan.updated", "plan.deleted"),
     includes=("tiers",),
     variants=(TIERS,),
     fields={
@@ -172,7 +169,6 @@ COUPON = Kind(
     name="coupon",
     prefix="coupon",
     path="/v1/coupons",
-    events=Events("coupon.created", "coupon.updated", "coupon.deleted"),
     includes=("applies_to", "currency_options"),
     variants=(
         {"applies_to": {"products": lambda draft: [draft.find("product")]}},
@@ -202,7 +198,6 @@ PROMOTION_CODE = Kind(
     path="/v1/promotion_codes",
     filters=(equals("coupon", "promotion.coupon"),),
     needs=("promotion",),
-    events=Events("promotion_code.created", "promotion_code.updated"),
     includes=("restrictions.currency_options",),
     variants=(
         {

@@ -9,13 +9,6 @@ ORDER = Kind(
     path="/v1/climate/orders",
     product="climate",
     needs=("product",),
-    events=Events(
-        created="climate.order.created",
-        moves=(
-            Move("status", "canceled", "climate.order.canceled"),
-            Move("status", "delivered", "climate.order.delivered"),
-        ),
-    ),
     flow={"open": ("canceled", "delivered")},
     fields={
         "amount_fees": f.number(1, 9_900),

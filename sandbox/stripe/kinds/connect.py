@@ -28,7 +28,6 @@ ACCOUNT = Kind(
     prefix="acct",
     path="/v1/accounts",
     nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts", announced=True),),
-    events=Events(updated="account.updated"),
     fields={
         "business_profile": f.nulls("annual_revenue", "estimated_worker_count", "mcc", "support_address")
         | f.nulls("support_email", "support_phone", "support_url", "url")
@@ -60,7 +59,6 @@ PERSON = Kind(
     path="/v1/accounts/{account}/persons",
     filters=(part_of("relationship", None, *_ROLES),),
     parent=_OF_ACCOUNT,
-    events=Events("person.created", "person.updated", "person.deleted"),
     fields={
         "dob": f.nulls("day", "month", "year"),
         "email": f.text("????????@example.com"),

@@ -109,7 +109,6 @@ CUSTOMER = Kind(
             narrowed=("status",),
         ),
     ),
-    events=Events("customer.created", "customer.updated", "customer.deleted"),
     stub=True,
     includes=("cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"),
     variants=(
@@ -305,7 +304,6 @@ CASH_TRANSACTION = Kind(
     path="/v1/customers/{customer}/cash_balance_transactions",
     permission="customer",
     parent=_OF_CUSTOMER,
-    events=Events(created="customer_cash_balance_transaction.created"),
     fields={"ending_balance": 1, "net_amount": f.number(1, 9_900)},
 )
 

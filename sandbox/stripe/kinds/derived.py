@@ -1,16 +1,18 @@
 """What Stripe's document gives of a kind, so that its row need not: the templates of its fields, and the
-filters of its list.
+types of its events.
 
 A field that is always there has a value of its type: null where it may be, else the first of the values that
 the document names, an empty list, false, some text. A hash has its own fields so. A number is for the row to
 say, unless it is a time."""
 
 import functools
+import itertools
 import re
 from typing import Any, Final
 
 from sandbox.stripe import facts
 from sandbox.stripe.filters import Json
+from sandbox.stripe.kind import Events, Kind, Move
 from sandbox.stripe.kinds import fields as f
 
 _MISSING: Final = object()
@@ -64,6 +66,21 @@ def _template(field: str, schema: Json, required: bool) -> Any:
         case "string":
             return schema["enum"][0] if "enum" in schema else _TEXTS.get(field) or f.text(f"{field} ????")
     return _MISSING
+
+
+def events(row: Kind) -> Events:
+    """The event types that have an object's name, or its family's before it, and its statuses' with them."""
+    name, known = row.object_name, facts.event_types()
+    names = (name, name.replace(".", "_", 1))
+    start = next((each for each in names if any(type.startswith(f"{each}.") for type in known)), name)
+
+    def of(word: str) -> str:
+        return f"{start}.{word}" if f"{start}.{word}" in known else ""
+
+    statuses = facts.schema(name).get("properties", {}).get("status", {}).get("enum", ())
+    every = dict.fromkeys((*statuses, *itertools.chain(*row.flow.values())))
+    moves = tuple(Move("status", each, of(each)) for each in every if of(each))
+    return Events(of("created"), of("updated"), of("deleted"), moves)
 
 
 def completed(template: Any, row: Any) -> Any:

@@ -13,7 +13,6 @@ CARDHOLDER = Kind(
     path="/v1/issuing/cardholders",
     product="issuing",
     needs=("billing", "name"),
-    events=Events("issuing_cardholder.created", "issuing_cardholder.updated"),
     flow={"active": ("inactive", "blocked"), "inactive": ("active",)},
     fields={
         "billing": {"address": f.ADDRESS | {"city": "Paris", "country": "FR", "line1": "1 rue"}},
@@ -32,7 +31,6 @@ CARD = Kind(
     product="issuing",
     filters=(equals("cardholder", "cardholder.id"), equals("exp_month"), equals("exp_year")),
     needs=("currency", "type"),
-    events=Events("issuing_card.created", "issuing_card.updated"),
     flow={"inactive": ("active", "canceled"), "active": ("inactive", "canceled")},
     fields={
         "brand": "Visa",
@@ -52,7 +50,6 @@ AUTHORIZATION = Kind(
     path="/v1/issuing/authorizations",
     product="issuing",
     filters=(equals("card", "card.id"),),
-    events=Events("issuing_authorization.created", "issuing_authorization.updated"),
     flow={"pending": ("closed", "reversed", "expired")},
     actions={"approve": {"approved": True}, "decline": {"approved": False}},
     fields={
@@ -78,7 +75,6 @@ TRANSACTION = Kind(
     prefix="ipi",
     path="/v1/issuing/transactions",
     product="issuing",
-    events=Events("issuing_transaction.created", "issuing_transaction.updated"),
     includes=(
         "purchase_details",
         *(f"purchase_details.{part}" for part in ("fleet", "flight", "fuel", "lodging", "receipt")),
@@ -168,7 +164,6 @@ TOKEN = Kind(
     path="/v1/issuing/tokens",
     product="issuing",
     parent=Parent("issuing.card", "card"),
-    events=Events(created="issuing_token.created", updated="issuing_token.updated"),
     flow={"requested": ("active", "deleted"), "active": ("suspended",)},
     fields={"status": "requested"},
 )

@@ -76,7 +76,6 @@ CREDIT_GRANT = Kind(
     name="billing.credit_grant",
     prefix="credgr",
     path="/v1/billing/credit_grants",
-    events=Events(created="billing.credit_grant.created", updated="billing.credit_grant.updated"),
     fields={"customer": f.ref("customer")},
 )
 
@@ -93,7 +92,6 @@ CREDIT_BALANCE_TRANSACTION = Kind(
         ),
     ),
     parent=Parent("customer", "customer", named=False),
-    events=Events(created="billing.credit_balance_transaction.created"),
     fields={"credit_grant": f.ref("billing.credit_grant"), "type": "credit"},
 )
 

@@ -139,13 +139,6 @@ TOPUP = Kind(
     prefix="tu",
     path="/v1/topups",
     needs=("amount", "currency"),
-    events=Events(
-        "topup.created",
-        moves=tuple(
-            Move("status", status, f"topup.{status}")
-            for status in ("canceled", "failed", "reversed", "succeeded")
-        ),
-    ),
     flow={"pending": ("succeeded", "failed", "canceled"), "succeeded": ("reversed",)},
     fields={
         "amount": f.number(1000, 99_900),

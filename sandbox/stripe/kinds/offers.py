@@ -29,7 +29,6 @@ PAYMENT_LINK = Kind(
     path="/v1/payment_links",
     created="",
     needs=("line_items",),
-    events=Events(created="payment_link.created", updated="payment_link.updated"),
     nested=(
         Nested(
             ("payment_link_item",), "line_items", "/v1/payment_links/{id}/line_items", shown=False, made=1

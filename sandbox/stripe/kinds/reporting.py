@@ -8,12 +8,6 @@ REPORT_RUN = Kind(
     prefix="frr",
     path="/v1/reporting/report_runs",
     needs=("report_type",),
-    events=Events(
-        moves=(
-            Move("status", "succeeded", "reporting.report_run.succeeded"),
-            Move("status", "failed", "reporting.report_run.failed"),
-        )
-    ),
     flow={"pending": ("succeeded", "failed")},
     fields={"status": "pending"},
 )

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from sandbox.stripe.filters import Filter, Given, Match, at, only, part_of, single
-from sandbox.stripe.kind import Events, Kind
+from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import fields as f
 
 
@@ -17,7 +17,6 @@ TAX_RATE = Kind(
     prefix="txr",
     path="/v1/tax_rates",
     needs=("display_name", "percentage"),
-    events=Events(created="tax_rate.created", updated="tax_rate.updated"),
     fields={"active": True, "metadata": {}, "percentage": f.number(1, 25)},
 )
 

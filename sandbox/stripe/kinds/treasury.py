@@ -12,10 +12,6 @@ FINANCIAL_ACCOUNT = Kind(
     path="/v1/treasury/financial_accounts",
     product="treasury",
     needs=("supported_currencies",),
-    events=Events(
-        created="treasury.financial_account.created",
-        moves=(Move("status", "closed", "treasury.financial_account.closed"),),
-    ),
     flow={"open": ("closed",)},
     fields={"balance": {"cash": {"usd": f.number(0, 9_900)}}, "metadata": {}, "status": "open"},
 )
@@ -67,7 +63,6 @@ RECEIVED_DEBIT = Kind(
     path="/v1/treasury/received_debits",
     product="treasury",
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(created="treasury.received_debit.created"),
     fields={"amount": f.number(1, 9_900), "status": "succeeded"},
 )
 
@@ -78,10 +73,6 @@ CREDIT_REVERSAL = Kind(
     product="treasury",
     needs=("received_credit",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.credit_reversal.created",
-        moves=(Move("status", "posted", "treasury.credit_reversal.posted"),),
-    ),
     flow={"processing": ("posted",)},
     fields={
         "amount": f.number(1, 9_900),
@@ -116,14 +107,6 @@ INBOUND_TRANSFER = Kind(
     product="treasury",
     needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.inbound_transfer.created",
-        moves=(
-            Move("status", "canceled", "treasury.inbound_transfer.canceled"),
-            Move("status", "failed", "treasury.inbound_transfer.failed"),
-            Move("status", "succeeded", "treasury.inbound_transfer.succeeded"),
-        ),
-    ),
     flow={"processing": ("canceled", "failed", "succeeded")},
     fields={
         "amount": f.number(1, 9_900),
@@ -139,15 +122,6 @@ OUTBOUND_PAYMENT = Kind(
     product="treasury",
     needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.outbound_payment.created",
-        moves=(
-            Move("status", "canceled", "treasury.outbound_payment.canceled"),
-            Move("status", "failed", "treasury.outbound_payment.failed"),
-            Move("status", "posted", "treasury.outbound_payment.posted"),
-            Move("status", "returned", "treasury.outbound_payment.returned"),
-        ),
-    ),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
@@ -165,15 +139,6 @@ OUTBOUND_TRANSFER = Kind(
     product="treasury",
     needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.outbound_transfer.created",
-        moves=(
-            Move("status", "canceled", "treasury.outbound_transfer.canceled"),
-            Move("status", "failed", "treasury.outbound_transfer.failed"),
-            Move("status", "posted", "treasury.outbound_transfer.posted"),
-            Move("status", "returned", "treasury.outbound_transfer.returned"),
-        ),
-    ),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
