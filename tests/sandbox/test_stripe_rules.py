@@ -287,6 +287,12 @@ def test_a_bank_transfer_pays_what_waits_for_it(client: Client) -> None:
     assert {"payment_intent.partially_funded", "cash_balance.funds_available"} <= set(client.told())
 
 
+def test_a_card_that_asks_is_declined_when_nobody_is_there(client: Client) -> None:
+    status, body = client.pay("threeDSecure2Required", off_session="true")
+    assert (status, body["error"]["code"]) == (402, "authentication_required")
+    assert client.world.list_all("balance_transaction") == []
+
+
 # Billing
 
 

@@ -19,7 +19,7 @@ class Card:
     """`declines` is the decline code of a payment, `code` the error's. `verified`: the card is declined when
     it is saved, too. `asks`: a payment needs the customer's confirmation. `disputed` is the reason of the
     dispute that a payment leads to, `inquired` makes that an inquiry; `warned` is the type of its early fraud
-    warning; `refunds` is the status that its refunds get."""
+    warning; `refunds` is the status that its refunds get; what it pays is available `at_once`."""
 
     number: str
     brand: str = "visa"
@@ -33,10 +33,17 @@ class Card:
     inquired: bool = False
     warned: str = ""
     refunds: str = "succeeded"
+    at_once: bool = False
 
     @property
     def fingerprint(self) -> str:
         return hashlib.sha256(self.number.encode()).hexdigest()[:16]
+
+    @property
+    def shown(self) -> Json:
+        """What a payment method, a source or a charge shows of it."""
+        known: Json = {"brand": self.brand, "country": self.country, "fingerprint": self.fingerprint}
+        return known | {"funding": self.funding, "last4": self.number[-4:]}
 
 
 _VISA: Final = "4242424242424242"
@@ -63,8 +70,8 @@ CARDS: Final[Mapping[str, Card]] = {
     "au": Card("4000000360000006", country="AU"),
     "in": Card("4000003560000008", country="IN"),
     "sg": Card("4000007020000003", country="SG"),
-    "bypassPending": Card("4000000000000077"),
-    "bypassPendingInternational": Card("4000003720000278", country="IE"),
+    "bypassPending": Card("4000000000000077", at_once=True),
+    "bypassPendingInternational": Card("4000003720000278", country="IE", at_once=True),
     "chargeDeclined": Card("4000000000000002", declines="generic_decline"),
     "visa_chargeDeclined": Card("4000000000000002", declines="generic_decline"),
     "chargeDeclinedInsufficientFunds": Card("4000000000009995", declines="insufficient_funds"),
@@ -130,14 +137,7 @@ def verify(card: Card) -> None:
 
 def make_method(act: Act, card: Card, /, **fields: Any) -> Json:
     """A payment method with a card. A new one has no event."""
-    shown = {
-        "brand": card.brand,
-        "country": card.country,
-        "display_brand": card.brand,
-        "fingerprint": card.fingerprint,
-        "funding": card.funding,
-        "last4": card.number[-4:],
-    }
+    shown = card.shown | {"display_brand": card.brand}
     told = {"event": False} if fields.get("customer") is None else {}
     shown |= fields.pop("card", {})
     return act.make("payment_method", **{"customer": None, "card": shown} | told | fields)
@@ -146,16 +146,8 @@ def make_method(act: Act, card: Card, /, **fields: Any) -> Json:
 def make_source(act: Act, card: Card, customer: str, **fields: Any) -> Json:
     """A card as customers had them before payment methods."""
     verify(card)
-    return act.make(
-        "card",
-        customer=customer,
-        brand=_BRANDS.get(card.brand, card.brand.title()),
-        country=card.country,
-        fingerprint=card.fingerprint,
-        funding=card.funding,
-        last4=card.number[-4:],
-        **fields,
-    )
+    shown = card.shown | {"brand": _BRANDS.get(card.brand, card.brand.title())}
+    return act.make("card", customer=customer, **shown, **fields)
 
 
 def as_method(act: Act, name: str) -> str:

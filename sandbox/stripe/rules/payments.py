@@ -13,6 +13,7 @@ from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Json
 from sandbox.stripe.kind import ABSENT
 from sandbox.stripe.kinds import KINDS
+from sandbox.stripe.kinds.derived import templates
 from sandbox.stripe.rules import cards
 from sandbox.stripe.rules.act import Act, Write
 from sandbox.stripe.rules.cards import Card
@@ -53,35 +54,34 @@ def _new_id(act: Act, kind: str) -> str:
 # Charges
 
 
-def charge(
-    act: Act, amount: int, method: Mapping[str, Any] | None, captured: bool = True, **fields: Any
-) -> Json:
+def charge(act: Act, amount: int, paid_by: "Paid", captured: bool = True, **fields: Any) -> Json:
     """A charge of a payment method, with what follows from its card. A declined one is a charge, too."""
-    card = cards.card_of(method)
-    id, currency = _new_id(act, "charge"), fields["currency"]
-    fields |= {
-        "billing_details": (method or {}).get("billing_details") or KINDS["charge"].fields["billing_details"]
-    }
+    method, card = paid_by
+    id, currency, details = _new_id(act, "charge"), fields["currency"], (method or {}).get("billing_details")
     fields |= {"payment_method_details": _details(method), "amount": amount, "id": id}
+    fields |= {"billing_details": details} if details else {}
     if method and method["object"] == "payment_method":
         fields["payment_method"] = method["id"]
+    none: Json = {"amount_captured": 0, "captured": False, "paid": False}
     if card.declines:
-        message = cards.declined(card).message
-        fields |= {"failure_code": card.code, "failure_message": message, "outcome": _outcome(card)}
-        fields |= {"amount_captured": 0, "captured": False, "paid": False, "status": "failed"}
-        return act.make("charge", **fields)
+        said: Json = {"failure_code": card.code, "failure_message": cards.declined(card).message}
+        return act.make("charge", status="failed", outcome=_outcome(card), **none, **said, **fields)
     if (method or {}).get("type") in _LATER:
-        fields |= {"amount_captured": 0, "captured": False, "paid": False, "status": "pending"}
-        return act.make("charge", **fields)
+        return act.make("charge", status="pending", **none, **fields)
     if captured:
-        ready: Json = (
-            {"status": "available", "available_on": act.at} if card is cards.CARDS["bypassPending"] else {}
-        )
-        fields["balance_transaction"] = book(
-            act, "charge", id, amount, currency, fee_of(amount, currency), **ready
-        )
+        at_once = {"status": "available", "available_on": act.at} if card.at_once else {}
+        fee = fee_of(amount, currency)
+        fields["balance_transaction"] = book(act, "charge", id, amount, currency, fee, **at_once)
     fields |= {"amount_captured": amount if captured else 0, "captured": captured, "status": "succeeded"}
     return act.make("charge", outcome=_outcome(card), paid=True, **fields)
+
+
+Paid = tuple[Mapping[str, Any] | None, Card]
+"""A payment method or a card, and the test card behind it."""
+
+
+def with_card(method: Mapping[str, Any] | None) -> Paid:
+    return method, cards.card_of(method)
 
 
 def follow(act: Act, charge: Json, method: Mapping[str, Any] | None) -> None:
@@ -99,56 +99,30 @@ def _details(method: Mapping[str, Any] | None) -> Json | None:
     type = method.get("type", "card")
     shown = method.get(type) or {}
     if type == "card":
-        source = shown or method
-        names = ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4")
-        shown = {name: source.get(name) for name in names} | {"brand": str(source.get("brand")).lower()}
-        shown |= dict.fromkeys(
-            (
-                "checks",
-                "installments",
-                "mandate",
-                "network",
-                "network_transaction_id",
-                "three_d_secure",
-                "wallet",
-            )
-        )
+        source, empty = shown or method, templates("payment_method_details_card")
+        shown = {name: source.get(name) for name in empty} | {"brand": str(source["brand"]).lower()}
     return {"type": type, type: shown}
 
 
 def _outcome(card: Card) -> Json:
-    blocked = card.declines == "fraudulent"
-    status = (
-        "not_sent_to_network"
-        if blocked
-        else "declined_by_network"
-        if card.declines
-        else "approved_by_network"
-    )
-    return {
-        "advice_code": None,
-        "network_advice_code": None,
-        "network_decline_code": None,
-        "network_status": status,
-        "reason": "highest_risk_level" if blocked else card.declines or None,
-        "risk_level": "highest" if blocked else "normal",
-        "seller_message": "The bank did not return any further details with this decline."
-        if card.declines
-        else "Payment complete.",
-        "type": "blocked" if blocked else "issuer_declined" if card.declines else "authorized",
-    }
+    blocked, said = card.declines == "fraudulent", "Payment complete."
+    status, type = "approved_by_network", "authorized"
+    if card.declines:
+        status, type = "declined_by_network", "issuer_declined"
+        said = "The bank did not return any further details with this decline."
+    if blocked:
+        status, type = "not_sent_to_network", "blocked"
+    why: Json = {"reason": "highest_risk_level" if blocked else card.declines or None, "type": type}
+    why |= {"network_status": status, "risk_level": "highest" if blocked else "normal"}
+    return templates("charge_outcome") | {"seller_message": said} | why
 
 
 def create_charge(write: Write) -> Json:
     act, given = write.act, write.given
-    for name in ("amount", "currency"):
-        write.need(name)
-
-    source = _paying_source(act, given)
-    fields = {name: value for name, value in write.fields.items() if name in KINDS["charge"].fields}
-    fields |= {"currency": given["currency"].lower()}
-    fields = {name: each for name, each in fields.items() if name not in ("amount", "captured", "source")}
-    made = charge(act, given["amount"], source, given.get("capture", True), **fields)
+    amount, currency = write.need("amount"), write.need("currency").lower()
+    source, own = _paying_source(act, given), ("amount", "captured", "currency", "source")
+    fields = {name: each for name, each in write.fields.items() if name not in own}
+    made = charge(act, amount, with_card(source), given.get("capture", True), currency=currency, **fields)
     if made["status"] == "failed":
         raise cards.declined(cards.card_of(source), charge=made["id"])
     follow(act, made, source)
@@ -158,19 +132,11 @@ def create_charge(write: Write) -> Json:
 def _paying_source(act: Act, given: Mapping[str, Any]) -> Json | None:
     """The token's card, or one of the customer's sources."""
     if card := cards.named(given.get("source") or ""):
-        return {"object": "card", **card_fields(card)}
+        return {"object": "card", "exp_month": 12, "exp_year": 2034, **card.shown}
     customer = given.get("customer")
     owned = [each for kind in ("card", "bank_account", "source") for each in act.of(kind, customer or "")]
     wanted = given.get("source") or (act.get("customer", customer)["default_source"] if customer else None)
     return next((each for each in owned if each["id"] == wanted), None)
-
-
-def card_fields(card: Card) -> Json:
-    return {"brand": card.brand, "country": card.country, "exp_month": 12, "exp_year": 2034} | {
-        "fingerprint": card.fingerprint,
-        "funding": card.funding,
-        "last4": card.number[-4:],
-    }
 
 
 def capture(act: Act, id: str, amount: int | None = None) -> Json:
@@ -329,9 +295,9 @@ def confirm(
 def _attempt(act: Act, intent: Json, method: Mapping[str, Any], card: Card, own: Json) -> Json:
     id, manual = intent["id"], intent["capture_method"] == "manual"
     copied = {name: intent[name] for name in _COPIED if intent.get(name)}
-    made = charge(act, intent["amount"], method, not manual, payment_intent=id, **copied)
+    made = charge(act, intent["amount"], (method, card), not manual, payment_intent=id, **copied)
     own |= {"latest_charge": made["id"], "next_action": None}
-    if made["status"] == "failed" or card.declines:
+    if made["status"] == "failed":
         error = cards.declined(card, charge=made["id"], payment_method=method)
         shown = {
             "code": card.code,
