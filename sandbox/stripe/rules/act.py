@@ -85,6 +85,10 @@ class Write:
     def old(self) -> Json:
         return self.act.get(self.row.name, self.id)
 
+    def without(self, *names: str) -> Json:
+        """The fields that parameters give, but those that mean something else in a form."""
+        return {name: each for name, each in self.fields.items() if name not in names}
+
     def need(self, name: str) -> Any:
         """A parameter that Stripe's document calls optional, and that must be given here."""
         if self.given.get(name) is None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Json
+from sandbox.stripe.kinds.derived import templates
 from sandbox.stripe.rules import invoices, payments
 from sandbox.stripe.rules.act import Act, Write
 from sandbox.stripe.rules.selling import amount_of, end_of, price_of
@@ -313,7 +314,7 @@ def end_with_period(act: Act, id: str, *, ends: bool) -> Json:
 def update(write: Write) -> Json:
     act, id, given = write.act.under(write.old["test_clock"]), write.id, write.given
     dropped = ("discounts", "trial_end", "cancel_at_period_end")
-    fields = {name: each for name, each in write.fields.items() if name not in dropped}
+    fields = write.without(*dropped)
     if "pause_collection" in given and given["pause_collection"] is None:
         fields["pause_collection"] = None
     if given.get("items"):
@@ -425,7 +426,7 @@ def schedule(write: Write) -> Json:
     for last, phase in itertools.pairwise(phases):
         length = phase["end_date"] - phase["start_date"]
         phase |= {"start_date": last["end_date"], "end_date": last["end_date"] + length}
-    fields = {name: each for name, each in write.fields.items() if name != "phases"}
+    fields = write.without("phases")
     made = act.make("subscription_schedule", phases=phases, test_clock=clock, status="not_started", **fields)
     if start <= act.at:
         begin(act, made["id"])
@@ -453,32 +454,14 @@ def _phase(act: Act, given: Mapping[str, Any], start: int) -> Json:
     price = act.get("price", items[0]["price"])
     length = given.get("duration") or price["recurring"]
     end = given.get("end_date") or end_of(start, length["interval"], length.get("interval_count") or 1)
-    nothing = ("billing_thresholds", "discounts", "metadata", "tax_rates")
-    empty: Json = {"billing_thresholds": None, "discounts": [], "metadata": {}, "tax_rates": []}
-    shown = [{**{name: empty[name] for name in nothing}, "plan": each["price"], **each} for each in items]
-    return {
-        **dict.fromkeys(
-            ("application_fee_percent", "billing_cycle_anchor", "billing_thresholds", "collection_method")
-        ),
-        **dict.fromkeys(
-            (
-                "default_payment_method",
-                "description",
-                "invoice_settings",
-                "on_behalf_of",
-                "transfer_data",
-                "trial_end",
-            )
-        ),
-        "add_invoice_items": [],
+    item, phase = (
+        templates(f"subscription_schedule_{each}") for each in ("configuration_item", "phase_configuration")
+    )
+    shown: Json = {
+        "items": [{**item, "plan": each["price"], **each} for each in items],
         "currency": price["currency"],
-        "discounts": [],
-        "metadata": {},
-        "items": shown,
-        "proration_behavior": "create_prorations",
-        "start_date": start,
-        "end_date": end,
     }
+    return {**phase, **shown, "proration_behavior": "create_prorations", "start_date": start, "end_date": end}
 
 
 def begin(act: Act, id: str) -> None:

@@ -7,6 +7,7 @@ from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Json
 from sandbox.stripe.kinds import KINDS
+from sandbox.stripe.kinds.derived import templates
 from sandbox.stripe.rules import billing, invoices, payments
 from sandbox.stripe.rules.act import Act, Write
 from sandbox.stripe.rules.selling import amount_of, price_of
@@ -33,7 +34,7 @@ def open_session(write: Write) -> Json:
     if mode != "setup":
         write.need("line_items")
     dropped = ("discounts", "shipping_options", "subscription", "optional_items", "currency", "mode")
-    fields = {name: each for name, each in write.fields.items() if name not in dropped}
+    fields = write.without(*dropped)
     fields["client_secret"] = f"{given['ui_mode']}_secret" if given.get("ui_mode") else None
     made = start(write.act, given.get("line_items") or (), mode, **fields)
     write.act.world.kept[made["id"]] = {name: given.get(name) for name in ("payment_intent_data",)}
@@ -60,9 +61,10 @@ def complete(act: Act, id: str, method: Json) -> Json:
         customer = act.make(
             "customer", email=billed["email"] or session["customer_email"], name=billed["name"]
         )["id"]
-    who = {"address": billed["address"], "email": billed["email"] or session["customer_email"]}
-    who |= {"business_name": None, "individual_name": None, "name": billed["name"], "phone": billed["phone"]}
-    done: Json = {"customer": customer, "customer_details": who | {"tax_exempt": "none", "tax_ids": []}}
+    who = templates("payment_pages_checkout_session_customer_details") | {"tax_exempt": "none", "tax_ids": []}
+    who |= {name: billed[name] for name in ("address", "name", "phone")}
+    who["email"] = billed["email"] or session["customer_email"]
+    done: Json = {"customer": customer, "customer_details": who}
     waits = False
     if session["mode"] == "payment":
         data = {
@@ -114,9 +116,7 @@ def confirm_page(write: Write) -> Json:
 
 
 def create_link(write: Write) -> Json:
-    fields = {
-        name: each for name, each in write.fields.items() if name not in ("line_items", "optional_items")
-    }
+    fields = write.without("line_items", "optional_items")
     made = write.act.make("payment_link", event=False, line_items=0, **fields)
     of = {"payment_link": made["id"]}
     _, currency = _add_lines(write.act, "payment_link_item", of, write.given["line_items"])

@@ -221,7 +221,7 @@ def method_for(act: Act, invoice: Json) -> Json | None:
 def create(write: Write) -> Json:
     act, given = write.act, write.given
     customer, subscription = given.get("customer"), given.get("subscription")
-    fields = {name: each for name, each in write.fields.items() if name not in ("customer", "discounts")}
+    fields = write.without("customer", "discounts")
     if subscription:
         customer = act.get("subscription", subscription)["customer"]
         fields["parent"] = of_subscription(subscription)
@@ -319,7 +319,7 @@ def create_item(write: Write) -> Json:
 
 def create_note(write: Write) -> Json:
     given, dropped = write.given, ("amount", "invoice", "refunds", "shipping_cost")
-    fields = {name: each for name, each in write.fields.items() if name not in dropped}
+    fields = write.without(*dropped)
     whole: list[Json] = [{"unit_amount": given.get("amount") or given.get("credit_amount") or 0}]
     made = credit(write.act, given["invoice"], given.get("lines") or whole, **fields)
     payment = payment_of(write.act, given["invoice"])

@@ -121,7 +121,7 @@ def create_charge(write: Write) -> Json:
     act, given = write.act, write.given
     amount, currency = write.need("amount"), write.need("currency").lower()
     source, own = _paying_source(act, given), ("amount", "captured", "currency", "source")
-    fields = {name: each for name, each in write.fields.items() if name not in own}
+    fields = write.without(*own)
     made = charge(act, amount, with_card(source), given.get("capture", True), currency=currency, **fields)
     if made["status"] == "failed":
         raise cards.declined(cards.card_of(source), charge=made["id"])
