@@ -71,8 +71,8 @@ def _template(field: str, schema: Json, required: bool) -> Any:
 def events(row: Kind) -> Events:
     """The event types that have an object's name, or its family's before it, and its statuses' with them."""
     name, known = row.object_name, facts.event_types()
-    names = (name, name.replace(".", "_", 1))
-    start = next((each for each in names if any(type.startswith(f"{each}.") for type in known)), name)
+    family = name.replace(".", "_", 1)
+    start = family if any(f"{family}.{verb}" in known for verb in ("created", "updated")) else name
 
     def of(word: str) -> str:
         return f"{start}.{word}" if f"{start}.{word}" in known else ""
