@@ -6,7 +6,10 @@ They compare as strings: a version is its release date, then its release's name.
 
 from sandbox.stripe import facts
 
-KNOWN = frozenset((*facts.versions(), "2026-09-30.endive", "2026-10-28.endive", "2026-11-18.endive"))
+VERSIONS = (*facts.versions(), "2026-09-30.endive", "2026-10-28.endive", "2026-11-18.endive")
+"""Oldest first."""
+
+KNOWN = frozenset(VERSIONS)
 
 LATEST = facts.version()
 """The newest version whose objects are known in full: that of the document."""

@@ -494,6 +494,7 @@ def pay_out(act: Act, currency: str, **fields: Any) -> Json | None:
     id = _new_id(act, "payout")
     own = book(act, "payout", id, -amount, currency, available_on=act.at)
     shown = {"amount": amount, "currency": currency, "balance_transaction": own}
+    shown["reconciliation_status"] = "in_progress"
     made = act.make("payout", id=id, balance_transactions=0, **shown, **fields)
     for each in [*due, act.get("balance_transaction", own)]:
         table.remove(each["id"])
