@@ -17,7 +17,8 @@ from typing import Final
 
 import orjson
 
-from sandbox.stripe import StripeServer, World
+from sandbox.stripe import StripeServer, World, facts
+from sandbox.stripe.routes import TARGETS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import Capture
 from tests.test_streams import ALL, differences
@@ -26,6 +27,8 @@ PINNED: Final = {"cli": "@stripe/cli@1.52.0", "node": "stripe@23.1.0", "python":
 HERE: Final = Path(__file__).parent
 SOME: Final = 3
 """How many programs run at a time."""
+SHOWN: Final = 20
+"""How many failures of one kind of use are printed."""
 WANTED: Final = 110
 """How many of the command line's triggers succeed."""
 KNOWN: Final = {
@@ -106,6 +109,18 @@ async def sdks(folder: Path, server: StripeServer) -> dict[str, dict[str, str]]:
     return found
 
 
+def documented() -> dict[str, str]:
+    """Whether each documented parameter of POST is known, by its path."""
+    found: dict[str, str] = {}
+    for (method, shape), form in facts.forms().items():
+        target = TARGETS.get(shape)
+        served = target and ("POST" in target.rules or ("U" if target.item else "C") in target.ops)
+        if method == "POST":
+            path = f"/{'/'.join(shape)}"
+            found |= {f"{path} {name}": "" if served else f"{path} is not there" for name in form}
+    return found
+
+
 def reason(wrong: str) -> str:
     message = re.search(r'"message": "([^"]+)"', wrong)
     known = next((why for part, why in KNOWN.items() if part in wrong), "")
@@ -115,8 +130,10 @@ def reason(wrong: str) -> str:
 def report(name: str, results: dict[str, str]) -> None:
     wrong = {each: said for each, said in results.items() if said}
     print(f"{len(results) - len(wrong):4} of {len(results):3}  {name}")
-    for each, said in wrong.items():
-        print(f"             {each}: {reason(said)[:160]}")
+    for each in list(wrong)[:SHOWN]:
+        print(f"             {each}: {reason(wrong[each])[:140]}")
+    if len(wrong) > SHOWN:
+        print(f"             and {len(wrong) - SHOWN} more")
 
 
 def lacking(capture: Capture, streams: Sequence[str]) -> dict[str, str]:
@@ -142,6 +159,7 @@ async def main() -> int:
             world.clock.advance(3600)
             await capture.session(lambda: all(map(capture.caught_up, ALL)), seconds=300)
     results = {f"triggers of Stripe's command line ({PINNED['cli']})": triggered, **used}
+    results["documented parameters of POST"] = documented()
     results["streams of a capture beside them, with every object in its last state"] = lacking(capture, ALL)
     for title, found in results.items():
         report(title, found)
