@@ -206,12 +206,13 @@ class Kind:
     list or hash, false, the time of creation and the mode; `events` the types that have the object's name;
     `filters` those of its list's parameters that compare the field of their name. `permission` is the
     resource's name among those of restricted keys. `created` is the field with the creation time, "" if the
-    object tells none. `needs` are the parameters without which nothing is created. `flow` gives the
-    statuses that can follow each. `cancels` is what a deletion changes instead of removing the object
-    ("now" is the time); `deletable` are the values that an object must have to be deleted; `stub` says that
-    a deleted object still answers with a stub. `derive` sets fields that follow from others, at a time.
-    `product` is the Stripe product that an account must be set up for. `paged` False: the list takes no
-    `limit` and is whole. `gone_in` is the API version that removed the endpoints.
+    object tells none. `needs` are parameters without which nothing is created, though the document calls
+    them optional. `flow` gives the statuses that can follow each. `cancels` is what a deletion changes
+    instead of removing the object ("now" is the time); `deletable` are the values that an object must have
+    to be deleted; `stub` says that a deleted object still answers with a stub. `derive` sets fields that
+    follow from others, at a time. `product` is the Stripe product that an account must be set up for.
+    `paged` False: the list takes no `limit` and is whole. `gone_in` is the API version that removed the
+    endpoints.
 
     `effects` and `pulls` change other objects; `shown_in` are the kinds that have its objects whole, as
     they are. `muted` tells of an object and the world's API version whether no event of its own announces

@@ -10,7 +10,6 @@ PORTAL = Kind(
     name="billing_portal.configuration",
     prefix="bpc",
     path="/v1/billing_portal/configurations",
-    needs=("features",),
     fields={
         "active": True,
         "features": {
@@ -48,22 +47,15 @@ METHODS = Kind(
 )
 
 METHOD_DOMAIN = Kind(
-    name="payment_method_domain",
-    prefix="pmd",
-    path="/v1/payment_method_domains",
-    needs=("domain_name",),
-    fields={"enabled": True},
+    name="payment_method_domain", prefix="pmd", path="/v1/payment_method_domains", fields={"enabled": True}
 )
 
-APPLE_PAY_DOMAIN = Kind(
-    name="apple_pay_domain", prefix="apwc", path="/v1/apple_pay/domains", needs=("domain_name",), fields={}
-)
+APPLE_PAY_DOMAIN = Kind(name="apple_pay_domain", prefix="apwc", path="/v1/apple_pay/domains", fields={})
 
 WEBHOOK = Kind(
     name="webhook_endpoint",
     prefix="we",
     path="/v1/webhook_endpoints",
-    needs=("url",),
     fields={"secret": f.text("whsec_????????????????"), "status": "enabled"},
 )
 
@@ -72,7 +64,6 @@ SECRET = Kind(
     prefix="appsecret",
     path="/v1/apps/secrets",
     filters=(replace(part_of("scope", None, "type", "user"), required=True),),
-    needs=("name", "payload", "scope"),
     includes=("payload",),
     fields={"payload": f.text("payload ????????")},
 )

@@ -157,7 +157,6 @@ SUBSCRIPTION = Kind(
             groups=True,
         ),
     ),
-    needs=("customer",),
     parent=Parent("customer", "customer"),
     nested=(Nested(("subscription_item",), "items", "/v1/subscription_items?subscription={id}", made=1),),
     events=Events(
@@ -199,7 +198,6 @@ SUBSCRIPTION_ITEM = Kind(
     prefix="si",
     path="/v1/subscription_items",
     permission="subscription",
-    needs=("subscription",),
     parent=Parent("subscription", "subscription"),
     variants=({"discounts": 1},),
     fields={
@@ -355,7 +353,6 @@ INVOICE_ITEM = Kind(
     path="/v1/invoiceitems",
     created="date",
     filters=(Filter("pending", at("invoice"), _pending),),
-    needs=("customer",),
     variants=({"discounts": 1},),
     fields={
         "amount": f.number(100, 50_000),
@@ -374,7 +371,6 @@ CREDIT_NOTE = Kind(
     name="credit_note",
     prefix="cn",
     path="/v1/credit_notes",
-    needs=("invoice",),
     nested=(
         Nested(
             ("credit_note_line_item",),

@@ -97,7 +97,6 @@ PRODUCT = Kind(
     prefix="prod",
     path="/v1/products",
     filters=(any_of("ids", "id"),),
-    needs=("name",),
     fields={"active": True, "name": f.text("Product ????")},
     derive=lambda data, now: data.update(updated=now),
 )
@@ -110,7 +109,6 @@ PRICE = Kind(
         Filter("active", _active.read, _active.parse, unasked=_active_only, groups=True),
         any_of("lookup_keys", "lookup_key", at_most=10),
     ),
-    needs=("currency",),
     shown_in=("subscription_item", "item", "payment_link_item", "quote_item", "quote_upfront_item"),
     includes=("tiers", "currency_options", "currency_options.*.tiers"),
     variants=(
@@ -148,7 +146,6 @@ PLAN = Kind(
     name="plan",
     prefix="plan",
     path="/v1/plans",
-    needs=("currency", "interval"),
     includes=("tiers",),
     variants=(TIERS,),
     fields={
@@ -197,7 +194,6 @@ PROMOTION_CODE = Kind(
     prefix="promo",
     path="/v1/promotion_codes",
     filters=(equals("coupon", "promotion.coupon"),),
-    needs=("promotion",),
     includes=("restrictions.currency_options",),
     variants=(
         {

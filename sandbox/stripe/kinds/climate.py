@@ -8,7 +8,6 @@ ORDER = Kind(
     prefix="climorder",
     path="/v1/climate/orders",
     product="climate",
-    needs=("product",),
     flow={"open": ("canceled", "delivered")},
     fields={
         "amount_fees": f.number(1, 9_900),

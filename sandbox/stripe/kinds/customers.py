@@ -212,7 +212,6 @@ BALANCE_TRANSACTION = Kind(
     name="customer_balance_transaction",
     prefix="cbtxn",
     path="/v1/customers/{customer}/balance_transactions",
-    needs=("amount", "currency"),
     parent=_OF_CUSTOMER,
     fields={
         "amount": f.number(-5000, 5000),
@@ -229,7 +228,6 @@ TAX_ID = Kind(
     prefix="txi",
     path="/v1/customers/{customer}/tax_ids",
     parent=_OF_CUSTOMER,
-    needs=("type", "value"),
     events=Events("customer.tax_id.created", "customer.tax_id.updated", "customer.tax_id.deleted"),
     fields={
         "country": "DE",

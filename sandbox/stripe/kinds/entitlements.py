@@ -15,7 +15,6 @@ FEATURE = Kind(
     path="/v1/entitlements/features",
     created="",
     filters=(Filter("archived", at("active"), _archived, groups=True),),
-    needs=("lookup_key", "name"),
     fields={"active": True},
 )
 

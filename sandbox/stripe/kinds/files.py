@@ -25,7 +25,6 @@ FILE_LINK = Kind(
     name="file_link",
     prefix="link",
     path="/v1/file_links",
-    needs=("file",),
     parent=Parent("file", "file"),
     fields={"url": f.text("https://files.stripe.com/links/????????????????????????")},
 )

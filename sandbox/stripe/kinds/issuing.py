@@ -12,7 +12,6 @@ CARDHOLDER = Kind(
     prefix="ich",
     path="/v1/issuing/cardholders",
     product="issuing",
-    needs=("billing", "name"),
     flow={"active": ("inactive", "blocked"), "inactive": ("active",)},
     fields={
         "billing": {"address": f.ADDRESS | {"city": "Paris", "country": "FR", "line1": "1 rue"}},
@@ -30,7 +29,6 @@ CARD = Kind(
     path="/v1/issuing/cards",
     product="issuing",
     filters=(equals("cardholder", "cardholder.id"), equals("exp_month"), equals("exp_year")),
-    needs=("currency", "type"),
     flow={"inactive": ("active", "canceled"), "active": ("inactive", "canceled")},
     fields={
         "brand": "Visa",
@@ -145,7 +143,6 @@ PERSONALIZATION_DESIGN = Kind(
     path="/v1/issuing/personalization_designs",
     product="issuing",
     filters=(any_of("lookup_keys", "lookup_key"),),
-    needs=("physical_bundle",),
     events=Events(
         updated="issuing_personalization_design.updated",
         moves=(

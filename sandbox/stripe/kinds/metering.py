@@ -29,7 +29,6 @@ METER = Kind(
     name="billing.meter",
     prefix="mtr",
     path="/v1/billing/meters",
-    needs=("display_name",),
     events=Events(
         created="billing.meter.created",
         updated="billing.meter.updated",
@@ -68,7 +67,6 @@ ALERT = Kind(
     path="/v1/billing/alerts",
     created="",
     filters=(equals("meter", "usage_threshold.meter"),),
-    needs=("title",),
     fields={"status": "active"},
 )
 

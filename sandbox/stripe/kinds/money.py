@@ -99,7 +99,6 @@ PAYOUT = Kind(
     prefix="po",
     path="/v1/payouts",
     filters=(one_of("status", "pending", "paid", "failed", "canceled", "in_transit"),),
-    needs=("amount", "currency"),
     nested=(
         Nested(
             ("paid_balance_transaction",),
@@ -138,7 +137,6 @@ TOPUP = Kind(
     name="topup",
     prefix="tu",
     path="/v1/topups",
-    needs=("amount", "currency"),
     flow={"pending": ("succeeded", "failed", "canceled"), "succeeded": ("reversed",)},
     fields={
         "amount": f.number(1000, 99_900),
@@ -151,7 +149,6 @@ TRANSFER = Kind(
     name="transfer",
     prefix="tr",
     path="/v1/transfers",
-    needs=("currency", "destination"),
     nested=(
         Nested(
             ("transfer_reversal",),

@@ -28,7 +28,6 @@ PAYMENT_LINK = Kind(
     prefix="plink",
     path="/v1/payment_links",
     created="",
-    needs=("line_items",),
     nested=(
         Nested(
             ("payment_link_item",), "line_items", "/v1/payment_links/{id}/line_items", shown=False, made=1
@@ -151,7 +150,6 @@ SHIPPING_RATE = Kind(
     prefix="shr",
     path="/v1/shipping_rates",
     filters=(equals("currency", "fixed_amount.currency"),),
-    needs=("display_name",),
     includes=("fixed_amount.currency_options",),
     variants=(
         {"fixed_amount": {"currency_options": {"eur": {"amount": 400, "tax_behavior": "unspecified"}}}},

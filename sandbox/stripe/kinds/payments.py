@@ -62,7 +62,6 @@ CHARGE = Kind(
     name="charge",
     prefix="ch",
     path="/v1/charges",
-    needs=("amount", "currency"),
     nested=(
         Nested(
             ("refund",),
@@ -124,7 +123,6 @@ PAYMENT_INTENT = Kind(
     name="payment_intent",
     prefix="pi",
     path="/v1/payment_intents",
-    needs=("amount", "currency"),
     events=Events(
         "payment_intent.created",
         moves=(
@@ -277,7 +275,6 @@ VALUE_LIST = Kind(
     prefix="rsl",
     path="/v1/radar/value_lists",
     filters=(Filter("contains", _listed, _contains),),
-    needs=("alias", "name"),
     nested=(
         Nested(
             ("radar.value_list_item",), "list_items", "/v1/radar/value_list_items?value_list={id}", made=1
@@ -297,7 +294,6 @@ VALUE_LIST_ITEM = Kind(
     prefix="rsli",
     path="/v1/radar/value_list_items",
     permission="radar_value_list",
-    needs=("value", "value_list"),
     parent=Parent("radar.value_list", "value_list"),
     fields={"created_by": "ada@example.com", "value": f.text("value-????????")},
 )

@@ -53,7 +53,6 @@ FORWARDING_REQUEST = Kind(
     prefix="fwdreq",
     path="/v1/forwarding/requests",
     product="forwarding",
-    needs=("payment_method",),
     fields={"payment_method": f.text("payment_meth ????")},
 )
 

@@ -7,7 +7,6 @@ REPORT_RUN = Kind(
     name="reporting.report_run",
     prefix="frr",
     path="/v1/reporting/report_runs",
-    needs=("report_type",),
     flow={"pending": ("succeeded", "failed")},
     fields={"status": "pending"},
 )

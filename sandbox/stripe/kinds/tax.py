@@ -16,7 +16,6 @@ TAX_RATE = Kind(
     name="tax_rate",
     prefix="txr",
     path="/v1/tax_rates",
-    needs=("display_name", "percentage"),
     fields={"active": True, "metadata": {}, "percentage": f.number(1, 25)},
 )
 
@@ -26,7 +25,6 @@ TAX_REGISTRATION = Kind(
     path="/v1/tax/registrations",
     product="tax",
     filters=(Filter("status", at("status"), _status, unasked=lambda _asked: only("active"), groups=True),),
-    needs=("country",),
     fields={"active_from": f.now},
 )
 
@@ -41,7 +39,6 @@ ACCOUNT_TAX_ID = Kind(
     path="/v1/tax_ids",
     ops="LCRD",
     filters=(replace(_owner, unasked=lambda _asked: Match(lambda facet: facet[0] == "self")),),
-    needs=("type", "value"),
     fields={
         "country": "DE",
         "owner": {"type": "self"},

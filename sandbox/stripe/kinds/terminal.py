@@ -20,7 +20,6 @@ READER = Kind(
     path="/v1/terminal/readers",
     created="",
     product="terminal",
-    needs=("registration_code",),
     events=Events(moves=(Move("action", ANY, "terminal.reader.action_updated"),)),
     stub=True,
     fields={"serial_number": f.text("serial_numbe ????"), "status": "online"},
