@@ -106,6 +106,8 @@ def test_a_paid_invoice_has_its_number_lines_and_payment(books: Books) -> None:
         if invoice["status"] != "paid":
             continue
         assert invoice["number"]
+        used = invoice["starting_balance"] - invoice["ending_balance"]
+        assert invoice["amount_due"] == max(invoice["total"] + used, 0)
         assert invoice["amount_remaining"] == 0
         payments = books.children("invoice_payment", invoice["id"])
         assert sum(each["amount_paid"] or 0 for each in payments) == invoice["amount_paid"]

@@ -312,6 +312,14 @@ def test_a_subscription_is_invoiced_and_paid(client: Client) -> None:
     )
 
 
+def test_a_credit_is_used_by_the_next_invoice(client: Client) -> None:
+    customer = client.post("customers", **VISA)["id"]
+    client.post(f"customers/{customer}/balance_transactions", amount=-300, currency="usd")
+    invoice = client.get(f"invoices/{client.subscribe(customer)['latest_invoice']}")
+    assert (invoice["total"], invoice["amount_paid"]) == (1000, 700)
+    assert client.get(f"customers/{customer}")["balance"] == 0
+
+
 def test_an_upgrade_gives_back_and_bills_the_rest_of_the_period(client: Client) -> None:
     made = client.subscribe(client.post("customers", **VISA)["id"])
     client.world.clock.advance(15 * DAY)

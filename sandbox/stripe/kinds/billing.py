@@ -72,7 +72,10 @@ def _date_invoice(invoice: Json, now: int) -> None:
     if name:
         dates[name] = dates[name] or now
     invoice["status_transitions"] = dates
-    invoice["amount_due"] = max(invoice["total"] - invoice["pre_payment_credit_notes_amount"], 0)
+    before, after = invoice["starting_balance"], invoice["ending_balance"]
+    from_balance = before - (before if after is None else after)
+    owed = invoice["total"] - invoice["pre_payment_credit_notes_amount"] + from_balance
+    invoice["amount_due"] = max(owed, 0)
     invoice["amount_paid"] = invoice["amount_due"] if status == "paid" else 0
     invoice["amount_remaining"] = invoice["amount_due"] - invoice["amount_paid"]
 
