@@ -72,7 +72,7 @@ def written(world: World, row: Kind, given: Json, old: Json | None, home: str) -
     fields: Json = {}
     for name, value in given.items():
         if name == "metadata":
-            fields[name] = _metadata(value, (old or {}).get(name) or {})
+            fields[name] = _metadata(value, old and old.get(name))
         elif name in known and name not in inside:
             fitted = _fitted(world, home, known[name], value)
             if fitted is not _MISFIT:
@@ -80,9 +80,11 @@ def written(world: World, row: Kind, given: Json, old: Json | None, home: str) -
     return fields
 
 
-def _metadata(given: Json | None, old: Json) -> Json:
+def _metadata(given: Json | None, old: Json | None) -> Json:
     """Nothing empties it all, a key without a value goes."""
-    new = dict.fromkeys(old) if given is None else given
+    new = dict.fromkeys(old or ()) if given is None else given
+    if old is None:
+        return {key: value for key, value in new.items() if value is not None}
     return {key: ABSENT if value is None else value for key, value in new.items()}
 
 

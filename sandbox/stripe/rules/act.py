@@ -24,7 +24,10 @@ class Act:
     clock: str | None = None
 
     def make(self, kind: str, **fields: Any) -> Json:
-        """A new object, with its fields that Stripe shows without being asked."""
+        """A new object, with its fields that Stripe shows without being asked. Raises StripeError if the id
+        is taken."""
+        if fields.get("id") in self.world.table(kind, self.home).by_id:
+            raise errors.exists_already(KINDS[kind].object_name)
         return self._do(partial(self.world.create, kind, self.home), fields)
 
     def change(self, kind: str, id: str, **fields: Any) -> Json:

@@ -11,10 +11,8 @@ from sandbox.stripe.rules.act import Rule, Write
 
 def create(write: Write) -> Json:
     row, fields = write.row, dict(write.fields)
-    world, home, link = write.act.world, write.act.home, row.parent
+    link = row.parent
     if id := write.given.get("id"):
-        if id in world.table(row.name, home).by_id:
-            raise errors.exists_already(row.object_name)
         fields["id"] = id
     if link and link.kind != "account":
         parent = write.parent or write.given.get(link.field)

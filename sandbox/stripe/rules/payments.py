@@ -24,7 +24,7 @@ _LATER: Final = frozenset(("acss_debit", "au_becs_debit", "bacs_debit", "sepa_de
 """The types of payment methods whose payments take days."""
 _AVAILABLE_AFTER: Final = 2 * 24 * 3600
 _COPIED: Final = (
-    *("currency", "customer", "description", "metadata", "on_behalf_of", "receipt_email", "shipping"),
+    *("customer", "description", "metadata", "on_behalf_of", "receipt_email", "shipping"),
     *("statement_descriptor", "statement_descriptor_suffix", "transfer_group", "transfer_data"),
 )
 """The fields that a charge has of its intent."""
@@ -294,7 +294,7 @@ def confirm(
 
 def _attempt(act: Act, intent: Json, method: Mapping[str, Any], card: Card, own: Json) -> Json:
     id, manual = intent["id"], intent["capture_method"] == "manual"
-    copied = {name: intent[name] for name in _COPIED if intent.get(name)}
+    copied = {name: intent[name] for name in _COPIED if intent.get(name)} | {"currency": intent["currency"]}
     made = charge(act, intent["amount"], (method, card), not manual, payment_intent=id, **copied)
     own |= {"latest_charge": made["id"], "next_action": None}
     if made["status"] == "failed":
