@@ -14,7 +14,13 @@ from bench.plot import draw
 PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
     "speed": (speed.pairs, speed.memory),
     "limits": (limits.one_stream, limits.all_streams),
-    "requests": (requests.shown_children, requests.shared_pages, requests.tiered_prices, requests.rereads),
+    "requests": (
+        requests.shown_children,
+        requests.shared_pages,
+        requests.tiered_prices,
+        requests.rereads,
+        requests.new_records,
+    ),
     "accounts": (
         accounts.listing,
         accounts.quiet_rounds,

@@ -1,6 +1,6 @@
 """How many requests a capture needs for what its parents show: cards and bank accounts of customers, lines of
-Checkout sessions; how many pages of customers the four children of customers read; and how fast changed
-objects are read again.
+Checkout sessions; how many pages of customers the four children of customers read; how fast changed objects
+are read again; and what new payment records cost.
 
 Requests are counted from the local Stripe's journal.
 """
@@ -33,6 +33,10 @@ SHOWN: Final = ("Cards", "BankAccounts", "CheckoutSessionsLine")
 OF_CUSTOMERS: Final = ("Cards", "BankAccounts", "PaymentMethods", "CustomerBalanceTransaction")
 
 
+RECORDS: Final = 400
+NEW_RECORDS: Final = 10
+
+
 def shop(customers: int, sessions: int) -> World:
     """An account whose customers have a card and a bank account each, and whose sessions have lines."""
     world = World(seed=1)
@@ -57,6 +61,10 @@ def has_backfilled(streams: Sequence[str], written: Written) -> bool:
 
 def has_captured(stream: str, number: int, written: Written) -> bool:
     return written.documents.get(stream, 0) >= number
+
+
+def have_captured(streams: Sequence[str], number: int, written: Written) -> bool:
+    return all(has_captured(each, number, written) for each in streams)
 
 
 async def shown_children(figures: Figures) -> None:
@@ -131,6 +139,30 @@ async def rereads(figures: Figures) -> None:
             allowed = DEFAULTS.requests_per_endpoint
             seen = rate(visits, min(each.started_at for each in visits))
             figures.add(about, f"requests/s: {seen:.1f}", seen / allowed, 0.9, "of limit", at_least=True)
+
+
+async def new_records(figures: Figures) -> None:
+    """New payment records cost a page, and a request each for their attempts. Older ones are not read again.
+    When the whole list was compared, each reading cost a page for each hundred records, and a request for
+    each record."""
+    world = World(seed=1)
+    now = world.clock.now()
+    for number in range(RECORDS):
+        at = now - 600 + number if number < NEW_RECORDS else now - 86_400 - number
+        record = world.create("payment_record", at=at, event=False)["id"]
+        world.create("payment_attempt_record", at=at, payment_record=record, event=False)
+    path = "/v1/payment_"
+    for streams, at_most, before in (
+        (["PaymentRecords"], 2, RECORDS // PAGE),
+        (["PaymentRecords", "PaymentAttemptRecords"], 15, RECORDS + RECORDS // PAGE),
+    ):
+        async with StripeServer(world) as server:
+            inc = {"inc": {"cursor": _iso(now - 1200)}, "last_initialized": _iso(now)}
+            task = Task(streams, state={"bindingStateV1": dict.fromkeys(streams, inc)})
+            await capture(server, task, functools.partial(have_captured, streams, NEW_RECORDS), at_most=60)
+            visits = [each for each in server.journal if each.path.startswith(path)]
+        about = f"{', '.join(streams)}: {NEW_RECORDS} new of {RECORDS}"
+        figures.add(about, f"requests; {before} when all were compared", len(visits), at_most)
 
 
 def _iso(at: float) -> str:

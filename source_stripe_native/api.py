@@ -299,6 +299,8 @@ class Changes:
                 yield window.end_at
                 held.release()
                 await reading.end()
+                if self.account_changes is not None:
+                    self.account_changes.release()
         except StripeError as error:
             if not EVENTS_AGED_OUT.matches(error):
                 raise

@@ -267,7 +267,12 @@ def plain(document: Json) -> Json:
     return found
 
 
-SECRETS = {"identity.verification_session": ("url",), "webhook_endpoint": ("secret",)}
+SECRETS = {
+    "apps.install": ("auth_code",),
+    "identity.verification_session": ("url",),
+    "three_d_secure.authentication": ("challenge_url", "fingerprinting_url"),
+    "webhook_endpoint": ("secret",),
+}
 """The secrets that are called so in objects of a kind alone."""
 
 
@@ -278,7 +283,7 @@ def without_secrets(found: Any) -> Any:
     if not isinstance(found, dict):
         return found
     kind = str(found.get("object"))
-    secrets = {"client_secret", "confirmation_secret", *SECRETS.get(kind, ())}
+    secrets = {"client_secret", "confirmation_secret", "cryptogram", *SECRETS.get(kind, ())}
     return {name: without_secrets(each) for name, each in found.items() if name not in secrets}
 
 

@@ -91,9 +91,11 @@ POLLED: Final = frozenset(
         "forwarding.request",
         "identity.verification_report",
         "invoice_payment",
+        "payment_record",
         "radar.value_list",
         "radar.value_list_item",
         "reporting.report_run",
+        "three_d_secure.authentication",
     )
 )
 """Kinds whose creation no event announces: their lists are read over again."""

@@ -17,7 +17,7 @@ from source_stripe_native.config import DEFAULT_HISTORY, DEFAULT_INTERVAL, DEFAU
 from source_stripe_native.models import STREAMS, EndpointConfig, ResourceConfig
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import RETENTION
-from source_stripe_native.streams.withheld import PLACES, SECRET
+from source_stripe_native.streams.redacted import PLACES, SECRET
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.documentation import ROOT, blocks, rows, text_of
@@ -91,8 +91,8 @@ def test_a_number_in_a_page_is_that_of_the_settings(page: str, words: str) -> No
     assert words in " ".join(text_of(page).split())
 
 
-def test_each_field_that_is_left_out_as_a_secret_is_documented() -> None:
-    table = rows("docs/reading-the-data.md", "| what is left out | fields |")
+def test_each_field_that_is_redacted_is_documented() -> None:
+    table = rows("docs/reading-the-data.md", "| what is redacted | fields |")
     documented = {name for _, names in table for name in code(names)}
     secret = {name for places in PLACES.values() for name, place in places.items() if place == SECRET}
     assert documented == {"client_secret", *secret}

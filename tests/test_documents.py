@@ -1,5 +1,6 @@
 """What becomes of an object on its way to a document: whole, in one shape, and stamped with whose it is."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from typing import Any, Final
@@ -51,6 +52,17 @@ def ids(found: list[Json]) -> list[str]:
 
 def logged(caplog: pytest.LogCaptureFixture, text: str) -> list[logging.LogRecord]:
     return [each for each in caplog.records if text in each.message]
+
+
+async def until_paused(capture: Capture, caplog: pytest.LogCaptureFixture) -> str:
+    """Runs a session until something is paused. Returns what the log says of it."""
+    session = asyncio.create_task(capture.session())
+    while not logged(caplog, "is paused."):
+        await asyncio.sleep(0.01)
+        assert not session.done()
+    session.cancel()
+    await asyncio.wait([session])
+    return "\n".join(record.message for record in logged(caplog, "is paused."))
 
 
 # Lists inside documents

@@ -20,7 +20,7 @@ from tests.capture import ROWS, Capture, Json, plain, without_secrets
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up
 from tests.test_streams import HELD
-from tools.extract_facts import STRIPE, read
+from tools.facts import stripe_facts
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ IS_TIME: Final = re.compile(
 def test_every_time_in_the_facts_that_may_lie_ahead_is_followed_or_needs_not_be(
     row: type[BaseStripeObject],
 ) -> None:
-    schema = read(STRIPE)["schemas"].get(KINDS[HELD[row.NAME].kind].object_name, {})
+    schema = stripe_facts()["schemas"].get(KINDS[HELD[row.NAME].kind].object_name, {})
     for name, field in schema.get("properties", {}).items():
         if field.get("type") == "integer" and IS_TIME.search(name) and not name.endswith("balance"):
             is_paid_out = row.NAME == "PayoutBalanceTransactions"  # Then it is available.

@@ -13,9 +13,9 @@ from tests.capture import Capture, Json, plain, without_secrets
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up
 from tests.test_streams import HELD
-from tools.extract_facts import STRIPE, read
+from tools.facts import stripe_facts
 
-TYPES: Final[frozenset[str]] = frozenset(read(STRIPE)["event_types"])
+TYPES: Final[frozenset[str]] = frozenset(stripe_facts()["event_types"])
 
 
 def followers(renamed: Renamed) -> list[type[BaseStripeObject]]:

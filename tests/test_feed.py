@@ -25,6 +25,7 @@ from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window
 from source_stripe_native.streams.event_types import RENAMED
+from source_stripe_native.streams.row import PREVIEW
 from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
 from source_stripe_native.stripe.pages import Source
 from tests.capture import UNLIMITED, Capture, Json, plain
@@ -737,7 +738,19 @@ def rows_of(at_most: int) -> list[str]:
 @pytest.mark.parametrize(("number", "named"), [(1, 1), (MAX_TYPES, 20), (MAX_TYPES + 1, 0), (0, 0)])
 def test_types_are_named_as_long_as_one_request_may_name_them(number: int, named: int) -> None:
     types = [f"type.{each}" for each in range(number)]
-    assert sorted(each for _, each in type_params(types)) == sorted(types)[:named]
+    assert sorted(each for _, each in type_params(types, None)) == sorted(types)[:named]
+
+
+@pytest.mark.parametrize(
+    ("version", "asked"),
+    [("2026-09-30.preview", "quote.created quote.stale"), ("2026-10-28.endive", "quote.created")],
+)
+def test_types_of_the_preview_are_asked_for_under_a_preview_alone(version: str, asked: str) -> None:
+    params = type_params(["quote.stale", "quote.created"], version)
+    assert params == [("types[]", each) for each in asked.split()]
+    others = [f"type.{each}" for each in range(MAX_TYPES - 1)]
+    left = type_params([*others, *sorted(PREVIEW), "quote.created"], version)
+    assert len(left) == (0 if "preview" in version else MAX_TYPES)
 
 
 async def test_the_types_of_all_bindings_are_asked_for(bindings: Bindings) -> None:

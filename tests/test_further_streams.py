@@ -46,6 +46,7 @@ COME_WITH_PARENT: Final = {
     "financial_connections.transaction",
     "financial_connections.account_owner",
     "entitlements.active_entitlement",
+    "payment_attempt_record",
 }
 """Kinds whose objects are made along with their parent, or told by a summary of all of them."""
 TOLD: Final = sorted(OWN - COME_WITH_PARENT)

@@ -17,6 +17,7 @@ from source_stripe_native.models import STREAMS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
+from tests.test_documents import until_paused
 from tests.test_streams import HELD, differences
 
 HOUR: Final = 3_600
@@ -322,14 +323,16 @@ async def test_an_object_that_a_key_no_longer_lists_is_no_deletion(
     assert capture.last("QuoteLineItems").keys() == lines - {min(lines)}
 
 
-async def test_a_list_that_fails_half_way_forgets_nothing(world: World, server: StripeServer) -> None:
+async def test_a_list_that_fails_half_way_forgets_nothing(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
     found = {world.create("webhook_endpoint", event=False)["id"] for _ in range(5)}
     capture = Capture(server, ["WebhookEndpoints"], settings=replace(SETTINGS, page_size=2))
     await start(capture)
     fault = Fault("/v1/webhook_endpoints", status=400, message="not now", after=1)
     server.faults.set(fault)
-    with pytest.raises(SystemExit):
-        await hour(capture)
+    world.clock.advance(HOUR)
+    await until_paused(capture, caplog)
     server.faults.set()
     assert set(entries(capture)) == found
     await hour(capture)

@@ -37,5 +37,5 @@ async def test_to_ask_for_its_connected_accounts_is_a_mistake_in_the_config(
     server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(SystemExit):
-        await Capture(server, ["Accounts"], connected=True).discover()
+        await Capture(server, ["Accounts"], connected=True).session()
     assert "turn capture_connected_accounts off" in caplog.text

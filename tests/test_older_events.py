@@ -7,6 +7,7 @@ import pytest
 
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
+from sandbox.stripe.versions import LATEST
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from tests.capture import Capture, Json, plain, without_secrets
 from tests.conftest import NOW
@@ -15,7 +16,7 @@ from tests.test_rereads import REREAD, account_of
 from tests.test_streams import HELD
 
 OLD: Final = "2018-01-23"
-PINNED: Final[Json] = {"advanced": {"api_version": "2026-08-26.dahlia"}}
+PINNED: Final[Json] = {"advanced": {"api_version": LATEST}}
 HAPPENS: Final[dict[str, Any]] = {"api_version": OLD}
 
 

@@ -34,7 +34,7 @@ from source_stripe_native.stripe.rate_limit import (
 )
 from tests.cdk_task import run_on_virtual_time
 from tests.conftest import NOW
-from tools.extract_facts import STRIPE, read
+from tools.facts import STRIPE, read
 
 LOG: Final = logging.getLogger("test")
 KEY: Final = "sk_test_Sandbox00000000000000000"

@@ -8,7 +8,7 @@ import pytest
 from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.versions import LATEST
 from source_stripe_native.models import STREAMS, BaseStripeObject
-from source_stripe_native.streams.row import RelatedEvents
+from source_stripe_native.streams.row import PREVIEW, RelatedEvents
 from tests.capture import UNLIMITED, Capture, Json, plain, without_secrets
 from tests.test_documents import backfill, catch_up, logged
 from tests.test_streams import HELD
@@ -66,6 +66,8 @@ async def test_an_object_is_read_again_after_an_event_that_names_it(
     own = held == "account"
     id = world.platform if own else world.create(held, event=False)["id"]
     capture = Capture(server, [stream.NAME], config=pinned(related))
+    if kind in PREVIEW:
+        capture.config["advanced"] = {"api_version": "2026-09-30.preview"}
     await backfill(capture)
     world.clock.advance(10)
     changed = world.update(held, id, event=False, metadata={"changed": "quietly"})
@@ -267,3 +269,46 @@ def test_each_condition_of_a_row_has_one_reason(stream: type[BaseStripeObject]) 
         assert sum(map(bool, (related.before_version, related.shown_before, related.when))) <= 1
         if related.before_version:
             assert related.list_by, "objects that had no event of their own"
+
+
+# Pending invoice items
+
+
+async def test_an_edit_of_a_pending_item_is_found_within_the_hour(world: World, server: StripeServer) -> None:
+    pending, billed, left = (world.create("invoiceitem", event=False)["id"] for _ in range(3))
+    invoice = world.create("invoice", lines=0, event=False)["id"]
+    world.update("invoiceitem", billed, event=False, invoice=invoice)
+    capture = Capture(server, ["InvoiceItems"])
+    await backfill(capture)
+    world.clock.advance(3_600)
+    await catch_up(capture)
+    for each in (pending, billed):
+        world.update("invoiceitem", each, event=False, amount=4200)
+    server.journal.clear()
+    world.clock.advance(3_600)
+    documents = await catch_up(capture)
+    amounts = {each["id"]: each["amount"] for each in documents}
+    assert amounts[pending] == 4200
+    # The first comparison after a start captures all that it reads.
+    assert amounts.keys() == {pending, left}
+    lists = [each.query for each in server.journal if each.path == "/v1/invoiceitems"]
+    assert [each["pending"] for each in lists] == ["true"], "one request, for pending ones alone"
+
+
+# Events of the public preview
+
+
+async def test_an_event_of_the_preview_reports_a_change_under_a_preview(
+    world: World, server: StripeServer
+) -> None:
+    quote = world.create("quote", event=False)["id"]
+    config: Json = {"advanced": {"api_version": "2026-09-30.preview"}}
+    capture = Capture(server, ["Quotes"], config=config)
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update("quote", quote, event=False, metadata={"edit": "stale"})
+    world.tell("quote.stale", "quote", quote)
+    (document,) = await catch_up(capture)
+    assert document["metadata"] == {"edit": "stale"}
+    types = [each.query["types[]"] for each in server.journal if each.path == "/v1/events"]
+    assert all("quote.stale" in each for each in types)

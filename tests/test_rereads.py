@@ -107,17 +107,6 @@ async def test_of_many_objects_that_stripe_refuses_to_show_one_line_at_info_tell
     assert all(any(id in str(each.args) for each in told) for id in ids)
 
 
-async def test_a_lasting_failure_of_stripe_is_no_refusal(world: World, server: StripeServer) -> None:
-    id = world.create("charge", event=False)["id"]
-    capture = Capture(server, ["Charges"])
-    await backfill(capture)
-    world.tell("charge.updated", "charge", id, api_version="2022-11-15")
-    final = {"Stripe-Should-Retry": "false"}
-    server.faults.set(Fault(f"*/{id}", status=500, message="Out of order", headers=final))
-    with pytest.raises(SystemExit):
-        await catch_up(capture)
-
-
 # Deletions
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.flowctl import FLOWCTL, ROOT, with_stripe
-from tools.extract_facts import REFERENCE, read, without_text
+from tools.extract_facts import without_text
+from tools.facts import REFERENCE, read
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 STALE = "tests/snapshots is stale: look at the change, then run pytest --insta=update tests/test_snapshots.py"

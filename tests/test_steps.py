@@ -256,6 +256,8 @@ class Waiting:
     def take(self) -> list[str]:
         return []
 
+    def release(self) -> None: ...
+
 
 async def test_binding_accounts_holds_nothing_while_it_waits_for_the_accounts(
     world: World, server: StripeServer

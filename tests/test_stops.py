@@ -202,9 +202,9 @@ def test_a_write_that_fails_does_not_hold_up_the_end_of_the_process() -> None:
 STOPPING: Final = """
 from datetime import timedelta
 from estuary_cdk.capture import base_capture_connector
-base_capture_connector.PERIODIC_RESTART_INTERVAL = 1
+base_capture_connector.PERIODIC_RESTART_INTERVAL = 3
 """ + PROGRAM.replace("Settings(", "Settings(stop_patience=timedelta(milliseconds=200), ")
-"""Stops by itself after a second, as the CDK has it do after a day."""
+"""Stops by itself after three seconds, as the CDK has it do after a day."""
 PATIENT: Final = "from datetime import timedelta\n" + PROGRAM.replace(
     "Settings(", "Settings(line_patience=timedelta(minutes=1), "
 )
@@ -240,7 +240,7 @@ async def test_a_clean_stop_waits_for_the_write_that_its_reader_holds_up(
 ) -> None:
     async with stalled(world, server, STOPPING, connected) as (process, pipe):
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(process.wait(), 1.5)
+            await asyncio.wait_for(process.wait(), 4)
         output = await asyncio.to_thread(read_all, pipe)
         assert await process.wait() == 0
     assert is_whole(output)

@@ -30,7 +30,7 @@ def test_a_list_that_nobody_reads_is_a_problem(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_stream_has_a_line() -> None:
-    lines = describe_streams.page().splitlines()
+    lines = describe_streams.page().partition("## What joins")[0].splitlines()
     for stream in STREAMS:
         (line,) = [each for each in lines if each.startswith(f"| {stream.NAME} |")]
         assert line.count(" | ") == len(describe_streams.COLUMNS) - 1

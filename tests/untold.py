@@ -51,6 +51,10 @@ def _text(_: Any, number: int) -> Any:
     return f"edit {number}"
 
 
+COMPARED: Final[Mapping[str, Json]] = {"invoiceitem": {"invoice": None}}
+"""Kinds of which only those with these fields change so."""
+
+
 FIELDS: Final[Mapping[str, Callable[[Any, int], Any]]] = {
     **dict.fromkeys(
         ("description", "display_name", "label", "metric_tons_available", "name", "title"), _text
@@ -90,6 +94,8 @@ class Untold:
             "BillingMeterEventSummaries": self._use,
             "EntitlementsActiveEntitlements": self._entitle,
             "InlinePrices": self._sell,
+            "PaymentAttemptRecords": self._pay,
+            "PaymentRecords": self._pay,
         }
         self._own_ways = {each: own_ways[each] for each in streams if each in own_ways}
         self._deeds = {each: deed for each in streams if (deed := self._deed_of(each)) is not None}
@@ -120,8 +126,10 @@ class Untold:
         silently = partial(self._silently, stream) if row.SNAPSHOTS or row.RELIST else None
         return self._own_ways.get(stream, silently)
 
-    def _some(self, kind: str, account: str) -> Json | None:
-        found = self._world.list_all(kind, account)
+    def _some(self, kind: str, account: str, having: Json | None = None) -> Json | None:
+        """Any of the account's objects of a kind, of those with the fields that it is to have."""
+        wanted = (having or {}).items()
+        found = [each for each in self._world.list_all(kind, account) if wanted <= each.items()]
         return self._rng.choice(found) if found else None
 
     # What lists show
@@ -130,7 +138,7 @@ class Untold:
         """An edit, a deletion where the row says that it is seen, or a new object."""
         row, kind = ROWS[stream], HELD[stream].kind
         deed = self._rng.choices(("edit", "delete", "create"), (4, 2, 2))[0]
-        found = self._some(kind, account)
+        found = self._some(kind, account, COMPARED.get(kind))
         if found is not None and deed == "delete" and row.SHOWS_DELETIONS:
             self._world.delete(kind, found["id"], account, event=False)
         elif found is not None and deed == "edit" and (edits := self._edits(kind, found)):
@@ -204,6 +212,23 @@ class Untold:
         money: Any = [{"amount": self._rng.randrange(VALUES), "currency": "usd", "source_types": {}}]
         (balance,) = self._world.list_all("balance", account)
         self._world.update("balance", balance["id"], account, event=event, available=money)
+
+    def _pay(self, account: str) -> None:
+        """A new payment with an attempt, or a change of one: the event of its payment intent tells of a
+        payment by Stripe."""
+        world, create = self._world, partial(self._world.create, account=account)
+        record = self._some("payment_record", account) if self._rng.random() < 0.7 else None
+        if record is None:
+            record = create("payment_record", event=False)
+            create("payment_attempt_record", payment_record=record["id"], event=False)
+            return
+        if record["reported_by"] == "stripe" and not self.is_told:
+            return
+        changed: Json = {"metadata": {"edit": str(self._rng.randrange(VALUES))}}
+        world.update("payment_record", record["id"], account, event=False, **changed)
+        if record["reported_by"] == "stripe":
+            create("payment_attempt_record", payment_record=record["id"], event=False)
+            create("payment_intent", payment_record=record["id"], event=True)
 
     def _use(self, account: str) -> None:
         """A customer's use of a meter on this day or the last one, which Stripe computes late."""

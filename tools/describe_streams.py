@@ -9,12 +9,11 @@ comes from the facts about its OpenAPI document. Each list of that document is r
 out for the reason in LEFT_OUT.
 """
 
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -25,7 +24,8 @@ from source_stripe_native.settings import DEFAULTS  # noqa: E402 - the path is s
 from source_stripe_native.streams import STREAMS  # noqa: E402 - the path is set above
 from source_stripe_native.streams.row import BaseStripeObject  # noqa: E402 - the path is set above
 from source_stripe_native.stripe.grants import KNOWN, sureness  # noqa: E402 - the path is set above
-from tools.extract_facts import STRIPE, read  # noqa: E402 - the path is set above
+from tools.facts import shape  # noqa: E402 - the path is set above
+from tools.joins import Join, joins, lists, objects_of  # noqa: E402 - the path is set above
 
 DOCS: Final = ROOT / "docs"
 KEY_PAGE: Final = DOCS / "create-a-key.md"
@@ -49,6 +49,29 @@ LEFT_OUT: Final = {
     "/v1/subscriptions/search": "a search",
     "/v1/tax/calculations/{calculation}/line_items": "no list has the calculations, which expire",
     "/v1/tax/transactions/{transaction}/line_items": "no list and no event has the transactions",
+    **dict.fromkeys(
+        (
+            "/v2/commerce/product_catalog/imports",
+            "/v2/core/accounts",
+            "/v2/core/accounts/{account_id}/persons",
+            "/v2/core/event_destinations",
+            "/v2/core/events",
+            "/v2/core/vault/gb_bank_accounts",
+            "/v2/core/vault/us_bank_accounts",
+            "/v2/money_management/adjustments",
+            "/v2/money_management/financial_accounts",
+            "/v2/money_management/financial_addresses",
+            "/v2/money_management/inbound_transfers",
+            "/v2/money_management/outbound_payments",
+            "/v2/money_management/outbound_setup_intents",
+            "/v2/money_management/payout_intents",
+            "/v2/money_management/payout_methods",
+            "/v2/money_management/received_credits",
+            "/v2/money_management/transaction_entries",
+            "/v2/money_management/transactions",
+        ),
+        "new in endive: no stream reads it yet",
+    ),
 }
 """Lists of Stripe's document that no stream reads, and why."""
 
@@ -72,6 +95,16 @@ All streams: where they come from, how soon their changes are captured, their ke
 - *Enabled*: whether discover proposes the binding as enabled.
 """
 
+JOINS: Final = """
+## What joins the streams
+
+The diagram has the streams that are enabled by default. A line's text names the fields of the stream at its
+end. They have the id of a document of the other stream. A field with several lines has the id of one of them.
+
+A name with dots is nested: read `parent.subscription_details.subscription` of a JSON column as
+`parent->'subscription_details'->>'subscription'`. `*` stands for each element of a list.
+"""
+
 COLUMNS: Final = (
     "stream",
     "object",
@@ -85,18 +118,6 @@ COLUMNS: Final = (
     "product",
     "enabled",
 )
-
-Json = dict[str, Any]
-
-
-def shape(path: str) -> str:
-    return re.sub(r"{\w+}", "{}", path)
-
-
-def lists() -> dict[str, list[str]]:
-    """The paths of Stripe's lists by their shape, and the names of the objects that they have."""
-    paths = read(STRIPE)["paths"].items()
-    return {shape(path): each["get"]["lists"] for path, each in paths if "lists" in each.get("get", {})}
 
 
 def unread() -> list[str]:
@@ -120,12 +141,7 @@ def path_of(row: type[BaseStripeObject]) -> str:
 
 
 def object_of(row: type[BaseStripeObject]) -> str:
-    if row.EVENT_OBJECT:
-        return row.EVENT_OBJECT
-    path = f"/v1/{row.SEARCH_NAME.format(parent='{}')}"
-    single = read(STRIPE)["paths"].get(path, {}).get("get", {}).get("returns", [row.NAME])
-    found = lists().get(path, single)
-    return ", ".join(each for each in found if not each.startswith("deleted_"))
+    return ", ".join(objects_of(row))
 
 
 def backfill_of(row: type[BaseStripeObject]) -> str:
@@ -197,31 +213,35 @@ def table() -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
-def joins() -> Iterator[tuple[str, str, str]]:
-    """What joins enabled streams: a stream, a field of its documents, and the stream that the id is of."""
-    homes = {object_of(row): row.NAME for row in reversed(STREAMS) if not row.DISABLED and not row.PARENT}
-    homes |= {"subscription": "Subscriptions", "customer": "Customers"}
-    schemas = read(STRIPE)["schemas"]
-    for row in STREAMS:
-        if row.DISABLED or row.IS_EVENT or object_of(row) not in schemas or row.NAME == "SubscriptionItems":
-            continue
-        for field, schema in sorted(schemas[object_of(row)]["properties"].items()):
-            references = [each.get("$ref", "").rpartition("/")[2] for each in schema.get("anyOf", [])]
-            for target in dict.fromkeys(homes[each] for each in references if each in homes):
-                yield row.NAME, field, target
-        if row.PARENT and row.PARENT_FIELD:
-            yield row.NAME, row.PARENT_FIELD, row.PARENT.NAME
+ENABLED: Final = frozenset(each.NAME for each in STREAMS if not each.DISABLED)
+
+
+def is_drawn(join: Join) -> bool:
+    """Whether the diagram shows a join: it would be too large with all of them."""
+    return {join.stream, join.target} <= ENABLED
 
 
 def diagram() -> Iterator[str]:
     yield "```mermaid"
     yield "erDiagram"
-    by_pair: dict[tuple[str, str], list[str]] = {}
-    for stream, field, target in joins():
-        by_pair.setdefault((target, stream), []).append(field)
-    for (target, stream), fields in sorted(by_pair.items()):
-        yield f'    {target} ||--o{{ {stream} : "{", ".join(dict.fromkeys(fields))}"'
+    for (target, stream), fields in sorted(by_pair(is_drawn).items()):
+        yield f'    {target} ||--o{{ {stream} : "{", ".join(fields)}"'
     yield "```"
+
+
+def further_joins() -> Iterator[str]:
+    yield "| stream | field | document of |"
+    yield "|---|---|---|"
+    for (target, stream), fields in by_pair(lambda join: not is_drawn(join)).items():
+        yield f"| {stream} | {', '.join(f'`{each}`' for each in fields)} | {target} |"
+
+
+def by_pair(is_wanted: Callable[[Join], bool]) -> dict[tuple[str, str], list[str]]:
+    """The fields of the wanted joins, by the stream that has the id's document and the one with the field."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for join in filter(is_wanted, joins()):
+        found.setdefault((join.target, join.stream), []).append(join.path)
+    return found
 
 
 def permissions() -> Iterator[str]:
@@ -240,9 +260,10 @@ def page() -> str:
     parts = (
         HEAD,
         "\n".join(table()),
-        "\n## What joins the streams\n\nOf the streams that are enabled. A line's text is the field of the "
-        "stream at its end, with the id of the other.\n",
+        JOINS,
         "\n".join(diagram()),
+        "\nAll others join a stream that is disabled by default:\n",
+        "\n".join(further_joins()),
         "\n## Lists that no stream reads\n",
         "\n".join(
             ("| list | why |", "|---|---|", *(f"| `{path}` | {why} |" for path, why in LEFT_OUT.items()))

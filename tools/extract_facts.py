@@ -1,30 +1,34 @@
-"""Extract what tests compare with from Stripe's OpenAPI document and the reference connector's answers.
+"""Extract what tests compare with: from Stripe's published SDK, from its OpenAPI document and from the
+reference connector's answers.
 
-python tools/extract_facts.py path/to/spec3.json path/to/reference/discover.json path/to/reference/spec.json
+python tools/extract_facts.py stripe 16.1.0
+python tools/extract_facts.py stripe 16.1.0 --preview 16.1.0b1
+python tools/extract_facts.py stripe 16.1.0 --document spec3.json --reference discover.json spec.json
 
-The script writes stripe.json, forms.json and reference.json into tests/facts. A clone lacks the documents, so
-its tests and its local Stripe read these files. Rules: only facts are kept, such as names, types, parameters
-and flags. Text is not kept. A digest stands for each description of the reference, so that a test can tell
-whether ours is the same. All is sorted, and each field of a large schema has its own line, so that a diff
-shows what is new at Stripe.
+The first writes tests/facts/sdk.json: what that version of the Python package `stripe` has beyond the
+document. It prints what has changed since the version that the file had before. `--preview` adds the event
+types of a public preview. `--document` writes stripe.json and forms.json there, and `--reference` writes
+tests/facts/reference.json. A clone lacks these documents, so its tests read the files.
+
+Rules: only facts are kept, such as names, types, parameters and flags. Text is not kept. `x-secret` marks a
+field that may have a secret, by its name or its description. A digest stands for each description of the
+reference, so that a test can tell whether ours is the same. All is sorted, and each field of a large schema
+has its own line, so that a diff shows what is new at Stripe.
 """
 
+import argparse
 import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-FACTS: Final = Path(__file__).parents[1] / "tests" / "facts"
-STRIPE: Final = FACTS / "stripe.json"
-FORMS: Final = FACTS / "forms.json"
-REFERENCE: Final = FACTS / "reference.json"
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-WIDTH: Final = 300
-LEVELS: Final = 4
-"""A value of the upper levels that is longer than WIDTH has a line for each member."""
+from tools.compare_facts import additions, changes
+from tools.facts import FORMS, REFERENCE, SDK, STRIPE, read, references, text
+from tools.read_sdk import SECRET, downloaded, looks_secret
 
 KEPT: Final = {
     "$ref",
@@ -46,29 +50,10 @@ KEPT: Final = {
 DROPPED: Final = {"description", "format", "title", "x-expansionResources", "x-stripeBypassValidation"}
 
 
-@cache
-def read(file: Path) -> Any:
-    """Return the facts in a file. All callers get the same object, so they must not change it."""
-    return json.loads(file.read_bytes())
-
-
-def text(facts: Any, levels: int = LEVELS, margin: str = "\n") -> str:
-    """Return the JSON of facts, sorted, with no more lines than a diff needs."""
-    short = json.dumps(facts, separators=(",", ":"), sort_keys=True)
-    if len(short) <= WIDTH or not levels or not isinstance(facts, dict | list):
-        return short
-    inner = f"{margin} "
-    if isinstance(facts, list):
-        members = [text(each, levels - 1, inner) for each in facts]
-    else:
-        members = [f"{json.dumps(name)}:{text(facts[name], levels - 1, inner)}" for name in sorted(facts)]
-    return short[0] + inner + f",{inner}".join(members) + margin + short[-1]
-
-
 # Stripe
 
 
-def stripe_facts(spec: Any) -> dict[str, Any]:
+def document_facts(spec: Any) -> dict[str, Any]:
     """Return the event types, every path, and the schemas of all that GET and DELETE answer with."""
     paths = {
         path: {method: operation(method, each) for method, each in methods.items()}
@@ -133,7 +118,7 @@ def reduced(schema: Any) -> Any:
         "anyOf": lambda each: [reduced(one) for one in each],
         "enum": sorted,
         "items": reduced,
-        "properties": lambda each: {name: reduced(one) for name, one in each.items()},
+        "properties": lambda each: {name: field(name, one) for name, one in each.items()},
         "required": sorted,
         "x-expandableFields": sorted,
     }
@@ -143,16 +128,10 @@ def reduced(schema: Any) -> Any:
     return kept
 
 
-def references(value: Any) -> list[str]:
-    """Return the names of the schemas that are referred to anywhere inside a value."""
-    found = set[str]()
-    if isinstance(value, dict):
-        if isinstance(reference := value.get("$ref"), str):
-            found.add(reference.removeprefix("#/components/schemas/"))
-        value = list(value.values())
-    if isinstance(value, list):
-        found.update(*map(references, value))
-    return sorted(found)
+def field(name: str, schema: Any) -> Any:
+    """Return a field's schema without text, marked if the text or the name says that it may be secret."""
+    marked = {SECRET: True} if looks_secret(name, schema.get("description", "")) else {}
+    return reduced(schema) | marked
 
 
 # Parameters
@@ -206,6 +185,26 @@ def form_type(schema: Any) -> Any:
     return "decimal" if schema.get("format") == "decimal" else schema["type"]
 
 
+# The SDK
+
+
+def extract_sdk(package: str, version: str, preview: str | None) -> None:
+    """Write what a version of the SDK has beyond the document. Print what has changed since the last one."""
+    last = read(SDK) if SDK.exists() else {}
+    new = downloaded(package, version)
+    facts = additions(new, read(STRIPE), last.get("older", {"fields": {}, "query": {}}))
+    facts |= {"package": f"{package} {version}", "preview": last.get("preview", {})}
+    if preview:
+        coming = downloaded(package, preview)
+        facts["preview"] = {
+            "event_types": sorted({*coming["event_types"]} - {*new["event_types"]}),
+            "version": coming["version"],
+        }
+    SDK.write_text(text(facts) + "\n")
+    if last and last["package"] != facts["package"]:
+        print(*changes(new, downloaded(*last["package"].split())), sep="\n")
+
+
 # The reference connector
 
 
@@ -234,10 +233,25 @@ def digest(description: str) -> str:
     return hashlib.sha256(description.encode()).hexdigest()[:12]
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("package", help="the SDK's name in the package index")
+    parser.add_argument("version", help="the SDK's version")
+    parser.add_argument("--preview", help="the version of a public preview")
+    parser.add_argument("--document", type=Path, help="Stripe's OpenAPI document, spec3.json")
+    parser.add_argument(
+        "--reference", type=Path, nargs=2, help="the reference's answers to discover and spec"
+    )
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
-        raise SystemExit((__doc__ or "").splitlines()[2])
-    stripe, *reference = (json.loads(Path(each).read_bytes()) for each in sys.argv[1:])
-    STRIPE.write_text(text(stripe_facts(stripe)) + "\n")
-    FORMS.write_text(text(form_facts(stripe)) + "\n")
-    REFERENCE.write_text(text(reference_facts(*reference)) + "\n")
+    given = arguments()
+    if given.document:
+        spec = json.loads(given.document.read_bytes())
+        STRIPE.write_text(text(document_facts(spec)) + "\n")
+        FORMS.write_text(text(form_facts(spec)) + "\n")
+    if given.reference:
+        answers = [json.loads(each.read_bytes()) for each in given.reference]
+        REFERENCE.write_text(text(reference_facts(*answers)) + "\n")
+    extract_sdk(given.package, given.version, given.preview)

@@ -26,6 +26,23 @@ def _read(name: str) -> Any:
     return orjson.loads((_FOLDER / f"{name}.json").read_bytes())
 
 
+@functools.cache
+def _stripe() -> Any:
+    """What the document says, and what only the newest SDK has."""
+    facts, more = _read("stripe"), _read("sdk")
+    for name, fields in more["fields"].items():
+        for path, field in fields.items():
+            *way, last = path.split(".")
+            schema = facts["schemas"][name]
+            for part in way:
+                schema = schema["items"] if part == "*" else schema["properties"][part]
+            schema["properties"][last] = field
+    for part in ("paths", "schemas"):
+        facts[part] |= more[part]
+    facts["event_types"] += more["event_types"]
+    return facts
+
+
 def shape_of(path: str) -> Shape:
     return tuple("{}" if part.startswith("{") else part for part in path.strip("/").split("/"))
 
@@ -44,18 +61,13 @@ def forms() -> dict[tuple[str, Shape], Any]:
 @functools.cache
 def methods() -> frozenset[tuple[str, Shape]]:
     """Every method of every path."""
-    paths = _read("stripe")["paths"].items()
+    paths = _stripe()["paths"].items()
     return frozenset((method.upper(), shape_of(path)) for path, each in paths for method in each)
 
 
 @functools.cache
 def event_types() -> frozenset[str]:
-    return frozenset(_read("stripe")["event_types"])
-
-
-def version() -> str:
-    """The API version that the document is of."""
-    return str(_read("stripe")["version"])
+    return frozenset(_stripe()["event_types"])
 
 
 def versions() -> list[str]:
@@ -78,7 +90,7 @@ def ops(path: str) -> str:
 
 def schema(name: str) -> Json:
     """The schema of an object. It has no fields if the document lacks the object."""
-    found: Json = _read("stripe")["schemas"].get(name, {})
+    found: Json = _stripe()["schemas"].get(name, {})
     return found
 
 
@@ -161,7 +173,7 @@ def named_after() -> Mapping[str, tuple[str, ...]]:
     """The objects whose ids a field of a name holds, anywhere in the document: `customer` those of
     customers."""
     found: dict[str, set[str]] = {}
-    for field, given in _properties(_read("stripe")["schemas"]):
+    for field, given in _properties(_stripe()["schemas"]):
         inner = given.get("items", given) if given.get("type") == "array" else given
         if any(each.get("type") == "string" for each in inner.get("anyOf", ())) and _names(inner):
             found.setdefault(field, set()).update(_objects(_names(inner)))

@@ -9,7 +9,7 @@ from sandbox.stripe import facts
 VERSIONS = (*facts.versions(), "2026-09-30.endive", "2026-10-28.endive", "2026-11-18.endive")
 """Oldest first."""
 
-KNOWN = frozenset(VERSIONS)
-
-LATEST = facts.version()
-"""The newest version whose objects are known in full: that of the document."""
+LATEST = VERSIONS[-1]
+PREVIEWS = tuple(f"{each[:10]}.preview" for each in VERSIONS if each >= "2025-03-31")
+"""Those of the public preview, which has what is to come."""
+KNOWN = frozenset((*VERSIONS, *PREVIEWS))

@@ -29,13 +29,13 @@ async def find(source: Source, params: Params, window: Window, known: int) -> in
     while end - start > max(1.0, source.settings.oldest_tolerance * (window.end - end)):
         older, _ = Window(start, end).halves()
         try:
-            answer = await source.get(path, [*params, *range_params(older), ("limit", "1")])
+            answer = await source.get(path, [*params, *range_params(stream, older), ("limit", "1")])
         except StripeError as error:
             if not is_refusal(error):
                 raise
             source.log.debug("how old the objects of a list are cannot be asked", {"error": error.answer})
             return None
-        if not source.refused.is_filtered(path, "created"):
+        if not source.refused.is_filtered(path, stream.CREATED_IN.names()):
             return None
         match answer.get("data"):
             case []:

@@ -32,6 +32,7 @@ from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import ConnectorState, cursor_time, slice_start, slice_suffix
 from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
 from source_stripe_native.stripe.pages import Page, PageToken
 
@@ -101,8 +102,8 @@ class Density:
 
 
 class SlicedBackfill:
-    """The slices of a binding's backfill, from the state of each. `path` is the list's and `start` the start
-    date, in Unix seconds. One that `is_whole` is not divided."""
+    """The slices of a binding's backfill, from the state of each. `start` is the start date, in Unix seconds.
+    One that `is_whole` is not divided."""
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class SlicedBackfill:
         progress: Progress,
         find_oldest: FindOldest,
         http: StripeSession,
-        path: str,
+        stream: type[BaseStripeObject],
         start: int,
         *,
         is_whole: bool,
@@ -125,7 +126,7 @@ class SlicedBackfill:
         self._progress = progress
         self._find_oldest = find_oldest
         self._http = http
-        self._path = path
+        self._stream = stream
         self._start = start
         self._is_whole = is_whole
         self._slices: dict[str, Slice] = {}
@@ -170,9 +171,10 @@ class SlicedBackfill:
 
     def _at_once(self) -> int:
         # A list that Stripe does not filter by time has to be read from its top for each slice.
-        if self._is_whole or not self._http.refused_params.is_filtered(self._path, "created"):
+        path, names = self._stream.list_path(), self._stream.CREATED_IN.names()
+        if self._is_whole or not self._http.refused_params.is_filtered(path, names):
             return 1
-        return useful_slices(self._http.latency(self._path), self._http.settings)
+        return useful_slices(self._http.latency(path), self._http.settings)
 
     async def before_page(self, suffix: str, at: Backfill, task: Task) -> PageToken | None:
         """Divides a slice that should give away a part of itself. Returns where the slice is read next."""

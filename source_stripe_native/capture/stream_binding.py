@@ -277,7 +277,7 @@ class StreamBinding:
             progress,
             self._find_oldest(None, ""),
             self.http,
-            self.row.list_path(),
+            self.row,
             floor(self.start_date),
             # As the documentation promises.
             is_whole=self.row.NAME in self.context.schedules.crons,

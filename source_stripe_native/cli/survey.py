@@ -174,7 +174,9 @@ async def _count_range(source: Source, params: list[tuple[str, str]], window: Wi
     """How many objects of `window` a list has."""
 
     async def read(part: Window) -> Page:
-        return await read_page(source, source.stream.list_path(), [*params, *range_params(part)], None)
+        return await read_page(
+            source, source.stream.list_path(), [*params, *range_params(source.stream, part)], None
+        )
 
     newest = await read(window)
     found = len(newest.objects)

@@ -39,7 +39,9 @@ from source_stripe_native.state.windows import (
     planned,
     span_for,
 )
+from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.event_types import current_type, with_older_names
+from source_stripe_native.streams.row import PREVIEW
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
 
@@ -144,9 +146,10 @@ class LogReader:
         in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
         since = overlap_start(window.start, self.low_watermark, settings, in_full=in_full)
         settled = low if in_full else self.low_watermark
-        bounds = range_params(Window(since, window.end))
+        bounds = range_params(Events, Window(since, window.end))
         with closing(BatchBuilder(window, settled, self.seen, settings)) as builder:
-            async for page in read_pages(source, EVENTS_PATH, [*bounds, *type_params(types)]):
+            asked = type_params(types, source.http.version)
+            async for page in read_pages(source, EVENTS_PATH, [*bounds, *asked]):
                 for event in page.objects:
                     builder.add(event, types)
                 if page.next is None:
@@ -233,6 +236,8 @@ class BatchBuilder:
         return WindowResult(window, self._low_watermark, batch, seen)
 
 
-def type_params(types: Collection[str]) -> Params:
-    names = sorted(with_older_names(types))
+def type_params(types: Collection[str], version: str | None) -> Params:
+    """The filter by type, of those that there are in an API version; none where there are too many."""
+    there = {*types} if (version or "").endswith(".preview") else {*types} - PREVIEW
+    names = sorted(with_older_names(there))
     return [("types[]", each) for each in names] if len(names) <= MAX_TYPES else []

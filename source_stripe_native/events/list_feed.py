@@ -139,7 +139,9 @@ class ListReader:
         for past in ([Window(since, until)] if stream.RELIST else []) + older:
             is_by_clock = past.start < since or stream.ONLY_BY_CLOCK
             async for page in self._pages(past):
-                async for found in listed_objects(source, past, stream.list_params(), page):
+                silent = [each for each in page.objects if stream.RELIST_IF.items() <= each.items()]
+                some = replace(page, objects=silent)
+                async for found in listed_objects(source, past, stream.list_params(), some):
                     if not is_by_clock or any(is_due(at, window) for at in due_times(stream, found)):
                         yield await to_document(source, found, "u")
 

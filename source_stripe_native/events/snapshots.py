@@ -123,7 +123,8 @@ def _keys(stream: type[BaseStripeObject], obj: Json) -> Json:
 async def _pages(source: Source, window: Window) -> AsyncIterator[AsyncIterator[Json]]:
     """The objects of all variants of the stream's list that were created in `window`, page by page."""
     for suffix, variant in source.stream.VARIANTS.items():
-        params, embedding = list(variant.items()), source.stream.EMBEDDINGS.get(suffix)
+        params = list({**variant, **source.stream.SNAPSHOT_OF}.items())
+        embedding = source.stream.EMBEDDINGS.get(suffix)
         token = None
         while True:
             page = await read_listed(source, window, params, token, embedding=embedding)

@@ -44,6 +44,8 @@ class AccountChanges:
         """The second up to which each account's events have been read."""
         self._changed: dict[str, None] = {}
         """A set that keeps its order."""
+        self._taken: dict[str, None] = {}
+        """Accounts that are being captured."""
         self._target = cursor
         self._behind: set[str] = set()
         """The accounts whose events have not been read up to the target, while somebody waits for them."""
@@ -88,8 +90,13 @@ class AccountChanges:
         return Window(due.start, min(due.end, end)) if end > due.start else None
 
     def take(self) -> list[str]:
-        """The accounts that have changed, but for those that Stripe refuses for the time being."""
+        """The accounts that have changed, but for those that are paused. Those of a window that failed are
+        among them."""
         paused = self._poller.paused
-        taken = [each for each in self._changed if each not in paused]
-        self._changed = {each: None for each in self._changed if each in paused}
-        return taken
+        self._taken |= {account_id: None for account_id in self._changed if account_id not in paused}
+        self._changed = {account_id: None for account_id in self._changed if account_id in paused}
+        return list(self._taken)
+
+    def release(self) -> None:
+        """Forgets the accounts that were taken. To be called after the checkpoint of their documents."""
+        self._taken = {}

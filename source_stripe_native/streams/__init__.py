@@ -200,5 +200,9 @@ STREAMS: Final[list[type[BaseStripeObject]]] = [
     arrangements.CountrySpecs,
     arrangements.ExchangeRates,
     core.TestClocks,
+    offers.TrialOffers,
+    payments.ThreeDSecureAuthentications,
+    tax.TaxLocations,
+    arrangements.AppsInstalls,
 ]
 """The catalogue in the order of discovery. A new stream is a class in its family's file and its name here."""

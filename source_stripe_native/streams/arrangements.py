@@ -80,6 +80,14 @@ class AppsSecrets(DatedAccountObject):
     SHOWS_DELETIONS = True
 
 
+class AppsInstalls(DatedAccountObject):
+    NAME = "AppsInstalls"
+    SEARCH_NAME = "apps/installs"
+    PERMISSION = "Apps: Installs"
+    SINCE_VERSION = "2026-09-30"
+    EVENT_TYPES = ops("apps.install.created", "apps.install.updated", "apps.install.deleted")
+
+
 class _ForEverybody(AccountObject):
     PER_ACCOUNT = False
     CREATED = ""

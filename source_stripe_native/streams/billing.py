@@ -14,6 +14,7 @@ from source_stripe_native.streams.row import (
     Expansion,
     RelatedEvents,
     ops,
+    preview_events,
 )
 
 
@@ -63,6 +64,9 @@ class InvoiceItems(BaseStripeObjectWithEvents):
             when_cut=True,
         ),
     )
+    # A pending item is edited without an event.
+    SNAPSHOTS = True
+    SNAPSHOT_OF: ClassVar[Mapping[str, str]] = {"pending": "true"}
 
 
 class Invoices(BaseStripeObjectWithEvents):
@@ -157,6 +161,7 @@ class Subscriptions(BaseStripeObjectWithEvents):
             ),
             ids=("subscription", "released_subscription"),
         ),
+        preview_events("customer.subscription."),
     )
     NESTED = ("items",)
 
@@ -209,6 +214,7 @@ class SubscriptionSchedule(BaseStripeObjectWithEvents):
         "subscription_schedule.updated subscription_schedule.released subscription_schedule.aborted "
         "subscription_schedule.canceled subscription_schedule.completed subscription_schedule.expiring",
     )
+    RELATED_EVENTS = (preview_events("subscription_schedule."),)
 
 
 class UsageRecords(BaseStripeObject):

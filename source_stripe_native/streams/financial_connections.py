@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from source_stripe_native.errors import NOTHING_REFRESHED
-from source_stripe_native.streams.row import AccountObject, DatedAccountObject, NotYet, ops
+from source_stripe_native.streams.row import AccountObject, DatedAccountObject, NotYet, ops, preview_events
 
 
 class FinancialConnectionsAccounts(DatedAccountObject):
@@ -33,6 +33,7 @@ class FinancialConnectionsAccounts(DatedAccountObject):
             )
         ),
     )
+    RELATED_EVENTS = (preview_events("financial_connections.account."),)
 
 
 class FinancialConnectionsTransactions(AccountObject):

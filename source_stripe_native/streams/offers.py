@@ -1,4 +1,4 @@
-"""Offers: payment links, quotes and shipping rates."""
+"""Offers: payment links, quotes, shipping rates and trial offers."""
 
 from source_stripe_native.streams.payments import CheckoutSessionsLine
 from source_stripe_native.streams.row import (
@@ -7,6 +7,7 @@ from source_stripe_native.streams.row import (
     DatedAccountObject,
     Expansion,
     ops,
+    preview_events,
 )
 
 
@@ -48,6 +49,7 @@ class Quotes(DatedAccountObject):
     PERMISSION = "Quotes"
     LISTS_BY_CREATED = False
     EVENT_TYPES = ops("quote.created", "quote.accepted quote.canceled quote.finalized")
+    RELATED_EVENTS = (preview_events("quote."),)
     # A draft is edited without an event, and a quote expires without one.
     SNAPSHOTS = True
     NESTED = ("line_items", "computed.upfront.line_items")
@@ -89,3 +91,14 @@ class ShippingRates(DatedAccountObject):
     VARIANTS = ACTIVE
     SNAPSHOTS = True
     EXPANSIONS = (Expansion("fixed_amount.currency_options", ("fixed_amount",)),)
+
+
+class TrialOffers(AccountObject):
+    NAME = "TrialOffers"
+    SEARCH_NAME = "product_catalog/trial_offers"
+    PERMISSION = "Trial offers"
+    SINCE_VERSION = "2026-09-30"
+    # The list takes a creation time that the object does not have. Archived ones are in it too.
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    SNAPSHOTS = True

@@ -254,3 +254,19 @@ class TransferReversals(BaseStripeObject):
     PARENT = Transfers
     PARENT_EVENT_TYPES = ("transfer.reversed",)
     EMBEDDED = "reversals"
+
+
+class ThreeDSecureAuthentications(DatedAccountObject):
+    NAME = "ThreeDSecureAuthentications"
+    SEARCH_NAME = "three_d_secure/authentications"
+    PERMISSION = "3D Secure authentications"
+    PRODUCT = "three_d_secure"
+    SINCE_VERSION = "2026-09-30"
+    EVENT_TYPES = ops(
+        u="three_d_secure.authentication.canceled three_d_secure.authentication.challenge_started "
+        "three_d_secure.authentication.errored three_d_secure.authentication.failed "
+        "three_d_secure.authentication.requires_challenge three_d_secure.authentication.requires_submission "
+        "three_d_secure.authentication.succeeded",
+    )
+    # A creation has no event.
+    POLLS = True

@@ -28,6 +28,26 @@ DISCOUNT_EVENTS: Final = (
 )
 """They carry a discount, which names its customer, its subscription, its coupon and its promotion code."""
 
+PREVIEW: Final = frozenset(
+    (
+        "customer.subscription.collection_paused",
+        "customer.subscription.collection_resumed",
+        "customer.subscription.custom_event",
+        "customer.subscription.price_migration_failed",
+        "financial_connections.account.refreshed_inferred_balances",
+        "quote.accept_failed",
+        "quote.accepting",
+        "quote.draft",
+        "quote.reestimate_failed",
+        "quote.reestimated",
+        "quote.stale",
+        "subscription_schedule.price_migration_failed",
+    )
+)
+"""The event types of Stripe's public preview that may be the only report of a change. Stripe is asked for
+them only under a version that ends in `.preview`. What such an event carries may change: the object is read
+again."""
+
 ACTIVE: Final[Mapping[str, Mapping[str, str]]] = {
     "_active": {"active": "true"},
     "_inactive": {"active": "false"},
@@ -45,6 +65,11 @@ def ops(c: str = "", u: str = "", d: str = "") -> dict[str, Op]:
     """Event types by the operation that they stand for, each a list of names divided by blanks."""
     by_op: tuple[tuple[Op, str], ...] = (("c", c), ("u", u), ("d", d))
     return {each: op for op, names in by_op for each in names.split()}
+
+
+def preview_events(prefix: str) -> "RelatedEvents":
+    """The types of the preview that begin so: they carry an object with the id of the stream's."""
+    return RelatedEvents(tuple(sorted(each for each in PREVIEW if each.startswith(prefix))), ids=("id",))
 
 
 def segment(text: str) -> str:
@@ -151,6 +176,28 @@ class Embedding:
     and what they show is filtered by its own creation time."""
 
 
+@dataclass(frozen=True)
+class TimeRange:
+    """How a list is asked for the objects that were created in a range of seconds."""
+
+    since: str = "created[gte]"
+    """The query parameter with the first second."""
+    until: str = "created[lt]"
+    """The query parameter with the second after the last one."""
+    since_is_exclusive: bool = False
+    """Whether the list begins after the second that `since` names."""
+
+    def params(self, start: int, end: int | None) -> list[tuple[str, str]]:
+        """The query parameters for the seconds from `start` on, and before `end` where that is given."""
+        first = max(start - 1, 0) if self.since_is_exclusive else start
+        until = [] if end is None else [(self.until, str(end))]
+        return [(self.since, str(first)), *until]
+
+    def names(self) -> set[str]:
+        """The names of the parameters, without what stands in brackets."""
+        return {each.partition("[")[0] for each in (self.since, self.until)}
+
+
 class BaseStripeObject(BaseDocument, extra="allow"):
     """A stream's document, and as class values the stream's row in the catalogue."""
 
@@ -194,7 +241,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     CREATED: ClassVar[str] = "created"
     """The field with the creation time; the document has it as `created` too."""
     LISTS_BY_CREATED: ClassVar[bool] = True
-    """Whether the list takes `created[...]`."""
+    """Whether the list takes a range of creation times."""
+    CREATED_IN: ClassVar[TimeRange] = TimeRange()
+    """How it takes that range."""
     UNDATED: ClassVar[bool] = False
     """Whether some objects do not tell when they were created: a backfill then reads the whole list."""
     LIST_ENDS: ClassVar[tuple[KnownError, ...]] = ()
@@ -224,6 +273,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Whether new objects are found in the list, since no event tells of them."""
     RELIST: ClassVar[timedelta] = timedelta()
     """How far back the list is read again once a day, for changes that no event tells of."""
+    RELIST_IF: ClassVar[Mapping[str, str]] = {}
+    """Fields of an object that changes so, or of its parent, and their value: the others are left."""
     CHANGES_AT: ClassVar[tuple[str, ...]] = ()
     """The fields with the times at which an object changes by the clock alone, as paths with dots: it is read
     again once the day has passed, however old it is."""
@@ -233,6 +284,8 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     SNAPSHOTS: ClassVar[bool] = False
     """Whether the whole list is read again from time to time and compared with the last reading, for changes
     that no event tells of and that no filter finds."""
+    SNAPSHOT_OF: ClassVar[Mapping[str, str]] = {}
+    """The query parameters of the part of the list that is compared: the rest does not change so."""
     SHOWS_DELETIONS: ClassVar[bool] = False
     """Whether an object that is missing in such a reading is gone: its deletion has no event."""
 
@@ -347,7 +400,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     @classmethod
     def filters(cls) -> frozenset[str]:
         """The query parameters that only leave objects out of a list: without them more is read, not less."""
-        return frozenset(("created", *(name for params in cls.VARIANTS.values() for name in params)))
+        return frozenset(
+            (*cls.CREATED_IN.names(), *(name for each in cls.VARIANTS.values() for name in each))
+        )
 
     @classmethod
     def list_path(cls, parent: str = "") -> str:

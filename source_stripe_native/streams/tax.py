@@ -1,4 +1,4 @@
-"""Tax: rates, codes, ids and registrations."""
+"""Tax: rates, codes, ids, registrations and locations."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -62,4 +62,18 @@ class TaxCodes(AccountObject):
     PER_ACCOUNT = False
     CREATED = ""
     LISTS_BY_CREATED = False
+    SNAPSHOTS = True
+
+
+class TaxLocations(AccountObject):
+    NAME = "TaxLocations"
+    SEARCH_NAME = "tax/locations"
+    PERMISSION = "Tax locations"
+    PRODUCT = "tax"
+    SINCE_VERSION = "2026-09-30"
+    # The only type there is. The list must be asked for one.
+    VARIANTS: ClassVar[Mapping[str, Mapping[str, str]]] = {"": {"type": "performance"}}
+    CREATED = ""
+    LISTS_BY_CREATED = False
+    # A location never changes. New ones have neither an event nor a time.
     SNAPSHOTS = True

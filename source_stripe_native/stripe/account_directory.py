@@ -166,7 +166,9 @@ async def _read_ranges(source: Source, window: Window) -> list[str]:
 
 
 def _read(source: Source, part: _Range) -> asyncio.Task[Page]:
-    return asyncio.create_task(read_page(source, ACCOUNTS_PATH, range_params(part.window), part.token))
+    return asyncio.create_task(
+        read_page(source, ACCOUNTS_PATH, range_params(Accounts, part.window), part.token)
+    )
 
 
 def _split(part: _Range) -> _Range | None:

@@ -115,7 +115,7 @@ async def open_child_lists(
         return [ChildList(str(parent["id"]), "", (), Page(embedded["data"], None))]
     params = [*params, *list_params(stream)]
     if stream.LISTS_BY_CREATED:
-        params += range_params(window)
+        params += range_params(stream, window)
     if stream.RANGED:
         days = whole_days(window, source.http.now())
         if not days.seconds:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
+from source_stripe_native.streams.redacted import redact
 from source_stripe_native.streams.row import Document, Embedding, Op, segment
-from source_stripe_native.streams.withheld import withhold
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.expansions import (
     PARAM,
@@ -87,7 +87,7 @@ def cut_lists(source: Source, found: Json) -> list[Json]:
 def stamp(source: Source, found: Json, op: Op) -> Document:
     """`found`, of which nothing is cut, made a document, in place."""
     stream = source.stream
-    withhold(found)
+    redact(found)
     if stream.CREATED not in ("created", "") and stream.CREATED in found:
         found.setdefault("created", found[stream.CREATED])
     if stream.EMBEDDINGS and (named := named_container(source, found)):

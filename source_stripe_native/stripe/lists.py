@@ -41,7 +41,7 @@ async def read_list(
     path = stream.list_path()
     if stream.SINGLE:
         return Page([of_today(source, await source.get(path))], None)
-    wanted = [*params, *(range_params(bounds) if bounds else ()), *expand]
+    wanted = [*params, *(range_params(stream, bounds) if bounds else ()), *expand]
     try:
         page = await _read_keyed(source, stream, path, wanted, token)
     except StripeError as error:
@@ -49,7 +49,7 @@ async def read_list(
             raise
         source.log.debug("the list goes on no further", {"stream": stream.NAME, "error": error.answer})
         page = Page([], None)
-    if bounds and not source.refused.is_filtered(path, "created"):
+    if bounds and not source.refused.is_filtered(path, stream.CREATED_IN.names()):
         page = _filtered(page, stream, bounds)
     if token is None and unlisted and stream.UNLISTED:
         page = Page([await read_unlisted(source, stream), *page.objects], page.next, is_divisible=False)

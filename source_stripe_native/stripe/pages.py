@@ -39,7 +39,7 @@ from source_stripe_native.settings import Settings
 from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.core import Events
-from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.streams.row import BaseStripeObject, TimeRange
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.expansions import PARAM
@@ -304,10 +304,9 @@ def packed(page: Page) -> Page:
     return replace(page, objects=Packed(page.objects))
 
 
-def range_params(window: Window) -> list[tuple[str, str]]:
-    """The query parameters for what was created in `window`."""
-    end = [("created[lt]", str(window.end))] if window.end < FOREVER else []
-    return [("created[gte]", str(window.start)), *end]
+def range_params(stream: type[BaseStripeObject], window: Window) -> list[tuple[str, str]]:
+    """The query parameters for what the stream's own list has that was created in `window`."""
+    return stream.CREATED_IN.params(window.start, window.end if window.end < FOREVER else None)
 
 
 def is_in_window(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:
@@ -347,7 +346,7 @@ async def read_page(
     if token is None:
         return await _get_page(source, path, params)
     if token.after is None:
-        return await _get_page(source, path, _from_second(params, token.created))
+        return await _get_page(source, path, _from_second(source, path, params, token.created))
     try:
         return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
     except StripeError as error:
@@ -358,7 +357,7 @@ async def read_page(
         "or from the top of the list where that is not known",
         {"path": path, "after": token.after, "created": token.created},
     )
-    return await _get_page(source, path, _from_second(params, token.created))
+    return await _get_page(source, path, _from_second(source, path, params, token.created))
 
 
 async def _get_page(source: Source, path: str, params: Params, token: PageToken | None = None) -> Page:
@@ -453,11 +452,14 @@ def checked(source: Source, place: str, objects: list[Json]) -> list[Json]:
     return objects
 
 
-def _from_second(params: Params, created: int | None) -> Params:
+def _from_second(source: Source, path: str, params: Params, created: int | None) -> Params:
     """`params` for what was created at `created` or before, where the list takes a range."""
-    if created is None or not any(name.startswith("created[") for name, _ in params):
+    rows = (source.stream, *source.stream.found_through())
+    bounds = next((row.CREATED_IN for row in rows if row.list_path() == path), TimeRange())
+    # A list that is read without an end has a start alone.
+    if created is None or not any(name in (bounds.since, bounds.until) for name, _ in params):
         return params
-    return [*(pair for pair in params if pair[0] != "created[lt]"), ("created[lt]", str(created + 1))]
+    return [*(pair for pair in params if pair[0] != bounds.until), (bounds.until, str(created + 1))]
 
 
 def _page(source: Source, path: str, body: Json, token: PageToken | None = None) -> Page:

@@ -109,7 +109,7 @@ async def _denial(
         if PERMISSION_MISSING.matches(error):
             return lacks_permission(stream.PERMISSION, error)
         if NOT_FOR_RESTRICTED_KEYS.matches(error):
-            return Denial(str(error))
+            return Denial(f"{NOT_FOR_RESTRICTED_KEYS.advice} (Stripe: {error.stripe_message})")
         if any(known.matches(error) for known in stream.LIST_ENDS):
             return None
         others_may = connected and stream.PER_ACCOUNT

@@ -30,8 +30,16 @@ from source_stripe_native.stripe.rate_control import Limit as Limit
 NAMESPACES: Final = frozenset(
     (
         *("apple_pay", "apps", "balance", "billing", "billing_portal", "checkout", "climate", "entitlements"),
-        *("financial_connections", "forwarding", "identity", "issuing", "radar", "reporting", "sigma"),
-        *("tax", "terminal", "test_helpers", "treasury"),
+        *(
+            "financial_connections",
+            "forwarding",
+            "identity",
+            "issuing",
+            "product_catalog",
+            "radar",
+            "reporting",
+        ),
+        *("sigma", "tax", "terminal", "test_helpers", "three_d_secure", "treasury"),
     )
 )
 """First segments of a path below /v1/ that hold collections instead of being one."""

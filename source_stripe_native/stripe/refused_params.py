@@ -11,7 +11,7 @@ account refuses to expand is left out for that account alone; what the key's own
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from source_stripe_native.errors import PARAMETER_UNKNOWN, PERMISSION_MISSING, StripeError
 from source_stripe_native.stripe.expansions import PARAM
@@ -51,9 +51,9 @@ class RefusedParams:
             if not (value in expansions if name == PARAM else _base(name) in filters)
         ]
 
-    def is_filtered(self, path: str, name: str) -> bool:
-        """Whether Stripe sifts the list at `path` by the filter `name`, as far as is known."""
-        return name not in self._filters.get(endpoint_of(path), ())
+    def is_filtered(self, path: str, names: Collection[str]) -> bool:
+        """Whether Stripe filters the list at `path` by all of these parameters, as far as is known."""
+        return self._filters.get(endpoint_of(path), set()).isdisjoint(names)
 
     async def blame(
         self,

@@ -15,7 +15,7 @@ from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import HELD, KINDS
 from sandbox.stripe.routes import Api, Request
 from tests.sandbox.test_stripe_spec import validator
-from tools.extract_facts import STRIPE, read
+from tools.facts import stripe_facts
 
 NOW: Final = 1_750_000_000
 Json = dict[str, Any]
@@ -139,7 +139,7 @@ def test_an_object_has_ids_and_objects_where_stripes_document_says(
 
 @pytest.mark.parametrize(("row", "path"), list(fields()))
 def test_includable_fields_are_expandable_and_optional_in_stripes_document(row: Kind, path: str) -> None:
-    schemas = read(STRIPE)["schemas"]
+    schemas = stripe_facts()["schemas"]
     containers = [schemas[row.object_name]]
     *way, last = path.split(".")
 

@@ -14,7 +14,7 @@ from sandbox.stripe import World
 from sandbox.stripe.filters import PAGING
 from sandbox.stripe.kind import Events, Kind
 from sandbox.stripe.kinds import KINDS, VIEWS
-from tools.extract_facts import STRIPE, read
+from tools.facts import stripe_facts
 
 NOW = 1_750_000_000
 METHODS = {
@@ -32,7 +32,7 @@ def shape(path: str) -> str:
 
 @cache
 def paths() -> dict[str, Any]:
-    return {shape(path): methods for path, methods in read(STRIPE)["paths"].items()}
+    return {shape(path): methods for path, methods in stripe_facts()["paths"].items()}
 
 
 @cache
@@ -50,7 +50,7 @@ def schemas() -> Any:
             inner.setdefault("additionalProperties", False)
         return {"anyOf": [inner, {"type": "null"}]} if schema.get("nullable") is True else inner
 
-    return {name: translate(schema) for name, schema in read(STRIPE)["schemas"].items()}
+    return {name: translate(schema) for name, schema in stripe_facts()["schemas"].items()}
 
 
 @cache
@@ -115,7 +115,7 @@ def compare_parameters(path: str, filters: tuple[Any, ...], paging: Set[str]) ->
 
 @pytest.mark.parametrize("row", rows())
 def test_event_types_are_stripes(row: Kind) -> None:
-    known = read(STRIPE)["event_types"]
+    known = stripe_facts()["event_types"]
     for type in types(row.events):
         if "{" not in type:
             assert type in known

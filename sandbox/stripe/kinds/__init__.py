@@ -20,6 +20,7 @@ from sandbox.stripe.kinds import (
     files,
     financial_connections,
     identity,
+    installs,
     issuing,
     metering,
     money,
@@ -29,7 +30,9 @@ from sandbox.stripe.kinds import (
     reporting,
     tax,
     terminal,
+    three_d_secure,
     treasury,
+    trials,
 )
 
 _ROOMS = (core, connect, catalog, customers, payments, billing, discounts, money, files, issuing)
@@ -39,13 +42,16 @@ _MORE = (
     entitlements,
     financial_connections,
     identity,
+    installs,
     metering,
     offers,
     records,
     reporting,
     tax,
     terminal,
+    three_d_secure,
     treasury,
+    trials,
 )
 
 

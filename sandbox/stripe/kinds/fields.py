@@ -15,6 +15,10 @@ def now(draft: Draft) -> int:
     return draft.now
 
 
+def account(draft: Draft) -> str:
+    return draft.account
+
+
 def livemode(draft: Draft) -> bool:
     return draft.livemode
 

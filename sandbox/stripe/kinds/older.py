@@ -87,18 +87,12 @@ def _features_of_product(product: Json, _look: Look) -> None:
     product["features"] = product.pop("marketing_features")
 
 
-def _coupon_of_discount(discount: Json, _look: Look) -> None:
-    """The coupon stood in the discount itself."""
-    discount["coupon"] = discount.pop("source")["coupon"]
-
-
 def _no_id_of_discount(discount: Json, _look: Look) -> None:
     del discount["id"]
 
 
 _PAID = {"charge": "charge", "payment_intent": "payment_intent", "subscription": "subscription"}
 _OLDER = (
-    Older("2025-09-30.clover", "discount", _coupon_of_discount),
     Older("2025-03-31.basil", "subscription", _period_of_subscription),
     Older("2025-03-31.basil", "invoice", _links_of_invoice, _PAID),
     Older("2025-03-31.basil", "line_item", _links_of_line),
@@ -121,6 +115,10 @@ _ONCE_SHOWN = (
 """Lists that an object showed before a version, and shows only when expanded since."""
 
 
+_ADDED = (("payment_intent", "payment_record", "2026-09-30"),)
+"""Fields that an object has from a version on: the outermost ones."""
+
+
 def shown(kind: str, version: str) -> tuple[str, ...]:
     """The fields that a version shows, while later ones only do when they are expanded."""
     return tuple(field for name, field, until in _ONCE_SHOWN if name == kind and version < until)
@@ -128,7 +126,9 @@ def shown(kind: str, version: str) -> tuple[str, ...]:
 
 def differs(kind: str, version: str) -> bool:
     """Whether objects of a kind looked different in a version."""
-    return any(older.kind == kind and version < older.until for older in _OLDER)
+    return any(older.kind == kind and version < older.until for older in _OLDER) or any(
+        name == kind and version < since for name, _, since in _ADDED
+    )
 
 
 def ids(object_name: str, version: str) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -143,4 +143,7 @@ def rendered(kind: str, data: Json, version: str, look: Look = lambda _kind, _id
     for older in _OLDER:
         if older.kind == kind and version < older.until:
             older.rewrite(data, look)
+    for name, added, since in _ADDED:
+        if name == kind and version < since:
+            data.pop(added, None)
     return data

@@ -1,7 +1,7 @@
-"""Payments that others processed, and requests that were forwarded."""
+"""Records of payments, by Stripe and by other processors, and requests that were forwarded."""
 
 from sandbox.stripe.filters import Filter, Given, Match, at, integer, single
-from sandbox.stripe.kind import Kind, Parent
+from sandbox.stripe.kind import Draft, Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
 
@@ -13,6 +13,11 @@ def _bound(param: str, sign: str) -> Filter:
         return Match(lambda created: created > at if sign == ">" else created < at)
 
     return Filter(param, at("created"), parse)
+
+
+def _reporter(draft: Draft) -> str:
+    """Half of the payments are Stripe's own."""
+    return "stripe" if draft.id[-1] < "V" else "self"
 
 
 PAYMENT_RECORD = Kind(
@@ -28,6 +33,7 @@ PAYMENT_RECORD = Kind(
         "amount_guaranteed": {"currency": "usd", "value": 1},
         "amount_refunded": {"currency": "usd", "value": 1},
         "amount_requested": {"currency": "usd", "value": 1},
+        "reported_by": _reporter,
     },
 )
 
@@ -45,6 +51,7 @@ ATTEMPT = Kind(
         "amount_guaranteed": {"currency": "usd", "value": 1},
         "amount_refunded": {"currency": "usd", "value": 1},
         "amount_requested": {"currency": "usd", "value": 1},
+        "reported_by": _reporter,
     },
 )
 
@@ -53,7 +60,7 @@ FORWARDING_REQUEST = Kind(
     prefix="fwdreq",
     path="/v1/forwarding/requests",
     product="forwarding",
-    fields={"payment_method": f.text("payment_meth ????")},
+    fields={"payment_method": f.ref("payment_method")},
 )
 
 ROWS = (PAYMENT_RECORD, ATTEMPT, FORWARDING_REQUEST)

@@ -8,7 +8,7 @@ REPORT_RUN = Kind(
     prefix="frr",
     path="/v1/reporting/report_runs",
     flow={"pending": ("succeeded", "failed")},
-    fields={"status": "pending"},
+    fields={"status": "pending", "report_type": f.ref("reporting.report_type")},
 )
 
 REPORT_TYPE = Kind(

@@ -1,8 +1,8 @@
-"""Tax: rates, codes and registrations. Tax ids are with customers."""
+"""Tax: rates, codes, registrations and locations. Tax ids are with customers."""
 
 from dataclasses import replace
 
-from sandbox.stripe.filters import Filter, Given, Match, at, only, part_of, single
+from sandbox.stripe.filters import Filter, Given, Match, at, one_of, only, part_of, single
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import fields as f
 
@@ -49,4 +49,15 @@ ACCOUNT_TAX_ID = Kind(
 )
 """A tax id of the account itself. Those of its customers have another home."""
 
-ROWS = (ACCOUNT_TAX_ID, TAX_RATE, TAX_REGISTRATION, TAX_CODE)
+TAX_LOCATION = Kind(
+    name="tax.location",
+    prefix="taxloc",
+    path="/v1/tax/locations",
+    product="tax",
+    created="",
+    filters=(replace(one_of("type", "performance"), required=True),),
+    needs=("address", "type"),
+    fields={"address": f.ADDRESS, "type": "performance"},
+)
+
+ROWS = (ACCOUNT_TAX_ID, TAX_RATE, TAX_REGISTRATION, TAX_CODE, TAX_LOCATION)

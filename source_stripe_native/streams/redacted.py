@@ -1,10 +1,10 @@
-"""What no document has: secrets with which whoever knows them may act.
+"""Secrets are redacted: no document has one. Whoever knows such a secret may act with it.
 
 Rule: an object's secrets stand in few places, which follow from its `object`. Only these places are looked
 at, so that it costs next to nothing: in the object itself, and in objects that it shows unasked.
 
-Limits: the places are those of Stripe's OpenAPI document, and of older API versions as far as they are known.
-A test compares them with that document.
+Limits: the places are those of the newest facts about Stripe, and of older API versions as far as they are
+known. A test compares them with every field of these facts whose name or description is that of a secret.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,9 @@ LINKS: Final = "links"
 """The place of links for a customer. Each text that has a client secret in it is left out."""
 
 PLACES: Final[Mapping[str, Mapping[str, str]]] = {
+    "apps.install": {"auth_code": SECRET},
     "apps.secret": {"payload": SECRET},
+    "billing_portal.session": {"url": SECRET},
     "charge": {"source": "source"},
     "confirmation_token": {"payment_method_options": "confirmation options"},
     "customer": {"default_source": "source", "sources": "source"},
@@ -31,34 +33,49 @@ PLACES: Final[Mapping[str, Mapping[str, str]]] = {
     "setup_intent": {"last_setup_error": "error", "next_action": LINKS},
     "source": {"klarna": "klarna", "redirect": LINKS},
     "source_mandate_notification": {"source": "source"},
-    "terminal.configuration": {"wifi": "wifi"},
+    "terminal.configuration": {"reader_security": "reader security", "wifi": "wifi"},
     "terminal.connection_token": {"secret": SECRET},
     "terminal.reader": {"action": "action"},
+    "three_d_secure.authentication": {
+        "challenge_url": SECRET,
+        "fingerprinting_url": SECRET,
+        "outcome_details": "outcome",
+    },
     "topup": {"source": "source"},
     "treasury.transaction": {"entries": "treasury.transaction_entry", "flow_details": "flow"},
     "treasury.transaction_entry": {"flow_details": "flow"},
+    "v2.commerce.product_catalog_import": {"status_details": "import details"},
+    "v2.core.event_destination": {"webhook_endpoint": "endpoint"},
     "webhook_endpoint": {"secret": SECRET},
     # Parts of these objects.
     "action": {"api_error": "error"},
     "card options": {"cvc_token": SECRET},
     "confirmation options": {"card": "card options"},
+    "endpoint": {"signing_secret": SECRET},
     "error": {"payment_intent": "payment_intent", "setup_intent": "setup_intent", "source": "source"},
+    "error file": {"download_url": SECRET},
     "flow": {"issuing_authorization": "issuing.authorization"},
+    "import details": {"awaiting_upload": "upload", "succeeded_with_errors": "import errors"},
+    "import errors": {"error_file": "error file"},
     "klarna": {"client_token": SECRET},
     "network": {"password": SECRET, "private_key_file_password": SECRET},
+    # The messages of the card's issuer have the cryptogram too.
+    "outcome": {"ares": SECRET, "cryptogram": SECRET, "rreq": SECRET},
+    "reader security": {"admin_menu_passcode": SECRET},
+    "upload": {"upload_url": SECRET},
     "wifi": {"enterprise_eap_peap": "network", "enterprise_eap_tls": "network", "personal_psk": "network"},
 }
-"""By what an object calls itself, or by the name of a part: the fields where a secret stands, and those with
-objects or parts that have one. A `client_secret` is left out of all of them, and of every other object."""
+"""The fields that have a secret, and those with objects or parts that have one. The keys are what objects
+call themselves, and the names of parts. A `client_secret` is left out of every object."""
 
 NOWHERE: Final[Mapping[str, str]] = {}
 
 
-def withhold(found: dict[str, Any]) -> None:
-    """Leaves the secrets out of an object as Stripe sent it, or of an event's object, in place."""
+def redact(found: dict[str, Any]) -> None:
+    """Remove the secrets from an object as Stripe sent it, or from an event's object, in place."""
     kind = found.get("object")
     if kind != "event":
-        _withhold(found, _places(kind))
+        _redact(found, _places(kind))
         return
     data = found.get("data")
     shown = data.get("object") if isinstance(data, dict) else None
@@ -67,23 +84,23 @@ def withhold(found: dict[str, Any]) -> None:
         places = _places(shown.get("object"))
         for each in (shown, data.get("previous_attributes")):
             if isinstance(each, dict):
-                _withhold(each, places)
+                _redact(each, places)
 
 
 def _places(kind: object) -> Mapping[str, str]:
     return PLACES.get(kind, NOWHERE) if isinstance(kind, str) else NOWHERE
 
 
-def _withhold(found: dict[str, Any], places: Mapping[str, str]) -> None:
+def _redact(found: dict[str, Any], places: Mapping[str, str]) -> None:
     found.pop("client_secret", None)
     for name, place in places.items():
         if place == SECRET:
             found.pop(name, None)
         elif (inside := found.get(name)) and place == LINKS:
-            _withhold_links(inside)
+            _redact_links(inside)
         elif inside:
             for each in _objects(inside):
-                _withhold(each, PLACES[place])
+                _redact(each, PLACES[place])
 
 
 def _objects(inside: Any) -> list[dict[str, Any]]:
@@ -93,14 +110,14 @@ def _objects(inside: Any) -> list[dict[str, Any]]:
     return [each for each in inside if isinstance(each, dict)] if isinstance(inside, list) else []
 
 
-def _withhold_links(inside: Any) -> None:
+def _redact_links(inside: Any) -> None:
     if isinstance(inside, dict):
         for name, each in list(inside.items()):
             if isinstance(each, str) and "_secret" in each:
                 del inside[name]
             else:
-                _withhold_links(each)
+                _redact_links(each)
     elif isinstance(inside, list):
         inside[:] = [each for each in inside if not (isinstance(each, str) and "_secret" in each)]
         for each in inside:
-            _withhold_links(each)
+            _redact_links(each)
