@@ -25,7 +25,7 @@ WITH_STRIPE := $(if $(filter test%.flow.yaml,$(notdir $(SOURCE))),python -m sand
 # flowctl has no flag that ends a preview which has all.
 FLAGS   ?= $(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up,--delay 1s --timeout 8s)
 
-.PHONY: $(BENCHES) help check audit fmt test soak preview discover stripe bench lock image clean
+.PHONY: $(BENCHES) help check audit fmt test soak clients preview discover stripe bench lock image clean
 .DEFAULT_GOAL := help
 
 help: ## list these targets
@@ -61,6 +61,9 @@ stripe: $(STAMP) ## serve the local Stripe until Ctrl-C (STRIPE="--demo --port 8
 
 soak: $(STAMP) ## put captures to the test with faults and kills, for SECONDS=600 (SEED=n repeats a run)
 	@$(IN_VENV) python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+clients: $(STAMP) ## hold the local Stripe to Stripe's own command line and SDKs: needs npm, and the registries
+	@$(IN_VENV) python -m tests.clients
 
 bench: $(STAMP) ## measure everything in about 20 minutes, or parts: make bench accounts requests ...
 	@$(IN_VENV) python -m bench $(filter $(BENCHES),$(MAKECMDGOALS))

@@ -11,9 +11,10 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import StripeServer, World, expanded
+from sandbox.stripe.filters import PAGING
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import KINDS
-from sandbox.stripe.routes import PAGING, Target, match
+from sandbox.stripe.routes import Target, match
 from source_stripe_native.models import STREAMS, Accounts, BaseStripeObject, UsageRecords
 from source_stripe_native.streams.row import PREVIEW
 from source_stripe_native.stripe.embedded import expand_params

@@ -38,7 +38,7 @@ asyncio.set_event_loop(None)
 
 
 def session(
-    server: StripeServer | str, key: str = "sk_test_sandbox_0000000000000000", **options: Any
+    server: StripeServer | str, key: str = "sk_test_Sandbox00000000000000000", **options: Any
 ) -> StripeSession:
     base = server if isinstance(server, str) else server.url
     return StripeSession(key, base=base, settings=UNLIMITED, **options)
@@ -170,10 +170,10 @@ INVALID_KEY = Fault(status=401, message="Invalid API Key provided: sk_test_*****
 @pytest.mark.parametrize(
     ("key", "fault", "is_local"),
     [
-        ("sk_test_sandbox_0000000000000000", INVALID_KEY, True),
-        ("rk_live_sandbox_0000000000000001", INVALID_KEY, True),
+        ("sk_test_Sandbox00000000000000000", INVALID_KEY, True),
+        ("rk_live_Sandbox00000000000000001", INVALID_KEY, True),
         ("sk_test_51AbcSandbox", INVALID_KEY, False),
-        ("sk_test_sandbox_0000000000000000", Fault(status=401, code="api_key_expired"), False),
+        ("sk_test_Sandbox00000000000000000", Fault(status=401, code="api_key_expired"), False),
     ],
 )
 async def test_key_of_a_local_stripe_that_another_does_not_know_gets_a_hint(

@@ -138,7 +138,7 @@ async def test_a_retry_is_told_with_what_it_is_about(server: StripeServer) -> No
 
 
 async def test_a_key_of_another_local_stripe_gets_a_hint(server: StripeServer) -> None:
-    result = await run(server, "check", key="sk_test_sandbox_ofAnother000000")
+    result = await run(server, "check", key="sk_test_Sandbox0ofAnother00000")
     assert result.exit_code == 1
     assert "set STRIPE_API_BASE to the address that `make stripe` prints" in result.output
 

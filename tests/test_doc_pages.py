@@ -33,7 +33,7 @@ async def test_every_query_has_an_answer_from_the_demo(
     queries = [each for page in pages() for each in blocks(page) if each.language == "sql"]
     streams = sorted({word for page in pages() for word in words_of(page)} & NAMES)
     file = tmp_path / "stripe.duckdb"
-    async with StripeServer(Shop(now=NOW, days=70).world) as server:
+    async with StripeServer(Shop(now=NOW, days=200).world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
         capture = Capture(server, streams)
 

@@ -326,7 +326,7 @@ def test_errors_can_be_kept_in_sets_as_asyncio_does() -> None:
 
 secrets = st.text(string.ascii_letters + string.digits, min_size=8, max_size=40)
 prefixes = st.sampled_from(
-    ["sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_test_", "sk_org_live_", "sk_test_sandbox_"]
+    ["sk_live_", "sk_test_", "rk_live_", "rk_test_", "pk_test_", "sk_org_live_", "sk_test_Sandbox0"]
 )
 surroundings = st.sampled_from(["", " ", "\n", "'", "x", "_", "key=", "Bearer ", "/", "%20", "é"]) | st.text(
     max_size=8

@@ -12,15 +12,22 @@ from typing import Any, Final
 
 import pytest
 
-from tools.extract_facts import document_facts, reduced, reference_facts, without_text
-from tools.facts import REFERENCE, SDK, STRIPE, read, references, stripe_facts, text
+from tools.extract_facts import (
+    document_facts,
+    form_facts,
+    form_type,
+    reduced,
+    reference_facts,
+    without_text,
+)
+from tools.facts import FORMS, REFERENCE, SDK, STRIPE, read, references, stripe_facts, text
 
 SHARED: Final = Path(__file__).parents[2] / "shared"
 SPEC: Final = SHARED / "stripe/spec3.json"
 ANSWERS: Final = (SHARED / "reference/discover.json", SHARED / "reference/spec.json")
 
 
-@pytest.mark.parametrize("file", [STRIPE, SDK, REFERENCE], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [STRIPE, FORMS, SDK, REFERENCE], ids=lambda file: file.name)
 def test_a_file_is_as_the_script_writes_it(file: Path) -> None:
     assert changed_lines(file, read(file)) == []
 
@@ -35,7 +42,7 @@ def test_every_schema_that_stripe_returns_is_kept_with_all_that_it_refers_to() -
 
 
 def test_no_sentence_is_kept() -> None:
-    for file in (STRIPE, SDK, REFERENCE):
+    for file in (STRIPE, FORMS, SDK, REFERENCE):
         assert [each for each in strings(read(file)) if re.search("[a-z,.] [a-z]", each)] == []
 
 
@@ -57,6 +64,25 @@ def test_a_reduced_schema_loses_its_text_and_no_field() -> None:
     }
 
 
+def test_the_type_of_a_parameter_says_what_stripe_takes_there() -> None:
+    number: Any = {"type": "integer"}
+    empty: Any = {"enum": [""], "type": "string"}
+    fields: Any = {
+        "amount": {"anyOf": [number, empty]},
+        "cancel_at": {"anyOf": [number, {"enum": ["b", "a"], "type": "string"}]},
+        "percent": {"format": "decimal", "type": "string"},
+        "tags": {"items": {"type": "string"}, "type": "array"},
+        "metadata": {"additionalProperties": {"type": "string"}, "type": "object"},
+    }
+    assert form_type({"properties": fields, "required": ["tags"], "type": "object"}) == {
+        "amount": {"?": "integer"},
+        "cancel_at": {"|": ["integer", {"=": ["a", "b"]}]},
+        "percent": "decimal",
+        "tags!": ["string"],
+        "metadata": "map",
+    }
+
+
 def test_a_keyword_that_the_script_does_not_know_is_an_error() -> None:
     with pytest.raises(ValueError, match="minimum"):
         reduced({"items": {"minimum": 1, "type": "integer"}, "type": "array"})
@@ -72,6 +98,10 @@ if SPEC.exists():
     def test_the_facts_about_stripe_are_those_of_its_document() -> None:
         found = document_facts(json.loads(SPEC.read_bytes()))
         assert changed_lines(STRIPE, found) == [], "run tools/extract_facts.py, then mend the catalogue"
+
+    def test_the_forms_are_those_of_stripes_document() -> None:
+        found = form_facts(json.loads(SPEC.read_bytes()))
+        assert changed_lines(FORMS, found) == [], "run tools/extract_facts.py"
 
 
 if all(each.exists() for each in ANSWERS):

@@ -37,7 +37,7 @@ from tests.conftest import NOW
 from tools.facts import STRIPE, read
 
 LOG: Final = logging.getLogger("test")
-KEY: Final = "sk_test_sandbox_0000000000000000"
+KEY: Final = "sk_test_Sandbox00000000000000000"
 IN_FLIGHT: Final = DEFAULTS.max_in_flight
 MANY: Final = [f"/v1/{number}" for number in range(10)]
 

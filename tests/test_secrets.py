@@ -157,6 +157,6 @@ def test_no_key_is_in_what_is_published(path: str) -> None:
     root = ROOT / path
     kinds = (".json", ".yaml", ".md")
     files = [root] if root.is_file() else [each for each in root.rglob("*") if each.suffix in kinds]
-    keys = re.compile(r"\b[srp]k_(?:test|live)_(?!sandbox)\w{16,}")
+    keys = re.compile(r"\b[srp]k_(?:test|live)_(?!Sandbox0)\w{16,}")
     assert {str(each): found for each in files if (found := keys.findall(each.read_text()))} == {}
     assert files

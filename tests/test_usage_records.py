@@ -20,7 +20,10 @@ class OldWorld(World):
     """A world whose objects are told as the old version shows them."""
 
     def list_all(self, kind: str, account: str | None = None) -> list[Json]:
-        return [older.rendered(kind, each, self.api_version) for each in super().list_all(kind, account)]
+        look = self.look(account or self.platform)
+        return [
+            older.rendered(kind, each, self.api_version, look) for each in super().list_all(kind, account)
+        ]
 
 
 @pytest.fixture

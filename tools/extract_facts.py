@@ -7,7 +7,7 @@ python tools/extract_facts.py stripe 16.1.0 --document spec3.json --reference di
 
 The first writes tests/facts/sdk.json: what that version of the Python package `stripe` has beyond the
 document. It prints what has changed since the version that the file had before. `--preview` adds the event
-types of a public preview. `--document` writes tests/facts/stripe.json, and `--reference` writes
+types of a public preview. `--document` writes stripe.json and forms.json there, and `--reference` writes
 tests/facts/reference.json. A clone lacks these documents, so its tests read the files.
 
 Rules: only facts are kept, such as names, types, parameters and flags. Text is not kept. `x-secret` marks a
@@ -27,7 +27,7 @@ from typing import Any, Final
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tools.compare_facts import additions, changes
-from tools.facts import REFERENCE, SDK, STRIPE, read, references, text
+from tools.facts import FORMS, REFERENCE, SDK, STRIPE, read, references, text
 from tools.read_sdk import SECRET, downloaded, looks_secret
 
 KEPT: Final = {
@@ -134,6 +134,57 @@ def field(name: str, schema: Any) -> Any:
     return reduced(schema) | marked
 
 
+# Parameters
+
+
+def form_facts(spec: Any) -> dict[str, Any]:
+    """Return the parameters of each method that has some, by path and method: those of a GET's query, those
+    of a form otherwise."""
+    forms = {path: parameters(methods) for path, methods in spec["paths"].items()}
+    return {path: each for path, each in forms.items() if each}
+
+
+def parameters(methods: Any) -> dict[str, Any]:
+    found = dict[str, Any]()
+    for method, described in methods.items():
+        query = [each for each in described.get("parameters", ()) if each["in"] == "query"]
+        fields = {each["name"]: each["schema"] for each in query}
+        required = [each["name"] for each in query if each["required"]]
+        asked = {"type": "object", "properties": fields, "required": required}
+        forms = described.get("requestBody", {}).get("content", {}).values()
+        for schema in [asked] if method == "get" else [form["schema"] for form in forms]:
+            if schema.get("properties"):
+                found[method] = form_type(schema)
+    return found
+
+
+def form_type(schema: Any) -> Any:
+    """Return a parameter's type: a word, `[type]` for an array, or an object. That is a hash of types, in
+    which `!` ends the names that are required, and `*` stands for any name; or `{"=": values}`, or
+    `{"|": types}` for any of them, or `{"?": type}` for one that "" empties."""
+    if "anyOf" in schema:
+        types = [form_type(each) for each in schema["anyOf"] if each.get("enum") != [""]]
+        kind = types[0] if len(types) == 1 else {"|": types}
+        return {"?": kind} if len(types) < len(schema["anyOf"]) else kind
+    match schema["type"]:
+        case "array":
+            return [form_type(schema["items"])]
+        case "object" if "properties" in schema:
+            required = schema.get("required", ())
+            return {
+                name + "!" * (name in required): form_type(each)
+                for name, each in schema["properties"].items()
+            }
+        case "object":
+            inner = form_type(schema["additionalProperties"])
+            return "map" if inner == "string" else {"*": inner}
+    if "" in schema.get("enum", ()):
+        return {"?": {"=": sorted({*schema["enum"]} - {""})}}
+    if "enum" in schema:
+        return {"=": sorted(schema["enum"])}
+    return "decimal" if schema.get("format") == "decimal" else schema["type"]
+
+
 # The SDK
 
 
@@ -197,7 +248,9 @@ def arguments() -> argparse.Namespace:
 if __name__ == "__main__":
     given = arguments()
     if given.document:
-        STRIPE.write_text(text(document_facts(json.loads(given.document.read_bytes()))) + "\n")
+        spec = json.loads(given.document.read_bytes())
+        STRIPE.write_text(text(document_facts(spec)) + "\n")
+        FORMS.write_text(text(form_facts(spec)) + "\n")
     if given.reference:
         answers = [json.loads(each.read_bytes()) for each in given.reference]
         REFERENCE.write_text(text(reference_facts(*answers)) + "\n")

@@ -10,6 +10,8 @@ from typing import Any, Final
 FACTS: Final = Path(__file__).parents[1] / "tests" / "facts"
 STRIPE: Final = FACTS / "stripe.json"
 """What Stripe's OpenAPI document says."""
+FORMS: Final = FACTS / "forms.json"
+"""The types of the parameters of its methods."""
 SDK: Final = FACTS / "sdk.json"
 """What Stripe's newest SDK says beyond the document, which is older and leaves out /v2/."""
 REFERENCE: Final = FACTS / "reference.json"

@@ -9,7 +9,7 @@ import orjson
 
 from sandbox.flow.errors import FlowError
 
-_LOCAL_KEY = re.compile(rb'"[rs]k_(?:test|live)_sandbox_\w+"')
+_LOCAL_KEY = re.compile(rb'"[rs]k_(?:test|live)_Sandbox\w+"')
 _BASE = "STRIPE_API_BASE"
 _STRIPES_OWN = "api.stripe.com"
 

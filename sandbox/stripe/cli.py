@@ -14,6 +14,7 @@ import orjson
 
 from sandbox.stripe.demo import seeded
 from sandbox.stripe.faults import Fault
+from sandbox.stripe.keys import resources_of
 from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.server import StripeServer
 from sandbox.stripe.shop import Shop
@@ -50,8 +51,8 @@ class _Fault(click.ParamType[Fault]):
 @click.option(
     "--restricted",
     metavar="NAMES",
-    help="Make a restricted key that can read these resources only, as in price,product,event. It is told on "
-    "stderr.",
+    help="Make a restricted key with these permissions only, as in rak_plan_read,rak_event_read. It is told "
+    "on stderr.",
 )
 @click.option(
     "--fault",
@@ -101,7 +102,7 @@ def stripe(
     world = shop.world if shop else seeded(seed, connected)
     world.clock.advance(ahead)
     try:
-        key = world.restrict(restricted.split(",")) if restricted else None
+        key = world.restrict(resources_of(restricted)) if restricted else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--restricted") from error
     rate_limit = RateLimit(25, 25) if limits else None

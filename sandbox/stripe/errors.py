@@ -4,6 +4,7 @@ the API.
 Source: the `error` schema of Stripe's OpenAPI document, and answers seen from the live API.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 
 class StripeError(Exception):
     """An answer other than 2xx. `param` names the parameter at fault, `code` is one of Stripe's error
-    codes."""
+    codes; `more` are further fields of the error."""
 
     def __init__(
         self,
@@ -21,6 +22,7 @@ class StripeError(Exception):
         code: str | None = None,
         param: str | None = None,
         type: str = "invalid_request_error",
+        **more: Any,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -28,9 +30,10 @@ class StripeError(Exception):
         self.code = code
         self.param = param
         self.type = type
+        self.more = more
 
     def body(self) -> bytes:
-        error: dict[str, Any] = {"message": self.message, "type": self.type}
+        error: dict[str, Any] = {"message": self.message, "type": self.type, **self.more}
         if self.code is not None:
             error["code"] = self.code
             error["doc_url"] = "https://stripe.com/docs/error-codes/" + self.code.replace("_", "-")
@@ -67,6 +70,25 @@ def invalid(what: str, value: str, param: str) -> StripeError:
     """`what` is a type as Stripe names it: integer, boolean, array, string, object."""
     code = "parameter_invalid_integer" if what == "integer" else None
     return StripeError(400, f"Invalid {what}: {value}", code=code, param=param)
+
+
+def no_choice(param: str, choices: Sequence[str]) -> StripeError:
+    listed = ", ".join(choices[:-1]) + " or " + choices[-1] if len(choices) > 1 else choices[0]
+    return StripeError(400, f"Invalid {param}: must be one of {listed}", param=param)
+
+
+def card_declined(decline_code: str, message: str, code: str = "card_declined", **more: Any) -> StripeError:
+    return StripeError(402, message, code=code, type="card_error", decline_code=decline_code, **more)
+
+
+def other_request() -> StripeError:
+    """The same Idempotency-Key with other parameters."""
+    return StripeError(
+        400,
+        "Keys for idempotent requests can only be used with the same parameters they were first used with. "
+        "Try using a key other than the one you sent if you meant to execute a different request.",
+        type="idempotency_error",
+    )
 
 
 def aged_out(event_id: str, param: str) -> StripeError:

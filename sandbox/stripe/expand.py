@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from sandbox.stripe import errors
-from sandbox.stripe.expandable import IDS, INLINE
+from sandbox.stripe.facts import places
 from sandbox.stripe.filters import Json
 from sandbox.stripe.includes import Path, asked_for, fits
 from sandbox.stripe.kind import Kind, merge
@@ -40,25 +40,6 @@ def _rows(object_name: str) -> tuple[Kind, ...]:
 @functools.cache
 def _includes(object_name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for row in _rows(object_name) for path in row.includes))
-
-
-def _by_path(table: Mapping[str, Mapping[str, str]], object_name: str) -> dict[Path, tuple[str, ...]]:
-    return {
-        tuple(path.split(".")): tuple(names.split())
-        for names, paths in table.get(object_name, {}).items()
-        for path in paths.split()
-    }
-
-
-@functools.cache
-def _ids(object_name: str) -> dict[Path, tuple[str, ...]]:
-    """The names of the objects that can be at each path where there is an id."""
-    return _by_path(IDS, object_name)
-
-
-@functools.cache
-def _inline(object_name: str) -> dict[Path, tuple[str, ...]]:
-    return _by_path(INLINE, object_name)
 
 
 @dataclass(frozen=True)
@@ -110,15 +91,15 @@ def _targets(name: str, path: Path, asker: Asker) -> tuple[str, ...] | None:
         return None
     for kind in _children(name, fields):
         asker.permit(kind)
-    if (targets := _ids(name).get(path)) is not None:
+    if (targets := _ids(name, asker.version).get(path)) is not None:
         # What a field of several kinds holds is known only when it is opened.
         for row in _rows(targets[0]) if len(targets) == 1 else ():
             asker.permit(row)
         return targets
-    if (targets := _inline(name).get(path)) is not None:
+    if (targets := places(name).inline.get(path)) is not None:
         return targets
     field = any(len(path) == len(each.split(".")) for each in fields)
-    return () if field or (*path, "data") in _inline(name) else None
+    return () if field or (*path, "data") in places(name).inline else None
 
 
 def _begins(path: Path, field: str) -> bool:
@@ -131,6 +112,12 @@ def _children(name: str, fields: Sequence[str]) -> list[Kind]:
     """The kinds whose objects are in hidden lists."""
     nested = [each for row in _rows(name) for each in row.nested if each.field in fields]
     return [KINDS[kind] for each in nested for kind in each.kinds]
+
+
+@functools.cache
+def _ids(name: str, version: str) -> dict[Path, tuple[str, ...]]:
+    """The names of the objects at each path where there is an id."""
+    return {**places(name).ids, **older.ids(name, version)}
 
 
 @functools.cache
@@ -161,8 +148,10 @@ class Expander:
     def _opened(self, entry: Entry, tree: Tree) -> Json:
         row, version = entry.kind, self._asker.version
         data = entry.data()
+        if older.differs(row.name, version):
+            data = older.rendered(row.name, data, version, self._world.look(self._home(row)))
         self._open(row.object_name, entry, data, {name: {} for name in _always(row.name, version)} | tree)
-        return older.rendered(row.name, data, version) if older.differs(row.name, version) else data
+        return data
 
     def _open(self, name: str, entry: Entry | None, data: Json, tree: Tree) -> None:
         """Expand an object in place. `entry` has what the object does not show, if the world knows it."""
@@ -190,9 +179,9 @@ class Expander:
         if isinstance(value, list):
             return [self._step(name, path, each, below) for each in value]
         if isinstance(value, str):
-            return self._pointed(value, _ids(name).get(path, ()), below)
+            return self._pointed(value, _ids(name, self._asker.version).get(path, ()), below)
         if isinstance(value, dict):
-            if path in _inline(name):
+            if path in places(name).inline:
                 inner = str(value["object"])
                 self._open(inner, self._find((inner,), str(value.get("id"))), value, below)
             else:

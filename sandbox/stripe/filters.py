@@ -4,7 +4,7 @@ What a filter reads (a facet) is taken once, when an object is stored, so that a
 """
 
 import functools
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,8 +108,7 @@ def one_of(param: str, *choices: str, path: str | None = None) -> Filter:
     def parse(param: str, given: Given) -> Match:
         value = single(param, given)
         if value not in choices:
-            listed = ", ".join(choices[:-1]) + " or " + choices[-1]
-            raise errors.StripeError(400, f"Invalid {param}: must be one of {listed}", param=param)
+            raise errors.no_choice(param, choices)
         return only(value)
 
     return Filter(param, at(path or param), parse, groups=True)
@@ -118,10 +117,7 @@ def one_of(param: str, *choices: str, path: str | None = None) -> Filter:
 def flag(param: str, path: str | None = None) -> Filter:
     """`active=true`"""
     return Filter(
-        param,
-        at(path or param),
-        lambda p, given: only(boolean(p, single(p, given, "boolean"))),
-        groups=True,
+        param, at(path or param), lambda p, given: only(boolean(p, single(p, given, "boolean"))), groups=True
     )
 
 
@@ -215,3 +211,29 @@ def as_text(value: Any) -> str | None:
 
 created = Filter("created", at("created"), lambda _param, _given: None)
 """Handled by the list itself, which is sorted by it."""
+
+
+PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
+
+
+def documented(query: Mapping[str, Any]) -> tuple[Filter, ...]:
+    """The filters that the types of a list's parameters give: each reads the field of its name."""
+    types = {name.rstrip("!"): (type, name.endswith("!")) for name, type in query.items()}
+    made = (_typed(name, *given) for name, given in types.items() if name not in PAGING)
+    return tuple(each for each in made if each is not None)
+
+
+def _typed(name: str, type: Any, required: bool) -> Filter | None:
+    if name == "created":
+        return created
+    if type == "boolean":
+        return flag(name)
+    if type == "string":
+        return equals(name, required=required)
+    if not isinstance(type, dict):
+        return None
+    if "=" in type:
+        return one_of(name, *type["="])
+    if "|" in type:
+        return between(name)
+    return part_of(name, None, *(each.rstrip("!") for each in type))

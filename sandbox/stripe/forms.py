@@ -1,46 +1,29 @@
-"""Stripe's bracket notation, in query strings and in form bodies, both ways of writing arrays included.
+"""Stripe's bracket notation, in query strings and in form bodies, and the types of what a form gives.
 
 `created[gte]=5` and `recurring[interval]=month` are fields of a hash, `types[]=a` and `types[0]=a` elements
-of an array."""
+of an array. `tools.extract_facts.form_type` documents the types."""
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
 
 import orjson
 
 from sandbox.stripe import errors
 from sandbox.stripe.filters import Given, Json
 
-_NAME = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
-_PART = re.compile(r"\[([^\[\]]*)\]")
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
-
-_INTEGERS = frozenset(
-    (
-        "amount",
-        "arrival_date",
-        "cancel_at",
-        "created",
-        "date",
-        "due_date",
-        "duration_in_months",
-        "end_date",
-        "exp_month",
-        "exp_year",
-        "expires_at",
-        "interval_count",
-        "max_redemptions",
-        "percent_off",
-        "quantity",
-        "redeem_by",
-        "start_date",
-        "trial_end",
-        "trial_period_days",
-        "unit_amount",
-    )
-)
-"""Fields that are numbers even where the object at hand holds null."""
+_NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])*)")
+_PART: Final = re.compile(r"\[([^\[\]]*)\]")
+_SCALARS: Final[Mapping[str, tuple[re.Pattern[str], Callable[[str], Any]]]] = {
+    "boolean": (re.compile("true|false"), lambda text: text == "true"),
+    "decimal": (re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,12})?"), str),
+    "integer": (re.compile(r"-?[0-9]{1,18}"), int),
+    "number": (
+        re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,12})?"),
+        lambda text: float(text) if "." in text else int(text),
+    ),
+    "string": (re.compile(".*", re.DOTALL), str),
+}
 
 
 def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, Given]:
@@ -52,65 +35,100 @@ def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, Given]:
     return dict(given)
 
 
+def parsed(pairs: Sequence[tuple[str, str]], kind: Any) -> Json:
+    """The parameters of a form of a type. "" is null where it may empty a parameter, and in a map. Raises
+    StripeError."""
+    return _hash(nested(pairs), kind, "")
+
+
 def nested(pairs: Sequence[tuple[str, str]]) -> Json:
-    """A form as nested dicts and lists of strings."""
+    """A form as nested dicts of strings, with the places of arrays as names."""
     tree: Json = {}
     for key, value in pairs:
         match = _NAME.fullmatch(key)
         if match is None:
-            continue
+            raise errors.unknown_parameters([key])
         path = [match[1], *_PART.findall(match[2])]
-        place = tree
-        for part in path[:-1]:
-            inner = place.setdefault(part, {})
+        place: Json = tree
+        for at, part in enumerate(path[:-1], 1):
+            inner = place.setdefault(part or _next(place, path[at:]), {})
             place = inner if isinstance(inner, dict) else {}
-        last = path[-1]
-        place[last or str(len(place))] = value
-    return {key: value if key == "metadata" else _lists(value) for key, value in tree.items()}
+        place[path[-1] or str(len(place))] = value
+    return tree
 
 
-def _lists(value: Any) -> Any:
-    if not isinstance(value, dict):
+def _next(place: Json, rest: Sequence[str]) -> str:
+    """The element that `[]` with names after it stands for: the last one, until it has what is given."""
+    last = inner = place.get(str(len(place) - 1))
+    for part in rest:
+        inner = inner.get(part) if isinstance(inner, dict) and part else None
+    return str(len(place) - (last is not None and inner is None))
+
+
+def _typed(value: Any, kind: Any, name: str) -> Any:
+    if isinstance(kind, list):
+        if not isinstance(value, dict) or not all(key.isdigit() for key in value):
+            raise errors.invalid("array", _text(value), name)
+        return [_typed(each, kind[0], f"{name}[{place}]") for place, each in enumerate(value.values())]
+    if isinstance(kind, str) and kind != "map":
+        pattern, read = _SCALARS[kind]
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise errors.invalid("integer" if kind in ("decimal", "number") else kind, _text(value), name)
+        return read(value)
+    if "?" in kind:
+        return None if value == "" else _typed(value, kind["?"], name)
+    if "=" in kind:
+        if value not in kind["="]:
+            raise errors.no_choice(name, kind["="])
         return value
-    inner = {key: _lists(item) for key, item in value.items()}
-    return list(inner.values()) if inner and all(key.isdigit() for key in inner) else inner
+    if "|" in kind:
+        return _any_of(value, kind["|"], name)
+    if not isinstance(value, dict):
+        raise errors.invalid("object", _text(value), name)
+    if kind == "map":
+        return {key: _typed(each, "string", name) or None for key, each in value.items()}
+    if "*" in kind:
+        return {key: _typed(each, kind["*"], f"{name}[{key}]") for key, each in value.items()}
+    return _hash(value, kind, name)
 
 
-def check(value: Any, example: Any, name: str) -> None:
-    """Raises StripeError for a form's value that is not of the type that `example` has in its place. "" in
-    place of an array or of `metadata` empties it."""
-    if isinstance(example, bool):
-        wrong = "" if value in ("true", "false") else "boolean"
-    elif isinstance(example, int | float) or (example is None and name in _INTEGERS and value != ""):
-        wrong = "" if isinstance(value, str) and _NUMBER.fullmatch(value) else "integer"
-    elif isinstance(example, dict):
-        wrong = "" if isinstance(value, dict) or (name == "metadata" and value == "") else "object"
-    elif isinstance(example, list):
-        wrong = "" if isinstance(value, list) or value == "" else "array"
-    else:
-        wrong = "" if isinstance(value, str) or example is None else "string"
-    if wrong:
-        raise errors.invalid(wrong, value if isinstance(value, str) else orjson.dumps(value).decode(), name)
-    if isinstance(value, dict) and isinstance(example, dict) and name != "metadata":
-        for key, inner in value.items():
-            check(inner, example.get(key), key)
+def _any_of(value: Any, kinds: Sequence[Any], name: str) -> Any:
+    wrong: errors.StripeError | None = None
+    for kind in kinds:
+        try:
+            return _typed(value, kind, name)
+        except errors.StripeError as error:
+            wrong = wrong or error
+    raise wrong or errors.invalid("object", _text(value), name)
 
 
-def typed(value: Any, example: Any, name: str = "") -> Any:
-    """A form's strings with the types that `example`, the object as it is, has in their places. "" stands for
-    null, as Stripe has it; in `metadata` every value stays a string, "" removes the key."""
-    if value == "" and isinstance(example, list | dict):
-        return type(example)()
-    if isinstance(value, dict):
-        inner = example if isinstance(example, dict) else {}
-        return {
-            key: typed(item, inner.get(key, "" if name == "metadata" else None), key)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [typed(item, None, name) for item in value]
-    if isinstance(example, bool):
-        return value == "true"
-    if (name in _INTEGERS or isinstance(example, int)) and _NUMBER.fullmatch(value):
-        return int(value)
-    return value if value != "" else None
+def _hash(value: Json, kind: Mapping[str, Any], name: str) -> Json:
+    def full(field: str) -> str:
+        return f"{name}[{field}]" if name else field
+
+    types = {field.rstrip("!"): each for field, each in kind.items()}
+    if unknown := [full(field) for field in value if field not in types]:
+        raise errors.unknown_parameters(unknown)
+    for field in kind:
+        if field.endswith("!") and value.get(field[:-1], "") == "":
+            raise errors.missing_parameter(full(field[:-1]))
+    return {field: _typed(each, types[field], full(field)) for field, each in value.items()}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def type_of(example: Any) -> Any:
+    """The type of what writes a value such as this, where Stripe's document has none."""
+    match example:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return {"?": "integer"}
+        case dict():
+            inner = {name: type_of(each) for name, each in example.items()}
+            return {"?": inner or "map"}
+        case list():
+            return {"?": ["string"]}
+    return {"?": "string"}

@@ -16,6 +16,9 @@ from sandbox.stripe.filters import Filter, Json, Read, created
 ABSENT = object()
 """A field's value that leaves the field out."""
 
+DOCUMENTED = "?"
+"""The operations of a row that has those of Stripe's document."""
+
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -46,10 +49,12 @@ def fill(template: Any, draft: Draft) -> Any:
 
 
 def merge(old: Any, new: Any) -> Any:
-    """As Stripe updates: hashes field by field, anything else as a whole. Neither argument is changed."""
+    """As Stripe updates: hashes field by field, anything else as a whole; ABSENT takes a field out. Neither
+    argument is changed."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
-    return old | {key: merge(old.get(key), value) for key, value in new.items()}
+    merged = old | {key: merge(old.get(key), value) for key, value in new.items()}
+    return {key: value for key, value in merged.items() if value is not ABSENT}
 
 
 def previous(old: Json, new: Json) -> Json:
@@ -196,19 +201,22 @@ class Pull:
 @dataclass(frozen=True)
 class Kind:
     """A resource. `ops` are the letters of List, Create, Read, Update and Delete as far as the API has them
-    at `path` and `path`/{id}; `actions` are further verbs after the id, and what they change. `permission` is
-    the resource's name among those of restricted keys. `created` is the field with the creation time, "" if
-    the object tells none. `needs` are the parameters without which nothing is created. `flow` gives the
-    statuses that can follow each. `cancels` is what a deletion changes instead of removing the object ("now"
-    is the time); `deletable` are the values that an object must have to be deleted; `stub` says that a
-    deleted object still answers with a stub. `derive` sets fields that follow from others, at a time.
-    `product` is the Stripe product that an account must be set up for. `paged` False: the list takes no
-    `limit` and is whole. `gone_in` is the API version that
-    removed the endpoints.
+    at `path` and `path`/{id}, by default those of Stripe's document; `actions` are further verbs after the
+    id, and what they change. `fields` leaves out what the document gives: null where it may be, an empty
+    list or hash, false, the time of creation and the mode; `events` the types that have the object's name;
+    `filters` those of its list's parameters that compare the field of their name. `permission` is the
+    resource's name among those of restricted keys. `created` is the field with the creation time, "" if the
+    object tells none. `needs` are parameters without which nothing is created, though the document calls
+    them optional. `flow` gives the statuses that can follow each. `cancels` is what a deletion changes
+    instead of removing the object ("now" is the time); `deletable` are the values that an object must have
+    to be deleted; `stub` says that a deleted object still answers with a stub. `derive` sets fields that
+    follow from others, at a time. `product` is the Stripe product that an account must be set up for.
+    `paged` False: the list takes no `limit` and is whole. `gone_in` is the API version that removed the
+    endpoints.
 
-    `effects` and `pulls` change other objects. `muted` tells of an object and the world's API version whether
-    no event of its own announces its changes; `unreadable` is the error that an object answers with when it
-    is asked for by its id.
+    `effects` and `pulls` change other objects; `shown_in` are the kinds that have its objects whole, as
+    they are. `muted` tells of an object and the world's API version whether no event of its own announces
+    its changes; `unreadable` is the error that an object answers with when it is asked for by its id.
 
     `includes` are the paths of the fields that a response lacks unless they are expanded (see `includes.py`).
     `holders` say whose such objects are, the first that applies, if they have no list of their own.
@@ -219,7 +227,7 @@ class Kind:
     prefix: str
     fields: Mapping[str, Any]
     path: str = ""
-    ops: str = "LR"
+    ops: str = DOCUMENTED
     object: str = ""
     permission: str = ""
     created: str = "created"
@@ -239,6 +247,7 @@ class Kind:
     gone_in: str = ""
     effects: tuple[Effect, ...] = ()
     pulls: Pull | None = None
+    shown_in: tuple[str, ...] = ()
     muted: Callable[[Json, str], bool] | None = None
     unreadable: Callable[[Json], StripeError | None] | None = None
     includes: tuple[str, ...] = ()
@@ -270,6 +279,18 @@ class Kind:
         every = [tuple(path.split(".")) for path in self.includes]
         return tuple(path for path in every if not any(path[:end] in every for end in range(1, len(path))))
 
+    @functools.cached_property
+    def plain(self) -> list[tuple[str, Any]]:
+        """The fields that are the same in every new object."""
+        kinds = (str, int, float, type(None))
+        return [(key, each) for key, each in self.fields.items() if isinstance(each, kinds)]
+
+    @functools.cached_property
+    def made(self) -> list[tuple[str, Any]]:
+        """The fields that are made for each."""
+        same = dict(self.plain)
+        return [(key, each) for key, each in self.fields.items() if key not in same]
+
     def new_id(self, rng: Random) -> str:
         return f"{self.prefix}_1{''.join(rng.choices(ALPHABET, k=23))}"
 
@@ -277,7 +298,9 @@ class Kind:
         """The whole object: the template, with the caller's fields (already in `draft.built`) merged over
         it."""
         built = draft.built
-        for key, template in self.fields.items():
+        for key, value in self.plain:
+            built.setdefault(key, value)
+        for key, template in self.made:
             if key not in built:
                 built[key] = fill(template, draft)
             elif isinstance(built[key], dict):

@@ -6,40 +6,68 @@ A pure function of the request and the world, without a socket, so that a test m
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 import orjson
 
-from sandbox.stripe import errors, forms, lists
+from sandbox.stripe import errors, facts, forms, lists, search
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.expand import Asker, Expander, tree_of
-from sandbox.stripe.filters import Asked, Filter, Given, Json, Match, array, bounds, integer, single
+from sandbox.stripe.facts import Shape, shape_of
+from sandbox.stripe.filters import PAGING, Asked, Filter, Given, Json, Match, array, bounds, integer, single
 from sandbox.stripe.keys import Key
 from sandbox.stripe.kind import Kind
-from sandbox.stripe.kinds import KINDS, VIEWS, older
+from sandbox.stripe.kinds import KINDS, NAMED, VIEWS, older
+from sandbox.stripe.rules import DEFAULTS, RULES, Act, Rule, Write, cards
+from sandbox.stripe.rules.defaults import to
 from sandbox.stripe.table import Entry, Table
 from sandbox.stripe.versions import KNOWN
 from sandbox.stripe.world import World
-from sandbox.stripe.writes import example_of, written_fields
+from sandbox.stripe.writes import parameters, written
 
 WHOLE = 1_000_000
 """The limit of a list that is not paged."""
-PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
+SEARCHED = ("charge", "customer", "invoice", "payment_intent", "price", "product", "subscription")
+"""The kinds that can be searched."""
+STATUSES = {
+    "activate": "active",
+    "archive": "archived",
+    "cancel": "canceled",
+    "close": "closed",
+    "deactivate": "inactive",
+    "expire": "expired",
+    "fail": "failed",
+    "post": "posted",
+    "reactivate": "active",
+    "reject": "rejected",
+    "release": "released",
+    "return": "returned",
+    "reverse": "reversed",
+    "submit": "submitted",
+    "succeed": "succeeded",
+    "unarchive": "active",
+    "void": "void",
+}
+"""What an object is after a verb."""
+KEYS = 10_000
+"""How many Idempotency-Keys are remembered."""
 
 
 @dataclass(frozen=True)
 class Request:
     """`path` is as it was sent, encoded; `headers` have lower-case names, `query` and `form` are the decoded
-    pairs in their order."""
+    pairs in their order; `id` is what the events of a change name."""
 
     method: str
     path: str
     query: Sequence[tuple[str, str]] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     form: Sequence[tuple[str, str]] = ()
+    id: str = "req_00000000000000"
 
 
 @dataclass(frozen=True)
@@ -52,14 +80,22 @@ class Response:
 @dataclass(frozen=True)
 class Target:
     """What a path leads to. `kinds` are what it lists; `parent` is the kind that its first id belongs to, if
-    any."""
+    any. `rules` are what its methods do, where that is not the usual."""
 
     kinds: tuple[Kind, ...]
     filters: tuple[Filter, ...]
     parent: str
     ops: str
     item: bool = False
-    action: Mapping[str, Any] | None = None
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+
+
+class Deleted(Exception):
+    """What is left of an object that was asked for."""
+
+    def __init__(self, stub: bytes) -> None:
+        super().__init__()
+        self.stub = stub
 
 
 @dataclass(frozen=True)
@@ -72,40 +108,68 @@ class Call:
     account: str
 
 
-def _targets() -> dict[tuple[str, ...], Target]:
+def _targets() -> dict[Shape, Target]:
     """Every path of the API by its segments, ids as `{}`."""
-    table: dict[tuple[str, ...], Target] = {}
+    table: dict[Shape, Target] = {}
     for row in KINDS.values():
         if row.path:
             parent = row.parent.kind if row.parent and "{" in row.path else ""
-            table[_shape(row.path)] = Target((row,), row.filters, parent, row.ops)
-            table[(*_shape(row.path), "{}")] = Target((row,), (), parent, row.ops, item=True)
+            shape = shape_of(row.path)
+            table[shape] = Target((row,), row.filters, parent, row.ops)
+            table[(*shape, "{}")] = Target((row,), (), parent, row.ops, item=True)
             for verb, changes in row.actions.items():
-                path = (*_shape(row.path), "{}", verb)
-                table[path] = Target((row,), (), parent, "", item=True, action=changes)
+                table[(*shape, "{}", verb)] = Target(
+                    (row,), (), parent, "", item=True, rules={"POST": to(**changes)}
+                )
     for view in VIEWS:
         kinds = tuple(KINDS[kind] for kind in view.kinds)
-        table[_shape(view.path)] = Target(kinds, view.filters, view.parent, view.ops)
-        table[(*_shape(view.path), "{}")] = Target(kinds, (), view.parent, view.ops, item=True)
+        table[shape_of(view.path)] = Target(kinds, view.filters, view.parent, view.ops)
+        table[(*shape_of(view.path), "{}")] = Target(kinds, (), view.parent, view.ops, item=True)
+    for row in map(KINDS.__getitem__, SEARCHED):
+        table[(*shape_of(row.path), "search")] = Target((row,), (), "", "S")
+    for (method, shape), row, status in _statuses():
+        rules = (
+            {method: to(status=status), **table[shape].rules}
+            if shape in table
+            else {method: to(status=status)}
+        )
+        table[shape] = Target((row,), (), "", "", item=True, rules=rules)
+    for name, rule in RULES.items():
+        method, path, *kind = name.split()
+        target = table.get(shape_of(path)) or _action(path, *kind)
+        table[shape_of(path)] = replace(target, rules={**target.rules, method: rule})
     return table
 
 
-def _shape(path: str) -> tuple[str, ...]:
-    return tuple("{}" if part.startswith("{") else part for part in path.strip("/").split("/"))
+def _statuses() -> Iterator[tuple[tuple[str, Shape], Kind, str]]:
+    """The paths that end in a verb which gives their object a status, as far as the document has both."""
+    rows = {shape_of(row.path): row for row in KINDS.values() if row.path}
+    for method, shape in facts.methods():
+        row = rows.get(tuple(part for part in shape[:-2] if part != "test_helpers"))
+        if row and method == "POST" and shape[-2:-1] == ("{}",):
+            known = facts.schema(row.object_name).get("properties", {}).get("status", {}).get("enum", ())
+            if STATUSES.get(shape[-1]) in {*known, *itertools.chain(*row.flow.values())}:
+                yield (method, shape), row, STATUSES[shape[-1]]
 
 
-_TARGETS = _targets()
-_LITERALS = frozenset(part for shape in _TARGETS for part in shape)
+def _action(path: str, kind: str = "") -> Target:
+    """A path that no row has: it is about objects of `kind`, or about the last object that it names."""
+    *parents, last = re.findall(r"{([\w.]+)}", path) or [kind]
+    return Target((KINDS[last],), (), parents[0] if parents else "", "", item=not kind)
+
+
+TARGETS = _targets()
+_LITERALS = frozenset(part for shape in TARGETS for part in shape)
 
 
 def match(path: str) -> tuple[Target, list[str]] | None:
     """What a path leads to, and the ids in it."""
     parts = [unquote(part) for part in path.strip("/").split("/")]
     exact = tuple(parts)
-    if exact in _TARGETS:
-        return _TARGETS[exact], []
+    if exact in TARGETS:
+        return TARGETS[exact], []
     for shape in _shapes(parts):
-        if target := _TARGETS.get(shape):
+        if target := TARGETS.get(shape):
             return target, [part for part, name in zip(parts, shape, strict=True) if name == "{}"]
     return None
 
@@ -119,11 +183,15 @@ def _shapes(parts: Sequence[str]) -> list[tuple[str, ...]]:
     return shapes
 
 
+def shape_at(path: str) -> Shape:
+    """A path's segments, with `{}` in place of ids."""
+    parts = path.strip("/").split("/")
+    return next((shape for shape in [tuple(parts), *_shapes(parts)] if shape in TARGETS), tuple(parts))
+
+
 def endpoint(method: str, path: str) -> str:
     """Method and path with ids replaced by `{}`: what Stripe counts a rate limit by."""
-    parts = path.strip("/").split("/")
-    shape = next((shape for shape in [tuple(parts), *_shapes(parts)] if shape in _TARGETS), tuple(parts))
-    return f"{method} /{'/'.join(shape)}"
+    return f"{method} /{'/'.join(shape_at(path))}"
 
 
 def acting_account(headers: Mapping[str, str]) -> str:
@@ -145,19 +213,44 @@ def _leads_down(key: Key, context: str | None) -> bool:
 
 
 class Api:
-    """Answers requests about a world."""
+    """Answers requests about a world. It remembers what it answered to an Idempotency-Key."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._answers: dict[tuple[str, str], tuple[Request, Response]] = {}
 
     def answer(self, request: Request) -> Response:
         headers = {"stripe-version": request.headers.get("stripe-version", self.world.api_version)}
         if account := acting_account(request.headers):
             headers["stripe-account"] = account
         try:
-            return Response(200, self._answer(request), headers)
+            return self._once(request, headers)
         except StripeError as error:
             return Response(error.status, error.body(), headers)
+        except Deleted as gone:
+            return Response(200, gone.stub, headers)
+
+    def _once(self, request: Request, headers: Mapping[str, str]) -> Response:
+        """The answer, or the first one if the same was asked before. Only what began to happen counts."""
+        name = request.headers.get("idempotency-key")
+        if name is None or request.method != "POST":
+            return Response(200, self._answer(request), headers)
+        key = (acting_account(request.headers), name)
+        if key in self._answers:
+            first, answer = self._answers[key]
+            if (first.path, first.form) != (request.path, request.form):
+                raise errors.other_request()
+            return replace(answer, headers={**answer.headers, "idempotent-replayed": "true"})
+        try:
+            answer = Response(200, self._answer(request), headers)
+        except StripeError as error:
+            if error.status != 402:
+                raise
+            answer = Response(error.status, error.body(), headers)
+        self._answers[key] = (request, answer)
+        if len(self._answers) > KEYS:
+            del self._answers[next(iter(self._answers))]
+        return answer
 
     def _answer(self, request: Request) -> bytes:
         call = self._admit(request)
@@ -171,11 +264,12 @@ class Api:
         if found is None:
             raise errors.unrecognized_url(request.method, request.path)
         target, ids = found
+        op, rule = _op(request.method, target), target.rules.get(request.method)
+        if target.ops == "S" and request.method == "GET":
+            self._permit(call, target.kinds[0])
+            return self._search(call, target.kinds[0])
         gone_in = target.kinds[0].gone_in
-        if gone_in and call.version >= gone_in:
-            raise errors.unrecognized_url(request.method, request.path)
-        op = _op(request.method, target)
-        if op not in target.ops and target.action is None:
+        if (gone_in and call.version >= gone_in) or (op not in target.ops and rule is None):
             raise errors.unrecognized_url(request.method, request.path)
         self._permit(call, target.kinds[0])
         product = target.kinds[0].product
@@ -184,9 +278,9 @@ class Api:
         home, parent = self._parent(call, target, ids)
         if op == "L":
             return self._list(call, target, home, parent)
-        if op == "C":
-            return self._create(call, target.kinds[0], home, parent)
-        return self._item(call, target, op, home, parent, ids[-1])
+        if op == "R":
+            return self._read(call, self._entry(call, target, home, parent, ids[-1], op), home)
+        return self._write(call, target, rule or DEFAULTS[op], (home, parent, ids))
 
     # Who asks, and for whom
 
@@ -269,7 +363,7 @@ class Api:
         known = {f.param for f in target.filters if f.param} | (PAGING if paged else {"expand"})
         if unknown := [name for name in given if name not in known]:
             raise errors.unknown_parameters(unknown)
-        expander = self._expander(call, target.kinds, given, home, listed=True)
+        expander = self._expander(call, target.kinds, _paths(given), home, listed=True)
         tables = [self.world.table(row.name, home) for row in self._chosen(target, given)]
         query = self._query(target, given, tables, home, parent, call.version)
         page = lists.page(tables, query)
@@ -277,6 +371,27 @@ class Api:
         more = b"true" if page.has_more else b"false"
         url = orjson.dumps(call.request.path)
         return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (b",".join(bodies), more, url)
+
+    def _search(self, call: Call, row: Kind) -> bytes:
+        given = forms.grouped(call.request.query)
+        if unknown := [name for name in given if name not in ("query", "limit", "page", "expand")]:
+            raise errors.unknown_parameters(unknown)
+        if "query" not in given:
+            raise errors.missing_parameter("query")
+        test = search.test_of(single("query", given["query"]))
+        first = integer("page", single("page", given["page"])) if "page" in given else 0
+        expander = self._expander(call, [row], _paths(given), call.account, listed=True)
+        entries = self.world.table(row.name, call.account).order[::-1]
+        found = [entry for entry in entries if test(entry.data())]
+        last = first + _limit(given)
+        bodies = [expander.shown(entry) for entry in found[first:last]]
+        more, url = last < len(found), orjson.dumps(call.request.path)
+        return b'{"object":"search_result","data":[%b],"has_more":%b,"next_page":%b,"url":%b}' % (
+            b",".join(bodies),
+            b"true" if more else b"false",
+            b'"%d"' % last if more else b"null",
+            url,
+        )
 
     def _query(
         self,
@@ -351,48 +466,58 @@ class Api:
         raise errors.missing(name, id, param, status=400)
 
     def _expander(
-        self, call: Call, kinds: Sequence[Kind], given: Mapping[str, Given], home: str, *, listed: bool
+        self, call: Call, kinds: Sequence[Kind], paths: Sequence[str], home: str, *, listed: bool
     ) -> Expander:
         """What shows the objects of an answer as they are asked for."""
         asker = Asker(call.version, home, lambda row: self._permit(call, row), self.world.expandable_since)
-        paths = array("expand", given["expand"]) if "expand" in given else []
         names = [row.object_name for row in kinds]
         return Expander(self.world, asker, tree_of(paths, names, asker, listed=listed))
 
     # Single objects
 
-    def _entry(self, target: Target, home: str, parent: str | None, id: str) -> Entry | None:
+    def _entry(self, call: Call, target: Target, home: str, parent: str | None, id: str, op: str) -> Entry:
+        """The object of a path. Raises StripeError if there is none, or one that was deleted."""
+        first = target.kinds[0]
         for row in target.kinds:
             entry = self.world.table(row.name, home).find(id)
             if entry is None or (parent is not None and entry.parent != parent):
                 continue
-            if row.name == "event" and entry.key[0] < self.world.oldest_event():
-                continue
-            return entry
-        return None
+            if row.name != "event" or entry.key[0] >= self.world.oldest_event():
+                return entry
+        stub = self.world.table(first.name, home).stubs.get(id)
+        if stub is not None and op == "R":
+            raise Deleted(stub)
+        if first.name == "account":
+            raise errors.no_access(call.key.secret, id)
+        raise errors.missing(first.object_name, id, "id")
 
-    def _item(self, call: Call, target: Target, op: str, home: str, parent: str | None, id: str) -> bytes:
-        entry = self._entry(target, home, parent, id)
-        if entry is None:
-            first = target.kinds[0]
-            stub = self.world.table(first.name, home).stubs.get(id)
-            if stub is not None and op == "R":
-                return stub
-            if first.name == "account":
-                raise errors.no_access(call.key.secret, id)
-            raise errors.missing(first.object_name, id, "id")
-        if op == "R":
-            return self._read(call, entry, home)
-        row, data = entry.kind, entry.data()
-        if op == "D":
-            if not row.allows_deletion(data) or id == self.world.platform:
-                raise errors.not_deletable(row.object_name, id)
-            return _render(row, self.world.delete(row.name, id, home), call.version)
-        changes = written_fields(self.world, row, call.request.form, data, home) | dict(target.action or {})
-        after, before = changes.get("status"), data.get("status")
-        if after not in (None, before) and row.flow and after not in row.flow.get(str(before), ()):
-            raise errors.wrong_status(row.object_name, str(before), str(after))
-        return _render(row, self.world.update(row.name, id, home, **changes), call.version)
+    def _write(
+        self, call: Call, target: Target, rule: Rule, place: tuple[str, str | None, Sequence[str]]
+    ) -> bytes:
+        home, parent, ids = place
+        request, row, id = call.request, target.kinds[0], ""
+        act = Act(self.world, home, self.world.clock.now())
+        told = {"id": request.id, "idempotency_key": request.headers.get("idempotency-key")}
+        with self.world.affecting(told):
+            old: Json | None = None
+            if target.item:
+                entry = self._entry(call, target, home, parent, cards.as_method(act, ids[-1]), "U")
+                row, id, old = entry.kind, entry.id, entry.data()
+            form = [*request.form, *(request.query if request.method == "DELETE" else ())]
+            given = parameters(act, row, request.method, shape_at(request.path), form)
+            expand = given.pop("expand", [])
+            fields = written(self.world, row, given, old, home)
+            data = rule(Write(act, row, given, fields, id, parent))
+        return self._shown(call, data, home, expand)
+
+    def _shown(self, call: Call, data: Json, home: str, expand: Sequence[str]) -> bytes:
+        """A written object as it is answered."""
+        kinds = NAMED.get(data.get("object", ""), ())
+        entries = (self.world.table(kind, home).by_id.get(data.get("id", "")) for kind in kinds)
+        entry = next((each for each in entries if each is not None), None)
+        if entry is None or data.get("deleted"):
+            return orjson.dumps(data)
+        return self._expander(call, [entry.kind], expand, home, listed=False).shown(entry)
 
     def _read(self, call: Call, entry: Entry, home: str) -> bytes:
         given = forms.grouped(call.request.query)
@@ -400,27 +525,11 @@ class Api:
             raise errors.unknown_parameters(unknown)
         if entry.kind.unreadable and (error := entry.kind.unreadable(entry.data())):
             raise error
-        return self._expander(call, [entry.kind], given, home, listed=False).shown(entry)
-
-    def _create(self, call: Call, row: Kind, home: str, parent: str | None) -> bytes:
-        fields = written_fields(self.world, row, call.request.form, example_of(row.name), home, "id")
-        if fields.get("id") in self.world.table(row.name, home).by_id:
-            raise errors.exists_already(row.object_name)
-        link = row.parent
-        if link and parent is not None and link.kind != "account":
-            fields[link.field] = parent
-        for name in row.needs:
-            if fields.get(name) is None:
-                raise errors.missing_parameter(name)
-        named = fields.get(link.field) if link and link.kind != "account" else None
-        if link and named is not None and named not in self.world.table(link.kind, home).by_id:
-            raise errors.missing(link.kind, str(named), link.field, status=400)
-        return _render(row, self.world.create(row.name, home, **fields), call.version)
+        return self._expander(call, [entry.kind], _paths(given), home, listed=False).shown(entry)
 
 
-def _render(row: Kind, data: Json, version: str) -> bytes:
-    gone = data.get("deleted") is True
-    return orjson.dumps(data if gone else older.rendered(row.name, data, version))
+def _paths(given: Mapping[str, Given]) -> list[str]:
+    return array("expand", given["expand"]) if "expand" in given else []
 
 
 def _of_older_id(table: Table, id: str, parent: str | None, version: str) -> Entry | None:

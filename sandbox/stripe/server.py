@@ -82,6 +82,7 @@ class StripeServer:
             query=parse_qsl(http.rel_url.raw_query_string, keep_blank_values=True),
             headers={name.lower(): value for name, value in http.headers.items()},
             form=parse_qsl(body.decode(errors="replace"), keep_blank_values=True),
+            id=f"req_{next(self._serial):014}",
         )
         account = acting_account(request.headers) or self.world.platform
         status = 0
@@ -92,7 +93,7 @@ class StripeServer:
                 return _drop(http)
             answer = self._answer(request, account, firing)
             status = answer.status
-            return await self._send(http, answer, firing)
+            return await self._send(http, request.id, answer, firing)
         finally:
             query: dict[str, str] = {}
             for name, value in request.query:
@@ -122,11 +123,13 @@ class StripeServer:
             body = ODD[odd](body)
         return Response(answer.status, body, {**answer.headers, **extra})
 
-    async def _send(self, http: web.BaseRequest, answer: Response, firing: list[Fault]) -> web.StreamResponse:
+    async def _send(
+        self, http: web.BaseRequest, request_id: str, answer: Response, firing: list[Fault]
+    ) -> web.StreamResponse:
         headers = {
             "Content-Type": "application/json",
             "Date": formatdate(self.world.clock.time() + sum(fault.date for fault in firing), usegmt=True),
-            "Request-Id": f"req_{next(self._serial):014}",
+            "Request-Id": request_id,
             **answer.headers,
         }
         body = answer.body

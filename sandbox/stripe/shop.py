@@ -1,19 +1,23 @@
 """A small shop with two years of history, for demonstrations: it sells coffee, alone and by subscription, and
 something of every other kind that there is has happened to it too.
 
-The same for a seed, down to ids and amounts: only its times are relative to the present. Customers, what they
-buy and the shop's payouts are told as a story; all other kinds come from the table of kinds, so that a new
-kind is in the shop without a word here. Time only goes forward, as events must tell the last of each object.
+The same for a seed, down to ids and amounts: only its times are relative to the present. What it sells is
+invoiced, paid, refunded, disputed and paid out by the same rules as what a client asks for, so that its books
+add up. All other kinds come from the table of kinds, so that a new kind is in the shop without a word here.
+Time only goes forward, as events must tell the last of each object.
 """
 
+import heapq
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Json
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.kinds.core import RETENTION
+from sandbox.stripe.rules import Act, billing, cards, checkout, invoices, payments
 from sandbox.stripe.world import RARE, World
 
 _DAY = 24 * 3600
@@ -27,11 +31,14 @@ _EDITS = 3
 
 _PRODUCTS = ("House Blend", "Single Origin", "Decaf", "Espresso Roast", "Filter Papers", "Hand Grinder")
 _AMOUNTS = (1290, 1890, 1390, 1490, 490, 8900)
-_SUBSCRIBED = 4
+_RATES = {"eur": 1.0, "usd": 1.1, "jpy": 1.6}
+"""What a euro's cent is in the smallest units of the currencies that the shop sells in."""
+_SUBSCRIBED = 3
 """How many products, the first ones, can be had by subscription too."""
 _FIRST = ("Ada", "Ben", "Chloe", "Dan", "Eva", "Finn", "Grace", "Hugo", "Ines", "Jon", "Kim", "Lena", "Max")
 _LAST = ("Adams", "Berg", "Costa", "Diaz", "Evans", "Fischer", "Garcia", "Horn", "Jones", "Kaya", "Lopez")
 _REASONS = ("duplicate", "fraudulent", "requested_by_customer")
+_CARDS = ("visa", "visa", "visa", "mastercard", "mastercard_debit", "amex", "fr", "jp")
 _TOLD = frozenset(
     (
         *(
@@ -39,13 +46,12 @@ _TOLD = frozenset(
             "balance_transaction",
             "charge",
             "checkout.session",
-            "customer",
-            "event",
-            "invoice",
-            "item",
+            "credit_note",
+            "credit_note_line_item",
         ),
-        *("line_item", "payment_intent", "payment_method", "payout", "price", "product", "subscription"),
-        "subscription_item",
+        *("customer", "customer_balance_transaction", "dispute", "event", "invoice", "invoice_payment"),
+        *("invoiceitem", "item", "line_item", "paid_balance_transaction", "payment_intent", "payment_method"),
+        *("payout", "price", "product", "refund", "subscription", "subscription_item"),
     )
 )
 """The kinds of the story, and those that come with anything."""
@@ -64,13 +70,10 @@ class Shop:
         self._days = days
         self._at = self._end - days * _DAY
         self._prices: list[Json] = []
-        self._subscribers: list[str] = []
-        self._renewals: dict[int, list[str]] = {}
-        """Subscriptions by the day on which they renew."""
-        self._plans: dict[str, Json] = {}
-        """The price of each subscription."""
-        self._earned = 0
+        self._agenda: list[tuple[int, str]] = []
+        """When something happens to each subscription next."""
         self._charges: list[str] = []
+        self._customers: list[str] = []
         self._open()
         self._rest = [row.name for row in KINDS.values() if row.name not in _TOLD and not row.holders]
         """The kinds that the story leaves out. Discounts need a holder."""
@@ -83,6 +86,7 @@ class Shop:
             if self._is_recent():
                 for _ in range(_EDITS):
                     self._edit_any()
+        self._renew(self._end)
         for _ in range(connected):
             self._connect()
         for _ in range(test_clocks):
@@ -95,7 +99,6 @@ class Shop:
             (lambda: self._buy(self._customer()), 2),
             (self._subscribe, 1),
             (lambda: self._buy(self._anyone()), 3),
-            (self._renew_any, 3),
             (self._refund, 1),
             (self._reprice, 1),
             (lambda: self.world.random_change(self._rng, self._rest), 4),
@@ -108,118 +111,193 @@ class Shop:
     def _open(self) -> None:
         for place, (name, amount) in enumerate(zip(_PRODUCTS, _AMOUNTS, strict=True)):
             product = self._make("product", name=name, description=f"{name}, from our roastery")["id"]
-            sold: Json = {"product": product, "currency": "eur", "unit_amount": amount}
-            self._prices.append(self._make("price", **sold, nickname=name))
-            if place < _SUBSCRIBED:
-                monthly = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
-                self._prices.append(
-                    self._make("price", **sold, nickname=f"{name}, monthly", recurring=monthly)
-                )
+            for currency, rate in _RATES.items():
+                sold: Json = {"product": product, "currency": currency, "unit_amount": round(amount * rate)}
+                self._prices.append(self._make("price", **sold, nickname=name))
+                if place < _SUBSCRIBED:
+                    monthly = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
+                    self._prices.append(
+                        self._make("price", **sold, nickname=f"{name}, monthly", recurring=monthly)
+                    )
         for percent in (10, 25):
-            self._make("coupon", id=f"WELCOME{percent}", name=f"{percent} % off", percent_off=percent)
+            lasting: Json = {"duration": "repeating", "duration_in_months": 3} if percent == 10 else {}
+            self._make(
+                "coupon", id=f"WELCOME{percent}", name=f"{percent} % off", percent_off=percent, **lasting
+            )
 
     def _trade(self, day: int) -> None:
-        growth = 0.15 + 0.45 * day / self._days
-        if self._rng.random() < growth:
-            if self._rng.random() < 0.5:
+        chance, growth = self._rng.random, 0.1 + 0.3 * day / self._days
+        if chance() < growth:
+            if chance() < 0.5:
                 self._subscribe()
             else:
                 self._buy(self._customer())
-        if self._rng.random() < growth and self._charges:
+        if chance() < growth and self._customers:
             self._buy(self._anyone())
-        for subscription in self._renewals.pop(day, ()):
-            self._renew(subscription, day)
-        if self._charges and self._rng.random() < 0.02:
+        if self._agenda and chance() < growth:
+            self._reconsider(self._rng.choice(self._agenda)[1])
+        if self._charges and chance() < 0.02:
             self._refund()
-        if self._charges and self._rng.random() < 0.01:
-            self.world.open_dispute(self._rng.choice(self._charges[-20:]), **self._when())
+        plans: dict[int, Callable[[int], None]] = {
+            5: self._refund,
+            10: self._dispute,
+            15: self._send,
+            20: self._please,
+        }
+        planned = plans.get(day % 30)
+        if planned and self._charges and self._agenda:
+            planned(day // 30)
         if day % 180 == 90:
             self._reprice()
-        if day % 7 == 6 and self._earned > 0:
-            self._pay_out()
+        if day % 7 == 6:
+            for currency in _RATES:
+                if made := payments.pay_out(self._act(), currency, arrival_date=self._at + 2 * _DAY):
+                    done = {"status": "paid", "reconciliation_status": "completed"}
+                    self._act().change("payout", made["id"], **done)
 
     def _customer(self) -> str:
         first, last = self._rng.choice(_FIRST), self._rng.choice(_LAST)
         email = f"{first}.{last}{self._rng.randrange(100)}@example.com".lower()
-        fields: Json = {"name": f"{first} {last}", "email": email, "currency": "eur"}
+        currency = self._rng.choices(list(_RATES), (7, 2, 1))[0]
+        fields: Json = {"name": f"{first} {last}", "email": email, "currency": currency}
         customer = str(self._make("customer", **fields)["id"])
-        self._make("payment_method", customer=customer)
+        self._pay_with(customer, self._rng.choice(_CARDS))
+        self._customers.append(customer)
         return customer
 
+    def _pay_with(self, customer: str, card: str) -> None:
+        made = cards.make_method(self._act(), cards.CARDS[card], customer=customer)
+        settings = {"default_payment_method": made["id"]}
+        self._act().change("customer", customer, invoice_settings=settings)
+
     def _anyone(self) -> str:
-        return self._rng.choice(list(self.world.table("customer").by_id))
+        return self._rng.choice(self._customers)
+
+    def _price(self, customer: str, *, recurring: bool) -> Json:
+        currency = self.world.get("customer", customer)["currency"]
+        sold = [each for each in self._prices if each["currency"] == currency]
+        return self._rng.choice([each for each in sold if bool(each["recurring"]) == recurring])
 
     def _buy(self, customer: str) -> None:
-        price = self._rng.choice([each for each in self._prices if not each["recurring"]])
+        """By Checkout, now and then after a card was declined."""
+        act, price = self._act(), self._price(customer, recurring=False)
         quantity = self._rng.choice((1, 1, 1, 2, 3))
-        amount = price["unit_amount"] * quantity
-        intent = self._pay(customer, amount, price["nickname"])
-        session = self._make(
-            "checkout.session", customer=customer, payment_intent=intent, line_items=0, mode="payment"
-        )["id"]
-        total: Json = {"amount_subtotal": amount, "amount_total": amount}
-        self._make("item", session=session, price=price, quantity=quantity, **total)
+        session = checkout.start(act, [{"price": price["id"], "quantity": quantity}], customer=customer)
+        attempts = [cards.CARDS["chargeDeclinedInsufficientFunds"]] if self._rng.random() < 0.06 else []
+        for card in attempts:
+            self._try(checkout.complete, act, session["id"], cards.make_method(act, card))
+        method = self.world.get("customer", customer)["invoice_settings"]["default_payment_method"]
+        if self._try(checkout.complete, self._act(), session["id"], act.get("payment_method", method)):
+            paid = act.get("checkout.session", session["id"])
+            self._charges.append(act.get("payment_intent", paid["payment_intent"])["latest_charge"])
+
+    def _try(self, deed: Callable[..., Any], *given: Any) -> bool:
+        """Whether something was done. A card may be declined."""
+        try:
+            deed(*given)
+        except StripeError:
+            return False
+        return True
 
     def _subscribe(self) -> None:
         customer = self._customer()
-        price = self._rng.choice([each for each in self._prices if each["recurring"]])
-        subscription = str(self._make("subscription", customer=customer, currency="eur", items=0)["id"])
-        self._make("subscription_item", subscription=subscription, price=price)
-        self._plans[subscription] = price
-        self._subscribers.append(subscription)
+        fields: Json = {}
+        price = self._price(customer, recurring=True)
         if self._rng.random() < 0.2:
             coupon = self._rng.choice(("WELCOME10", "WELCOME25"))
-            self.world.discount(customer, coupon, subscription, **self._when())
-        self._renew(subscription, self._days - (self._end - self._at) // _DAY)
+            fields["coupons"] = [{"source": {"coupon": coupon, "type": "coupon"}}]
+        if self._rng.random() < 0.15:
+            fields["trial_end"] = self._at + 14 * _DAY
+        items = [{"price": price["id"], "quantity": self._rng.choice((1, 1, 2))}]
+        self._plan(billing.subscribe(self._act(), customer, items, **fields)["id"])
 
-    def _renew(self, subscription: str, day: int) -> None:
-        """Bills a month of a subscription, or cancels it."""
-        if self._rng.random() < 0.04:
-            self._subscribers.remove(subscription)
-            self.world.delete("subscription", subscription, **self._when())
+    def _plan(self, subscription: str) -> None:
+        if time := billing.due(self._act(), subscription):
+            heapq.heappush(self._agenda, (time, subscription))
+
+    def _renew(self, until: int) -> None:
+        """All that is due to subscriptions by then."""
+        while self._agenda and self._agenda[0][0] <= until:
+            time, subscription = heapq.heappop(self._agenda)
+            act = Act(self.world, self.world.platform, time, time > self._end - RETENTION)
+            billing.step(act, subscription)
+            self._plan_from(act, subscription)
+
+    def _plan_from(self, act: Act, subscription: str) -> None:
+        if time := billing.due(act, subscription):
+            heapq.heappush(self._agenda, (max(time, act.at), subscription))
+        latest = act.get("subscription", subscription)["latest_invoice"]
+        if latest and (payment := invoices.payment_of(act, latest)):
+            charge = act.get("payment_intent", payment["payment"]["payment_intent"])["latest_charge"]
+            if charge and act.get("charge", charge)["paid"]:
+                self._charges.append(charge)
+
+    def _reconsider(self, subscription: str) -> None:
+        """A subscriber wants more, a break, or no more; or has a card that will fail."""
+        act, data = self._act(), self.world.get("subscription", subscription)
+        if data["status"] != "active" or data["cancel_at"]:
             return
-        customer, price = self.world.get("subscription", subscription)["customer"], self._plans[subscription]
-        invoice = str(
-            self._make(
-                "invoice", customer=customer, currency="eur", billing_reason="subscription_cycle", lines=0
-            )["id"]
-        )
-        line: Json = {"amount": price["unit_amount"], "description": price["nickname"], "currency": "eur"}
-        self._make("line_item", invoice=invoice, subscription=subscription, **line)
-        for status in ("open", "paid"):
-            if status == "paid":
-                self._pay(customer, price["unit_amount"], price["nickname"])
-            self.world.update("invoice", invoice, **self._when(), status=status)
-        self._renewals.setdefault(day + 30, []).append(subscription)
+        want = self._rng.choices(("stay", "more", "pause", "go", "lapse"), (60, 12, 8, 16, 4))[0]
+        if want == "more":
+            self._extend(act, data)
+        elif want == "pause":
+            paused = None if data["pause_collection"] else {"behavior": "void", "resumes_at": None}
+            act.change("subscription", subscription, pause_collection=paused)
+        elif want == "go" and self._rng.random() < 0.5:
+            billing.cancel(act, subscription)
+        elif want == "go":
+            billing.end_with_period(act, subscription, ends=True)
+        elif want == "lapse":
+            self._pay_with(data["customer"], "chargeCustomerFail")
 
-    def _renew_any(self) -> None:
-        if self._subscribers:
-            self._renew(self._rng.choice(self._subscribers), self._days)
+    def _please(self, _turn: int) -> None:
+        """A subscriber gets a bigger bag, and something back on the next invoice."""
+        for _, subscription in sorted(self._agenda, key=lambda _: self._rng.random()):
+            data = self.world.get("subscription", subscription)
+            if data["status"] == "active":
+                self._extend(self._act(), data)
+                off: Json = {"amount": -300, "currency": data["currency"]}
+                self._make("customer_balance_transaction", customer=data["customer"], **off)
+                return
 
-    def _pay(self, customer: str, amount: int, what: str) -> str:
-        """A payment that succeeds, now and then after a card was declined. Gives its payment intent."""
-        money: Json = {"amount": amount, "currency": "eur", "customer": customer, "description": what}
-        method = next(iter(self.world.table("payment_method").children.get(customer, ())), None)
-        money["payment_method"] = method.id if method else None
-        intent = str(self._make("payment_intent", **money)["id"])
-        if self._rng.random() < 0.06:
-            self._make("charge", **money, payment_intent=intent, status="failed", paid=False, captured=False)
-        paid: Json = {"payment_intent": intent, "status": "succeeded", "captured": True}
-        charge = str(self._make("charge", **money, **paid)["id"])
-        fee = 25 + amount * 15 // 1000
-        kept = self._make("balance_transaction", amount=amount, currency="eur", fee=fee, source=charge)
-        self.world.update("charge", charge, **self._when(), balance_transaction=kept["id"])
-        done: Json = {"status": "succeeded", "amount_received": amount, "latest_charge": charge}
-        self.world.update("payment_intent", intent, **self._when(), **done)
-        self._earned += amount - fee
-        self._charges.append(charge)
-        return intent
+    def _extend(self, act: Act, subscription: Json) -> None:
+        (item,) = act.of("subscription_item", subscription["id"])
+        price = self._price(subscription["customer"], recurring=True)
+        change = {"id": item["id"], "price": price["id"], "quantity": item["quantity"] + 1}
+        billing.change_items(act, subscription["id"], [change], "create_prorations")
 
-    def _refund(self) -> None:
+    def _send(self, turn: int) -> None:
+        """An invoice for an office, by mail, now and then with something taken back."""
+        customer = self._anyone()
+        price = self._price(customer, recurring=False)
+        line = invoices.line_of(price, 5, 5 * price["unit_amount"], self._at, self._at)
+        act = self._act()
+        sent: Json = {"collection_method": "send_invoice", "currency": price["currency"]}
+        invoice = invoices.draft(act, customer, [line], due_date=act.at + 14 * _DAY, **sent)
+
+        invoices.finalize(act, invoice["id"])
+        if self._rng.random() < 0.8:
+            method = invoices.method_for(act, invoice)
+            self._try(invoices.pay, self._act(), invoice["id"], method)
+        if turn % 2:
+            invoices.credit(self._act(), invoice["id"], [{"unit_amount": price["unit_amount"]}])
+
+    def _refund(self, _turn: int = 0) -> None:
         charge = self.world.get("charge", self._rng.choice(self._charges[-30:]))
-        if not charge["refunded"]:
-            fields: Json = {"amount": charge["amount"] - charge["amount_refunded"], "currency": "eur"}
-            self._make("refund", charge=charge["id"], reason=self._rng.choice(_REASONS), **fields)
+        left = charge["amount"] - charge["amount_refunded"]
+        if left and not charge["disputed"]:
+            part = left if self._rng.random() < 0.7 else max(left // 2, 1)
+            payments.refund(self._act(), charge, part, reason=self._rng.choice(_REASONS))
+
+    def _dispute(self, turn: int) -> None:
+        """One in three is won, one lost, one still open."""
+        charge = self.world.get("charge", self._rng.choice(self._charges[-20:]))
+        if not charge["disputed"] and not charge["refunded"]:
+            made = payments.dispute(
+                self._act(), charge, self._rng.choice(("fraudulent", "product_not_received"))
+            )
+            if turn % 3:
+                payments.end_dispute(self._act(), made["id"], won=turn % 3 == 1)
 
     def _reprice(self) -> None:
         """Puts a dearer price in place of one, which is archived."""
@@ -227,13 +305,7 @@ class Shop:
         old = self._prices[place]
         kept: Json = {name: old[name] for name in ("product", "currency", "nickname", "recurring")}
         self._prices[place] = self._make("price", **kept, unit_amount=old["unit_amount"] + 100)
-        self.world.archive("price", old["id"], **self._when())
-
-    def _pay_out(self) -> None:
-        payout = self._make("payout", amount=self._earned, currency="eur", status="paid")["id"]
-        of_type: Json = {"type": "payout", "reporting_category": "payout", "fee": 0}
-        self._make("balance_transaction", amount=-self._earned, currency="eur", source=payout, **of_type)
-        self._earned = 0
+        self._act().change("price", old["id"], active=False)
 
     # All the rest
 
@@ -259,13 +331,18 @@ class Shop:
         self._make(row.name, account, **fields)
 
     def _edit_any(self) -> None:
-        """A change of an object, such that Stripe tells it by an event."""
+        """A change of an object, such that Stripe tells it by an event; what the story is about only gets a
+        note."""
         row = KINDS[self._rng.choice(sorted(KINDS))]
         objects = self.world.list_all(row.name) if row.name != "account" else []
-        if objects:
-            data = self.world.whole(row.name, self._rng.choice(objects)["id"])
-            if edits := row.edits(data, self._rng):
-                self.world.update(row.name, data["id"], **self._when(), **self._rng.choice(edits))
+        if not objects:
+            return
+        data = self.world.whole(row.name, self._rng.choice(objects)["id"])
+        edits = row.edits(data, self._rng)
+        if row.name in _TOLD:
+            edits = [each for each in edits if each.keys() == {"metadata"}]
+        if edits:
+            self._act().change(row.name, data["id"], **self._rng.choice(edits))
 
     def _connect(self) -> None:
         """A connected account, with one object of each kind."""
@@ -283,12 +360,14 @@ class Shop:
     # Time
 
     def _make(self, kind: str, account: str | None = None, **fields: Any) -> Json:
-        return self.world.create(kind, account, **self._when(), **fields)
+        act = self._act()
+        return self.world.create(kind, account, at=act.at, event=act.told, **fields)
 
-    def _when(self) -> Json:
+    def _act(self) -> Act:
         """When the next change happens, seconds after the last, and whether its event is still there."""
         self._at = min(self._at + self._rng.randrange(1, 90), max(self._at, self.world.clock.now()))
-        return {"at": self._at, "event": self._is_recent()}
+        self._renew(self._at)
+        return Act(self.world, self.world.platform, self._at, self._is_recent())
 
     def _is_recent(self) -> bool:
         return self._at > self._end - RETENTION

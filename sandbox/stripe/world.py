@@ -61,6 +61,7 @@ class World:
     These sets may be changed at any time. Put a product (`issuing`) in `unavailable`, and no account is set
     up to use it; put (account, product) there for one account. An account in `revoked` is listed, and
     refuses every request for it. One in `barred` keeps its persons and external accounts from the platform.
+    `kept` has, by an object's id, what was asked of it and no field shows.
 
     Raises KeyError for a kind, an account or an object that does not exist.
     """
@@ -92,12 +93,16 @@ class World:
         self.unavailable: set[str | tuple[str, str]] = set()
         self.revoked: set[str] = set()
         self.barred: set[str] = set()
+        self.kept: dict[str, Json] = {}
         self.keys = Keys(platform, livemode, frozenset(row.readable_with for row in KINDS.values()))
         self._sequence = itertools.count()
         self._tables: dict[str, dict[str, Table]] = {platform: {}}
         self._late: list[tuple[float, int, Table, Entry]] = []
         self._hidden: list[tuple[float, int, Table, str, str, bool]] = []
         self._pulled: set[str] = set()
+        self._request: Json = {"id": None, "idempotency_key": None}
+        self._told_at: int | None = None
+        self._pulling = True
         self.create(
             "account",
             id=platform,
@@ -146,6 +151,17 @@ class World:
     def whole(self, kind: str, id: str, account: str | None = None) -> Json:
         """As `get`, with the fields of its own that Stripe shows only when they are expanded."""
         return self.table(kind, self._home(KINDS[kind], account)).by_id[id].whole()
+
+    def look(self, account: str) -> older.Look:
+        """What finds objects for those that older versions show otherwise."""
+
+        def find(kind: str, id: str) -> Json | None:
+            if kind == "kept":
+                return self.kept.get(id)
+            entry = self.table(kind, account).by_id.get(id)
+            return None if entry is None else entry.data()
+
+        return find
 
     def list_all(self, kind: str, account: str | None = None) -> list[Json]:
         """Every object that exists, newest first, whether a list would show it or not (archived, canceled,
@@ -281,6 +297,7 @@ class World:
         key = (_created(row, new, entry.key[0]), entry.key[1])
         self._write(self.table(kind, home), new, key, parent, entry.listed, entry.hidden)
         self._affect(row, home, old, new, change)
+        self._copy(row, home, id)
         self._tell(row, id if kind == "account" else home, old, new, change)
         for parent_id in dict.fromkeys((entry.parent, parent)):
             self._tell_parent(row, home, parent_id, old, new, change)
@@ -354,7 +371,7 @@ class World:
         home = self._home(row, account)
         change = self._change(True, visible_after, api_version, at)
         whole = self._without(row, home, self.whole(kind, id, home), change.api_version)
-        data = older.rendered(kind, whole, change.api_version)
+        data = older.rendered(kind, whole, change.api_version, self.look(home))
         self._make_event(type, id if kind == "account" else home, {"object": data}, change)
 
     def announce(
@@ -377,12 +394,12 @@ class World:
 
     def open_dispute(self, charge: str, account: str | None = None, **fields: Any) -> Json:
         """A dispute of a charge, whose events alone tell that the charge is disputed."""
-        with self._affecting():
+        with self.affecting():
             return self.create("dispute", account, charge=charge, **fields)
 
     def open_review(self, charge: str, account: str | None = None, **fields: Any) -> Json:
         """A review of a charge, and of its payment intent if that is given."""
-        with self._affecting():
+        with self.affecting():
             return self.create("review", account, charge=charge, **fields)
 
     def discount(
@@ -402,7 +419,7 @@ class World:
             if (each["customer"], each["subscription"]) == (customer, subscription)
             and not self._muted(KINDS["discount"], each)
         ]
-        with self._affecting():
+        with self.affecting():
             if there:
                 return self.update("discount", there[0], account, source=source, **options)
             fields: Json = {"customer": customer, "subscription": subscription, "source": source}
@@ -416,7 +433,7 @@ class World:
             **{"event": True, "visible_after": 0, "api_version": None, "at": None} | options
         )
         old = self.whole("invoice", invoice, home)
-        with self._affecting():
+        with self.affecting():
             self._pull(row, old, home, change)
         new = self.whole("invoice", invoice, home)
         if new != old:
@@ -469,12 +486,24 @@ class World:
     # What a change does to other objects
 
     @contextmanager
-    def _affecting(self) -> Iterator[None]:
-        before, self.effects = self.effects, True
+    def affecting(self, request: Json | None = None, pulls: bool = True) -> Iterator[None]:
+        """Changes have their effects meanwhile, and events name the request that they are of. `pulls` False:
+        new objects take nothing along."""
+        before = self.effects, self._request, self._pulling
+        self.effects, self._request, self._pulling = True, request or self._request, pulls
         try:
             yield
         finally:
-            self.effects = before
+            self.effects, self._request, self._pulling = before
+
+    @contextmanager
+    def telling_at(self, at: int | None) -> Iterator[None]:
+        """Events are made at this time meanwhile, whenever the changes are."""
+        before, self._told_at = self._told_at, at
+        try:
+            yield
+        finally:
+            self._told_at = before
 
     def _muted(self, row: Kind, data: Json) -> bool:
         """Whether no event of an object's own announces its changes."""
@@ -521,12 +550,26 @@ class World:
                         table.kind.derive(after, change.at)
                     self._write(table, after, entry.key, entry.parent, entry.listed, entry.hidden)
 
+    def _copy(self, row: Kind, home: str, id: str) -> None:
+        """Bring up to date what shows whole an object that a request changed, without an event of theirs."""
+        for kind in row.shown_in if self._request["id"] else ():
+            table, quoted = self.table(kind, home), orjson.dumps(id)
+            for entry in [each for each in table.by_id.values() if quoted in each.body]:
+                before = entry.whole()
+                if before[row.name]["id"] == id:
+                    after = before | {row.name: self.get(row.name, id, home)}
+                    self._write(table, after, entry.key, entry.parent, entry.listed, entry.hidden)
+                    silent = self._change(False, 0, None, None)
+                    self._tell_parent(table.kind, home, entry.parent, before, after, silent)
+
     def _pull(self, row: Kind, data: Json, home: str, change: Change) -> None:
         """Let a new object take along what waits for it."""
         pull = row.pulls
-        if pull is None or not self.effects:
+        if pull is None or not self.effects or not self._pulling:
             return
-        for each in self.list_all(pull.kind, home)[::-1]:
+        quoted = orjson.dumps(data[pull.by])
+        for entry in [each for each in self.table(pull.kind, home).by_id.values() if quoted in each.body]:
+            each = entry.data()
             if each[pull.field] is not None or each[pull.by] != data[pull.by]:
                 continue
             self.update(pull.kind, each["id"], home, event=False, at=change.at, **{pull.field: data["id"]})
@@ -622,13 +665,7 @@ class World:
         return newest or str(self.create(kind, account, **asdict(change))["id"])
 
     def _write(
-        self,
-        table: Table,
-        data: Json,
-        key: Key,
-        parent: str | None,
-        listed: bool,
-        hidden: bool,
+        self, table: Table, data: Json, key: Key, parent: str | None, listed: bool, hidden: bool
     ) -> None:
         table.put(_entry(table.kind, data, key, parent, listed, hidden))
 
@@ -641,7 +678,8 @@ class World:
         if not types:
             return
         if older.differs(row.name, change.api_version):
-            old, new = (data and older.rendered(row.name, data, change.api_version) for data in (old, new))
+            look, version = self.look(account), change.api_version
+            old, new = (data and older.rendered(row.name, data, version, look) for data in (old, new))
         if row.name == "balance":
             old, new = (data and without_id(data) for data in (old, new))
         content: Json = {"object": new or old}
@@ -659,22 +697,23 @@ class World:
 
     def _make_event(self, type: str, account: str, content: Json, change: Change) -> None:
         table = self.table("event", account)
+        at = change.at if self._told_at is None else self._told_at
         event = {
             "id": table.kind.new_id(self.rng),
             "object": "event",
             "api_version": change.api_version,
-            "created": change.at,
+            "created": at,
             "data": content,
             "livemode": self.livemode,
             "pending_webhooks": 0,
-            "request": {"id": None, "idempotency_key": None},
+            "request": self._request,
             "type": type,
         }
         shuffled = self.rng.getrandbits(32) << 32 if self.unordered else 0
-        key = (change.at, shuffled | next(self._sequence))
+        key = (at, shuffled | next(self._sequence))
         entry = _entry(table.kind, event, key, None, True)
         if change.visible_after > 0:
-            heapq.heappush(self._late, (change.at + change.visible_after, key[1], table, entry))
+            heapq.heappush(self._late, (at + change.visible_after, key[1], table, entry))
         else:
             table.put(entry)
 

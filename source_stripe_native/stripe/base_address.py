@@ -13,7 +13,7 @@ from source_stripe_native.errors import KEY_REFUSED, ConnectorError, StripeError
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
 DEFAULT_API_BASE: Final = "https://api.stripe.com"
-_LOCAL: Final = "_sandbox_"
+_LOCAL: Final = "_Sandbox0"
 """What the keys of the local Stripe spell. Stripe's own have nothing like it."""
 _ADDRESS: Final = re.compile(
     r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]+|\[[0-9a-f:]+\])(:(?P<port>\d{1,5}))?/*",

@@ -507,7 +507,7 @@ def test_preview_ends_once_every_binding_is_backfilled_and_near_the_present(tmp_
 )
 def test_key_of_the_local_stripe_is_sent_nowhere_else(tmp_path: Path, base: str, is_refused: bool) -> None:
     content = catalog([doc("a"), CHECKPOINT], env={"STRIPE_API_BASE": base})
-    key = "sk_test_sandbox_0000000000000000"
+    key = "sk_test_Sandbox00000000000000000"
     content["captures"]["acmeCo/fake"]["endpoint"]["local"]["config"] = {"credentials": {"token": key}}
     result = preview(tmp_path, content, "--sessions", "1")
     if not is_refused:

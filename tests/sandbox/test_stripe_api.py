@@ -208,7 +208,7 @@ def test_bad_requests_are_refused_in_stripes_words(
 
 
 def test_keys_are_refused_as_stripe_refuses_them(world: World) -> None:
-    assert Client(world, "sk_test_sandbox_wrong").error("/v1/prices") == (
+    assert Client(world, "sk_test_Sandbox0wrong").error("/v1/prices") == (
         401,
         None,
         "Invalid API Key provided: sk_test_*********rong",

@@ -321,7 +321,10 @@ def test_more_filters(told: Told) -> None:
 
 
 def test_actions_follow_the_flow_of_statuses(told: Told) -> None:
-    invoice = told.world.create("invoice")["id"]
+    method = told.world.create("payment_method")
+    settings = {"default_payment_method": method["id"]}
+    told.world.update("customer", method["customer"], invoice_settings=settings)
+    invoice = told.world.create("invoice", customer=method["customer"])["id"]
     assert told.get(f"/v1/invoices/{invoice}/finalize", method="POST")[1]["status"] == "open"
     assert told.get(f"/v1/invoices/{invoice}/pay", method="POST")[1]["amount_remaining"] == 0
     assert told.get(f"/v1/invoices/{invoice}/void", method="POST")[0] == 400

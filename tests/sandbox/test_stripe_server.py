@@ -236,21 +236,28 @@ def test_options_make_a_restricted_key_faults_limits_and_another_time() -> None:
         "    try: answer = r.urlopen(r.Request(url, headers={'Authorization': 'Bearer ' + key}))\n"
         "    except e.HTTPError as error: answer = error\n"
         "    return answer.status\n"
-        "whole, some = 'sk_test_sandbox_0000000000000000', 'rk_test_sandbox_0000000000000001'\n"
-        "print([status(p, some) for p in ('/v1/prices', '/v1/plans')], status('/v1/coupons', whole),"
+        "whole, some = 'sk_test_Sandbox00000000000000000', 'rk_test_Sandbox00000000000000001'\n"
+        "print([status(p, some) for p in ('/v1/prices', '/v1/products')], status('/v1/coupons', whole),"
         "{status('/v1/prices', whole) for _ in range(30)})"
     )
-    options = ("--restricted", "price", "--fault", '{"path": "/v1/coupons", "status": 502}', "--limits")
+    options = (
+        "--restricted",
+        "rak_plan_read",
+        "--fault",
+        '{"path": "/v1/coupons", "status": 502}',
+        "--limits",
+    )
     command = stripe(*options, "--ahead", "86400", "--", sys.executable, "-c", script)
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     assert run.stdout == "[200, 403] 502 {200, 429}\n"
-    assert run.stderr == "The restricted key is rk_test_sandbox_0000000000000001\n"
+    assert run.stderr == "The restricted key is rk_test_Sandbox00000000000000001\n"
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--restricted", "prices"), "no such permissions: ['prices']"),
+        (("--restricted", "rak_prices_read"), "no such permissions: ['prices']"),
+        (("--restricted", "rak_plan_write"), "rak_plan_write is no permission to read"),
         (("--fault", '{"pth": "/v1/prices"}'), "a fault has no pth"),
         (("--fault", "[]"), "is no rule"),
         (("--test-clocks", "2"), "they go with --demo"),

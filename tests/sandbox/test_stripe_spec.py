@@ -11,9 +11,9 @@ import orjson
 import pytest
 
 from sandbox.stripe import World
+from sandbox.stripe.filters import PAGING
 from sandbox.stripe.kind import Events, Kind
 from sandbox.stripe.kinds import KINDS, VIEWS
-from sandbox.stripe.routes import PAGING
 from tools.facts import stripe_facts
 
 NOW = 1_750_000_000

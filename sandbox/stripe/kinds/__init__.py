@@ -1,7 +1,11 @@
 """The table of resources: every row by name, the lists that show them elsewhere, who is whose child, and who
-has a place for others."""
+has a place for others. What Stripe's document tells of a kind, its row leaves out."""
 
-from sandbox.stripe.kind import Holder, Kind, View
+from dataclasses import replace
+
+from sandbox.stripe import facts
+from sandbox.stripe.filters import Filter, documented
+from sandbox.stripe.kind import DOCUMENTED, Events, Holder, Kind, View
 from sandbox.stripe.kinds import (
     arrangements,
     billing,
@@ -10,6 +14,7 @@ from sandbox.stripe.kinds import (
     connect,
     core,
     customers,
+    derived,
     discounts,
     entitlements,
     files,
@@ -49,8 +54,34 @@ _MORE = (
     trials,
 )
 
-KINDS: dict[str, Kind] = {row.name: row for room in (*_ROOMS, *_MORE) for row in room.ROWS}
-VIEWS: tuple[View, ...] = (*connect.VIEWS, *customers.VIEWS, *payments.VIEWS, *billing.VIEWS, *money.VIEWS)
+
+def _completed(row: Kind) -> Kind:
+    """A row with what the document gives beside it."""
+    given = derived.templates(row.object_name)
+    shown = {name: each for name, each in given.items() if name not in (*row.fields, *row.includes)}
+    own = {name: derived.completed(given.get(name), each) for name, each in row.fields.items()}
+    ops = facts.ops(row.path) if row.ops == DOCUMENTED else row.ops
+    events = derived.events(row) if row.events == Events() else row.events
+    return replace(row, ops=ops, fields={**shown, **own}, filters=_filters(row), events=events)
+
+
+def _filters(row: Kind | View) -> tuple[Filter, ...]:
+    """Its own, and those that a list at its path has beside them."""
+    query = facts.forms().get(("GET", facts.shape_of(row.path)), {}) if row.path else {}
+    own = {each.param for each in row.filters}
+    return (*row.filters, *(each for each in documented(query) if each.param not in own))
+
+
+KINDS: dict[str, Kind] = {row.name: _completed(row) for room in (*_ROOMS, *_MORE) for row in room.ROWS}
+NAMED: dict[str, tuple[str, ...]] = {}
+"""The kinds whose objects have a name."""
+for _row in KINDS.values():
+    NAMED[_row.object_name] = (*NAMED.get(_row.object_name, ()), _row.name)
+VIEWS: tuple[View, ...] = tuple(
+    replace(view, filters=_filters(view))
+    for room in (connect, customers, payments, billing, money)
+    for view in room.VIEWS
+)
 CHILDREN: dict[str, tuple[Kind, ...]] = {
     name: tuple(row for row in KINDS.values() if row.parent and row.parent.kind == name) for name in KINDS
 }

@@ -4,20 +4,8 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from sandbox.stripe.filters import (
-    Asked,
-    Filter,
-    Json,
-    Match,
-    any_of,
-    created,
-    equals,
-    flag,
-    one_of,
-    only,
-    part_of,
-)
-from sandbox.stripe.kind import ABSENT, Draft, Events, Kind
+from sandbox.stripe.filters import Asked, Filter, Json, Match, any_of, equals, flag, only
+from sandbox.stripe.kind import ABSENT, Draft, Kind
 from sandbox.stripe.kinds import fields as f
 
 TIERS: Json = {
@@ -90,12 +78,7 @@ def _price_type(draft: Draft) -> str:
 def _recurring(draft: Draft) -> Any:
     if draft.built["type"] != "recurring":
         return None
-    return {
-        "interval": "month",
-        "interval_count": 1,
-        "meter": None,
-        "usage_type": "licensed",
-    }
+    return {"interval": "month", "interval_count": 1, "meter": None, "usage_type": "licensed"}
 
 
 def _decimal(draft: Draft) -> str | None:
@@ -113,28 +96,8 @@ PRODUCT = Kind(
     name="product",
     prefix="prod",
     path="/v1/products",
-    ops="LCRUD",
-    filters=(created, flag("active"), any_of("ids", "id"), flag("shippable"), equals("url")),
-    needs=("name",),
-    events=Events("product.created", "product.updated", "product.deleted"),
-    fields={
-        "active": True,
-        "created": f.now,
-        "default_price": None,
-        "description": None,
-        "images": [],
-        "livemode": f.livemode,
-        "marketing_features": [],
-        "metadata": {},
-        "name": f.text("Product ????"),
-        "package_dimensions": None,
-        "shippable": None,
-        "statement_descriptor": None,
-        "tax_code": None,
-        "unit_label": None,
-        "updated": f.now,
-        "url": None,
-    },
+    filters=(any_of("ids", "id"),),
+    fields={"active": True, "name": f.text("Product ????")},
     derive=lambda data, now: data.update(updated=now),
 )
 
@@ -142,18 +105,11 @@ PRICE = Kind(
     name="price",
     prefix="price",
     path="/v1/prices",
-    ops="LCRU",
     filters=(
-        created,
         Filter("active", _active.read, _active.parse, unasked=_active_only, groups=True),
-        equals("currency"),
         any_of("lookup_keys", "lookup_key", at_most=10),
-        equals("product"),
-        part_of("recurring", None, "interval", "meter", "usage_type"),
-        one_of("type", "one_time", "recurring"),
     ),
-    needs=("currency",),
-    events=Events("price.created", "price.updated", "price.deleted"),
+    shown_in=("subscription_item", "item", "payment_link_item", "quote_item", "quote_upfront_item"),
     includes=("tiers", "currency_options", "currency_options.*.tiers"),
     variants=(
         TIERS | {"recurring": {"interval": "month"}},
@@ -174,21 +130,13 @@ PRICE = Kind(
     fields={
         "active": True,
         "billing_scheme": _scheme,
-        "created": f.now,
-        "currency": "usd",
         "currency_options": ABSENT,
-        "custom_unit_amount": None,
-        "livemode": f.livemode,
-        "lookup_key": None,
-        "metadata": {},
-        "nickname": None,
         "product": f.ref("product"),
         "type": _price_type,
         "recurring": _recurring,
         "tax_behavior": "unspecified",
         "tiers": ABSENT,
         "tiers_mode": _tiers_mode,
-        "transform_quantity": None,
         "unit_amount": _unit_amount,
         "unit_amount_decimal": _decimal,
     },
@@ -198,10 +146,6 @@ PLAN = Kind(
     name="plan",
     prefix="plan",
     path="/v1/plans",
-    ops="LCRUD",
-    filters=(created, flag("active"), equals("product")),
-    needs=("currency", "interval"),
-    events=Events("plan.created", "plan.updated", "plan.deleted"),
     includes=("tiers",),
     variants=(TIERS,),
     fields={
@@ -209,20 +153,12 @@ PLAN = Kind(
         "amount": _unit_amount,
         "amount_decimal": lambda draft: None if draft.built["amount"] is None else str(draft.built["amount"]),
         "billing_scheme": _scheme,
-        "created": f.now,
-        "currency": "usd",
         "interval": "month",
         "interval_count": 1,
-        "livemode": f.livemode,
         "metadata": {},
-        "meter": None,
-        "nickname": None,
         "product": f.ref("product"),
         "tiers": ABSENT,
         "tiers_mode": _tiers_mode,
-        "transform_usage": None,
-        "trial_period_days": None,
-        "usage_type": "licensed",
     },
 )
 
@@ -230,9 +166,6 @@ COUPON = Kind(
     name="coupon",
     prefix="coupon",
     path="/v1/coupons",
-    ops="LCRUD",
-    filters=(created,),
-    events=Events("coupon.created", "coupon.updated", "coupon.deleted"),
     includes=("applies_to", "currency_options"),
     variants=(
         {"applies_to": {"products": lambda draft: [draft.find("product")]}},
@@ -245,19 +178,12 @@ COUPON = Kind(
     ),
     tweaks=_reprice("amount_off"),
     fields={
-        "amount_off": None,
         "applies_to": ABSENT,
-        "created": f.now,
-        "currency": None,
         "currency_options": ABSENT,
         "duration": "once",
-        "duration_in_months": None,
-        "livemode": f.livemode,
-        "max_redemptions": None,
         "metadata": {},
         "name": f.text("Coupon ????"),
         "percent_off": f.number(5, 50),
-        "redeem_by": None,
         "times_redeemed": 0,
         "valid": True,
     },
@@ -267,17 +193,7 @@ PROMOTION_CODE = Kind(
     name="promotion_code",
     prefix="promo",
     path="/v1/promotion_codes",
-    ops="LCRU",
-    filters=(
-        created,
-        flag("active"),
-        equals("code"),
-        equals("coupon", "promotion.coupon"),
-        equals("customer"),
-        equals("customer_account"),
-    ),
-    needs=("promotion",),
-    events=Events("promotion_code.created", "promotion_code.updated"),
+    filters=(equals("coupon", "promotion.coupon"),),
     includes=("restrictions.currency_options",),
     variants=(
         {
@@ -292,19 +208,8 @@ PROMOTION_CODE = Kind(
     fields={
         "active": True,
         "code": f.text("CODE????????"),
-        "created": f.now,
-        "customer": None,
-        "customer_account": None,
-        "expires_at": None,
-        "livemode": f.livemode,
-        "max_redemptions": None,
         "metadata": {},
-        "promotion": {"coupon": f.ref("coupon"), "type": "coupon"},
-        "restrictions": {
-            "first_time_transaction": False,
-            "minimum_amount": None,
-            "minimum_amount_currency": None,
-        },
+        "promotion": {"coupon": f.ref("coupon")},
         "times_redeemed": 0,
     },
 )

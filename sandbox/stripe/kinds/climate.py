@@ -7,28 +7,14 @@ ORDER = Kind(
     name="climate.order",
     prefix="climorder",
     path="/v1/climate/orders",
-    ops="LCRU",
     product="climate",
-    needs=("product",),
-    events=Events(
-        created="climate.order.created",
-        moves=(
-            Move("status", "canceled", "climate.order.canceled"),
-            Move("status", "delivered", "climate.order.delivered"),
-        ),
-    ),
     flow={"open": ("canceled", "delivered")},
     fields={
         "amount_fees": f.number(1, 9_900),
         "amount_subtotal": f.number(1, 9_900),
         "amount_total": f.number(1, 9_900),
-        "created": f.now,
-        "currency": "usd",
-        "delivery_details": [],
         "expected_delivery_year": 1,
-        "livemode": f.livemode,
-        "metadata": {},
-        "metric_tons": f.text("metric_tons ????"),
+        "metric_tons": f.words("{amount_total}.5"),
         "product": f.ref("climate.product"),
         "status": "open",
     },
@@ -38,40 +24,21 @@ PRODUCT = Kind(
     name="climate.product",
     prefix="climsku",
     path="/v1/climate/products",
-    ops="LR",
     product="climate",
     events=Events(
         created="climate.product.created",
         moves=(Move("current_prices_per_metric_ton", ANY, "climate.product.pricing_updated"),),
     ),
-    fields={
-        "created": f.now,
-        "current_prices_per_metric_ton": {},
-        "livemode": f.livemode,
-        "metric_tons_available": f.text("metric_tons_ ????"),
-        "name": f.text("name ????"),
-        "suppliers": [],
-    },
+    fields={"metric_tons_available": "1000.25"},
 )
 
 SUPPLIER = Kind(
     name="climate.supplier",
     prefix="climsup",
     path="/v1/climate/suppliers",
-    ops="LR",
     created="",
     product="climate",
-    fields={
-        "info_url": "https://example.com",
-        "livemode": f.livemode,
-        "locations": [],
-        "name": f.text("name ????"),
-        "removal_pathway": "biomass_carbon_removal_and_storage",
-    },
+    fields={"info_url": "https://example.com"},
 )
 
-ROWS = (
-    ORDER,
-    PRODUCT,
-    SUPPLIER,
-)
+ROWS = (ORDER, PRODUCT, SUPPLIER)

@@ -2,7 +2,7 @@
 
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Json, created, equals, part_of
+from sandbox.stripe.filters import Json, equals, part_of
 from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 from sandbox.stripe.kinds.customers import BANK_FIELDS, CARD_FIELDS
@@ -20,24 +20,18 @@ _OF_ACCOUNT = Parent("account", "account", refuses=_uncontrolled)
 _ROLES = ("authorizer", "director", "executive", "legal_guardian", "owner", "representative")
 _EXTERNAL = ("external_bank_account", "external_card")
 _EXTERNAL_EVENTS = Events(
-    "account.external_account.created",
-    "account.external_account.updated",
-    "account.external_account.deleted",
+    "account.external_account.created", "account.external_account.updated", "account.external_account.deleted"
 )
 
 ACCOUNT = Kind(
     name="account",
     prefix="acct",
     path="/v1/accounts",
-    ops="LCRUD",
-    filters=(created,),
     nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts", announced=True),),
-    events=Events(updated="account.updated"),
     fields={
         "business_profile": f.nulls("annual_revenue", "estimated_worker_count", "mcc", "support_address")
         | f.nulls("support_email", "support_phone", "support_url", "url")
         | {"name": f.text("Shop ????")},
-        "business_type": None,
         "capabilities": {"card_payments": "active", "transfers": "active"},
         "charges_enabled": True,
         "controller": {
@@ -49,12 +43,10 @@ ACCOUNT = Kind(
             "type": "application",
         },
         "country": "US",
-        "created": f.now,
         "default_currency": "usd",
         "details_submitted": True,
         "email": f.words("{id}@example.com"),
         "external_accounts": f.empty_list("/v1/accounts/{id}/external_accounts"),
-        "metadata": {},
         "payouts_enabled": True,
         "tos_acceptance": {"date": f.now, "ip": None, "user_agent": None},
         "type": "none",
@@ -65,23 +57,16 @@ PERSON = Kind(
     name="person",
     prefix="person",
     path="/v1/accounts/{account}/persons",
-    ops="LCRUD",
     filters=(part_of("relationship", None, *_ROLES),),
     parent=_OF_ACCOUNT,
-    events=Events("person.created", "person.updated", "person.deleted"),
     fields={
-        "created": f.now,
         "dob": f.nulls("day", "month", "year"),
         "email": f.text("????????@example.com"),
         "first_name": f.text("Ada ????"),
-        "future_requirements": None,
         "id_number_provided": False,
         "last_name": "Byron",
-        "metadata": {},
-        "phone": None,
         "relationship": dict.fromkeys(_ROLES, False)
         | {"owner": True, "percent_ownership": None, "title": None},
-        "requirements": None,
         "ssn_last_4_provided": False,
     },
 )
@@ -113,7 +98,6 @@ CAPABILITY = Kind(
     name="capability",
     prefix="capability",
     path="/v1/accounts/{account}/capabilities",
-    ops="LRU",
     permission="account_capability",
     created="",
     paged=False,
@@ -124,11 +108,7 @@ CAPABILITY = Kind(
         )
     ),
     flow={"pending": ("active",), "active": ("inactive",), "inactive": ("pending",)},
-    fields={
-        "requested": True,
-        "requested_at": f.now,
-        "status": "pending",
-    },
+    fields={"requested": True, "requested_at": f.now, "status": "pending"},
 )
 
 ROWS = (ACCOUNT, PERSON, EXTERNAL_BANK_ACCOUNT, EXTERNAL_CARD, CAPABILITY)

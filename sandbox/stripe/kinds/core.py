@@ -1,6 +1,6 @@
 """Events: what the world tells about changes."""
 
-from sandbox.stripe.filters import Filter, Given, Match, any_of, at, boolean, created, single, union
+from sandbox.stripe.filters import Filter, Given, Match, any_of, at, boolean, single, union
 from sandbox.stripe.kind import Kind
 
 RETENTION = 30 * 24 * 3600
@@ -20,9 +20,7 @@ EVENT = Kind(
     name="event",
     prefix="evt",
     path="/v1/events",
-    ops="LR",
     filters=(
-        created,
         Filter("type", at("type"), _type, groups=True),
         any_of("types", "type", at_most=20, wild=True),
         Filter("delivery_success", at("pending_webhooks"), _delivered),

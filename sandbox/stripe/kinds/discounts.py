@@ -61,11 +61,7 @@ DISCOUNT = Kind(
         # Whether customer.updated comes too is not known: a reader must do with the discount's own event.
         Holder(("customer",), "customer", "discount", inline=True, quiet=True),
     ),
-    events=Events(
-        "customer.discount.created",
-        "customer.discount.updated",
-        "customer.discount.deleted",
-    ),
+    events=Events("customer.discount.created", "customer.discount.updated", "customer.discount.deleted"),
     muted=_told_by_holder,
     effects=(
         Effect("coupon", "source.coupon", _redeemed),
@@ -80,17 +76,10 @@ DISCOUNT = Kind(
     ),
     tweaks=_prolonged,
     fields={
-        "checkout_session": None,
-        "invoice_item": None,
         "invoice": _invoice,
-        "subscription_item": None,
         "subscription": _subscription,
         "customer": _customer,
-        "customer_account": None,
-        "end": None,
-        "promotion_code": None,
-        "source": {"coupon": _coupon, "type": "coupon"},
-        "start": f.now,
+        "source": {"coupon": _coupon},
     },
 )
 

@@ -1,6 +1,6 @@
 """Entitlements: features, the products that have them, and the customers."""
 
-from sandbox.stripe.filters import Filter, Given, Match, at, boolean, equals, only, single
+from sandbox.stripe.filters import Filter, Given, Match, at, boolean, only, single
 from sandbox.stripe.kind import Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -13,54 +13,29 @@ FEATURE = Kind(
     name="entitlements.feature",
     prefix="feat",
     path="/v1/entitlements/features",
-    ops="LCRU",
     created="",
-    filters=(
-        Filter("archived", at("active"), _archived, groups=True),
-        equals("lookup_key"),
-    ),
-    needs=("lookup_key", "name"),
-    fields={
-        "active": True,
-        "livemode": f.livemode,
-        "lookup_key": f.text("lookup_key ????"),
-        "metadata": {},
-        "name": f.text("name ????"),
-    },
+    filters=(Filter("archived", at("active"), _archived, groups=True),),
+    fields={"active": True},
 )
 
 PRODUCT_FEATURE = Kind(
     name="product_feature",
     prefix="prodft",
     path="/v1/products/{product}/features",
-    ops="LCRD",
     permission="product",
     created="",
     parent=Parent("product", "product", named=False),
-    fields={
-        "entitlement_feature": f.whole("entitlements.feature"),
-        "livemode": f.livemode,
-    },
+    fields={"entitlement_feature": f.whole("entitlements.feature")},
 )
 
 ACTIVE_ENTITLEMENT = Kind(
     name="entitlements.active_entitlement",
     prefix="ent",
     path="/v1/entitlements/active_entitlements",
-    ops="LR",
     permission="entitlements_feature",
     created="",
-    filters=(equals("customer", required=True),),
     parent=Parent("customer", "customer", named=False),
-    fields={
-        "feature": f.ref("entitlements.feature"),
-        "livemode": f.livemode,
-        "lookup_key": f.text("lookup_key ????"),
-    },
+    fields={"feature": f.ref("entitlements.feature")},
 )
 
-ROWS = (
-    FEATURE,
-    PRODUCT_FEATURE,
-    ACTIVE_ENTITLEMENT,
-)
+ROWS = (FEATURE, PRODUCT_FEATURE, ACTIVE_ENTITLEMENT)

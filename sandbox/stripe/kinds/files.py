@@ -1,6 +1,6 @@
 """Files and the links to them."""
 
-from sandbox.stripe.filters import created, equals, flag
+from sandbox.stripe.filters import equals
 from sandbox.stripe.kind import Kind, Nested, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -9,16 +9,13 @@ FILE = Kind(
     prefix="file",
     path="/v1/files",
     ops="LR",
-    filters=(created, equals("purpose")),
+    filters=(equals("purpose"),),
     nested=(Nested(("file_link",), "links", "/v1/file_links?file={id}"),),
     fields={
-        "created": f.now,
-        "expires_at": None,
         "filename": f.text("evidence-????.pdf"),
         "links": f.empty_list("/v1/file_links?file={id}"),
         "purpose": "dispute_evidence",
         "size": f.number(1000, 1_000_000),
-        "title": None,
         "type": "pdf",
         "url": f.words("https://files.stripe.com/v1/files/{id}/contents"),
     },
@@ -28,18 +25,8 @@ FILE_LINK = Kind(
     name="file_link",
     prefix="link",
     path="/v1/file_links",
-    ops="LCRU",
-    filters=(created, flag("expired"), equals("file")),
-    needs=("file",),
     parent=Parent("file", "file"),
-    fields={
-        "created": f.now,
-        "expired": False,
-        "expires_at": None,
-        "livemode": f.livemode,
-        "metadata": {},
-        "url": f.text("https://files.stripe.com/links/????????????????????????"),
-    },
+    fields={"url": f.text("https://files.stripe.com/links/????????????????????????")},
 )
 
 ROWS = (FILE, FILE_LINK)

@@ -1,7 +1,7 @@
 """Financial Connections: linked bank accounts, their owners and transactions."""
 
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Filter, Json, at, between, equals, part_of
+from sandbox.stripe.filters import Filter, Json, at, part_of
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -18,12 +18,8 @@ ACCOUNT = Kind(
     name="financial_connections.account",
     prefix="fca",
     path="/v1/financial_connections/accounts",
-    ops="LR",
     product="financial_connections",
-    filters=(
-        part_of("account_holder", None, "account", "customer"),
-        equals("session"),
-    ),
+    filters=(part_of("account_holder", None, "account", "customer"),),
     events=Events(
         created="financial_connections.account.created",
         moves=(
@@ -34,14 +30,8 @@ ACCOUNT = Kind(
     ),
     flow={"active": ("inactive", "disconnected"), "inactive": ("active",)},
     fields={
-        "category": "cash",
-        "created": f.now,
         "institution_name": f.text("institution_ ????"),
-        "livemode": f.livemode,
         "ownership": f.text("fcaowns_????????"),
-        "status": "active",
-        "subcategory": "checking",
-        "supported_payment_method_types": [],
         "transaction_refresh": {
             "id": f.text("fctxnref_????????"),
             "last_attempted_at": f.now,
@@ -55,33 +45,16 @@ TRANSACTION = Kind(
     name="financial_connections.transaction",
     prefix="fctxn",
     path="/v1/financial_connections/transactions",
-    ops="LR",
     created="",
     product="financial_connections",
-    filters=(
-        equals("account", required=True),
-        between("transacted_at"),
-        part_of("transaction_refresh", None, "after"),
-    ),
     parent=Parent("financial_connections.account", "account", alias="linked", refuses=_not_refreshed),
-    fields={
-        "amount": f.number(1, 9_900),
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "livemode": f.livemode,
-        "status": "pending",
-        "status_transitions": {},
-        "transacted_at": f.now,
-        "transaction_refresh": f.text("transaction_ ????"),
-        "updated": f.now,
-    },
+    fields={"amount": f.number(1, 9_900), "transaction_refresh": f.text("transaction_ ????")},
 )
 
 OWNER = Kind(
     name="financial_connections.account_owner",
     prefix="fcaown",
     path="/v1/financial_connections/accounts/{account}/owners",
-    ops="L",
     permission="financial_connections_account",
     created="",
     product="financial_connections",
@@ -89,15 +62,10 @@ OWNER = Kind(
     filters=(Filter("ownership", at("ownership"), lambda _param, _given: None, required=True),),
     parent=Parent("financial_connections.account", "account", named=False, alias="linked"),
     fields={
-        "name": f.text("name ????"),
         "ownership": lambda draft: draft.show(
             "financial_connections.account", draft.find("financial_connections.account")
-        )["ownership"],
+        )["ownership"]
     },
 )
 
-ROWS = (
-    ACCOUNT,
-    TRANSACTION,
-    OWNER,
-)
+ROWS = (ACCOUNT, TRANSACTION, OWNER)

@@ -1,22 +1,13 @@
 """Identity: verification sessions and their reports."""
 
-from sandbox.stripe.filters import created, equals, one_of
-from sandbox.stripe.kind import Events, Kind, Move
+from sandbox.stripe.kind import ANY, Events, Kind, Move
 from sandbox.stripe.kinds import fields as f
 
 SESSION = Kind(
     name="identity.verification_session",
     prefix="vs",
     path="/v1/identity/verification_sessions",
-    ops="LCRU",
     product="identity",
-    filters=(
-        created,
-        equals("client_reference_id"),
-        equals("related_customer"),
-        equals("related_customer_account"),
-        one_of("status", "canceled", "processing", "requires_input", "verified"),
-    ),
     events=Events(
         created="identity.verification_session.created",
         moves=(
@@ -24,17 +15,14 @@ SESSION = Kind(
             Move("status", "processing", "identity.verification_session.processing"),
             Move("status", "requires_input", "identity.verification_session.requires_input"),
             Move("status", "verified", "identity.verification_session.verified"),
+            Move("redaction", ANY, "identity.verification_session.redacted"),
         ),
     ),
     flow={"requires_input": ("processing", "canceled"), "processing": ("verified", "requires_input")},
+    actions={"redact": {"redaction": {"status": "processing"}}},
     fields={
         "client_secret": f.text("vs_secret_????????????????"),
-        "created": f.now,
-        "last_verification_report": None,
-        "livemode": f.livemode,
-        "metadata": {},
         "status": "requires_input",
-        "type": "document",
         "url": "https://verify.stripe.com/start",
     },
 )
@@ -43,23 +31,8 @@ REPORT = Kind(
     name="identity.verification_report",
     prefix="vr",
     path="/v1/identity/verification_reports",
-    ops="LR",
     product="identity",
-    filters=(
-        created,
-        equals("client_reference_id"),
-        one_of("type", "document", "id_number"),
-        equals("verification_session"),
-    ),
-    fields={
-        "created": f.now,
-        "livemode": f.livemode,
-        "type": "document",
-        "verification_session": f.ref("identity.verification_session"),
-    },
+    fields={"verification_session": f.ref("identity.verification_session")},
 )
 
-ROWS = (
-    SESSION,
-    REPORT,
-)
+ROWS = (SESSION, REPORT)

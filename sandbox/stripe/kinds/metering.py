@@ -1,7 +1,7 @@
 """Usage-based billing: meters, alerts, credits, and why customers cancel."""
 
 from sandbox.stripe import errors
-from sandbox.stripe.filters import Asked, Filter, Given, Match, at, equals, integer, one_of, only, single
+from sandbox.stripe.filters import Asked, Filter, Given, Match, at, equals, integer, only, single
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -29,9 +29,6 @@ METER = Kind(
     name="billing.meter",
     prefix="mtr",
     path="/v1/billing/meters",
-    ops="LCRU",
-    filters=(one_of("status", "active", "inactive"),),
-    needs=("display_name",),
     events=Events(
         created="billing.meter.created",
         updated="billing.meter.updated",
@@ -42,15 +39,7 @@ METER = Kind(
     ),
     flow={"active": ("inactive",), "inactive": ("active",)},
     fields={
-        "created": f.now,
-        "customer_mapping": {"event_payload_key": f.text("event_payloa ????"), "type": "by_id"},
-        "default_aggregation": {"formula": "count"},
-        "display_name": f.text("display_name ????"),
-        "event_name": f.text("event_name ????"),
-        "livemode": f.livemode,
-        "status": "active",
-        "status_transitions": {},
-        "updated": f.now,
+        "customer_mapping": {"event_payload_key": f.text("event_payloa ????")},
         "value_settings": {"event_payload_key": f.text("event_payloa ????")},
     },
 )
@@ -59,7 +48,6 @@ METER_EVENT_SUMMARY = Kind(
     name="billing.meter_event_summary",
     prefix="mtrusg",
     path="/v1/billing/meters/{meter}/event_summaries",
-    ops="L",
     permission="billing_meter",
     created="",
     filters=(
@@ -70,101 +58,43 @@ METER_EVENT_SUMMARY = Kind(
         Filter("value_grouping_window", at("object"), lambda _param, _given: None),
     ),
     parent=Parent("billing.meter", "meter"),
-    fields={
-        "aggregated_value": f.number(1, 500),
-        "end_time": f.later(f.DAY),
-        "livemode": f.livemode,
-        "start_time": f.now,
-    },
+    fields={"aggregated_value": f.number(1, 500), "end_time": f.later(f.DAY)},
 )
 
 ALERT = Kind(
     name="billing.alert",
     prefix="alrt",
     path="/v1/billing/alerts",
-    ops="LCR",
     created="",
-    filters=(
-        one_of("alert_type", "usage_threshold"),
-        equals("meter", "usage_threshold.meter"),
-    ),
-    needs=("title",),
-    fields={
-        "alert_type": "usage_threshold",
-        "livemode": f.livemode,
-        "status": "active",
-        "title": f.text("title ????"),
-    },
+    filters=(equals("meter", "usage_threshold.meter"),),
+    fields={"status": "active"},
 )
 
 CREDIT_GRANT = Kind(
     name="billing.credit_grant",
     prefix="credgr",
     path="/v1/billing/credit_grants",
-    ops="LCRU",
-    filters=(
-        equals("customer"),
-        equals("customer_account"),
-    ),
-    events=Events(created="billing.credit_grant.created", updated="billing.credit_grant.updated"),
-    fields={
-        "amount": {"type": "monetary"},
-        "applicability_config": {"scope": {}},
-        "category": "paid",
-        "created": f.now,
-        "customer": f.ref("customer"),
-        "livemode": f.livemode,
-        "metadata": {},
-        "updated": f.now,
-    },
+    fields={"customer": f.ref("customer")},
 )
 
 CREDIT_BALANCE_TRANSACTION = Kind(
     name="billing.credit_balance_transaction",
     prefix="cbtxn",
     path="/v1/billing/credit_balance_transactions",
-    ops="LR",
     filters=(
-        equals("credit_grant"),
         Filter(
             "customer",
             at("customer"),
             lambda param, given: only(single(param, given)),
             unasked=_of_one_customer,
         ),
-        equals("customer_account"),
     ),
     parent=Parent("customer", "customer", named=False),
-    events=Events(created="billing.credit_balance_transaction.created"),
-    fields={
-        "created": f.now,
-        "credit_grant": f.ref("billing.credit_grant"),
-        "effective_at": f.now,
-        "livemode": f.livemode,
-        "type": "credit",
-    },
+    fields={"credit_grant": f.ref("billing.credit_grant"), "type": "credit"},
 )
 
 FEEDBACK_OPTION = Kind(
-    name="billing.feedback_option",
-    prefix="fdbk",
-    path="/v1/billing/feedback_options",
-    ops="LCRU",
-    created="",
-    filters=(one_of("status", "active", "inactive"),),
-    fields={
-        "description": f.text("description ????"),
-        "livemode": f.livemode,
-        "status": "active",
-        "status_transitions": {},
-    },
+    name="billing.feedback_option", prefix="fdbk", path="/v1/billing/feedback_options", created="", fields={}
 )
 
-ROWS = (
-    METER,
-    METER_EVENT_SUMMARY,
-    ALERT,
-    CREDIT_GRANT,
-    CREDIT_BALANCE_TRANSACTION,
-    FEEDBACK_OPTION,
-)
+ROWS = (METER, METER_EVENT_SUMMARY, ALERT, CREDIT_GRANT, CREDIT_BALANCE_TRANSACTION, FEEDBACK_OPTION)

@@ -1,7 +1,7 @@
 """Where money goes: balance transactions, payouts, top-ups, transfers, application fees."""
 
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Filter, Json, Match, at, between, created, equals, one_of
+from sandbox.stripe.filters import Filter, Json, Match, at, created, equals, one_of
 from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
@@ -64,7 +64,6 @@ BALANCE_TRANSACTION = Kind(
     name="balance_transaction",
     prefix="txn",
     path="/v1/balance_transactions",
-    ops="LR",
     filters=_TRANSACTION_FILTERS,
     fields=_TRANSACTION,
 )
@@ -90,7 +89,6 @@ BALANCE = Kind(
     events=Events(updated="balance.available"),
     fields={
         "available": [{"amount": f.number(0, 9_900), "currency": "usd", "source_types": {}}],
-        "livemode": f.livemode,
         "pending": [{"amount": 0, "currency": "usd", "source_types": {}}],
     },
 )
@@ -100,14 +98,7 @@ PAYOUT = Kind(
     name="payout",
     prefix="po",
     path="/v1/payouts",
-    ops="LCRU",
-    filters=(
-        created,
-        between("arrival_date"),
-        equals("destination"),
-        one_of("status", "pending", "paid", "failed", "canceled", "in_transit"),
-    ),
-    needs=("amount", "currency"),
+    filters=(one_of("status", "pending", "paid", "failed", "canceled", "in_transit"),),
     nested=(
         Nested(
             ("paid_balance_transaction",),
@@ -128,34 +119,17 @@ PAYOUT = Kind(
         ),
     ),
     flow={"pending": ("in_transit", "canceled"), "in_transit": ("paid", "failed")},
-    actions={"cancel": {"status": "canceled"}},
     variants=({"reconciliation_status": "in_progress"},),
     fields={
         "amount": f.number(1000, 99_900),
-        "application_fee": None,
-        "application_fee_amount": None,
         "arrival_date": f.later(2 * f.DAY),
         "automatic": True,
-        "balance_transaction": None,
-        "created": f.now,
-        "currency": "usd",
         "description": "STRIPE PAYOUT",
-        "destination": None,
-        "failure_balance_transaction": None,
-        "failure_code": None,
-        "failure_message": None,
-        "livemode": f.livemode,
         "metadata": {},
         "method": "standard",
-        "original_payout": None,
-        "payout_method": None,
         "reconciliation_status": "completed",
-        "reversed_by": None,
         "source_type": "card",
-        "statement_descriptor": None,
         "status": "pending",
-        "trace_id": None,
-        "type": "bank_account",
     },
 )
 
@@ -163,33 +137,11 @@ TOPUP = Kind(
     name="topup",
     prefix="tu",
     path="/v1/topups",
-    ops="LCRU",
-    filters=(created, between("amount"), one_of("status", "canceled", "failed", "pending", "succeeded")),
-    needs=("amount", "currency"),
-    events=Events(
-        "topup.created",
-        moves=tuple(
-            Move("status", status, f"topup.{status}")
-            for status in ("canceled", "failed", "reversed", "succeeded")
-        ),
-    ),
     flow={"pending": ("succeeded", "failed", "canceled"), "succeeded": ("reversed",)},
-    actions={"cancel": {"status": "canceled"}},
     fields={
         "amount": f.number(1000, 99_900),
-        "balance_transaction": None,
-        "created": f.now,
-        "currency": "usd",
-        "description": None,
         "expected_availability_date": f.later(5 * f.DAY),
-        "failure_code": None,
-        "failure_message": None,
-        "livemode": f.livemode,
-        "metadata": {},
-        "source": None,
-        "statement_descriptor": None,
         "status": "pending",
-        "transfer_group": None,
     },
 )
 
@@ -197,9 +149,6 @@ TRANSFER = Kind(
     name="transfer",
     prefix="tr",
     path="/v1/transfers",
-    ops="LCRU",
-    filters=(created, equals("destination"), equals("transfer_group")),
-    needs=("currency", "destination"),
     nested=(
         Nested(
             ("transfer_reversal",),
@@ -216,19 +165,10 @@ TRANSFER = Kind(
     fields={
         "amount": f.number(10_000, 99_900),
         "amount_reversed": 0,
-        "balance_transaction": None,
-        "created": f.now,
-        "currency": "usd",
-        "description": None,
         "destination": f.text("acct_1???????????????"),
         "destination_payment": f.text("py_1???????????????????????"),
-        "livemode": f.livemode,
-        "metadata": {},
         "reversals": f.empty_list("/v1/transfers/{id}/reversals"),
-        "reversed": False,
-        "source_transaction": None,
         "source_type": "card",
-        "transfer_group": None,
     },
 )
 
@@ -236,26 +176,15 @@ TRANSFER_REVERSAL = Kind(
     name="transfer_reversal",
     prefix="trr",
     path="/v1/transfers/{id}/reversals",
-    ops="LCRU",
     permission="transfer",
     parent=Parent("transfer", "transfer"),
-    fields={
-        "amount": f.number(100, 500),
-        "balance_transaction": None,
-        "created": f.now,
-        "currency": "usd",
-        "destination_payment_refund": None,
-        "metadata": {},
-        "source_refund": None,
-    },
+    fields={"amount": f.number(100, 500), "metadata": {}},
 )
 
 APPLICATION_FEE = Kind(
     name="application_fee",
     prefix="fee",
     path="/v1/application_fees",
-    ops="LR",
-    filters=(created, equals("charge")),
     nested=(
         Nested(
             ("fee_refund",),
@@ -273,14 +202,7 @@ APPLICATION_FEE = Kind(
         "amount": f.number(10_000, 99_900),
         "amount_refunded": 0,
         "application": f.text("ca_????????????????????????????????"),
-        "balance_transaction": None,
         "charge": f.ref("charge"),
-        "created": f.now,
-        "currency": "usd",
-        "fee_source": None,
-        "livemode": f.livemode,
-        "originating_transaction": None,
-        "refunded": False,
         "refunds": f.empty_list("/v1/application_fees/{id}/refunds"),
     },
 )
@@ -289,17 +211,10 @@ FEE_REFUND = Kind(
     name="fee_refund",
     prefix="fr",
     path="/v1/application_fees/{id}/refunds",
-    ops="LCRU",
     permission="application_fee",
     parent=Parent("application_fee", "fee"),
     events=Events(updated="application_fee.refund.updated"),
-    fields={
-        "amount": f.number(100, 500),
-        "balance_transaction": None,
-        "created": f.now,
-        "currency": "usd",
-        "metadata": {},
-    },
+    fields={"amount": f.number(100, 500), "metadata": {}},
 )
 
 ROWS = (

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.stripe.filters import Filter, Given, Json, Match, at, created, equals, flag, only, single
+from sandbox.stripe.filters import Filter, Given, Json, Match, at, only, single
 from sandbox.stripe.kind import ABSENT, ANY, Draft, Effect, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
@@ -62,9 +62,6 @@ CHARGE = Kind(
     name="charge",
     prefix="ch",
     path="/v1/charges",
-    ops="LCRU",
-    filters=(created, equals("customer"), equals("payment_intent"), equals("transfer_group")),
-    needs=("amount", "currency"),
     nested=(
         Nested(
             ("refund",),
@@ -85,50 +82,19 @@ CHARGE = Kind(
         ),
     ),
     flow={"pending": ("succeeded", "failed")},
-    actions={"capture": {"captured": True}},
     derive=_refunded,
     includes=("refunds",),
     fields={
         "amount": f.number(10_000, 99_900),
         "amount_captured": f.same("amount"),
         "amount_refunded": 0,
-        "application": None,
-        "application_fee": None,
-        "application_fee_amount": None,
-        "balance_transaction": None,
         "billing_details": f.BILLING,
         "calculated_statement_descriptor": "SANDBOX",
         "captured": f.one_of(True, True, False),
-        "created": f.now,
-        "currency": "usd",
-        "customer": None,
-        "description": None,
-        "disputed": False,
-        "failure_balance_transaction": None,
-        "failure_code": None,
-        "failure_message": None,
         "fraud_details": {},
-        "livemode": f.livemode,
-        "metadata": {},
-        "on_behalf_of": None,
-        "outcome": None,
         "paid": True,
-        "payment_intent": None,
-        "payment_method": None,
-        "payment_method_details": None,
         "radar_options": {},
-        "receipt_email": None,
-        "receipt_number": None,
-        "receipt_url": None,
-        "refunded": False,
-        "review": None,
-        "shipping": None,
-        "source_transfer": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
         "status": f.one_of("succeeded", "succeeded", "pending", "failed"),
-        "transfer_data": None,
-        "transfer_group": None,
     },
 )
 
@@ -136,8 +102,6 @@ REFUND = Kind(
     name="refund",
     prefix="re",
     path="/v1/refunds",
-    ops="LCRU",
-    filters=(created, equals("charge"), equals("payment_intent")),
     parent=Parent("charge", "charge"),
     events=Events(
         "refund.created",
@@ -146,21 +110,12 @@ REFUND = Kind(
         always=True,
     ),
     flow={"pending": ("succeeded", "failed", "canceled")},
-    actions={"cancel": {"status": "canceled"}},
     muted=_told_by_charge,
     fields={
         "amount": f.number(100, 500),
-        "balance_transaction": None,
-        "created": f.now,
-        "currency": "usd",
         "destination_details": {"type": "card"},
         "metadata": {},
-        "payment_intent": None,
-        "reason": None,
-        "receipt_number": None,
-        "source_transfer_reversal": None,
         "status": f.one_of("succeeded", "pending"),
-        "transfer_reversal": None,
     },
 )
 
@@ -168,9 +123,6 @@ PAYMENT_INTENT = Kind(
     name="payment_intent",
     prefix="pi",
     path="/v1/payment_intents",
-    ops="LCRU",
-    filters=(created, equals("customer"), equals("customer_account")),
-    needs=("amount", "currency"),
     events=Events(
         "payment_intent.created",
         moves=(
@@ -189,11 +141,6 @@ PAYMENT_INTENT = Kind(
         "processing": ("succeeded", "requires_payment_method", "requires_capture"),
         "requires_capture": ("succeeded", "canceled"),
     },
-    actions={
-        "cancel": {"status": "canceled"},
-        "capture": {"status": "succeeded"},
-        "confirm": {"status": "processing"},
-    },
     includes=("amount_details.line_items",),
     nested=(
         Nested(
@@ -207,44 +154,15 @@ PAYMENT_INTENT = Kind(
     fields={
         "amount": f.number(500, 99_900),
         "amount_capturable": 0,
-        "amount_details": {
-            "tip": {},
-        },
+        "amount_details": {"tip": {}},
         "amount_received": 0,
-        "application": None,
-        "application_fee_amount": None,
-        "automatic_payment_methods": None,
-        "canceled_at": None,
-        "cancellation_reason": None,
         "capture_method": "automatic",
         "client_secret": f.words("{id}_secret_sandbox"),
         "confirmation_method": "automatic",
-        "created": f.now,
         "currency": "usd",
-        "customer": None,
-        "customer_account": None,
-        "description": None,
-        "last_payment_error": None,
-        "latest_charge": None,
-        "livemode": f.livemode,
-        "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": ["card"],
-        "payment_record": None,
-        "processing": None,
-        "receipt_email": None,
-        "review": None,
-        "setup_future_usage": None,
-        "shipping": None,
-        "statement_descriptor": None,
-        "statement_descriptor_suffix": None,
         "status": "requires_payment_method",
-        "transfer_data": None,
-        "transfer_group": None,
     },
 )
 
@@ -252,14 +170,6 @@ SETUP_INTENT = Kind(
     name="setup_intent",
     prefix="seti",
     path="/v1/setup_intents",
-    ops="LCRU",
-    filters=(
-        created,
-        flag("attach_to_self"),
-        equals("customer"),
-        equals("customer_account"),
-        equals("payment_method"),
-    ),
     events=Events(
         "setup_intent.created",
         moves=(
@@ -268,30 +178,12 @@ SETUP_INTENT = Kind(
         ),
     ),
     flow={"requires_payment_method": ("canceled",), "requires_action": ("canceled",)},
-    actions={"cancel": {"status": "canceled"}},
     fields={
-        "application": None,
         "attach_to_self": False,
-        "automatic_payment_methods": None,
-        "cancellation_reason": None,
         "client_secret": f.words("{id}_secret_sandbox"),
-        "created": f.now,
-        "customer": None,
-        "customer_account": None,
-        "description": None,
-        "flow_directions": None,
-        "last_setup_error": None,
-        "latest_attempt": None,
-        "livemode": f.livemode,
-        "mandate": None,
         "metadata": {},
-        "next_action": None,
-        "on_behalf_of": None,
-        "payment_method": None,
-        "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": ["card"],
-        "single_use_mandate": None,
         "status": "requires_payment_method",
         "usage": "off_session",
     },
@@ -301,19 +193,10 @@ SETUP_ATTEMPT = Kind(
     name="setup_attempt",
     prefix="setatt",
     path="/v1/setup_attempts",
-    ops="L",
     permission="setup_intent",
-    filters=(created, equals("setup_intent", required=True)),
     parent=Parent("setup_intent", "setup_intent", sets=_attempted),
     fields={
-        "application": None,
         "attach_to_self": False,
-        "created": f.now,
-        "customer": None,
-        "customer_account": None,
-        "flow_directions": None,
-        "livemode": f.livemode,
-        "on_behalf_of": None,
         "payment_method": f.ref("payment_method"),
         "payment_method_details": {"card": {"three_d_secure": None}, "type": "card"},
         "status": f.one_of("succeeded", "failed", "requires_action"),
@@ -326,8 +209,6 @@ DISPUTE = Kind(
     name="dispute",
     prefix="du",
     path="/v1/disputes",
-    ops="LRU",
-    filters=(created, equals("charge"), equals("payment_intent")),
     events=Events(
         "charge.dispute.created",
         "charge.dispute.updated",
@@ -338,17 +219,11 @@ DISPUTE = Kind(
         ),
     ),
     flow={"needs_response": ("under_review", "lost"), "under_review": ("won", "lost")},
-    actions={"close": {"status": "lost"}},
     # A dispute that is won was one all the same.
     effects=(Effect("charge", "charge", lambda _charge, disputes: {"disputed": bool(disputes)}),),
     fields={
         "amount": f.number(500, 99_900),
-        "balance_transactions": [],
         "charge": f.ref("charge"),
-        "created": f.now,
-        "currency": "usd",
-        "enhanced_eligibility_types": [],
-        "evidence": {"enhanced_evidence": {}},
         "evidence_details": {
             "due_by": f.later(7 * f.DAY),
             "enhanced_eligibility": {},
@@ -356,10 +231,6 @@ DISPUTE = Kind(
             "past_due": False,
             "submission_count": 0,
         },
-        "is_charge_refundable": False,
-        "livemode": f.livemode,
-        "metadata": {},
-        "payment_intent": None,
         "reason": f.one_of("fraudulent", "duplicate", "general"),
         "status": "needs_response",
     },
@@ -369,30 +240,18 @@ REVIEW = Kind(
     name="review",
     prefix="prv",
     path="/v1/reviews",
-    ops="LR",
     filters=(
-        created,
         Filter("", at("open"), lambda _param, _given: None, unasked=lambda _asked: only(True), groups=True),
     ),
     events=Events("review.opened", moves=(Move("open", False, "review.closed"),)),
     actions={"approve": {"open": False, "closed_reason": "approved", "reason": "approved"}},
-    effects=(
-        Effect("charge", "charge", _reviewed),
-        Effect("payment_intent", "payment_intent", _reviewed),
-    ),
+    effects=(Effect("charge", "charge", _reviewed), Effect("payment_intent", "payment_intent", _reviewed)),
     fields={
-        "billing_zip": None,
         "charge": f.ref("charge"),
-        "closed_reason": None,
-        "created": f.now,
-        "ip_address": None,
-        "ip_address_location": None,
-        "livemode": f.livemode,
         "open": True,
         "opened_reason": "rule",
         "payment_intent": ABSENT,
         "reason": "rule",
-        "session": None,
     },
 )
 
@@ -400,8 +259,6 @@ EARLY_FRAUD_WARNING = Kind(
     name="radar.early_fraud_warning",
     prefix="issfr",
     path="/v1/radar/early_fraud_warnings",
-    ops="LR",
-    filters=(created, equals("charge"), equals("payment_intent")),
     events=Events(
         "radar.early_fraud_warning.created",
         moves=(Move("actionable", False, "radar.early_fraud_warning.updated"),),
@@ -409,9 +266,7 @@ EARLY_FRAUD_WARNING = Kind(
     fields={
         "actionable": True,
         "charge": f.ref("charge"),
-        "created": f.now,
         "fraud_type": f.one_of("made_with_stolen_card", "misc"),
-        "livemode": f.livemode,
     },
 )
 
@@ -419,13 +274,7 @@ VALUE_LIST = Kind(
     name="radar.value_list",
     prefix="rsl",
     path="/v1/radar/value_lists",
-    ops="LCRUD",
-    filters=(
-        created,
-        equals("alias"),
-        Filter("contains", _listed, _contains),
-    ),
-    needs=("alias", "name"),
+    filters=(Filter("contains", _listed, _contains),),
     nested=(
         Nested(
             ("radar.value_list_item",), "list_items", "/v1/radar/value_list_items?value_list={id}", made=1
@@ -433,12 +282,9 @@ VALUE_LIST = Kind(
     ),
     fields={
         "alias": f.text("list_????????"),
-        "created": f.now,
         "created_by": "ada@example.com",
         "item_type": "string",
         "list_items": f.empty_list("/v1/radar/value_list_items?value_list={id}"),
-        "livemode": f.livemode,
-        "metadata": {},
         "name": f.text("List ????"),
     },
 )
@@ -447,33 +293,19 @@ VALUE_LIST_ITEM = Kind(
     name="radar.value_list_item",
     prefix="rsli",
     path="/v1/radar/value_list_items",
-    ops="LCRD",
     permission="radar_value_list",
-    filters=(created, equals("value"), equals("value_list", required=True)),
-    needs=("value", "value_list"),
     parent=Parent("radar.value_list", "value_list"),
-    fields={
-        "created": f.now,
-        "created_by": "ada@example.com",
-        "livemode": f.livemode,
-        "value": f.text("value-????????"),
-    },
+    fields={"created_by": "ada@example.com", "value": f.text("value-????????")},
 )
 
 AMOUNT_LINE = Kind(
     name="payment_intent_amount_details_line_item",
     prefix="uli",
     path="/v1/payment_intents/{intent}/amount_details_line_items",
-    ops="L",
     permission="payment_intent",
     created="",
     parent=Parent("payment_intent", "intent", named=False),
-    fields={
-        "product_name": f.text("product_name ????"),
-        "discount_amount": None,
-        "quantity": 1,
-        "unit_cost": f.number(100, 900),
-    },
+    fields={"quantity": 1, "unit_cost": f.number(100, 900)},
 )
 
 ROWS = (

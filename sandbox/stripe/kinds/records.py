@@ -1,6 +1,6 @@
 """Records of payments, by Stripe and by other processors, and requests that were forwarded."""
 
-from sandbox.stripe.filters import Filter, Given, Match, at, created, equals, integer, single
+from sandbox.stripe.filters import Filter, Given, Match, at, integer, single
 from sandbox.stripe.kind import Draft, Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -24,11 +24,7 @@ PAYMENT_RECORD = Kind(
     name="payment_record",
     prefix="pr",
     path="/v1/payment_records",
-    ops="LR",
-    filters=(
-        _bound("created_after", ">"),
-        _bound("created_before", "<"),
-    ),
+    filters=(_bound("created_after", ">"), _bound("created_before", "<")),
     fields={
         "amount": {"currency": "usd", "value": 1},
         "amount_authorized": {"currency": "usd", "value": 1},
@@ -37,10 +33,6 @@ PAYMENT_RECORD = Kind(
         "amount_guaranteed": {"currency": "usd", "value": 1},
         "amount_refunded": {"currency": "usd", "value": 1},
         "amount_requested": {"currency": "usd", "value": 1},
-        "created": f.now,
-        "livemode": f.livemode,
-        "metadata": {},
-        "processor_details": {"type": "custom"},
         "reported_by": _reporter,
     },
 )
@@ -49,9 +41,7 @@ ATTEMPT = Kind(
     name="payment_attempt_record",
     prefix="par",
     path="/v1/payment_attempt_records",
-    ops="LR",
     permission="payment_record",
-    filters=(equals("payment_record", required=True),),
     parent=Parent("payment_record", "payment_record"),
     fields={
         "amount": {"currency": "usd", "value": 1},
@@ -61,10 +51,6 @@ ATTEMPT = Kind(
         "amount_guaranteed": {"currency": "usd", "value": 1},
         "amount_refunded": {"currency": "usd", "value": 1},
         "amount_requested": {"currency": "usd", "value": 1},
-        "created": f.now,
-        "livemode": f.livemode,
-        "metadata": {},
-        "processor_details": {"type": "custom"},
         "reported_by": _reporter,
     },
 )
@@ -73,20 +59,8 @@ FORWARDING_REQUEST = Kind(
     name="forwarding.request",
     prefix="fwdreq",
     path="/v1/forwarding/requests",
-    ops="LCR",
     product="forwarding",
-    filters=(created,),
-    needs=("payment_method",),
-    fields={
-        "created": f.now,
-        "livemode": f.livemode,
-        "payment_method": f.ref("payment_method"),
-        "replacements": [],
-    },
+    fields={"payment_method": f.ref("payment_method")},
 )
 
-ROWS = (
-    PAYMENT_RECORD,
-    ATTEMPT,
-    FORWARDING_REQUEST,
-)
+ROWS = (PAYMENT_RECORD, ATTEMPT, FORWARDING_REQUEST)

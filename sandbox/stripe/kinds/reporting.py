@@ -1,6 +1,5 @@
 """Reports that users ran, what can be reported, and scheduled queries."""
 
-from sandbox.stripe.filters import created
 from sandbox.stripe.kind import ANY, Events, Kind, Move
 from sandbox.stripe.kinds import fields as f
 
@@ -8,66 +7,28 @@ REPORT_RUN = Kind(
     name="reporting.report_run",
     prefix="frr",
     path="/v1/reporting/report_runs",
-    ops="LCR",
-    filters=(created,),
-    needs=("report_type",),
-    events=Events(
-        moves=(
-            Move("status", "succeeded", "reporting.report_run.succeeded"),
-            Move("status", "failed", "reporting.report_run.failed"),
-        )
-    ),
     flow={"pending": ("succeeded", "failed")},
-    fields={
-        "created": f.now,
-        "livemode": f.livemode,
-        "parameters": {},
-        "report_type": f.ref("reporting.report_type"),
-        "result": None,
-        "status": "pending",
-    },
+    fields={"status": "pending", "report_type": f.ref("reporting.report_type")},
 )
 
 REPORT_TYPE = Kind(
     name="reporting.report_type",
     prefix="balance.summary",
     path="/v1/reporting/report_types",
-    ops="LR",
     permission="reporting_report_run",
     paged=False,
     created="",
     events=Events(moves=(Move("data_available_end", ANY, "reporting.report_type.updated"),)),
-    fields={
-        "data_available_end": f.now,
-        "data_available_start": f.now,
-        "livemode": f.livemode,
-        "name": f.text("name ????"),
-        "updated": f.now,
-        "version": 1,
-    },
+    fields={"data_available_end": f.now, "version": 1},
 )
 
 QUERY_RUN = Kind(
     name="scheduled_query_run",
     prefix="sqr",
     path="/v1/sigma/scheduled_query_runs",
-    ops="LR",
     product="sigma",
     events=Events(created="sigma.scheduled_query_run.created"),
-    fields={
-        "created": f.now,
-        "data_load_time": f.now,
-        "file": None,
-        "livemode": f.livemode,
-        "result_available_until": 1,
-        "sql": f.text("sql ????"),
-        "status": f.text("status ????"),
-        "title": f.text("title ????"),
-    },
+    fields={"result_available_until": 1},
 )
 
-ROWS = (
-    REPORT_RUN,
-    REPORT_TYPE,
-    QUERY_RUN,
-)
+ROWS = (REPORT_RUN, REPORT_TYPE, QUERY_RUN)

@@ -2,19 +2,8 @@
 
 from dataclasses import replace
 
-from sandbox.stripe.filters import (
-    Filter,
-    Given,
-    Match,
-    at,
-    created,
-    flag,
-    one_of,
-    only,
-    part_of,
-    single,
-)
-from sandbox.stripe.kind import Events, Kind
+from sandbox.stripe.filters import Filter, Given, Match, at, one_of, only, part_of, single
+from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import fields as f
 
 
@@ -27,54 +16,19 @@ TAX_RATE = Kind(
     name="tax_rate",
     prefix="txr",
     path="/v1/tax_rates",
-    ops="LCRU",
-    filters=(
-        created,
-        flag("active"),
-        flag("inclusive"),
-    ),
-    needs=("display_name", "percentage"),
-    events=Events(created="tax_rate.created", updated="tax_rate.updated"),
-    fields={
-        "active": True,
-        "created": f.now,
-        "display_name": f.text("display_name ????"),
-        "inclusive": False,
-        "livemode": f.livemode,
-        "metadata": {},
-        "percentage": f.number(1, 25),
-    },
+    fields={"active": True, "metadata": {}, "percentage": f.number(1, 25)},
 )
 
 TAX_REGISTRATION = Kind(
     name="tax.registration",
     prefix="taxreg",
     path="/v1/tax/registrations",
-    ops="LCRU",
     product="tax",
     filters=(Filter("status", at("status"), _status, unasked=lambda _asked: only("active"), groups=True),),
-    needs=("country",),
-    fields={
-        "active_from": f.now,
-        "country": "US",
-        "country_options": {},
-        "created": f.now,
-        "livemode": f.livemode,
-        "status": "active",
-    },
+    fields={"active_from": f.now},
 )
 
-TAX_CODE = Kind(
-    name="tax_code",
-    prefix="txcd",
-    path="/v1/tax_codes",
-    ops="LR",
-    created="",
-    fields={
-        "description": f.text("description ????"),
-        "name": f.text("name ????"),
-    },
-)
+TAX_CODE = Kind(name="tax_code", prefix="txcd", path="/v1/tax_codes", created="", fields={})
 
 _owner = part_of("owner", None, "type", "customer", "account")
 
@@ -85,13 +39,8 @@ ACCOUNT_TAX_ID = Kind(
     path="/v1/tax_ids",
     ops="LCRD",
     filters=(replace(_owner, unasked=lambda _asked: Match(lambda facet: facet[0] == "self")),),
-    needs=("type", "value"),
     fields={
         "country": "DE",
-        "created": f.now,
-        "customer": None,
-        "customer_account": None,
-        "livemode": f.livemode,
         "owner": {"type": "self"},
         "type": "eu_vat",
         "value": f.digits(9),
@@ -104,23 +53,11 @@ TAX_LOCATION = Kind(
     name="tax.location",
     prefix="taxloc",
     path="/v1/tax/locations",
-    ops="LCR",
     product="tax",
     created="",
     filters=(replace(one_of("type", "performance"), required=True),),
     needs=("address", "type"),
-    fields={
-        "address": f.ADDRESS,
-        "description": f.text("description ????"),
-        "livemode": f.livemode,
-        "type": "performance",
-    },
+    fields={"address": f.ADDRESS, "type": "performance"},
 )
 
-ROWS = (
-    ACCOUNT_TAX_ID,
-    TAX_RATE,
-    TAX_REGISTRATION,
-    TAX_CODE,
-    TAX_LOCATION,
-)
+ROWS = (ACCOUNT_TAX_ID, TAX_RATE, TAX_REGISTRATION, TAX_CODE, TAX_LOCATION)

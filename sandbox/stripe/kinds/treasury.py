@@ -1,6 +1,6 @@
 """Treasury: financial accounts and the money that moves in and out."""
 
-from sandbox.stripe.filters import Filter, at, between, created, equals, one_of, part_of
+from sandbox.stripe.filters import Filter, at
 from sandbox.stripe.kind import Events, Kind, Move, Parent
 from sandbox.stripe.kinds import fields as f
 
@@ -10,55 +10,21 @@ FINANCIAL_ACCOUNT = Kind(
     name="treasury.financial_account",
     prefix="fa",
     path="/v1/treasury/financial_accounts",
-    ops="LCRU",
     product="treasury",
-    filters=(
-        created,
-        one_of("status", "closed", "open"),
-    ),
-    needs=("supported_currencies",),
-    events=Events(
-        created="treasury.financial_account.created",
-        moves=(Move("status", "closed", "treasury.financial_account.closed"),),
-    ),
     flow={"open": ("closed",)},
-    fields={
-        "balance": {"cash": {"usd": f.number(0, 9_900)}, "inbound_pending": {}, "outbound_pending": {}},
-        "country": "US",
-        "created": f.now,
-        "financial_addresses": [],
-        "livemode": f.livemode,
-        "metadata": {},
-        "status": "open",
-        "status_details": {},
-        "supported_currencies": [],
-    },
+    fields={"balance": {"cash": {"usd": f.number(0, 9_900)}}, "metadata": {}, "status": "open"},
 )
 
 TRANSACTION = Kind(
     name="treasury.transaction",
     prefix="trxn",
     path="/v1/treasury/transactions",
-    ops="LR",
     product="treasury",
-    filters=(
-        created,
-        equals("financial_account", required=True),
-        _ORDER,
-        one_of("status", "open", "posted", "void"),
-        part_of("status_transitions", None, "posted_at"),
-    ),
+    filters=(_ORDER,),
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={
         "amount": f.number(1, 9_900),
         "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
-        "created": f.now,
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "flow_type": "credit_reversal",
-        "livemode": f.livemode,
-        "status": "open",
-        "status_transitions": {},
     },
 )
 
@@ -66,26 +32,13 @@ ENTRY = Kind(
     name="treasury.transaction_entry",
     prefix="trxne",
     path="/v1/treasury/transaction_entries",
-    ops="LR",
     permission="treasury_transaction",
     product="treasury",
-    filters=(
-        created,
-        between("effective_at"),
-        equals("financial_account", required=True),
-        _ORDER,
-        equals("transaction"),
-    ),
+    filters=(_ORDER,),
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={
         "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
-        "created": f.now,
-        "currency": "usd",
-        "effective_at": f.now,
-        "flow_type": "credit_reversal",
-        "livemode": f.livemode,
         "transaction": f.ref("treasury.transaction"),
-        "type": "credit_reversal",
     },
 )
 
@@ -93,85 +46,36 @@ RECEIVED_CREDIT = Kind(
     name="treasury.received_credit",
     prefix="rc",
     path="/v1/treasury/received_credits",
-    ops="LR",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        part_of("linked_flows", None, "source_flow_type"),
-        one_of("status", "failed", "succeeded"),
-    ),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
         created="treasury.received_credit.created",
         moves=(Move("status", "failed", "treasury.received_credit.failed"),),
     ),
     flow={"succeeded": ("failed",)},
-    fields={
-        "amount": f.number(1, 9_900),
-        "created": f.now,
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "initiating_payment_method_details": {"billing_details": {"address": {}}, "type": "balance"},
-        "linked_flows": {},
-        "livemode": f.livemode,
-        "network": "ach",
-        "status": "succeeded",
-    },
+    fields={"amount": f.number(1, 9_900), "status": "succeeded"},
 )
 
 RECEIVED_DEBIT = Kind(
     name="treasury.received_debit",
     prefix="rd",
     path="/v1/treasury/received_debits",
-    ops="LR",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        one_of("status", "failed", "succeeded"),
-    ),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(created="treasury.received_debit.created"),
-    fields={
-        "amount": f.number(1, 9_900),
-        "created": f.now,
-        "currency": "usd",
-        "description": f.text("description ????"),
-        "linked_flows": {},
-        "livemode": f.livemode,
-        "network": "ach",
-        "reversal_details": None,
-        "status": "succeeded",
-    },
+    fields={"amount": f.number(1, 9_900), "status": "succeeded"},
 )
 
 CREDIT_REVERSAL = Kind(
     name="treasury.credit_reversal",
     prefix="credrev",
     path="/v1/treasury/credit_reversals",
-    ops="LCR",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        equals("received_credit"),
-        one_of("status", "canceled", "posted", "processing"),
-    ),
-    needs=("received_credit",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.credit_reversal.created",
-        moves=(Move("status", "posted", "treasury.credit_reversal.posted"),),
-    ),
     flow={"processing": ("posted",)},
     fields={
         "amount": f.number(1, 9_900),
-        "created": f.now,
-        "currency": "usd",
-        "livemode": f.livemode,
-        "metadata": {},
-        "network": "ach",
         "received_credit": f.ref("treasury.received_credit"),
         "status": "processing",
-        "status_transitions": {},
     },
 )
 
@@ -179,15 +83,7 @@ DEBIT_REVERSAL = Kind(
     name="treasury.debit_reversal",
     prefix="debrev",
     path="/v1/treasury/debit_reversals",
-    ops="LCR",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        equals("received_debit"),
-        one_of("resolution", "lost", "won"),
-        one_of("status", "canceled", "completed", "processing"),
-    ),
-    needs=("received_debit",),
     parent=Parent("treasury.financial_account", "financial_account"),
     events=Events(
         created="treasury.debit_reversal.created",
@@ -196,14 +92,8 @@ DEBIT_REVERSAL = Kind(
     flow={"processing": ("succeeded",)},
     fields={
         "amount": f.number(1, 9_900),
-        "created": f.now,
-        "currency": "usd",
-        "livemode": f.livemode,
-        "metadata": {},
-        "network": "ach",
         "received_debit": f.ref("treasury.received_debit"),
         "status": "processing",
-        "status_transitions": {},
     },
 )
 
@@ -211,34 +101,13 @@ INBOUND_TRANSFER = Kind(
     name="treasury.inbound_transfer",
     prefix="ibt",
     path="/v1/treasury/inbound_transfers",
-    ops="LCR",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        one_of("status", "canceled", "failed", "processing", "succeeded"),
-    ),
-    needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.inbound_transfer.created",
-        moves=(
-            Move("status", "canceled", "treasury.inbound_transfer.canceled"),
-            Move("status", "failed", "treasury.inbound_transfer.failed"),
-            Move("status", "succeeded", "treasury.inbound_transfer.succeeded"),
-        ),
-    ),
     flow={"processing": ("canceled", "failed", "succeeded")},
     fields={
         "amount": f.number(1, 9_900),
-        "cancelable": False,
-        "created": f.now,
-        "currency": "usd",
-        "linked_flows": {},
-        "livemode": f.livemode,
-        "metadata": {},
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
-        "status_transitions": {},
     },
 )
 
@@ -246,37 +115,14 @@ OUTBOUND_PAYMENT = Kind(
     name="treasury.outbound_payment",
     prefix="obp",
     path="/v1/treasury/outbound_payments",
-    ops="LCR",
     product="treasury",
-    filters=(
-        created,
-        equals("customer"),
-        equals("financial_account", required=True),
-        one_of("status", "canceled", "failed", "posted", "processing", "returned"),
-    ),
-    needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.outbound_payment.created",
-        moves=(
-            Move("status", "canceled", "treasury.outbound_payment.canceled"),
-            Move("status", "failed", "treasury.outbound_payment.failed"),
-            Move("status", "posted", "treasury.outbound_payment.posted"),
-            Move("status", "returned", "treasury.outbound_payment.returned"),
-        ),
-    ),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
-        "cancelable": False,
-        "created": f.now,
-        "currency": "usd",
         "expected_arrival_date": 1,
-        "livemode": f.livemode,
-        "metadata": {},
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
-        "status_transitions": {},
         "transaction": f.ref("treasury.transaction"),
     },
 )
@@ -285,39 +131,14 @@ OUTBOUND_TRANSFER = Kind(
     name="treasury.outbound_transfer",
     prefix="obt",
     path="/v1/treasury/outbound_transfers",
-    ops="LCR",
     product="treasury",
-    filters=(
-        equals("financial_account", required=True),
-        one_of("status", "canceled", "failed", "posted", "processing", "returned"),
-    ),
-    needs=("amount",),
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(
-        created="treasury.outbound_transfer.created",
-        moves=(
-            Move("status", "canceled", "treasury.outbound_transfer.canceled"),
-            Move("status", "failed", "treasury.outbound_transfer.failed"),
-            Move("status", "posted", "treasury.outbound_transfer.posted"),
-            Move("status", "returned", "treasury.outbound_transfer.returned"),
-        ),
-    ),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
     fields={
         "amount": f.number(1, 9_900),
-        "cancelable": False,
-        "created": f.now,
-        "currency": "usd",
-        "destination_payment_method_details": {
-            "billing_details": {"address": {}},
-            "type": "financial_account",
-        },
         "expected_arrival_date": 1,
-        "livemode": f.livemode,
-        "metadata": {},
         "statement_descriptor": f.text("statement_de ????"),
         "status": "processing",
-        "status_transitions": {},
         "transaction": f.ref("treasury.transaction"),
     },
 )

@@ -1,0 +1,89 @@
+"""Customers: what they pay with, their discounts and tax ids."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.stripe import errors
+from sandbox.stripe.filters import Json
+from sandbox.stripe.rules import cards
+from sandbox.stripe.rules.act import Act, Write
+from sandbox.stripe.rules.payments import card_expiry
+
+
+def create(write: Write) -> Json:
+    """Raises StripeError for a card that cannot be saved, before there is a customer."""
+    act, given = write.act, write.given
+    for name in ("source", "payment_method"):
+        _check(act, given.get(name))
+    made = act.under(given.get("test_clock")).make("customer", **write.fields)
+    _join(act, made["id"], given)
+    for each in given.get("tax_id_data") or ():
+        act.make("tax_id", customer=made["id"], **each)
+    return act.get("customer", made["id"])
+
+
+def update(write: Write) -> Json:
+    write.act.change("customer", write.id, **write.fields)
+    _join(write.act, write.id, write.given)
+    return write.old
+
+
+def _check(act: Act, id: str | None) -> None:
+    if id and (card := cards.named(id)):
+        cards.verify(card)
+    elif id and id.startswith("pm_"):
+        cards.verify(cards.card_of(act.get("payment_method", id)))
+
+
+def _join(act: Act, id: str, given: Mapping[str, Any]) -> None:
+    """What a customer pays with from now on."""
+    if source := given.get("source"):
+        made = _add(act, id, {"source": source})
+        act.change("customer", id, default_source=made["id"])
+    settings = given.get("invoice_settings") or {}
+    for method in (given.get("payment_method"), settings.get("default_payment_method")):
+        if method and act.get("payment_method", method)["customer"] is None:
+            act.change("payment_method", method, customer=id)
+
+
+def create_source(write: Write) -> Json:
+    customer = write.parent or ""
+    made = _add(write.act, customer, write.given)
+    if write.act.get("customer", customer)["default_source"] is None:
+        write.act.change("customer", customer, default_source=made["id"])
+    return made
+
+
+def _add(act: Act, customer: str, given: Mapping[str, Any]) -> Json:
+    described = given.get("source") or given.get("card") or given.get("bank_account") or ""
+    metadata: Json = {"metadata": given["metadata"]} if given.get("metadata") else {}
+    if isinstance(described, dict):
+        if "account_number" in described:
+            fields = {
+                name: each for name, each in described.items() if name not in ("account_number", "object")
+            }
+            return act.make(
+                "bank_account", customer=customer, last4=described["account_number"][-4:], **fields
+            )
+        card = cards.BY_NUMBER.get(described.get("number") or "", cards.CARDS["visa"])
+        return cards.make_source(act, card, customer, **card_expiry(described), **metadata)
+    if described.startswith("btok_"):
+        return act.make(
+            "bank_account", customer=customer, status="verified" if "verified" in described else "new"
+        )
+    if found := cards.named(described):
+        return cards.make_source(act, found, customer, **metadata)
+    if described in act.world.table("source", act.home).by_id:
+        return act.change("source", described, customer=customer)
+    raise errors.missing("token", described, "source", status=400)
+
+
+def verify_source(write: Write) -> Json:
+    return write.act.change("bank_account", write.id, status="verified")
+
+
+def end_discount(write: Write) -> Json:
+    discount = write.act.get("customer", write.id)["discount"]
+    if discount is None:
+        raise errors.missing("discount", write.id, "customer")
+    return write.act.remove("discount", discount["id"])

@@ -1,0 +1,1 @@
+"""`make clients`: Stripe's own clients against the local Stripe. They need registries: no part of pytest."""
