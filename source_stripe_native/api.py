@@ -32,10 +32,11 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
 from source_stripe_native.events import due_days
+from source_stripe_native.events.changes import Kind, Subject
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.list_memory import ListMemories
-from source_stripe_native.events.resolutions import read_again, read_changes, read_postponed
+from source_stripe_native.events.resolutions import read_again, read_changes
 from source_stripe_native.events.snapshots import read_snapshot, unsettled
 from source_stripe_native.flow.items import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges
@@ -359,7 +360,8 @@ class _WindowReading:
         written: set[str] = set()
         # Events come newest first and lists are as new as can be: what was written once is not older.
         told = read_changes(source, events, not_before) if events is not None else None
-        changed = read_again(source, account_changes.take()) if account_changes is not None else None
+        accounts = [] if account_changes is None else account_changes.take()
+        changed = read_again(source, [Subject(Kind.OBJECT, account_id) for account_id in accounts])
         for documents in (self._postponed(), told, changed, reader.read_new(window)):
             if documents is not None:
                 async for document in documents:
@@ -388,7 +390,7 @@ class _WindowReading:
         """What is due of what was postponed, as it is now."""
         postponed, account_id, now = self.source.postponed, self.source.account_id, self.source.http.now()
         if postponed is not None and (due := postponed.due(account_id, now)):
-            async for document in read_postponed(self.source, due):
+            async for document in read_again(self.source, map(Subject.parse, due)):
                 yield document
             # What has failed again is due later, and stays.
             self.read_later = [subject for subject in postponed.due(account_id, now) if subject in due]

@@ -526,7 +526,7 @@ async def test_a_mistake_in_the_summary_ends_nothing(
         raise ZeroDivisionError("a mistake")
 
     monkeypatch.setattr(Summary, method, fail)
-    monkeypatch.setattr(Progress, "_add_page", fail)
+    monkeypatch.setattr(Progress, "_touch", fail)
     world.create("charge", event=False)
     capture = Capture(server, ["Charges"], settings=QUICK)
     await run_until(

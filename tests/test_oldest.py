@@ -5,13 +5,14 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.odd import ODD
 from source_stripe_native.api import source_of
-from source_stripe_native.backfill import oldest
+from source_stripe_native.backfill.progress import Progress, oldest_second
 from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import StripeSession
@@ -35,7 +36,7 @@ async def look(
     http: StripeSession, known: int, stream: str = "Charges", suffix: str = "", window: Window = WHOLE
 ) -> int | None:
     params = list(ROWS[stream].VARIANTS[suffix].items())
-    return await oldest.find(source_of(ROWS[stream], None, None, http, LOG), params, window, known)
+    return await oldest_second(source_of(ROWS[stream], None, None, http, LOG), params, window, known)
 
 
 @pytest.mark.parametrize("age", [DAY, 30 * DAY, YEAR, 9 * YEAR])
@@ -98,29 +99,29 @@ async def test_a_refusal_of_the_key_is_no_matter_of_progress(
 
 @pytest.mark.parametrize(("stream", "connected"), [("Charges", False), ("Charges", True), ("Prices", False)])
 async def test_a_long_backfill_counts_from_its_oldest_object(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, stream: str, connected: bool
+    world: World, server: StripeServer, monkeypatch: pytest.MonkeyPatch, stream: str, connected: bool
 ) -> None:
     kind = {"Charges": "charge", "Prices": "price"}[stream]
     for number in range(40):
         world.create(kind, at=NOW - number * DAY, event=False)
-    settings = replace(
-        UNLIMITED,
-        page_size=2,
-        pages_to_find_oldest=5,
-        first_summary=timedelta(),
-        summary_interval=timedelta(milliseconds=1),
-    )
+    told: list[dict[str, Any]] = []
+    add_page = Progress.add_page
+
+    def watch(progress: Progress, *page: Any) -> None:
+        add_page(progress, *page)
+        if (status := progress.status()) is not None:
+            told.append(status.fields())
+
+    monkeypatch.setattr(Progress, "add_page", watch)
+    settings = replace(UNLIMITED, page_size=2, pages_to_find_oldest=5)
     capture = Capture(
         server,
         [stream],
         connected=connected,
         config={"start_date": "2011-01-01T00:00:00Z"},
         settings=settings,
-        level=logging.DEBUG,
     )
     await capture.session(lambda: capture.caught_up(stream))
-    lines = [each for each in caplog.records if each.message.startswith(f"Backfilling {stream}")]
-    told = [each.__dict__["backfilling"][stream] for each in lines]
     counted = len(ROWS[stream].VARIANTS)
     shares = [each["done"] for each in told if each["done"] is not None and each["documents"] > 10]
     assert shares == sorted(shares)

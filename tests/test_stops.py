@@ -100,7 +100,7 @@ def open_slices(task: Task) -> None:
     for suffix in ("_from_start", "_from_2024-05-01T00:00:00Z"):
 
         async def read(suffix: str, task: Task) -> None:
-            await run_page_loop(binding(), 0, pages, backfill(), suffix, None, False, task)
+            await run_page_loop(binding(), 0, pages, backfill(), suffix, False, task)
 
         task.spawn_child(suffix, closing(functools.partial(read, suffix)))
 

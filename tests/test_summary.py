@@ -52,11 +52,11 @@ PRICES = Late(
             replace(
                 QUIET,
                 backfilling={
-                    "Charges": BackfillStatus(120_000, 1900, 0.43, 720),
+                    "Charges": BackfillStatus(120_000, 0.43, 720),
                     "Events": BackfillStatus(9_000),
-                    "Invoices": BackfillStatus(12_000, 200, 0.8, 180),
+                    "Invoices": BackfillStatus(12_000, 0.8, 180),
                     "Payouts": BackfillStatus(0),
-                    "Refunds": BackfillStatus(500, 10, 0.9, 20),
+                    "Refunds": BackfillStatus(500, 0.9, 20),
                 },
             ),
             "Backfilling 5 streams, following 116 (slowest: Charges 43% done, about 12 minutes left; "
@@ -103,7 +103,7 @@ def test_of_many_late_streams_a_few_are_named() -> None:
 def test_the_fields_have_the_same_for_programs() -> None:
     facts = replace(
         QUIET,
-        backfilling={"Charges": BackfillStatus(120_000, 1900, 0.43, 720), "Events": BackfillStatus(9)},
+        backfilling={"Charges": BackfillStatus(120_000, 0.43, 720), "Events": BackfillStatus(9)},
         refused_for_rate=3,
         paused=Paused(3, Counter({"Files": 2})),
         late=[PRICES],
@@ -146,7 +146,7 @@ class Watched:
         now = asyncio.get_running_loop().time
         delay = Delay("Charges", DEFAULTS)
         delay.watch(lambda: self.late)
-        self.progress = Progress("Charges", logging.getLogger("progress"), 2, 2, DEFAULTS, clock=now)
+        self.progress = Progress(logging.getLogger("progress"), 2, 2, DEFAULTS, clock=now)
         backfill = {suffix: ResourceState.Backfill(cutoff=AT, next_page=None) for suffix in ("_a", "_b")}
         state = ResourceState(inc=ResourceState.Incremental(cursor=self.cursor), backfill=backfill)
         stream = WatchedStream("Charges", state, delay, ("_a", "_b"), self.progress)

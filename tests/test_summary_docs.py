@@ -15,13 +15,13 @@ from tests.documentation import blocks, text_of
 
 PAGE = "docs/operate.md"
 QUIET = Facts(121, oldest=OldestCursor("Files", None, timedelta(minutes=5)), requests=0.4, limit=20.0)
-CHARGES = BackfillStatus(120_000, 1_900, 0.43, 720)
+CHARGES = BackfillStatus(120_000, 0.43, 720)
 BACKFILLING = Facts(
     121,
     backfilling={
         "Charges": CHARGES,
         "Events": BackfillStatus(9_000),
-        "Invoices": BackfillStatus(12_000, 200, 0.8, 180),
+        "Invoices": BackfillStatus(12_000, 0.8, 180),
         "Payouts": BackfillStatus(0),
         "Refunds": BackfillStatus(0),
     },

@@ -4,17 +4,22 @@ Rule: the loop does what the CDK's own backfill loop does (a test runs the same 
 addition it yields when its work item is cancelled. It ends with an outcome. Only `COMPLETED` clears the
 state, in the checkpoint and then in memory; a backfill that yielded is picked up again at its last
 checkpoint.
+
+The loops of a single account, the CDK's own among them, know nothing of pauses and end at the first failure
+of their fetch function. `with_pauses` makes a function that pauses and goes on.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from datetime import datetime
 from enum import Enum, auto
+from logging import Logger
 from typing import Any, Protocol, cast
 
 from estuary_cdk.capture.common import (
     FetchPageFn,
+    LogCursor,
+    PageCursor,
     RecurringFetchPageFn,
     ResourceConfigWithSchedule,
     ResourceState,
@@ -24,9 +29,10 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.flow.items import capture
-from source_stripe_native.protocols import AnyFetchPageFn
-from source_stripe_native.state.shapes import ConnectorState
-from source_stripe_native.state.windows import Window
+from source_stripe_native.flow.waits import stops_within
+from source_stripe_native.protocols import AnyFetchPageFn, Failures
+from source_stripe_native.state.shapes import ConnectorState, cursor_time
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.pages import Page, PageToken
 
 Binding = CaptureBinding[ResourceConfigWithSchedule]
@@ -55,7 +61,6 @@ async def run_page_loop(
     fetch_page: AnyFetchPageFn,
     state: ResourceState.Backfill,
     state_key: str,
-    last_initialized: datetime | None,
     is_connector_initiated: bool,
     task: Task,
     is_cancelled: Callable[[], bool] = lambda: False,
@@ -67,13 +72,13 @@ async def run_page_loop(
     def checkpoint(at: ResourceState.Backfill | None) -> ConnectorState:
         return ConnectorState(bindingStateV1={binding.stateKey: ResourceState(backfill={state_key: at})})
 
-    fields = {"state_key": state_key, "state": state, "last_initialized": last_initialized}
-    if state.next_page is not None:
-        task.log.debug("resuming backfill", fields)
-    else:
-        task.log.debug("beginning backfill", fields)
+    def fetch() -> AsyncGenerator[Any, None]:
+        page, cutoff = state.next_page, state.cutoff
+        if is_recurring_fetch_page_fn(fetch_page, task.log, page, cutoff, is_connector_initiated):
+            recurring = cast(RecurringFetchPageFn[Any], fetch_page)
+            return recurring(task.log, page, cutoff, is_connector_initiated)
+        return cast(FetchPageFn[Any], fetch_page)(task.log, page, cutoff)
 
-    fetch = _as_fetch_page(fetch_page, state, is_connector_initiated, task)
     done = False
     while not done:
         await asyncio.sleep(0)
@@ -101,13 +106,29 @@ async def run_page_loop(
     return Outcome.COMPLETED
 
 
-def _as_fetch_page(
-    fetch_page: AnyFetchPageFn, state: ResourceState.Backfill, is_connector_initiated: bool, task: Task
-) -> Callable[[], AsyncGenerator[Any, None]]:
-    """Decides once whether the function takes a fourth argument; the CDK decides that for each page."""
-    page, cutoff = state.next_page, state.cutoff
-    if is_recurring_fetch_page_fn(fetch_page, task.log, page, cutoff, is_connector_initiated):
-        recurring = cast(RecurringFetchPageFn[Any], fetch_page)
-        return lambda: recurring(task.log, state.next_page, state.cutoff, is_connector_initiated)
-    plain = cast(FetchPageFn[Any], fetch_page)
-    return lambda: plain(task.log, state.next_page, state.cutoff)
+def with_pauses(
+    fetch_page: FetchPageFn[Any], failures: Failures, stopping: asyncio.Event
+) -> FetchPageFn[Any]:
+    """`fetch_page`, which pauses where it fails. Raises only what ends the capture.
+
+    A loop takes a function that yields nothing for a backfill that is complete: where the capture stops
+    during a pause, the place of the failed page is therefore yielded once more."""
+
+    async def fetch(log: Logger, page: PageCursor, cutoff: LogCursor) -> AsyncGenerator[Any, None]:
+        while True:
+            try:
+                async with aclosing(fetch_page(log, page, cutoff)) as items:
+                    async for item in items:
+                        yield item
+                        page = item if isinstance(item, str) else page
+                        del item  # which would be held while the next one is awaited
+            except Exception as error:  # noqa: BLE001 - what concerns more than this backfill is raised again
+                rest = await failures.pause(error)
+            else:
+                failures.end()
+                return
+            if await stops_within(rest, stopping):
+                yield str(page or PageToken(None, floor(cursor_time(cutoff))))
+                return
+
+    return fetch

@@ -1,13 +1,15 @@
 """Progress: how far a stream's backfill is, and how long the rest of it may take.
 
-A backfill consists of subtasks: one for each account and variant. What is left of a subtask is the share of
-its time range that is still to be listed. That range begins at the oldest object, not at the start date:
+A backfill consists of subtasks: one for each account and variant, or all slices together. What is left of a
+subtask is the share of its time range that is still to be listed. That range begins at the oldest object, not
+at the start date:
 
     start_date        oldest                                   cutoff
         |---- nothing ----|------- rest -------|---- read ------|
 
-Rule: nothing is told that nothing supports. A subtask counts as whole until its oldest object is known. No
-time is told while a long subtask is under way of which that is not known, or while hardly anything is done.
+Rule: nothing is reported that nothing supports. A subtask counts as whole until its oldest object is known.
+No time is reported while a long subtask is under way of which that is not known, or while hardly anything is
+done.
 """
 
 import math
@@ -17,10 +19,12 @@ from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any
 
+from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.flow.log_lines import going_on
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window
-from source_stripe_native.stripe.pages import Page, PageToken
+from source_stripe_native.stripe.client import Params
+from source_stripe_native.stripe.pages import Page, PageToken, Source, range_params
 
 FindOldest = Callable[[Window, int], Awaitable[int | None]]
 """Finds the second before which a list of this window has no object, None where that cannot be known. There
@@ -33,30 +37,15 @@ class BackfillStatus:
     `seconds_left` is an estimate. Each of the two is None where it is not known."""
 
     documents: int
-    rate: float = 0.0
-    """Documents a second."""
     done: float | None = None
     seconds_left: float | None = None
 
     def words(self) -> str:
         """The share and the time left, or the documents where neither is known."""
-        facts = []
-        if self.done is not None:
-            facts.append(_percent(self.done))
+        facts = [] if self.done is None else [f"{math.floor(100 * self.done + 1e-6)}% done"]
         if self.seconds_left is not None:
-            facts.append(_time_left(self.seconds_left))
-        return ", ".join(facts) or _count(self.documents)
-
-    def line(self) -> str:
-        """All that is known."""
-        facts = [_count(self.documents)]
-        if self.rate:
-            facts.append(f"{self.rate:,.0f} a second" if self.rate >= 10 else f"{self.rate:.1f} a second")
-        if self.done is not None:
-            facts.insert(0, _percent(self.done))
-        if self.seconds_left is not None:
-            facts.append(_time_left(self.seconds_left))
-        return ", ".join(facts)
+            facts.append(f"about {duration(self.seconds_left)} left")
+        return ", ".join(facts) or f"{self.documents:,} document{'' if self.documents == 1 else 's'}"
 
     def fields(self) -> dict[str, Any]:
         """The same for programs."""
@@ -65,6 +54,14 @@ class BackfillStatus:
             "documents": self.documents,
             "left_seconds": None if self.seconds_left is None else round(self.seconds_left),
         }
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its largest unit that is at least two: "90 seconds", "12 minutes"."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
 
 
 @dataclass
@@ -95,31 +92,29 @@ class Subtask:
 
     @property
     def documents_left(self) -> float:
-        """How many documents may be left, by what was found so far; 0 where nothing is known."""
+        """How many documents may be left, by what was read so far; 0 where nothing is known."""
         if self.oldest is None or not self.done:
             return 0.0
-        of_time = sum(each.seconds for each in self.rest)
-        of_objects = sum(_seconds_after(each, self.oldest) for each in self.rest)
-        by_density = self.expected * of_objects / max(1, of_time)
+        seconds = sum(window.seconds for window in self.rest)
+        by_density = self.expected * self._seconds(self.rest, self.oldest) / max(1, seconds)
         return max(by_density, self.documents * self.left / self.done)
 
     def _share(self, windows: Sequence[Window]) -> float:
         if self.oldest is None:
             return 1.0
-        seconds = sum(_seconds_after(each, self.oldest) for each in windows)
-        return min(1.0, seconds / max(1, self.whole.end - self.oldest))
+        return min(1.0, self._seconds(windows, self.oldest) / max(1, self.whole.end - self.oldest))
 
-
-def _seconds_after(window: Window, oldest: int) -> int:
-    return max(0, window.end - max(window.start, oldest))
+    @staticmethod
+    def _seconds(windows: Sequence[Window], oldest: int) -> int:
+        return sum(max(0, window.end - max(window.start, oldest)) for window in windows)
 
 
 @dataclass
 class Progress:
     """Progress of one stream's backfill of `subtasks`, of which some are `untouched`: not started, or not
-    resumed yet. `clock` is in seconds."""
+    resumed yet. Made by a binding; page hooks report to it, and the summary reads it. `clock` is in
+    seconds."""
 
-    stream: str
     log: Logger
     subtasks: int
     untouched: int
@@ -132,7 +127,6 @@ class Progress:
     _ended_documents: int = 0
     """Their documents."""
     _first_page_time: float | None = None
-    _next_line_time: float = 0.0
 
     @property
     def unfinished(self) -> int:
@@ -140,11 +134,32 @@ class Progress:
         return self.untouched + len(self._under_way)
 
     def status(self, paused: int = 0) -> BackfillStatus | None:
-        """How far the backfill is; None where none is under way. Of its unfinished subtasks so many are
+        """How far the backfill is; None where none is under way. So many of its unfinished subtasks are
         `paused`, and cannot go on."""
         if self.unfinished <= paused:
             return None
-        return BackfillStatus(self._documents, self._rate(), self._done(), self._seconds_left())
+        under_way = self._under_way.values()
+        left = self.untouched + sum(subtask.left for subtask in under_way)
+        is_known = self.subtasks > 1 or any(subtask.oldest is not None for subtask in under_way)
+        done = max(0.0, 1 - left / self.subtasks) if is_known else None
+        return BackfillStatus(self._documents, done, self._seconds_left(left))
+
+    def _seconds_left(self, left: float) -> float | None:
+        """By the subtasks that are left, or by the documents that they may hold, whichever takes longer.
+        Those of which nothing is known are taken for as large as those that have ended."""
+        under_way, unknown = self._under_way.values(), self.untouched
+        for subtask in under_way:
+            if subtask.oldest is None and subtask.pages > self.settings.pages_to_find_oldest:
+                return None
+            unknown += subtask.oldest is None
+        done = self._ended + sum(subtask.done for subtask in under_way)
+        is_too_early = done < self.settings.least_share_timed * self.subtasks
+        if self._first_page_time is None or is_too_early or (unknown and not self._ended):
+            return None
+        documents_left = sum(subtask.documents_left for subtask in under_way)
+        documents_left += unknown * self._ended_documents / max(1, self._ended)
+        share = max(left / done, documents_left / max(1, self._documents))
+        return (self.clock() - self._first_page_time) * share
 
     def add_page(
         self,
@@ -158,45 +173,17 @@ class Progress:
         """A page of the subtask `key` was read, which made so many `documents`. `rest` is empty once that was
         its last page."""
         with going_on(self.log, "progress"):
-            self._add_page(key, documents, whole, before, rest, expected)
-
-    def _add_page(
-        self,
-        key: str,
-        documents: int,
-        whole: Window,
-        before: Sequence[Window],
-        rest: Sequence[Window],
-        expected: float,
-    ) -> None:
-        now = self.clock()
-        if self._first_page_time is None:
-            self._first_page_time = now
-            self._next_line_time = now + self.settings.first_summary.total_seconds()
-        self._documents += documents
-        subtask = self._touch(key, whole, before)
-        subtask.pages += 1
-        subtask.documents += documents
-        subtask.rest, subtask.expected = rest, expected
-        if not rest:
-            del self._under_way[key]
-            self._ended += 1
-            self._ended_documents += subtask.documents
-        if self.unfinished and now < self._next_line_time:
-            return
-        self._next_line_time = now + self.settings.summary_interval.total_seconds()
-        self._log_line()
-
-    async def look_for_oldest(self, key: str, find_oldest: FindOldest) -> None:
-        """Finds the oldest object of a subtask that is long, once. A short one is over before that is worth
-        its requests."""
-        subtask = self._under_way.get(key)
-        if subtask is None or subtask.is_oldest_asked:
-            return
-        if subtask.pages >= self.settings.pages_to_find_oldest:
-            subtask.is_oldest_asked = True
-            with going_on(self.log, "progress"):
-                subtask.oldest = await find_oldest(subtask.whole, max(each.end for each in subtask.rest))
+            if self._first_page_time is None:
+                self._first_page_time = self.clock()
+            self._documents += documents
+            subtask = self._touch(key, whole, before)
+            subtask.pages += 1
+            subtask.documents += documents
+            subtask.rest, subtask.expected = rest, expected
+            if not rest:
+                del self._under_way[key]
+                self._ended += 1
+                self._ended_documents += subtask.documents
 
     def _touch(self, key: str, whole: Window, before: Sequence[Window]) -> Subtask:
         if key not in self._under_way:
@@ -207,69 +194,15 @@ class Progress:
             self._under_way[key] = Subtask(whole, before, before)
         return self._under_way[key]
 
-    def _rate(self) -> float:
-        seconds = self._seconds()
-        return self._documents / seconds if seconds >= 1 else 0.0
-
-    def _seconds(self) -> float:
-        return 0.0 if self._first_page_time is None else self.clock() - self._first_page_time
-
-    @property
-    def _left(self) -> float:
-        """What is left, in subtasks."""
-        return self.untouched + sum(each.left for each in self._under_way.values())
-
-    def _done(self) -> float | None:
-        if self.subtasks == 1 and all(each.oldest is None for each in self._under_way.values()):
-            return None
-        return max(0.0, 1 - self._left / self.subtasks)
-
-    def _seconds_left(self) -> float | None:
-        """By the subtasks that are left, or by the documents that they may hold, whichever takes longer.
-        Those of which nothing is known are taken for as large as those that have ended."""
-        under_way = self._under_way.values()
-        at_most = self.settings.pages_to_find_oldest
-        if any(each.oldest is None and each.pages > at_most for each in under_way):
-            return None
-        unknown = self.untouched + sum(each.oldest is None for each in under_way)
-        if unknown and not self._ended:
-            return None
-        done = self._ended + sum(each.done for each in under_way)
-        if done < self.settings.least_share_timed * self.subtasks:
-            return None
-        documents_left = sum(each.documents_left for each in under_way)
-        documents_left += unknown * self._ended_documents / max(1, self._ended)
-        by_documents = documents_left / max(1, self._documents)
-        return self._seconds() * max(self._left / done, by_documents)
-
-    def _log_line(self) -> None:
-        """At debug, since the capture's summary tells of all streams at once."""
-        if (status := self.status()) is None:
-            ended = BackfillStatus(self._documents, self._rate())
-            self.log.debug(f"Backfilled {self.stream}: {ended.line()}")
-        else:
-            told = {"backfilling": {self.stream: status.fields()}}
-            self.log.debug(f"Backfilling {self.stream}: {status.line()}", extra=told)
-
-
-def _count(documents: int) -> str:
-    return f"{documents:,} document{'' if documents == 1 else 's'}"
-
-
-def _percent(done: float) -> str:
-    return f"{math.floor(100 * done + 1e-6)}% done"
-
-
-def _time_left(seconds: float) -> str:
-    return f"about {duration(seconds)} left"
-
-
-def duration(seconds: float) -> str:
-    """A length of time in its largest unit that is at least two: "90 seconds", "12 minutes"."""
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
+    async def look_for_oldest(self, key: str, find_oldest: FindOldest) -> None:
+        """Finds the oldest object of a subtask that is long, once. A short one is over before that is worth
+        its requests."""
+        subtask = self._under_way.get(key)
+        if subtask is None or subtask.is_oldest_asked or subtask.pages < self.settings.pages_to_find_oldest:
+            return
+        subtask.is_oldest_asked = True
+        with going_on(self.log, "progress"):
+            subtask.oldest = await find_oldest(subtask.whole, max(window.end for window in subtask.rest))
 
 
 @dataclass
@@ -299,3 +232,39 @@ def _rest(window: Window, token: PageToken | None) -> Window:
     if token is None or token.created is None:
         return window
     return Window(window.start, max(window.start, min(window.end, token.created + 1)))
+
+
+async def oldest_second(source: Source, params: Params, window: Window, known: int) -> int | None:
+    """The second before which the list of `window` that a backfill pages has no object: its own, or that of
+    its parents. None where the list takes no creation times, or where its objects have none. There are
+    objects from about the second `known` on.
+
+        start                                   known                top
+          |........ are there any objects? ........|--- objects -------|
+          |.... none ....|.. newest? ..|                                   half of it a request
+
+    Each request asks for the newest object of the older half of what is not known: it halves that, or finds
+    an older object. That goes on until little is unknown, as compared with the time that the list spans."""
+    stream = source.stream.PARENT or source.stream
+    if stream is not source.stream and not source.stream.VARIANTS_OF_PARENT:
+        params = stream.list_params()
+    path = stream.list_path()
+    start, end = window.start, known
+    while end - start > max(1.0, source.settings.oldest_tolerance * (window.end - end)):
+        older, _ = Window(start, end).halves()
+        try:
+            answer = await source.get(path, [*params, *range_params(stream, older), ("limit", "1")])
+        except StripeError as error:
+            if is_refusal(error):
+                return None
+            raise
+        if not source.refused.is_filtered(path, stream.CREATED_IN.names()):
+            return None
+        match answer.get("data"):
+            case []:
+                start = older.end
+            case [{stream.CREATED: int(created)}, *_] if older.start <= created < older.end:
+                end = created
+            case _:
+                return None
+    return start

@@ -20,21 +20,20 @@ import asyncio
 import functools
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from estuary_cdk.capture.common import FetchPageFn, ResourceState
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding, PageHooks, run_page_loop
-from source_stripe_native.backfill.progress import FindOldest, Progress
+from source_stripe_native.backfill.progress import Progress, oldest_second
 from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import ConnectorState, cursor_time, slice_start, slice_suffix
 from source_stripe_native.state.windows import Window, floor
-from source_stripe_native.streams.row import BaseStripeObject
-from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
-from source_stripe_native.stripe.pages import Page, PageToken
+from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
+from source_stripe_native.stripe.pages import Page, PageToken, Source
 
 Backfill = ResourceState.Backfill
 
@@ -82,7 +81,7 @@ def useful_slices(latency: float, settings: Settings) -> int:
 
 def without_overlap(slices: Iterable[Slice]) -> None:
     """Cuts each slice where the next newer one starts."""
-    for older, newer in itertools.pairwise(sorted(slices, key=lambda each: each.since)):
+    for older, newer in itertools.pairwise(sorted(slices, key=lambda part: part.since)):
         if older.until >= newer.since:
             older.cut(newer.since)
 
@@ -101,47 +100,33 @@ class Density:
         return seconds * min(self.pages / max(1, self.seconds), 1 / max(1, last))
 
 
+@dataclass
 class SlicedBackfill:
-    """The slices of a binding's backfill, from the state of each. `start` is the start date, in Unix seconds.
-    One that `is_whole` is not divided."""
+    """The slices of a binding's backfill, from the state of each. Made by the binding, which runs it as a
+    task; page hooks call it. The list of `source` is read from the second `start` on. One that `is_whole` is
+    not divided."""
 
-    def __init__(
-        self,
-        binding: Binding,
-        binding_index: int,
-        resource_state: ResourceState,
-        fetch_slice: FetchSlice,
-        progress: Progress,
-        find_oldest: FindOldest,
-        http: StripeSession,
-        stream: type[BaseStripeObject],
-        start: int,
-        *,
-        is_whole: bool,
-    ) -> None:
-        self._binding = binding
-        self._binding_index = binding_index
-        self._resource_state = resource_state
-        self._fetch_slice = fetch_slice
-        self._progress = progress
-        self._find_oldest = find_oldest
-        self._http = http
-        self._stream = stream
-        self._start = start
-        self._is_whole = is_whole
-        self._slices: dict[str, Slice] = {}
-        self._before: list[Window] = []
-        """What was left when this process began."""
-        self._density = Density()
-        self._checkpoint_lock = asyncio.Lock()
+    binding: Binding
+    binding_index: int
+    resource_state: ResourceState
+    fetch_slice: FetchSlice
+    progress: Progress
+    source: Source
+    start: int
+    is_whole: bool
+    _slices: dict[str, Slice] = field(default_factory=dict)
+    _before: list[Window] = field(default_factory=list)
+    """What was left when this process began."""
+    _density: Density = field(default_factory=Density)
+    _checkpoint_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, task: Task) -> None:
-        states = self._resource_state.backfill
+        states = self.resource_state.backfill
         assert isinstance(states, dict), "slices have a state each"
         unfinished = {suffix: at for suffix, at in states.items() if at is not None}
         self._slices = {suffix: self._slice(suffix, at) for suffix, at in unfinished.items()}
         without_overlap(self._slices.values())
-        self._before = [each.window for each in self._slices.values()]
+        self._before = [part.window for part in self._slices.values()]
         for suffix, at in unfinished.items():
             self._start_slice(suffix, at, task)
 
@@ -149,39 +134,33 @@ class SlicedBackfill:
         token = PageToken.parse(str(at.next_page)) if at.next_page else None
         created = token.created if token else None
         until = floor(cursor_time(at.cutoff)) if created is None else created
-        return Slice(max(self._start, slice_start(suffix) or 0), until, token)
+        return Slice(max(self.start, slice_start(suffix) or 0), until, token)
 
     def _start_slice(self, suffix: str, at: Backfill, task: Task) -> None:
         hooks = SliceHooks(self, suffix, at, task)
-        fetch_page = self._fetch_slice(self._slices[suffix].since, hooks, task.stopping.event)
-        task.spawn_child(suffix, closing(functools.partial(self._read, suffix, at, fetch_page)))
+        fetch_page = self.fetch_slice(self._slices[suffix].since, hooks, task.stopping.event)
+        is_repeat = self.resource_state.is_connector_initiated
 
-    async def _read(self, suffix: str, at: Backfill, fetch_page: FetchPageFn[Any], task: Task) -> None:
-        state = self._resource_state
-        await run_page_loop(
-            self._binding,
-            self._binding_index,
-            fetch_page,
-            at,
-            suffix,
-            state.last_initialized,
-            state.is_connector_initiated,
-            task,
-        )
+        async def read(own_task: Task) -> None:
+            await run_page_loop(self.binding, self.binding_index, fetch_page, at, suffix, is_repeat, own_task)
+
+        task.spawn_child(suffix, closing(read))
 
     def _at_once(self) -> int:
-        # A list that Stripe does not filter by time has to be read from its top for each slice.
-        path, names = self._stream.list_path(), self._stream.CREATED_IN.names()
-        if self._is_whole or not self._http.refused_params.is_filtered(path, names):
+        """How many slices there may be. A list that Stripe does not filter by time has to be read from its
+        top for each slice."""
+        source, path = self.source, self.source.stream.list_path()
+        if self.is_whole or not source.refused.is_filtered(path, source.stream.CREATED_IN.names()):
             return 1
-        return useful_slices(self._http.latency(path), self._http.settings)
+        return useful_slices(source.http.latency(path), source.settings)
 
     async def before_page(self, suffix: str, at: Backfill, task: Task) -> PageToken | None:
         """Divides a slice that should give away a part of itself. Returns where the slice is read next."""
-        await self._progress.look_for_oldest(_WHOLE, self._find_oldest)
+        params = self.source.stream.list_params()
+        await self.progress.look_for_oldest(_WHOLE, functools.partial(oldest_second, self.source, params))
         this = self._slices[suffix]
         if (
-            this.pages > self._http.settings.pages_to_divide
+            this.pages > self.source.settings.pages_to_divide
             and this.window.seconds > 1
             and len(self._slices) < self._at_once()
             and not task.stopping.event.is_set()
@@ -189,7 +168,7 @@ class SlicedBackfill:
             newer = this.divide()
             name, state = slice_suffix(newer.since), Backfill(cutoff=at.cutoff, next_page=str(newer.token))
             self._slices[name] = newer
-            patch = {self._binding.stateKey: ResourceState(backfill={name: state})}
+            patch = {self.binding.stateKey: ResourceState(backfill={name: state})}
             async with self._checkpoint_lock:  # a task may write one checkpoint at a time
                 await task.checkpoint(ConnectorState(bindingStateV1=patch))
             self._start_slice(name, state, task)
@@ -208,10 +187,10 @@ class SlicedBackfill:
             self._density.pages += 1
             self._density.seconds += last
             this.pages = self._density.pages_in(this.window.seconds, last)
-        whole = Window(self._start, floor(cursor_time(at.cutoff)) + 1)
-        rest = [each.window for each in self._slices.values()]
-        expected = sum(each.pages for each in self._slices.values()) * self._http.settings.page_size
-        self._progress.add_page(_WHOLE, documents, whole, self._before, rest, expected)
+        whole = Window(self.start, floor(cursor_time(at.cutoff)) + 1)
+        rest = [part.window for part in self._slices.values()]
+        expected = sum(part.pages for part in self._slices.values()) * self.source.settings.page_size
+        self.progress.add_page(_WHOLE, documents, whole, self._before, rest, expected)
 
 
 @dataclass(frozen=True)

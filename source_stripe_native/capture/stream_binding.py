@@ -21,10 +21,8 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.api import Backfill, Changes, source_of
-from source_stripe_native.backfill import oldest
-from source_stripe_native.backfill.page_loop import PageHooks
-from source_stripe_native.backfill.paused_pages import with_pauses
-from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks
+from source_stripe_native.backfill.page_loop import PageHooks, with_pauses
+from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks, oldest_second
 from source_stripe_native.backfill.slices import SlicedBackfill
 from source_stripe_native.capture.binding_state import (
     Binding,
@@ -153,7 +151,7 @@ class StreamBinding:
 
     def _find_oldest(self, account_id: str | None, suffix: str) -> FindOldest:
         source = replace(self._source(account_id), priority=Priority.BACKFILL)
-        return functools.partial(oldest.find, source, list(self.row.VARIANTS[suffix].items()))
+        return functools.partial(oldest_second, source, list(self.row.VARIANTS[suffix].items()))
 
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: list[Any]
@@ -275,9 +273,7 @@ class StreamBinding:
             state,
             self.fetch_slice,
             progress,
-            self._find_oldest(None, ""),
-            self.http,
-            self.row,
+            replace(self._source(None), priority=Priority.BACKFILL),
             floor(self.start_date),
             # As the documentation promises.
             is_whole=self.row.NAME in self.context.schedules.crons,
@@ -337,7 +333,7 @@ class StreamBinding:
         task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.schedule", keep)
 
     def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:
-        return Progress(self.row.NAME, task.log, subtasks, untouched, self.http.settings)
+        return Progress(task.log, subtasks, untouched, self.http.settings)
 
 
 def is_per_account(row: type[BaseStripeObject], accounts: CapturedAccounts) -> bool:

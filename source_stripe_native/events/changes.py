@@ -7,7 +7,7 @@ subject changed. The subject is one of five, as the event's type says:
     an object    the event carries the object, or another object that names it (`RELATED_EVENTS`)
     a parent     the event carries a parent whose children may have changed (`PARENT_EVENT_TYPES`)
     a list       the event carries an object by which the stream's list is to be read (`list_by`)
-    a container     the event carries an object that shows objects of the stream (`EMBEDDINGS`)
+    a container  the event carries an object that shows objects of the stream (`EMBEDDINGS`)
     a removal    the event carries an object that no longer shows one of the stream (`removed_from`)
 """
 
@@ -60,14 +60,14 @@ class Change:
     subject: Subject
     events: list[Json] = field(default_factory=list)
     is_related: bool = False
-    told: Mapping[str, int] = field(default_factory=dict)
+    reported: Mapping[str, int] = field(default_factory=dict)
     """Of a container: the objects that have events of their own, each with the second of its newest one. What
     the container's event shows of them is newer only if it comes from a later second."""
 
     @property
     def deletion(self) -> Json | None:
         """The event that says that the subject is gone."""
-        return next((each for each in self.events if each["type"].endswith(".deleted")), None)
+        return next((event for event in self.events if event["type"].endswith(".deleted")), None)
 
 
 async def newest_changes(source: Source, events: WindowEvents, not_before: int = 0) -> AsyncIterator[Change]:
@@ -78,7 +78,7 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
     reread: set[Subject] = set()
     """Objects that only events of other objects have reported so far. If such an object is gone, the deletion
     that says so is an older event."""
-    told: dict[str, int] = {}
+    reported: dict[str, int] = {}
     second: dict[Subject, Change] = {}
     new_ones: dict[Subject, Change] = {}
     current_second: int | None = None
@@ -92,14 +92,14 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
         for subject in _subjects(source, event):
             carries = _carries(stream, event, subject)
             if stream.EMBEDDINGS and subject.kind is Kind.OBJECT:
-                told.setdefault(subject.id, event["created"])
+                reported.setdefault(subject.id, event["created"])
             if subject in done:
                 continue
             if subject in reread and not (carries and stream.EVENT_TYPES.get(event["type"]) == "d"):
                 # What was read again is newer. Of older events only a deletion still matters.
                 done.update([subject] if carries else [])
                 continue
-            change = second.setdefault(subject, Change(subject, told=told))
+            change = second.setdefault(subject, Change(subject, reported=reported))
             if carries:
                 change.events.append(event)
             else:
@@ -124,109 +124,100 @@ def _newest_first(changes: dict[Subject, Change]) -> list[Change]:
 
 def _subjects(source: Source, event: Json) -> Iterator[Subject]:
     """What an event reports a change of. An event without an object is skipped, with a warning."""
-    stream, kind = source.stream, event["type"]
-    found = get_path(event, "data.object")
+    stream, kind, obj = source.stream, event["type"], get_path(event, "data.object")
     if stream.SINGLE:
-        # The event has no id that would tell the day: the object is read again.
+        # The event has no id that would name the day: the object is read again.
         yield Subject(Kind.OBJECT, stream.NAME)
     elif kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
-        if container := _named_container(stream, event, found):
+        if container := _named_container(stream, event, obj):
             yield container
-        elif not _has_id(found):
+        elif not _has_id(obj):
             source.log.warning(
                 "an event carries no object with an id and is skipped: backfill the binding again if an "
                 "object is missing",
                 {"event": event.get("id"), "type": kind, "account": source.account_id},
             )
         elif kind in stream.PARENT_EVENT_TYPES:
-            yield Subject(Kind.PARENT, found["id"])
-        elif not stream.EVENT_OBJECT or found.get("object") == stream.EVENT_OBJECT:
-            yield Subject(Kind.OBJECT, found["id"])
-    yield from _subjects_of_others(source, event, found)
+            yield Subject(Kind.PARENT, obj["id"])
+        elif not stream.EVENT_OBJECT or obj.get("object") == stream.EVENT_OBJECT:
+            yield Subject(Kind.OBJECT, obj["id"])
+    for suffix, embedding in stream.EMBEDDINGS.items():
+        if kind in embedding.event_types and _has_id(obj):
+            yield Subject(Kind.CONTAINER, obj["id"], suffix)
+    for related in stream.RELATED_EVENTS:
+        if related.concerns(event, source.http.version):
+            yield from _related_subjects(related, event, obj)
 
 
-def _named_container(stream: type[BaseStripeObject], event: Json, found: Any) -> Subject | None:
+def _named_container(stream: type[BaseStripeObject], event: Json, obj: Any) -> Subject | None:
     """The container that an embedded object names where the event's version gave such objects no id: the
     container shows it. None where the object is known by its id, and where it names none."""
     is_older = (event.get("api_version") or stream.SINCE_VERSION) < stream.SINCE_VERSION
-    if not isinstance(found, dict) or (_has_id(found) and not is_older):
+    if not isinstance(obj, dict) or (_has_id(obj) and not is_older):
         return None
     for suffix, embedding in stream.EMBEDDINGS.items():
-        if isinstance(name := found.get(embedding.named_by), str) and name:
+        if isinstance(name := obj.get(embedding.named_by), str) and name:
             return Subject(Kind.CONTAINER, name, suffix)
     return None
 
 
-def _subjects_of_others(source: Source, event: Json, found: Any) -> Iterator[Subject]:
-    """What an event of another object, which carries `found`, reports a change of."""
-    stream, kind, version = source.stream, event["type"], source.http.version
-    for suffix, embedding in stream.EMBEDDINGS.items():
-        if kind in embedding.event_types and _has_id(found):
-            yield Subject(Kind.CONTAINER, found["id"], suffix)
-    for related in stream.RELATED_EVENTS:
-        if not related.concerns(event, version):
-            continue
-        if _may_concern(related, found):
-            for each in dict.fromkeys(_ids(found, related.ids)):
-                yield Subject(Kind.LIST if related.list_by else Kind.OBJECT, each, related.list_by)
-        if related.removed_from:
-            for each in removed(event, related.removed_from):
-                yield Subject(Kind.REMOVAL, each, related.removed_from)
+def _related_subjects(related: RelatedEvents, event: Json, obj: Any) -> Iterator[Subject]:
+    """What an event of another object, which carries `obj`, reports a change of."""
+    if _may_concern(related, obj):
+        for object_id in dict.fromkeys(_ids(obj, related.ids)):
+            yield Subject(Kind.LIST if related.list_by else Kind.OBJECT, object_id, related.list_by)
+    if related.removed_from:
+        for object_id in removed(event, related.removed_from):
+            yield Subject(Kind.REMOVAL, object_id, related.removed_from)
 
 
 def _carries(stream: type[BaseStripeObject], event: Json, subject: Subject) -> bool:
     """Whether the event carries the subject itself."""
     if subject.kind is Kind.CONTAINER:
         return event["type"] in stream.EMBEDDINGS[subject.selected_by].event_types
-    if subject.kind is Kind.REMOVAL:
-        return True
-    return subject.id == get_path(event, "data.object.id") and event["type"] in (
-        *stream.EVENT_TYPES,
-        *stream.PARENT_EVENT_TYPES,
-    )
+    own_types = (*stream.EVENT_TYPES, *stream.PARENT_EVENT_TYPES)
+    is_own = subject.id == get_path(event, "data.object.id") and event["type"] in own_types
+    return subject.kind is Kind.REMOVAL or is_own
 
 
 def removed(event: Json, path: str) -> dict[str, Json]:
     """The objects, by id, that the list at `path` inside the event's object showed before and no longer
     does."""
     before, now = (
-        {
-            each["id"]: each
-            for each in _values(get_path(event, f"{place}.{path}.data"), ["*"])
-            if _has_id(each)
-        }
-        for place in ("data.previous_attributes", "data.object")
+        {obj["id"]: obj for obj in _values(event, [*place.split("."), "data", "*"]) if _has_id(obj)}
+        for place in (f"data.previous_attributes.{path}", f"data.object.{path}")
     )
-    return {each: found for each, found in before.items() if each not in now}
+    return {object_id: obj for object_id, obj in before.items() if object_id not in now}
 
 
-def _has_id(found: Any) -> bool:
-    return isinstance(found, dict) and isinstance(found.get("id"), str)
+def _has_id(obj: Any) -> bool:
+    return isinstance(obj, dict) and isinstance(obj.get("id"), str)
 
 
-def _may_concern(related: RelatedEvents, found: Any) -> bool:
+def _may_concern(related: RelatedEvents, obj: Any) -> bool:
     if not related.shown_by:
         return True
-    lists = (get_path(found, path.partition(".data.")[0]) for path in related.shown_by)
+    lists = (get_path(obj, path.partition(".data.")[0]) for path in related.shown_by)
     # Some versions have no such list, or another kind of one.
-    is_cut = any(not isinstance(each, dict) or each.get("has_more") is not False for each in lists)
-    return is_cut or (not related.when_cut and any(_ids(found, related.shown_by)))
+    is_cut = any(not isinstance(shown, dict) or shown.get("has_more") is not False for shown in lists)
+    return is_cut or (not related.when_cut and any(_ids(obj, related.shown_by)))
 
 
-def _ids(found: Any, paths: tuple[str, ...]) -> Iterator[str]:
+def _ids(obj: Any, paths: tuple[str, ...]) -> Iterator[str]:
     """The ids at `paths`; an expanded object stands for its id."""
     for path in paths:
-        for value in _values(found, path.split(".")):
-            each = value.get("id") if isinstance(value, dict) else value
-            if isinstance(each, str) and each:
-                yield each
+        for value in _values(obj, path.split(".")):
+            object_id = value.get("id") if isinstance(value, dict) else value
+            if isinstance(object_id, str) and object_id:
+                yield object_id
 
 
-def _values(found: Any, names: list[str]) -> Iterator[Any]:
+def _values(value: Any, names: list[str]) -> Iterator[Any]:
+    """The values at a path, in which `*` stands for each item of an array."""
     if not names:
-        yield found
-    elif names[0] == "*" and isinstance(found, list):
-        for each in found:
-            yield from _values(each, names[1:])
-    elif isinstance(found, dict):
-        yield from _values(found.get(names[0]), names[1:])
+        yield value
+    elif names[0] == "*" and isinstance(value, list):
+        for item in value:
+            yield from _values(item, names[1:])
+    elif isinstance(value, dict):
+        yield from _values(value.get(names[0]), names[1:])

@@ -12,12 +12,11 @@ document. An object that Stripe no longer has is a deletion. One that Stripe fai
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
@@ -40,17 +39,16 @@ from source_stripe_native.stripe.embedded import (
     expanded_container,
     shown_now,
 )
-from source_stripe_native.stripe.notices import notice
+from source_stripe_native.stripe.notices import refusals_noticed
 from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
 
 _ALL_TIME: Final = Window(0, FOREVER)
-LACKS_FIELDS: Final = "objects whose events lack fields"
 READY_FACTOR: Final = 20
 """How many times more documents may wait for their turn than rereads run at once."""
 
 Item = TypeVar("Item")
 Documents = AsyncIterator[Document]
-Resolved = Document | Documents
+Resolved = Document | Documents | None
 
 
 async def read_changes(source: Source, events: WindowEvents, not_before: int = 0) -> Documents:
@@ -62,61 +60,59 @@ async def read_changes(source: Source, events: WindowEvents, not_before: int = 0
             if is_new:
                 yield await to_document(source, event, "c")
         return
-    changes = _resolutions(source, events, not_before)
-    async for document in _documents(source, changes):
+    async for document in _documents(source, _resolutions(source, events, not_before)):
         yield document
 
 
-async def read_postponed(source: Source, subjects: Iterable[str]) -> Documents:
-    """The documents of what was postponed, as it is now. What Stripe no longer has is left out."""
+async def read_again(source: Source, subjects: Iterable[Subject]) -> Documents:
+    """The documents of what these subjects stand for now. What Stripe no longer has or shows is left out."""
 
-    async def resolutions() -> AsyncIterator[Resolved | Awaitable[Resolved]]:
-        for subject in map(Subject.parse, subjects):
+    async def resolutions() -> AsyncIterator[Awaitable[Resolved]]:
+        for subject in subjects:
             change = Change(subject, is_related=True)
+            obj: Json | None = {"id": subject.id}
             if subject.kind is Kind.PARENT:
-                assert source.stream.PARENT is not None
-                parent = await retrieve(replace(source, stream=source.stream.PARENT), {"id": subject.id}, ())
-                if parent is None:
-                    continue
-                change.events.append({"type": "", "created": 0, "data": {"object": parent}})
-            elif subject.kind is Kind.CONTAINER:
-                change.events.append({"type": "", "created": 0, "data": {"object": {"id": subject.id}}})
-            yield _resolved(source, change, ListedRereads(source, ()))
+                obj = await retrieve(_of_parents(source), {"id": subject.id}, ())
+            if subject.kind in (Kind.PARENT, Kind.CONTAINER) and obj is not None:
+                change.events.append({"type": "", "created": 0, "data": {"object": obj}})
+            if obj is not None:
+                yield _resolved(source, change, ListedRereads(source, ()))
 
     async for document in _documents(source, resolutions()):
         yield document
 
 
 async def _documents(source: Source, items: AsyncIterator[Resolved | Awaitable[Resolved]]) -> Documents:
-    resolutions: AsyncGenerator[Resolved, None] = in_order(items, source.settings.rereads_at_once)
-    async with aclosing(resolutions):
+    async with aclosing(in_order(items, source.settings.rereads_at_once)) as resolutions:
         async for resolved in resolutions:
             if isinstance(resolved, dict):
                 yield resolved
-            else:
+            elif resolved is not None:
                 async for document in resolved:
                     yield document
 
 
 async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Resolved:
     """The documents of a change of which something has to be read; none where that is postponed."""
+    documents: Documents | None
     try:
         match change.subject.kind:
             case Kind.OBJECT:
-                resolved: Resolved = await _reread(source, change, listed)
+                return await _reread(source, change, listed)
             case Kind.PARENT:
-                resolved = await _children_of(source, change)
+                documents = await _children_of(source, change)
             case Kind.CONTAINER:
-                resolved = await _embedded(source, change)
+                documents = await _embedded(source, change)
             case Kind.REMOVAL:
-                resolved = await _removed(source, change)
+                return await _removed(source, change)
             case Kind.LIST:
-                resolved = await _listed(source, change)
+                documents = await _listed(source, change)
     except Exception as error:
+        # Only the event of a removal shows the object that is to be read.
         if change.subject.kind is Kind.REMOVAL or not await source.postpones(str(change.subject), error):
             raise
-        return _nothing()
-    return resolved if isinstance(resolved, dict) else _to_their_end(source, change.subject, resolved)
+        return None
+    return _to_their_end(source, change.subject, documents) if documents is not None else None
 
 
 async def _to_their_end(source: Source, subject: Subject, documents: Documents) -> Documents:
@@ -129,22 +125,6 @@ async def _to_their_end(source: Source, subject: Subject, documents: Documents) 
             raise
 
 
-async def read_again(source: Source, ids: Iterable[str]) -> Documents:
-    """The objects with these `ids` as they are now. What Stripe no longer has or shows is left out."""
-
-    async def rereads() -> AsyncIterator[Resolved | Awaitable[Resolved]]:
-        for each in ids:
-            yield _reread(
-                source, Change(Subject(Kind.OBJECT, each), is_related=True), ListedRereads(source, ())
-            )
-
-    documents: AsyncGenerator[Resolved, None] = in_order(rereads(), source.settings.rereads_at_once)
-    async with aclosing(documents):
-        async for document in documents:
-            if isinstance(document, dict):
-                yield document
-
-
 async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -> AsyncGenerator[Item, None]:
     """The results of `items` in their order, of which `at_once` are awaited side by side. The first failure
     in their order ends the others before it is raised; so does closing the generator."""
@@ -155,11 +135,10 @@ async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -
             if isinstance(item, Awaitable):
                 waiting.append(asyncio.ensure_future(item))
                 running += 1
-            elif not waiting:
-                yield item
-                continue
-            else:
+            elif waiting:
                 waiting.append(item)
+            else:
+                yield item
             while running >= at_once or len(waiting) >= READY_FACTOR * at_once:
                 first = waiting.popleft()
                 running -= isinstance(first, asyncio.Future)
@@ -179,20 +158,21 @@ async def _resolutions(
     source: Source, events: WindowEvents, not_before: int
 ) -> AsyncIterator[Resolved | Awaitable[Resolved]]:
     """For each change its document, or what has to be awaited for its documents."""
-    async for some in _batches(newest_changes(source, events, not_before), source.settings.changes_at_once):
-        rereads = [each for each in some if each.subject.kind is Kind.OBJECT and not _is_final(source, each)]
-        listed = ListedRereads(source, [each.events[0]["data"]["object"] for each in rereads if each.events])
-        to_read = {each.subject for each in rereads}
-        for change in some:
-            is_object = change.subject.kind is Kind.OBJECT and change.subject not in to_read
-            document = _of_event(source, change.events[0]) if is_object else None
-            yield _resolved(source, change, listed) if document is None else document
+    changes = newest_changes(source, events, not_before)
+    async for batch in _batches(changes, source.settings.changes_at_once):
+        objects = [change for change in batch if change.subject.kind is Kind.OBJECT]
+        rereads = [change for change in objects if not _is_final(source, change)]
+        listed = ListedRereads(source, [c.events[0]["data"]["object"] for c in rereads if c.events])
+        final = {change.subject for change in objects} - {change.subject for change in rereads}
+        for change in batch:
+            document = _of_event(source, change.events[0]) if change.subject in final else None
+            yield document or _resolved(source, change, listed)
 
 
 async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[Item]]:
     batch: list[Item] = []
-    async for each in items:
-        batch.append(each)
+    async for item in items:
+        batch.append(item)
         if len(batch) >= size:
             yield batch
             batch = []
@@ -203,25 +183,18 @@ async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[
 def _of_event(source: Source, event: Json) -> Document | None:
     """The document of an event's object, which is as it is now; a tombstone where it was deleted. None where
     a part of it has to be read."""
-    found, op = event["data"]["object"], source.stream.EVENT_TYPES[event["type"]]
+    obj, op = event["data"]["object"], source.stream.EVENT_TYPES[event["type"]]
     if op == "d":
-        return to_tombstone(source, found, op, event["created"])
-    checked(source, "an event", [found])
-    return stamp(source, found, op) if is_whole(source, found) else None
+        return to_tombstone(source, obj, op, event["created"])
+    checked(source, "an event", [obj])
+    return stamp(source, obj, op) if is_whole(source, obj) else None
 
 
 def _is_final(source: Source, change: Change) -> bool:
     """Whether an object's own events suffice: it is as they carry it, or they agree that it was deleted."""
     types = source.stream.EVENT_TYPES
-    is_deletion = not change.is_related and all(types[each["type"]] == "d" for each in change.events)
+    is_deletion = not change.is_related and all(types[event["type"]] == "d" for event in change.events)
     return is_deletion or not _why_reread(source, change)
-
-
-def _is_current(source: Source, change: Change) -> bool:
-    """Whether what the events carry can be taken as it is. If not, something is to be read again."""
-    if reason := _why_reread(source, change):
-        source.workload.rereads[reason] += 1
-    return not reason
 
 
 def _why_reread(source: Source, change: Change) -> str:
@@ -237,187 +210,178 @@ def _why_reread(source: Source, change: Change) -> str:
     if newest.get("api_version") != source.http.version:
         return "objects whose events are in another API version"
     types = source.stream.EVENT_TYPES
-    if any(each["data"]["object"] != newest["data"]["object"] for each in others) or any(
-        types.get(each["type"]) == "d" for each in change.events
+    if any(event["data"]["object"] != newest["data"]["object"] for event in others) or any(
+        types.get(event["type"]) == "d" for event in change.events
     ):
         return "objects whose events of one second disagree"
     if change.subject.kind is Kind.OBJECT and lacks_fields(source, newest["data"]["object"]):
-        return LACKS_FIELDS
+        return "objects whose events lack fields"
     return ""
 
 
-async def _reread(source: Source, change: Change, listed: ListedRereads) -> Document | Documents:
+def _is_current(source: Source, change: Change) -> bool:
+    """Whether what the events carry can be taken as it is. If not, something is to be read again."""
+    if reason := _why_reread(source, change):
+        source.workload.rereads[reason] += 1
+    return not reason
+
+
+async def _reread(source: Source, change: Change, listed: ListedRereads) -> Document | None:
     """The object as it is now; a tombstone where Stripe no longer has it; the event's own object where Stripe
     refuses to show it for good."""
     types = source.stream.EVENT_TYPES
-    reason = _why_reread(source, change)
-    if not reason:  # by now, as Stripe refuses what was to be asked for
-        event = change.events[0]
-        op = types[event["type"]]
-        return _of_event(source, event) or await to_document(source, event["data"]["object"], op)
-    source.workload.rereads[reason] += 1
     newest = change.events[0] if change.events else None
     last = change.deletion or newest
-    known = newest["data"]["object"] if newest else {"id": change.subject.id}
+    known: Json = newest["data"]["object"] if newest else {"id": change.subject.id}
     op = types[newest["type"]] if newest else "u"
-    try:
+    if _is_current(source, change) and newest:  # by now, as Stripe refuses what was to be asked for
+        return _of_event(source, newest) or await to_document(source, known, op)
+    current: Json | None = None
+    with refusals_noticed(
+        source,
+        "Stripe refuses to show a changed object: its event's object is captured, if there is one",
+        {"id": change.subject.id},
+    ) as asked:
         if source.stream.EMBEDDINGS and last is not None:
-            current: Json | None = await shown_now(source, last["data"]["object"])
+            current = await shown_now(source, last["data"]["object"])
         else:
             current = await listed.get(change.subject.id) or await retrieve(source, known)
-    except StripeError as error:
-        if not is_refusal(error):
-            raise
-        notice(
-            source,
-            "Stripe refuses to show a changed object: its event's object is captured, if there is one",
-            {"id": change.subject.id, "error": error.answer},
-        )
-        if newest is None:
-            return _nothing()
-        if op == "d":
-            return to_tombstone(source, known, op, newest["created"])
-        # As it is: the rest of a list inside it would be refused too.
-        return stamp(source, known, op)
     if current is not None:
         return await to_document(source, current, "u" if op == "d" else op)
+    if asked.is_refused and newest and op != "d":
+        # As it is: the rest of a list inside it would be refused too.
+        return stamp(source, known, op)
+    if asked.is_refused and newest:
+        return to_tombstone(source, known, op, newest["created"])
     if last is None:
         # The object's own deletion event carries what a tombstone needs.
         source.log.debug("a changed object is gone", {"stream": source.stream.NAME, "id": change.subject.id})
-        return _nothing()
+        return None
     # If its deletion is not in this window it is in a later one, and this tombstone only early; unless its
     # deletion counts as an update, which then is the last word.
     kept = last["type"].endswith(".deleted") and types[last["type"]]
     return to_tombstone(source, last["data"]["object"], kept or "d", last["created"])
 
 
+def _of_parents(source: Source) -> Source:
+    assert source.stream.PARENT is not None
+    return replace(source, stream=source.stream.PARENT)
+
+
 async def _children_of(source: Source, change: Change) -> Documents:
     """The children of the parent that the change's events carry; tombstones for those that the parent showed
     where Stripe no longer has it. The first requests are sent before this returns."""
-    deletion = change.deletion
+    stream, deletion = source.stream, change.deletion
     # Of the versions of one second any may be the last.
     may_have = (e for e in change.events if children.may_have_children(source, e["data"]["object"]))
     event = deletion or next(may_have, change.events[0])
     parent = event["data"]["object"]
     # Where children have events of their own, one may be newer than what the parent's event shows.
-    shown = _is_current(source, change) and deletion is None and not source.stream.EVENT_TYPES
-    shown_now = _with_ids(source, event, (children.shown_children(source, parent) or {"data": []})["data"])
-    params = source.stream.list_params()
-    try:
-        if deletion is None and children.lacks_fields(source.stream, parent):
-            assert source.stream.PARENT is not None
-            parent = await retrieve(replace(source, stream=source.stream.PARENT), parent, ()) or parent
-        lists = await children.open_child_lists(source, parent, _ALL_TIME, params, shown=shown)
-    except StripeError as error:
-        if not is_refusal(error):
-            raise
-        notice(
-            source,
-            "Stripe refuses to list the children of a changed object: those of its event are captured",
-            {"parent": change.subject.id, "error": error.answer},
-        )
-        lists = [children.ChildList(change.subject.id, "", (), Page(shown_now, None))]
+    shown = _is_current(source, change) and deletion is None and not stream.EVENT_TYPES
+    shown_now = (children.shown_children(source, parent) or {"data": []})["data"]
+    if stream.OLDER_ID and (event.get("api_version") or "") < stream.SINCE_VERSION:
+        # By the ids that they have today.
+        shown_now = [{**obj, "id": obj[stream.OLDER_ID]} for obj in shown_now if stream.OLDER_ID in obj]
+    lists: list[children.ChildList] | None
+    lists = [children.ChildList(change.subject.id, "", (), Page(shown_now, None))]
+    with refusals_noticed(
+        source,
+        "Stripe refuses to list the children of a changed object: those of its event are captured",
+        {"parent": change.subject.id},
+    ):
+        if deletion is None and children.lacks_fields(stream, parent):
+            parent = await retrieve(_of_parents(source), parent, ()) or parent
+        lists = await children.open_child_lists(source, parent, _ALL_TIME, stream.list_params(), shown=shown)
     if lists is None:
         return _as_tombstones(source, change.subject.id, shown_now, event["created"])
     return _read_lists(source, lists)
-
-
-def _with_ids(source: Source, event: Json, objects: list[Json]) -> list[Json]:
-    """The children that an event shows, by the ids that they have today."""
-    stream = source.stream
-    if not stream.OLDER_ID or (event.get("api_version") or "") >= stream.SINCE_VERSION:
-        return objects
-    return [{**each, "id": each[stream.OLDER_ID]} for each in objects if stream.OLDER_ID in each]
-
-
-async def _removed(source: Source, change: Change) -> Document:
-    """The object that another one no longer shows: a tombstone where Stripe no longer has it. A list that is
-    cut shows ten, and the object may have moved on."""
-    event = change.events[0]
-    found = removed(event, change.subject.selected_by)[change.subject.id]
-    parent_field = source.stream.PARENT_FIELD
-    owner = get_path(event, "data.object")
-    if parent_field and parent_field not in found:
-        found = {**found, parent_field: owner.get(parent_field) or owner.get("id")}
-    current = await retrieve(source, found)
-    if current is None:
-        return to_tombstone(source, found, "d", event["created"])
-    if parent_field:
-        current.setdefault(parent_field, found[parent_field])
-    return await to_document(source, current, "u")
-
-
-async def _embedded(source: Source, change: Change) -> Documents:
-    """The objects that the container shows which the change's events carry."""
-    embedding = source.stream.EMBEDDINGS[change.subject.selected_by]
-    deletion = change.deletion
-    newest = deletion or next(iter(change.events), None)
-    known: Json = newest["data"]["object"] if newest else {"id": change.subject.id}
-    try:
-        if _is_current(source, change):
-            container = await expanded_container(source, embedding, known)
-        else:
-            container = await retrieve(
-                replace(source, stream=embedding.stream), known, expand_params(embedding)
-            )
-            if container is None and deletion is not None:
-                # Gone, unlike a subscription that was canceled: its deletion showed it last.
-                container = known
-    except StripeError as error:
-        if not is_refusal(error):
-            raise
-        notice(
-            source,
-            "Stripe refuses to show a changed object: the objects that it shows are left as they are",
-            {"container": change.subject.id, "error": error.answer},
-        )
-        return _nothing()
-    if container is None:
-        return _nothing()
-    # A deletion is the last of its second, and what was read again is newer than any event.
-    before = math.inf
-    if newest is not None and container is known:
-        before = newest["created"] + (deletion is not None)
-    return _embedded_objects(source, embedding, container, before, change.told)
-
-
-async def _embedded_objects(
-    source: Source, embedding: Embedding, container: Json, before: float, told: Mapping[str, int]
-) -> Documents:
-    """The objects that the container shows, where events of their own told of them in a second `before` or
-    not at all."""
-    async for found in embedded_objects(source, embedding, container):
-        if told.get(found["id"], -1) < before:
-            yield await to_document(source, found, "u")
-
-
-async def _listed(source: Source, change: Change) -> Documents:
-    """The objects of the stream's list that belong to the changed object. The first page is read before this
-    returns."""
-    pages = _pages_of(source, change)
-    first = await anext(pages, None)
-    return _nothing() if first is None else _as_documents(source, change, first, pages)
-
-
-async def _pages_of(source: Source, change: Change) -> AsyncIterator[Page]:
-    params = [*source.stream.list_params(), (change.subject.selected_by, change.subject.id)]
-    try:
-        async for page in read_pages(source, source.stream.list_path(), params):
-            yield page
-    except StripeError as error:
-        if not is_refusal(error):
-            raise
-        notice(
-            source,
-            "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
-            {change.subject.selected_by: change.subject.id, "error": error.answer},
-        )
 
 
 async def _read_lists(source: Source, lists: list[children.ChildList]) -> Documents:
     for child_list in lists:
         async for child in children.read_children(source, child_list, _ALL_TIME):
             yield await to_document(source, child, "u")
+
+
+async def _as_tombstones(source: Source, parent_id: str, objects: list[Json], created: int) -> Documents:
+    for obj in objects:
+        if source.stream.PARENT_FIELD:
+            obj.setdefault(source.stream.PARENT_FIELD, parent_id)
+        yield to_tombstone(source, obj, "d", created)
+
+
+async def _removed(source: Source, change: Change) -> Document:
+    """The object that another one no longer shows: a tombstone where Stripe no longer has it. A list that is
+    cut shows ten, and the object may have moved on."""
+    event = change.events[0]
+    obj = removed(event, change.subject.selected_by)[change.subject.id]
+    parent_field = source.stream.PARENT_FIELD
+    owner = get_path(event, "data.object")
+    if parent_field and parent_field not in obj:
+        obj = {**obj, parent_field: owner.get(parent_field) or owner.get("id")}
+    current = await retrieve(source, obj)
+    if current is None:
+        return to_tombstone(source, obj, "d", event["created"])
+    if parent_field:
+        current.setdefault(parent_field, obj[parent_field])
+    return await to_document(source, current, "u")
+
+
+async def _embedded(source: Source, change: Change) -> Documents | None:
+    """The objects that the container shows which the change's events carry."""
+    embedding = source.stream.EMBEDDINGS[change.subject.selected_by]
+    deletion = change.deletion
+    newest = deletion or next(iter(change.events), None)
+    known: Json = newest["data"]["object"] if newest else {"id": change.subject.id}
+    container: Json | None = None
+    with refusals_noticed(
+        source,
+        "Stripe refuses to show a changed object: the objects that it shows are left as they are",
+        {"container": change.subject.id},
+    ):
+        if _is_current(source, change):
+            container = await expanded_container(source, embedding, known)
+        else:
+            containers = replace(source, stream=embedding.stream)
+            container = await retrieve(containers, known, expand_params(embedding))
+            if container is None and deletion is not None:
+                # Gone, unlike a subscription that was canceled: its deletion showed it last.
+                container = known
+    if container is None:
+        return None
+    # A deletion is the last of its second, and what was read again is newer than any event.
+    before = newest["created"] + (deletion is not None) if newest and container is known else math.inf
+    return _embedded_objects(source, embedding, container, before, change)
+
+
+async def _embedded_objects(
+    source: Source, embedding: Embedding, container: Json, before: float, change: Change
+) -> Documents:
+    """The objects that the container shows, where events of their own reported them in a second `before` or
+    not at all."""
+    async for obj in embedded_objects(source, embedding, container):
+        if change.reported.get(obj["id"], -1) < before:
+            yield await to_document(source, obj, "u")
+
+
+async def _listed(source: Source, change: Change) -> Documents | None:
+    """The objects of the stream's list that belong to the changed object. The first page is read before this
+    returns."""
+    pages = _pages_of(source, change)
+    first = await anext(pages, None)
+    return None if first is None else _as_documents(source, change, first, pages)
+
+
+async def _pages_of(source: Source, change: Change) -> AsyncIterator[Page]:
+    stream, subject = source.stream, change.subject
+    with refusals_noticed(
+        source,
+        "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
+        {subject.selected_by: subject.id},
+    ):
+        params = [*stream.list_params(), (subject.selected_by, subject.id)]
+        async for page in read_pages(source, stream.list_path(), params):
+            yield page
 
 
 async def _as_documents(
@@ -432,15 +396,3 @@ async def _as_documents(
                 obj.setdefault(stream.PARENT_FIELD, change.subject.id)
             yield await to_document(source, obj, "u")
         page = await anext(others, None)
-
-
-async def _as_tombstones(source: Source, parent_id: str, objects: list[Json], created: int) -> Documents:
-    for each in objects:
-        if source.stream.PARENT_FIELD:
-            each.setdefault(source.stream.PARENT_FIELD, parent_id)
-        yield to_tombstone(source, each, "d", created)
-
-
-async def _nothing() -> Documents:
-    return
-    yield  # an async generator without items

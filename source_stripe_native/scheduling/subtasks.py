@@ -139,13 +139,17 @@ async def _binding_backfill_task_with_variant(
 ) -> Outcome:
     """Backfills one variant page by page under its composite state key, until it is complete or the capture
     stops or the work item is cancelled."""
+    state_key = variant.state_key(account_id)
+    task.log.debug(
+        "resuming backfill" if variant.state.next_page else "beginning backfill",
+        {"state_key": state_key, "state": variant.state, "last_initialized": last_initialized},
+    )
     return await run_page_loop(
         binding,
         binding_index,
         variant.fetch_fn,
         variant.state,
-        variant.state_key(account_id),
-        last_initialized,
+        state_key,
         is_connector_initiated,
         task,
         work_item.cancellation_event.is_set,

@@ -5,9 +5,12 @@ happens, and stays short.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.stripe.pages import Source
 
 
@@ -18,3 +21,21 @@ def notice(source: Source, message: str, about: Mapping[str, Any]) -> None:
         source.http.noticed.add(kind)
         message, level = f"{message}. Others of the stream are told at debug", logging.INFO
     source.log.log(level, message, {"stream": source.stream.NAME, **about})
+
+
+@dataclass
+class Asked:
+    is_refused: bool = False
+
+
+@contextmanager
+def refusals_noticed(source: Source, message: str, about: Mapping[str, Any]) -> Iterator[Asked]:
+    """Ends the block where Stripe refuses for good what it asks, with a notice."""
+    asked = Asked()
+    try:
+        yield asked
+    except StripeError as error:
+        if not is_refusal(error):
+            raise
+        asked.is_refused = True
+        notice(source, message, {**about, "error": error.answer})
