@@ -4,7 +4,7 @@ One function makes a resource of any row, and a binding of it knows how to open 
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from logging import Logger
@@ -15,7 +15,6 @@ from estuary_cdk.capture.common import (
 )
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.binding_state import Binding, reconcile_state
 from source_stripe_native.capture.context import CaptureContext
@@ -24,10 +23,10 @@ from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, Endpoi
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
-from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
+from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import (
     EPOCH,
     initial_state,
@@ -50,6 +49,7 @@ from source_stripe_native.stripe.denials import (
 )
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.permissions import Permissions, probe
+from source_stripe_native.stripe.shared_pages import SharedPages
 
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]
 
@@ -178,7 +178,7 @@ async def all_resources(
     cutoff, previous = http.now(), states or {}
     for each in readable:
         state = previous.get(each.NAME)
-        if context.sharing is not None and (state is None or state.backfill):
+        if context.sharing is not None and each.PARENT is not None and (state is None or state.backfill):
             context.sharing.register(each)
     return [
         base_object(
@@ -226,7 +226,8 @@ def _capture_context(
     window_size, settings = config.advanced.incremental_window_size, http.settings
     feed = EventFeed(types, window_size=window_size, settings=settings)
     superseded = SupersededIds()
-    polled, sharing = PolledLists(SharedLists(streams, settings)), SharedPages(superseded, settings)
+    polled = PolledLists(_shared_lists(streams, settings))
+    sharing = SharedPages(settings.shared_page_retention, settings.shared_page_bytes, superseded.recording)
     pauses = Pauses(http, log, accounts.platform_id)
     if accounts.connected_ids is None:
         return CaptureContext(feed, pauses, superseded=superseded, polled=polled, sharing=sharing)
@@ -253,3 +254,14 @@ def _capture_context(
         pauses,
     )
     return CaptureContext(feed, pauses, poller, superseded, polled, sharing)
+
+
+def _shared_lists(streams: Iterable[type[BaseStripeObject]], settings: Settings) -> SharedPages:
+    """The polled lists that are made documents of two streams: of the objects, and of their children."""
+    shared = SharedPages(settings.shared_list_retention, settings.shared_list_bytes)
+    polled = {stream.NAME: stream for stream in streams if stream.POLLS}
+    for stream in polled.values():
+        if stream.PARENT is not None and stream.PARENT.NAME in polled:
+            shared.register(stream)
+            shared.register(polled[stream.PARENT.NAME])
+    return shared

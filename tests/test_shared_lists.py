@@ -10,11 +10,11 @@ from typing import Final
 import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import Settings
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Page, Source
+from source_stripe_native.stripe.shared_pages import SharedPages
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_feed import followed
@@ -71,7 +71,9 @@ async def test_a_list_that_two_streams_are_made_of_is_read_once(
 )
 async def test_what_is_kept_is_bounded(server: StripeServer, settings: Settings, readings: int) -> None:
     """In bytes and in time."""
-    shared = SharedLists([ROWS[stream] for stream in SHARED["/v1/radar/value_lists"]], settings)
+    shared = SharedPages(settings.shared_list_retention, settings.shared_list_bytes)
+    for stream in SHARED["/v1/radar/value_lists"]:
+        shared.register(ROWS[stream])
     read: list[int] = []
 
     async def page(number: int, _: Source) -> Page:
@@ -82,5 +84,5 @@ async def test_what_is_kept_is_bounded(server: StripeServer, settings: Settings,
         source = Source(http, logging.getLogger("test"), ROWS["ValueListItems"], PLATFORM, None)
         for number in (1, 2, 1, 2):
             found = await shared.read(source, number, partial(page, number))
-            assert found.objects == [{"id": f"rsl_{number}"}]
+            assert [*found.objects] == [{"id": f"rsl_{number}"}]
     assert len(read) == readings

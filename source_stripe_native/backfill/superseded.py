@@ -32,22 +32,14 @@ class SupersededIds:
     @contextmanager
     def recording(self, stream: str, account_id: str | None) -> Iterator[Mapping[str, float]]:
         """When each object was captured, since the record of the stream and account was opened."""
-        times = self.open(stream, account_id)
-        try:
-            yield times
-        finally:
-            self.close(stream, account_id)
-
-    def open(self, stream: str, account_id: str | None) -> Mapping[str, float]:
         record = self._records.setdefault((stream, account_id), _Record())
         record.users += 1
-        return record.times
-
-    def close(self, stream: str, account_id: str | None) -> None:
-        record = self._records[stream, account_id]
-        record.users -= 1
-        if not record.users:
-            del self._records[stream, account_id]
+        try:
+            yield record.times
+        finally:
+            record.users -= 1
+            if not record.users:
+                del self._records[stream, account_id]
 
     def add(self, stream: str, account_id: str | None, object_id: str) -> None:
         """Records that the incremental task captured an object."""

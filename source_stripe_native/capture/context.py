@@ -6,7 +6,6 @@ from datetime import datetime
 
 from estuary_cdk.capture.common import ResourceState
 
-from source_stripe_native.backfill.shared_pages import SharedPages
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.summary import WatchedStream
 from source_stripe_native.events.feed import EventFeed
@@ -16,6 +15,7 @@ from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.shapes import initial_state
 from source_stripe_native.stripe.postponed import Postponed
+from source_stripe_native.stripe.shared_pages import SharedPages
 
 
 @dataclass(frozen=True)

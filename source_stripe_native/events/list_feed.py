@@ -17,10 +17,10 @@ without an event.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from source_stripe_native.events.due_days import DAY, due_times, is_due
 from source_stripe_native.events.list_memory import ListMemories
-from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.events.snapshots import is_due as is_snapshot_due
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.windows import (
@@ -36,6 +36,7 @@ from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import TOP_WITHOUT_PARENT, Page, PageToken, Source, is_in_window
+from source_stripe_native.stripe.shared_pages import SharedPages
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class PolledLists:
     A list in which the last window and its overlap found nothing has no memory. `memories` are of lists that
     are compared as a whole."""
 
-    def __init__(self, shared: SharedLists | None = None) -> None:
-        self.shared = shared or SharedLists()
+    def __init__(self, shared: SharedPages | None = None) -> None:
+        self.shared = shared or SharedPages(timedelta(), 0)
         self.memories = ListMemories()
         self._memories: dict[tuple[str, str | None], ListMemory] = {}
 
@@ -86,7 +87,7 @@ class ListReader:
     """Reads one window of a polled list. An overlap reaches back to the second `since` at most. Nothing is
     remembered of the window until `memory_after` is kept: a reading that fails changes nothing."""
 
-    def __init__(self, source: Source, memory: ListMemory, since: int, shared: SharedLists) -> None:
+    def __init__(self, source: Source, memory: ListMemory, since: int, shared: SharedPages) -> None:
         self._source = source
         self._memory = memory
         self._since = since
@@ -214,9 +215,10 @@ class ListReader:
         page = await read_listed(replace(source, stream=child, sharing=shared), window, params, token)
         objects = [each for each in page.objects if is_in_window(stream, each, window)]
         is_past = page.next is not None and page.next.created is not None and page.next.created < window.start
-        return Page(
-            [shared.without_children(stream, each) for each in objects], None if is_past else page.next
-        )
+        if child.EMBEDDED_EXPANDED:
+            # As the list of the stream alone would show them.
+            objects = [{k: v for k, v in obj.items() if k != child.EMBEDDED} for obj in objects]
+        return Page(objects, None if is_past else page.next)
 
     def _is_past(self, window: Window, listed: Page) -> bool:
         """Whether the pages after this one show nothing of the window."""
