@@ -12,12 +12,12 @@ the cutoff: its last state arrives by the incremental task, wherever the backfil
 
 The incremental task reads a window in up to four ways, as the stream's row says: the events of the window,
 the list for what was created in the window, once a day the list of a longer past, and from time to time the
-whole list. Events and lists are read with an overlap, since both may show late what happened.
+whole list.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -279,10 +279,8 @@ class Changes:
                     held.release()
                     yield Triggers.BACKFILL
                     return
-                reading = _WindowReading(source, window, self.since, polled.memories)
-                async with aclosing(
-                    reading.items(events, reader, self.not_before, self.account_changes)
-                ) as items:
+                reading = _WindowReading(self, source, window)
+                async with aclosing(reading.items(events, reader)) as items:
                     # The checkpoint may take long, and the batches are not needed for it.
                     del events
                     async for item in items:
@@ -300,8 +298,6 @@ class Changes:
                 yield window.end_at
                 held.release()
                 await reading.end()
-                if self.account_changes is not None:
-                    self.account_changes.release()
         except StripeError as error:
             if not EVENTS_AGED_OUT.matches(error):
                 raise
@@ -334,12 +330,11 @@ async def _next_window(
 
 @dataclass
 class _WindowReading:
-    """The reading of one window of a stream's changes, by `fetch_incremental`."""
+    """The reading of one window of a stream's changes. Made by `Changes.fetch`."""
 
+    changes: Changes
     source: Source
     window: Window
-    since: int
-    memories: ListMemories
     uncommitted: int = 0
     """Documents since the last commit."""
     unsettled: dict[str, Listed] = field(default_factory=dict)
@@ -347,44 +342,52 @@ class _WindowReading:
     read_later: list[str] = field(default_factory=list)
     """What had been postponed and is read in this window."""
 
+    @property
+    def memories(self) -> ListMemories:
+        return self.changes.polled.memories
+
     async def items(
-        self,
-        events: WindowEvents | None,
-        reader: ListReader,
-        not_before: int,
-        account_changes: AccountChanges | None,
+        self, events: WindowEvents | None, reader: ListReader
     ) -> AsyncGenerator[Document | Commit, None]:
-        """The documents of the window, and a commit after each step of them. The order of the sources is
-        that of their age."""
-        source, window = self.source, self.window
-        written: set[str] = set()
-        # Events come newest first and lists are as new as can be: what was written once is not older.
-        told = read_changes(source, events, not_before) if events is not None else None
-        accounts = [] if account_changes is None else account_changes.take()
-        changed = read_again(source, [Subject(Kind.OBJECT, account_id) for account_id in accounts])
-        for documents in (self._postponed(), told, changed, reader.read_new(window)):
-            if documents is not None:
-                async for document in documents:
-                    if (identity := source.stream.identity(document)) not in written:
-                        written.add(identity)
-                        yield document
-                        if commit := self._commit(document):
-                            yield commit
-        # What a whole list shows is newer than the events that were read before.
-        async for document in reader.read_again(window, due_days.parts_due(source, self.memories, window)):
+        """The documents of the window, and a commit after each step of them."""
+        async for document in self._documents(events, reader):
             yield document
             if commit := self._commit(document):
                 yield commit
-        passed = due_days.passed(source, self.memories, window)
-        if entries := self.memories.change(source, {**self._remembered(), **passed}):
+        passed = due_days.passed(self.source, self.memories, self.window)
+        if entries := self.memories.change(self.source, {**self._remembered(), **passed}):
             yield Commit(entries)
-        async for item in read_snapshot(source, self.memories, window, self.since):
+        async for item in read_snapshot(self.source, self.memories, self.window, self.changes.since):
             yield item
 
     async def end(self) -> None:
         """Ends the window, of which all documents have been checkpointed."""
         if self.source.postponed is not None and self.read_later:
             await self.source.postponed.remove(self.source.account_id, self.read_later)
+        if self.changes.account_changes is not None:
+            self.changes.account_changes.release()
+
+    async def _documents(
+        self, events: WindowEvents | None, reader: ListReader
+    ) -> AsyncGenerator[Document, None]:
+        """In the order of their age. Events come newest first and lists are as new as can be: what was
+        written once is not older."""
+        source, window, accounts = self.source, self.window, self.changes.account_changes
+        sources: list[AsyncIterator[Document]] = [self._postponed()]
+        if events is not None:
+            sources.append(read_changes(source, events, self.changes.not_before))
+        if accounts is not None:
+            changed = [Subject(Kind.OBJECT, account_id) for account_id in accounts.take()]
+            sources.append(read_again(source, changed))
+        written: set[str] = set()
+        for documents in (*sources, reader.read_new(window)):
+            async for document in documents:
+                if (identity := source.stream.identity(document)) not in written:
+                    written.add(identity)
+                    yield document
+        # What a whole list shows is newer than the events that were read before.
+        async for document in reader.read_again(window, due_days.parts_due(source, self.memories, window)):
+            yield document
 
     async def _postponed(self) -> AsyncGenerator[Document, None]:
         """What is due of what was postponed, as it is now."""

@@ -33,19 +33,22 @@ def days_of(source: Source, objects: Iterable[Json]) -> dict[str, Listed]:
     if not stream.CHANGES_AT:
         return days
     now = floor(source.http.now())
+    # How long after its creation an object may be due and is still in the daily reading, however late.
+    covered = max(0, int(stream.RELIST.total_seconds()) - LATE - DAY)
     for obj in objects:
         if not isinstance(created := obj.get(stream.CREATED), int):
             continue
-        earliest, since = max(now - LATE, created + _covered(stream)), created // DAY * DAY
+        since = created // DAY * DAY
         for at in due_times(stream, obj):
-            if at >= earliest:
-                days = merged(days, {_name(at): _entry(_name(at), Window(since, since + DAY))})
+            if at >= max(now - LATE, created + covered):
+                day = datetime.fromtimestamp(at, UTC).date().isoformat()
+                days = merged(days, {day: _entry(day, Window(since, since + DAY))})
     return days
 
 
-def merged(known: Mapping[str, Listed], found: Mapping[str, Listed]) -> dict[str, Listed]:
-    """The days `found`, each with the part of the list that it is `known` to need too, and the other days."""
-    return {**known, **{day: joined(known.get(day), listed) for day, listed in found.items()}}
+def merged(known: Mapping[str, Listed], days: Mapping[str, Listed]) -> dict[str, Listed]:
+    """The `days`, each with the part of the list that it is `known` to need too, and the other days."""
+    return {**known, **{day: joined(known.get(day), listed) for day, listed in days.items()}}
 
 
 def parts_due(source: Source, memories: ListMemories, window: Window) -> list[Window]:
@@ -60,10 +63,10 @@ def passed(source: Source, memories: ListMemories, window: Window) -> dict[str, 
     return {day: None for day in days if _time(day) + DAY <= window.end // DAY * DAY - LATE}
 
 
-def due_times(stream: type[BaseStripeObject], found: Json) -> Iterator[int]:
+def due_times(stream: type[BaseStripeObject], obj: Json) -> Iterator[int]:
     """The Unix times at which the object changes by the clock alone."""
     for path in stream.CHANGES_AT:
-        if isinstance(at := get_path(found, path), int):
+        if isinstance(at := get_path(obj, path), int):
             yield at
 
 
@@ -78,17 +81,8 @@ def joined(one: Listed | None, other: Listed) -> Listed:
     if one is None:
         return other
     parts = _part(one), _part(other)
-    whole = Window(min(each.start for each in parts), max(each.end for each in parts))
+    whole = Window(min(part.start for part in parts), max(part.end for part in parts))
     return _entry(str(other.keys["id"]), whole)
-
-
-def _covered(stream: type[BaseStripeObject]) -> int:
-    """How long after its creation an object may be due and is still in the daily reading, however late."""
-    return max(0, int(stream.RELIST.total_seconds()) - LATE - DAY)
-
-
-def _name(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
 def _time(day: str) -> int:

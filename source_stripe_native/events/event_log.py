@@ -17,7 +17,7 @@ leave out stays unread, not seen: the low watermark moves with full readings onl
 """
 
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,12 +65,18 @@ class EventBatch:
     events: int
     size: int
     spool: IO[bytes]
+    lines_at_once: int
 
-    def lines(self, offset: int, count: int) -> tuple[list[bytes], int]:
-        """`count` lines from the byte `offset` on, and the offset after them."""
-        self.spool.seek(offset)
-        lines = list(islice(self.spool, count))
-        return lines, offset + sum(map(len, lines))
+    def lines(self) -> Iterator[bytes]:
+        """A line of each event. Others may read the file between two of them."""
+        offset = 0
+        while True:
+            self.spool.seek(offset)
+            lines = list(islice(self.spool, self.lines_at_once))
+            if not lines:
+                return
+            yield from lines
+            offset += sum(map(len, lines))
 
 
 @dataclass(frozen=True)
@@ -177,6 +183,7 @@ class BatchBuilder:
 
     def __init__(self, window: Window, low_watermark: int, known: Seen, settings: Settings) -> None:
         self._window, self._low_watermark, self._known = window, low_watermark, known
+        self._lines_at_once = settings.batch_lines
         self.oldest = window.end
         """The second of the last event."""
         self.events = self.events_before = 0
@@ -229,7 +236,9 @@ class BatchBuilder:
         if not types:
             return WindowResult(window, self._low_watermark, seen=seen)
         size = self._spool.tell()
-        batch = EventBatch(window, types, self._low_watermark, self._kept, size, self._spool)
+        batch = EventBatch(
+            window, types, self._low_watermark, self._kept, size, self._spool, self._lines_at_once
+        )
         # A dropped batch may still be read: the last one who has it closes the file.
         weakref.finalize(batch, self._spool.close)
         self._is_finished = True

@@ -35,11 +35,10 @@ class WindowEvents:
     batches: Sequence[EventBatch]
     restored: bool = False
     earlier_types: frozenset[str] = frozenset()
-    lines_at_once: int = DEFAULTS.batch_lines
 
     @property
     def types(self) -> frozenset[str]:
-        return self.earlier_types.union(*(each.types for each in self.batches))
+        return self.earlier_types.union(*(batch.types for batch in self.batches))
 
     async def newest_first(
         self, types: Collection[str], count: Callable[[int], None] = lambda _: None
@@ -47,22 +46,17 @@ class WindowEvents:
         """The events of `types` (all where empty), each with whether it is new to a binding whose cursor is
         the window's start. The others are older events of the overlap. Where `types` are given, events have
         their types by today's names. `count` is called with the bytes of each."""
-        wanted = {each.encode() for each in types}
+        wanted = {kind.encode() for kind in types}
         for batch in reversed(self.batches):
-            offset = 0
-            while True:
-                lines, offset = batch.lines(offset, self.lines_at_once)
-                for line in lines:
-                    kind, new_before, event = line.split(b" ", 2)
-                    if kind in wanted or not wanted:
-                        count(len(event))
-                        read: Json = orjson.loads(event)
-                        if wanted and read["type"] != (name := kind.decode()):
-                            # In a version that called it otherwise: of what it carries only the id counts.
-                            read |= {"type": name, "api_version": None}
-                        yield self.restored or int(new_before) > self.window.start, read
-                if not lines:
-                    break
+            for line in batch.lines():
+                kind, new_before, body = line.split(b" ", 2)
+                if kind in wanted or not wanted:
+                    count(len(body))
+                    event: Json = orjson.loads(body)
+                    if wanted and event["type"] != (name := kind.decode()):
+                        # In a version that called it otherwise: of what it carries only the id counts.
+                        event |= {"type": name, "api_version": None}
+                    yield self.restored or int(new_before) > self.window.start, event
 
 
 @dataclass
@@ -78,10 +72,6 @@ class _Account:
     batches: list[EventBatch] = field(default_factory=list)
     types: frozenset[str] = frozenset()
     """The types of all events that were ever read."""
-
-    def keep(self, batch: EventBatch) -> None:
-        self.batches.append(batch)
-        self.types |= batch.types
 
     def drop_oldest(self) -> EventBatch:
         batch = self.batches.pop(0)
@@ -100,25 +90,24 @@ class _Account:
         binding may have seen newer versions than an earlier batch has, unless the batch lies after the low
         watermark of its reading."""
         since = self.kept_since if self.dropped is None else self.dropped
-        return start >= since and all(start <= each.low_watermark for each in self._after(start)[:1])
+        return start >= since and all(start <= batch.low_watermark for batch in self._after(start)[:1])
 
     def events_after(self, start: int) -> WindowEvents:
         """The events after `start`, as many of them as make a checkpoint: all remaining batches may be too
         many."""
         settings, restored = self.reader.settings, start in self.restored
         taken, events, end = list[EventBatch](), 0, self.reader.high_watermark
-        for each in self._after(start - settings.restored_overlap if restored else start):
-            events += each.events
-            if taken and each.window.start > start and events > 2 * settings.target:
-                end = each.window.start
+        for batch in self._after(start - settings.restored_overlap if restored else start):
+            events += batch.events
+            if taken and batch.window.start > start and events > 2 * settings.target:
+                end = batch.window.start
                 break
-            taken.append(each)
-        others = any(start <= each < end for each in self.restored)
-        earlier = self.types if others else frozenset[str]()
-        return WindowEvents(Window(start, end), taken, restored, earlier, settings.batch_lines)
+            taken.append(batch)
+        others = any(start <= cursor < end for cursor in self.restored)
+        return WindowEvents(Window(start, end), taken, restored, self.types if others else frozenset())
 
     def _after(self, start: int) -> list[EventBatch]:
-        return [each for each in self.batches if each.window.end > start]
+        return [batch for batch in self.batches if batch.window.end > start]
 
 
 class EventFeed:
@@ -172,8 +161,8 @@ class EventFeed:
 
     def high_watermark(self, account_id: str | None) -> int | None:
         """The second from which the account is read next, None where nobody has subscribed."""
-        account = self._accounts.get(account_id)
-        return account.reader.high_watermark if account else self.first_cursor(account_id)
+        read_up_to = self.read_up_to(account_id)
+        return self.first_cursor(account_id) if read_up_to is None else read_up_to
 
     def read_up_to(self, account_id: str | None) -> int | None:
         """The second up to which the account was read by this process, None where it was not."""
@@ -183,14 +172,14 @@ class EventFeed:
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
         start = floor(cursor)
-        found = await self._read_shared(source, start)
+        events = await self._read_shared(source, start)
         high_watermark = self.high_watermark(source.account_id)
-        if found is None and high_watermark is not None and start < high_watermark:
+        if events is None and high_watermark is not None and start < high_watermark:
             # A binding that is behind holds nobody up.
-            found = await self._read_alone(source, start, high_watermark)
-        if found is None:
+            events = await self._read_alone(source, start, high_watermark)
+        if events is None:
             await source.http.refresh_clock(source.log)
-        return found
+        return events
 
     async def _read_shared(self, source: Source, start: int) -> WindowEvents | None:
         """What is shared of the account after `start`, None where nothing is due, or where the binding has to
@@ -234,11 +223,7 @@ class EventFeed:
         result = await self._own_readers[key].read_next(source, types, self.window_size, at_most)
         if result is None:
             return None
-        return WindowEvents(
-            result.window,
-            [] if result.batch is None else [result.batch],
-            lines_at_once=self._settings.batch_lines,
-        )
+        return WindowEvents(result.window, [] if result.batch is None else [result.batch])
 
     def _reads_alone(self, source: Source, start: int) -> bool:
         """Whether the binding has read on its own up to `start`."""
@@ -254,21 +239,19 @@ class EventFeed:
 
     def _has_room_ahead(self, size: int) -> bool:
         """Whether the newest part of a window may be kept for later. It is read again where it is not."""
-        readers = (*(each.reader for each in self._accounts.values()), *self._own_readers.values())
-        return size + sum(each.bytes_ahead for each in readers) <= self._settings.batch_bytes
+        readers = (*(account.reader for account in self._accounts.values()), *self._own_readers.values())
+        return size + sum(reader.bytes_ahead for reader in readers) <= self._settings.batch_bytes
 
     def _keep(self, account: _Account, batch: EventBatch) -> None:
-        account.keep(batch)
-        self._kept[batch] = account
+        account.batches.append(batch)
+        account.types |= batch.types
+        self._kept[batch], settings = account, self._settings
         self._bytes += batch.size
         # The binding that asked for it has yet to get the newest batch, however large it is.
         while len(self._kept) > 1:
             oldest = next(iter(self._kept))
-            age = batch.low_watermark - oldest.low_watermark
-            if (
-                self._bytes <= self._settings.batch_bytes
-                and age <= self._settings.batch_retention.total_seconds()
-            ):
+            is_recent = batch.low_watermark - oldest.low_watermark <= settings.batch_retention.total_seconds()
+            if is_recent and self._bytes <= settings.batch_bytes:
                 return
             self._drop_oldest(self._kept[oldest])
 

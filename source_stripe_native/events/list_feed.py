@@ -1,4 +1,4 @@
-"""Lists that are polled: for objects that no event tells of, or whose creation no event tells of.
+"""Lists that are polled: for objects, or their creation, that no event reports.
 
     read before  |- overlap -|----- window -----|----- later windows -----|  not yet
            low watermark  cursor                                      now - lag
@@ -50,8 +50,8 @@ class ListMemory:
     span: int | None = None
     """Seconds to read at once; None where the density is unknown."""
     seen: Mapping[str, int] = field(default_factory=dict)
-    """The objects since the low watermark: when each was created, by id. Of children that are born with
-    their parent: the parents."""
+    """The objects since the low watermark: when each was created, by id. Of children that are
+    created with their parent: the parents."""
 
 
 class PolledLists:
@@ -120,10 +120,23 @@ class ListReader:
                 return window
 
     async def read_new(self, window: Window) -> AsyncIterator[Document]:
-        """What the stream's list shows that was created in `window`, or in the overlap before it."""
-        if self._source.stream.POLLS:
-            async for found in self._read_new(window):
-                yield await to_document(self._source, found, "c")
+        """What the stream's list shows that was created in `window`, or in the overlap before it. What was
+        seen before is left out."""
+        source, stream, whole = self._source, self._source.stream, self._whole(window)
+        if not stream.POLLS:
+            return
+        filters_parents = stream.CREATED_WITH_PARENT
+        async for listed in self._pages(whole, self._first):
+            page = listed
+            if filters_parents:
+                # The children of a parent that was seen before cost no request again.
+                page = replace(listed, objects=[obj for obj in listed.objects if self._is_new(obj, window)])
+            async for obj in listed_objects(source, whole, stream.list_params(), page):
+                if filters_parents or self._is_new(obj, window):
+                    yield await to_document(source, obj, "c")
+            goes_back_in_time = stream.PARENT is None or filters_parents
+            if goes_back_in_time and not self._in_full(window) and _goes_on_before(listed, window.start):
+                return
 
     async def read_again(self, window: Window, due: Sequence[Window]) -> AsyncIterator[Document]:
         """What the list of a longer past shows, and the parts of it that are `due`, where it is to be read in
@@ -140,11 +153,11 @@ class ListReader:
         for past in ([Window(since, until)] if stream.RELIST else []) + older:
             is_by_clock = past.start < since or stream.ONLY_BY_CLOCK
             async for page in self._pages(past):
-                silent = [each for each in page.objects if stream.RELIST_IF.items() <= each.items()]
+                silent = [obj for obj in page.objects if stream.RELIST_IF.items() <= obj.items()]
                 some = replace(page, objects=silent)
-                async for found in listed_objects(source, past, stream.list_params(), some):
-                    if not is_by_clock or any(is_due(at, window) for at in due_times(stream, found)):
-                        yield await to_document(source, found, "u")
+                async for obj in listed_objects(source, past, stream.list_params(), some):
+                    if not is_by_clock or any(is_due(at, window) for at in due_times(stream, obj)):
+                        yield await to_document(source, obj, "u")
 
     def memory_after(self, window: Window) -> ListMemory | None:
         """What is to be remembered once `window` has been read; None where a new memory does as well."""
@@ -176,27 +189,11 @@ class ListReader:
         stream = self._source.stream
         if stream.PARENT is not None and not first.without_parent:
             return len(first.objects)
-        objects = sum(is_in_window(stream, each, window) for each in first.objects)
+        objects = sum(is_in_window(stream, obj, window) for obj in first.objects)
         oldest = first.next.created if first.next is not None else None
         if oldest is None or oldest < window.start:
             return objects
         return objects * window.seconds // max(1, window.end - oldest)
-
-    async def _read_new(self, window: Window) -> AsyncIterator[Json]:
-        """The objects of the window and its overlap that were not seen before."""
-        source, stream, whole = self._source, self._source.stream, self._whole(window)
-        sifts_parents = stream.CREATED_WITH_PARENT
-        async for listed in self._pages(whole, self._first):
-            objects = listed.objects
-            if sifts_parents:
-                # The children of a parent that was seen before cost no request again.
-                objects = [each for each in objects if self._is_new(each, window)]
-            page = replace(listed, objects=objects)
-            async for found in listed_objects(source, whole, stream.list_params(), page):
-                if sifts_parents or self._is_new(found, window):
-                    yield found
-            if not self._in_full(window) and self._is_past(window, listed):
-                return
 
     async def _pages(self, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
         """Every page of the stream's listing of `window`."""
@@ -213,23 +210,15 @@ class ListReader:
             return await read_listed(replace(source, sharing=shared), window, params, token)
         # As the children read it, who may need older parents too.
         page = await read_listed(replace(source, stream=child, sharing=shared), window, params, token)
-        objects = [each for each in page.objects if is_in_window(stream, each, window)]
-        is_past = page.next is not None and page.next.created is not None and page.next.created < window.start
+        objects = [obj for obj in page.objects if is_in_window(stream, obj, window)]
         if child.EMBEDDED_EXPANDED:
             # As the list of the stream alone would show them.
             objects = [{k: v for k, v in obj.items() if k != child.EMBEDDED} for obj in objects]
-        return Page(objects, None if is_past else page.next)
+        return Page(objects, None if _goes_on_before(page, window.start) else page.next)
 
-    def _is_past(self, window: Window, listed: Page) -> bool:
-        """Whether the pages after this one show nothing of the window."""
-        stream = self._source.stream
-        goes_back_in_time = stream.PARENT is None or stream.CREATED_WITH_PARENT
-        oldest = listed.next.created if listed.next is not None else None
-        return goes_back_in_time and oldest is not None and oldest < window.start
-
-    def _is_new(self, found: Json, window: Window) -> bool:
+    def _is_new(self, obj: Json, window: Window) -> bool:
         """Whether the object was not seen before; from now on it was."""
-        object_id, created = self._source.stream.identity(found), found.get(self._created)
+        object_id, created = self._source.stream.identity(obj), obj.get(self._created)
         is_new = object_id not in self._memory.seen and object_id not in self._found
         self._found[object_id] = created if isinstance(created, int) else window.end
         return is_new
@@ -245,7 +234,12 @@ def reads_lists_in(
     return is_past_due or is_snapshot_due(stream, account_id, window, settings)
 
 
+def _goes_on_before(page: Page, second: int) -> bool:
+    """Whether the pages after this one show only what was created before a second."""
+    return page.next is not None and page.next.created is not None and page.next.created < second
+
+
 def _top(stream: type[BaseStripeObject]) -> PageToken | None:
     """Where a polled list starts. Of a stream that has a list of objects without a parent, only these are
-    told by no event."""
+    reported by no event."""
     return TOP_WITHOUT_PARENT if stream.WITHOUT_PARENT else None

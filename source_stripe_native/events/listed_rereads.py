@@ -21,8 +21,8 @@ from source_stripe_native.stripe.pages import PageToken, Source
 
 
 class ListedRereads:
-    """Some of the objects that are to be read again: `objects` as their events carry them. Nothing is read
-    before the first one is asked for."""
+    """Some of the objects that are to be read again: `objects` as their events carry them. Made for a batch
+    of changes. Nothing is read before the first object is asked for."""
 
     def __init__(self, source: Source, objects: Iterable[Json]) -> None:
         stream = source.stream
@@ -30,11 +30,11 @@ class ListedRereads:
         # A stream of several variants has no list that is known to show every object.
         has_list = stream.LISTS_BY_CREATED and list(stream.VARIANTS) == [""] and not stream.found_through()
         self._wanted = {
-            str(each["id"]): created
-            for each in objects
-            if has_list and isinstance(created := each.get(stream.CREATED), int)
+            str(obj["id"]): created
+            for obj in objects
+            if has_list and isinstance(created := obj.get(stream.CREATED), int)
         }
-        self._found: dict[str, Json] = {}
+        self._shown: dict[str, Json] = {}
         self._lock = asyncio.Lock()
         self._is_read = len(self._wanted) < source.settings.least_listed
 
@@ -47,7 +47,7 @@ class ListedRereads:
             if not self._is_read:
                 await self._read()
                 self._is_read = True
-        return self._found.pop(object_id, None)
+        return self._shown.pop(object_id, None)
 
     async def _read(self) -> None:
         source, stream = self._source, self._source.stream
@@ -64,8 +64,8 @@ class ListedRereads:
                     unlisted=False,
                     expand=list_params(stream),
                 )
-                shown = [each for each in page.objects if each["id"] in self._wanted]
-                self._found.update((str(each["id"]), each) for each in shown)
+                shown = {str(obj["id"]): obj for obj in page.objects if obj["id"] in self._wanted}
+                self._shown |= shown
                 token = page.next
                 if token is None or len(shown) < source.settings.least_listed:
                     return

@@ -367,32 +367,34 @@ async def _embedded_objects(
 async def _listed(source: Source, change: Change) -> Documents | None:
     """The objects of the stream's list that belong to the changed object. The first page is read before this
     returns."""
-    pages = _pages_of(source, change)
-    first = await anext(pages, None)
-    return None if first is None else _as_documents(source, change, first, pages)
+    documents = _of_list(source, change)
+    first = await anext(documents, None)
+    return None if first is None else _with_first(first, documents)
 
 
-async def _pages_of(source: Source, change: Change) -> AsyncIterator[Page]:
-    stream, subject = source.stream, change.subject
-    with refusals_noticed(
-        source,
-        "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
-        {subject.selected_by: subject.id},
-    ):
-        params = [*stream.list_params(), (subject.selected_by, subject.id)]
-        async for page in read_pages(source, stream.list_path(), params):
-            yield page
+async def _with_first(first: Document, others: Documents) -> Documents:
+    yield first
+    async for document in others:
+        yield document
 
 
-async def _as_documents(
-    source: Source, change: Change, first: Page, others: AsyncIterator[Page]
-) -> Documents:
+async def _of_list(source: Source, change: Change) -> Documents:
     stream = source.stream
     names_parent = bool(stream.PARENT_FIELD) and change.subject.selected_by == stream.PARENT_PARAM
-    page: Page | None = first
-    while page is not None:
+    async for page in _pages_of(source, change):
         for obj in page.objects:
             if names_parent:
                 obj.setdefault(stream.PARENT_FIELD, change.subject.id)
             yield await to_document(source, obj, "u")
-        page = await anext(others, None)
+
+
+async def _pages_of(source: Source, change: Change) -> AsyncIterator[Page]:
+    selection = change.subject.selected_by, change.subject.id
+    params = [*source.stream.list_params(), selection]
+    with refusals_noticed(
+        source,
+        "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
+        dict([selection]),
+    ):
+        async for page in read_pages(source, source.stream.list_path(), params):
+            yield page

@@ -14,14 +14,13 @@ everything once more.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from itertools import islice
-from typing import Final, TypeVar
+from typing import Final
 
 import orjson
 
-from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.list_memory import UNKNOWN, ListMemories
 from source_stripe_native.flow.items import Commit
 from source_stripe_native.settings import Settings
@@ -33,13 +32,11 @@ from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import retrieve, to_document, to_tombstone
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.notices import notice
+from source_stripe_native.stripe.notices import refusals_noticed
 from source_stripe_native.stripe.pages import Source, is_in_window
 
 DIGEST_SIZE: Final = 16
 NO_KEYS: Final[Json] = {}
-
-Item = TypeVar("Item")
 
 
 async def read_snapshot(
@@ -68,7 +65,7 @@ async def read_snapshot(
                 yield await to_document(source, obj, "u")
             if len(captured) >= settings.step_documents:
                 yield Commit(memories.change(source, captured))
-                captured.clear()
+                captured = {}
         if captured:
             yield Commit(memories.change(source, captured))
     gone = {identity: memories.of(source)[identity].keys for identity in unseen & memories.of(source).keys()}
@@ -77,7 +74,8 @@ async def read_snapshot(
         return
     for identity in await _still_there(source, gone):
         del gone[identity]
-    for batch in batched(gone, settings.step_documents):
+    rest = iter(gone)
+    while batch := [*islice(rest, settings.step_documents)]:
         for identity in batch:
             yield to_tombstone(source, dict(gone[identity]), "d", window.end)
         yield Commit(memories.change(source, dict.fromkeys(batch)))
@@ -105,13 +103,6 @@ def is_due(
     return (window.start - second) // seconds != (window.end - second) // seconds
 
 
-def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items in lists of `size`."""
-    rest = iter(items)
-    while batch := [*islice(rest, size)]:
-        yield batch
-
-
 def _keys(stream: type[BaseStripeObject], obj: Json) -> Json:
     """What a tombstone of the object needs."""
     if not stream.SHOWS_DELETIONS:
@@ -137,18 +128,15 @@ async def _pages(source: Source, window: Window) -> AsyncIterator[AsyncIterator[
 async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     """The objects that are missing in a list though Stripe still has them, or refuses to say. What can only
     be listed is taken to be gone."""
-    try:
+    field, there = source.stream.PARENT_FIELD, set(missing)
+    about = {"account": source.account_id}
+    with refusals_noticed(source, "what a list lacks cannot be read, and is taken to be there", about):
         if source.stream.PARENT is None:
-            return {name for name, keys in missing.items() if await _exists(source, keys)}
-        field = source.stream.PARENT_FIELD
-        parents = {str(keys[field]) for keys in missing.values() if field in keys}
-        return {name for parent in parents async for name in _listed_under(source, parent)} & missing.keys()
-    except StripeError as error:
-        if not is_refusal(error):
-            raise
-        about = {"account": source.account_id, "error": error.answer}
-        notice(source, "what a list lacks cannot be read, and is taken to be there", about)
-        return set(missing)
+            there = {name for name, keys in missing.items() if await _exists(source, keys)}
+        else:
+            parents = {str(keys[field]) for keys in missing.values() if field in keys}
+            there &= {name for parent in parents async for name in _listed_under(source, parent)}
+    return there
 
 
 async def _exists(source: Source, keys: Json) -> bool:
