@@ -70,7 +70,7 @@ def fetch_backfill(
     return Backfill(source, floor(start_date), cls.list_params()).fetch(log, page, cutoff)
 
 
-@dataclass(frozen=True, kw_only=False)
+@dataclass(frozen=True)
 class Backfill:
     """The backfill of one list of a stream and account, from the second `start` on. Made by a binding for
     each variant, and read page by page by the loops.
@@ -90,7 +90,7 @@ class Backfill:
     """What the incremental task captures."""
     hooks: PageHooks | None = None
     """Called before and after a page is read. They may send the backfill elsewhere."""
-    memories: ListMemories | None = None
+    memories: ListMemories = field(default_factory=ListMemories)
     """What remembers the objects of a list that is compared as a whole, or that change by the clock."""
 
     async def fetch(
@@ -148,11 +148,10 @@ class Backfill:
     async def _remember(self, source: Source, objects: Sequence[Json]) -> None:
         """Remembers objects that are about to be captured, as far as the row asks for it."""
         stream = source.stream
-        if self.memories is not None and stream.SNAPSHOTS:
+        if stream.SNAPSHOTS:
             unknown = {stream.identity(obj): unsettled(stream, obj) for obj in objects}
             await self.memories.remember(source, unknown)
-        if self.memories is not None and stream.CHANGES_AT:
-            await self.memories.remember(source, due_days.days_of(source, objects), due_days.merged)
+        await self.memories.remember(source, due_days.days_of(source, objects), due_days.merged)
 
 
 @dataclass
@@ -238,7 +237,7 @@ class Changes:
     """The events, shared by the bindings of a capture."""
     not_before: int = 0
     """A backfill has seen the events from before this second, its cutoff."""
-    superseded: SupersededIds | None = None
+    superseded: SupersededIds = field(default_factory=SupersededIds)
     """Where what is captured is recorded for the backfill."""
     polled: PolledLists = field(default_factory=PolledLists)
     """What is remembered of lists from window to window."""
@@ -285,8 +284,7 @@ class Changes:
                     del events
                     async for item in items:
                         if not isinstance(item, Commit):
-                            if self.superseded is not None:
-                                self.superseded.add(cls.NAME, source.account_id, cls.identity(item))
+                            self.superseded.add(cls.NAME, source.account_id, cls.identity(item))
                             yield item
                         elif self.commits:
                             held.settle()

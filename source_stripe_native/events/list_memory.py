@@ -63,10 +63,10 @@ class ListMemories:
         """Held while a change is written. A caller with nothing to write waits too: its objects may be in
         that change."""
 
-    def restore(self, stream: str, found: Iterable[tuple[str, str, Listed]], write: WriteEntries) -> None:
+    def restore(self, stream: str, entries: Iterable[tuple[str, str, Listed]], write: WriteEntries) -> None:
         """Takes over what the state has of a stream, and how its entries are written."""
         self._writers[stream] = write
-        for account_id, identity, listed in found:
+        for account_id, identity, listed in entries:
             memory = self._lists.setdefault((stream, account_id), _Memory(in_state=True))
             memory.change(identity, listed)
             self._in_state += 1
