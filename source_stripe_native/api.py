@@ -130,10 +130,10 @@ class Backfill:
             async for step in steps:
                 if step.is_last:
                     await steps.aclose()
-                await self._remember(source, step.objects)
+                await self._remember(source, step.documents)
                 held.settle()
                 next_token, is_last = page_of.end(step, self.hooks), step.is_last
-                for document in step.documents(source):
+                for document in step.documents:
                     if page_of.is_new(document):
                         yield document
                     del document
@@ -175,10 +175,10 @@ class _BackfillPage:
     def end(self, step: Step, hooks: PageHooks | None) -> PageToken | None:
         """Ends a step that was read. Returns the token to be yielded after its documents."""
         token = step.token
-        if token is None and self.has_token and not any(map(self.is_new, step.objects)):
+        if token is None and self.has_token and not any(map(self.is_new, step.documents)):
             # The caller takes a cursor without a document after it for one of a page that is still to come.
             token = _end_of(self.window)
-        self.documents += len(step.objects)
+        self.documents += len(step.documents)
         self.has_token = True
         if step.is_last and hooks is not None:
             hooks.after_page(replace(self.listed, next=token), self.window, self.documents)

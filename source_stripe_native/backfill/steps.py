@@ -11,7 +11,7 @@ Rule: a step has the token at which a backfill goes on that ends after it. The r
 memory as bytes, and is not asked for again.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
 from source_stripe_native.state.windows import Window
@@ -20,21 +20,16 @@ from source_stripe_native.stripe.client import Params
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
 from source_stripe_native.stripe.listings import listed_objects
 from source_stripe_native.stripe.pages import Page, PageToken, Source
-from source_stripe_native.stripe.wire import Json, Packed
+from source_stripe_native.stripe.wire import Packed
 
 
 @dataclass
 class Step:
-    """Objects that make documents, and the token after them: None after the last step of the last page."""
+    """Documents, and the token after them: None after the last step of the last page."""
 
-    objects: Sequence[Json]
+    documents: Sequence[Document]
     token: PageToken | None
     is_last: bool = False
-    are_documents: bool = True
-
-    def documents(self, source: Source) -> Iterator[Document]:
-        for obj in self.objects:
-            yield obj if self.are_documents else stamp(source, obj, source.stream.BACKFILL_OP)
 
 
 async def read_steps(
@@ -50,7 +45,8 @@ async def read_steps(
     in_window_only = stream.UNDATED or not stream.LISTS_BY_CREATED
     is_list = stream.PARENT is None and embedding is None
     if is_list and not in_window_only and all(is_whole(source, obj) for obj in listed.objects):
-        yield Step(listed.objects, listed.next, is_last=True, are_documents=False)
+        documents = [stamp(source, obj, stream.BACKFILL_OP) for obj in listed.objects]
+        yield Step(documents, listed.next, is_last=True)
         return
     objects, at_once = Packed(listed.objects), settings.concurrent_parents
     rest, requests = Packed(), source.workload.requests
