@@ -255,7 +255,9 @@ NOT_FOUND = KnownError((404,)).advise(
     "What was asked for does not exist (any more): disable the binding if that lasts."
 )
 UNKNOWN = KnownError().advise("This should not happen: report this line if it lasts.")
-EXPLAINED: Final = tuple(row for row in list(vars().values()) if isinstance(row, KnownError))
+EXPLAINED: Final[tuple[KnownError, ...]] = tuple(
+    row for row in list(vars().values()) if isinstance(row, KnownError)
+)
 """The rows above, which have advice: the first that matches counts, and the last matches every answer.
 Statuses and codes are those of "Errors" and "Error codes" in Stripe's documentation."""
 

@@ -40,6 +40,7 @@ from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
+from source_stripe_native.stripe.attempts import is_no_answer
 from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.expansions import PARAM
@@ -47,7 +48,6 @@ from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
-from source_stripe_native.stripe.retries import is_no_answer
 from source_stripe_native.stripe.wire import Packed
 from source_stripe_native.stripe.workload import Workload
 
