@@ -40,8 +40,7 @@ from source_stripe_native.stripe.embedded import (
     expanded_container,
     shown_now,
 )
-from source_stripe_native.stripe.notices import notice
-from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
+from source_stripe_native.stripe.pages import Page, Source, checked, notice, read_pages
 
 _ALL_TIME: Final = Window(0, FOREVER)
 LACKS_FIELDS: Final = "objects whose events lack fields"

@@ -23,7 +23,6 @@ from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
@@ -32,6 +31,7 @@ from source_stripe_native.stripe.pages import (
     read_page,
     read_pages,
 )
+from source_stripe_native.stripe.permissions import missing_permission
 
 ACCOUNTS_PATH: Final = "/v1/accounts"
 FIRST_YEAR: Final = 1_293_840_000

@@ -19,8 +19,7 @@ from source_stripe_native.stripe.expansions import (
     missing_owners,
     object_params,
 )
-from source_stripe_native.stripe.notices import notice
-from source_stripe_native.stripe.pages import Source, checked, of_today, read_pages
+from source_stripe_native.stripe.pages import Source, checked, notice, of_today, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
 """A segment of a path that stays below it: no dot segment, which would lead out, and without escapes."""

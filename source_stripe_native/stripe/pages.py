@@ -12,9 +12,9 @@ document, with one line. The pages then grow back.
 """
 
 import contextlib
-import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from logging import Logger
@@ -42,19 +42,31 @@ from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
 from source_stripe_native.stripe.attempts import is_no_answer
 from source_stripe_native.stripe.client import Json, Params, StripeSession
-from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.expansions import PARAM
+from source_stripe_native.stripe.permissions import missing_permission
 from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.wire import Packed
-from source_stripe_native.stripe.workload import Workload
 
 EVENTS_PATH: Final = Events.list_path()
 Result = TypeVar("Result")
 SHOWN: Final = 3
 """Mistakes of a list that the error about them names."""
+
+
+@dataclass
+class Workload:
+    """What following a binding's changes took, for the line that says why it is late: `requests` that were
+    answered, and `rereads`, the changes for which something was read again, by the reason."""
+
+    requests: int = 0
+    rereads: Counter[str] = field(default_factory=Counter)
+
+    def since(self, before: "Workload") -> "Workload":
+        """What was done after `before`."""
+        return Workload(self.requests - before.requests, self.rereads - before.rereads)
 
 
 class PageSharing(Protocol):
@@ -121,7 +133,14 @@ class Source:
         not have, or refuses to show, is empty."""
 
         async def read(source: Source) -> Json:
-            return await source._get_or_nothing(path, params)
+            try:
+                return await source.get(path, params)
+            except StripeError as error:
+                if not is_refusal(error):
+                    raise
+                about = {"path": path, "error": error.answer}
+                source.log.debug("an object that a document shows cannot be read", about)
+                return {}
 
         return await self.shared(self.http.lookups, (self.connected_account_id, path, *params), read)
 
@@ -133,17 +152,6 @@ class Source:
         return await readings.get(
             key, lambda urgency: read(replace(self, priority=urgency, reservation=None)), self.urgency
         )
-
-    async def _get_or_nothing(self, path: str, params: Params) -> Json:
-        try:
-            return await self.get(path, params)
-        except StripeError as error:
-            if not is_refusal(error):
-                raise
-            self.log.debug(
-                "an object that a document shows cannot be read", {"path": path, "error": error.answer}
-            )
-            return {}
 
     async def get(self, path: str, params: Params = (), *, is_divisible: bool = False) -> Json:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
@@ -160,12 +168,7 @@ class Source:
                     if len(self.refused.kept(self.connected_account_id, path, params)) < len(params):
                         continue  # Another request has found out meanwhile.
                     blamed = await self.refused.blame(
-                        self.connected_account_id,
-                        path,
-                        params,
-                        error,
-                        self.stream.filters(),
-                        functools.partial(self._refusal, path),
+                        self.connected_account_id, path, params, error, self.stream.filters(), self._refusal
                     )
                 if blamed:
                     self.log.warning(
@@ -209,10 +212,18 @@ class Source:
     def _permission(self, path: str) -> str:
         """The permission to read `path`: the stream's own, except for events and for the stream's parents."""
         others: list[type[BaseStripeObject]] = [Events, *self.stream.found_through()]
-        for each in others:
-            if path in (each.list_path(), f"/v1/{each.UNLISTED}"):
-                return each.PERMISSION
-        return self.stream.PERMISSION
+        paths = {path: row.PERMISSION for row in others for path in (row.list_path(), f"/v1/{row.UNLISTED}")}
+        return paths.get(path, self.stream.PERMISSION)
+
+
+def notice(source: Source, message: str, about: Mapping[str, Any]) -> None:
+    """Writes a line about one object of the stream. `message` is its kind, `about` says which object. The
+    first of its kind in each stream is at info, the others at debug: there may be as many as objects."""
+    kind, level = (source.stream.NAME, message), logging.DEBUG
+    if kind not in source.http.noticed:
+        source.http.noticed.add(kind)
+        message, level = f"{message}. Others of the stream are told at debug", logging.INFO
+    source.log.log(level, message, {"stream": source.stream.NAME, **about})
 
 
 class ListEnvelope(BaseModel):
