@@ -283,8 +283,7 @@ OLD_SESSION_WITHOUT_LINES = KnownError(
 )
 """Stripe did not keep the lines of the first Checkout sessions in test mode."""
 NOT_LEGACY_METERED = KnownError(
-    (400,),
-    "Cannot list usage record summaries for .* because it is not on the legacy metered billing system",
+    (400,), "Cannot list usage record summaries for .* because it is not on the legacy metered billing system"
 )
 """The subscription item is not metered, or by a meter."""
 EVENTS_AGED_OUT = KnownError(

@@ -38,10 +38,11 @@ from source_stripe_native.errors import (
 )
 from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe import attempts
 from source_stripe_native.stripe.attempts import Asking, Attempt, Outage, Request, Traffic
 from source_stripe_native.stripe.clock import StripeClock
-from source_stripe_native.stripe.rate_limit import LIMITS, Priority, RateLimiter, Turn, Urgency, endpoint_of
+from source_stripe_native.stripe.rate_limit import LIMITS, Priority, RateLimiter, Turn, Urgency
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.wire import Json as Json

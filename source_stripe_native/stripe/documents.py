@@ -12,13 +12,7 @@ from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
 from source_stripe_native.streams.redacted import redact
 from source_stripe_native.streams.row import Document, Embedding, Op, segment
 from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.expansions import (
-    PARAM,
-    keyed_paths,
-    may_have,
-    missing_owners,
-    object_params,
-)
+from source_stripe_native.stripe.expansions import PARAM, keyed_paths, may_have, missing_owners, object_params
 from source_stripe_native.stripe.pages import Source, checked, notice, of_today, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)

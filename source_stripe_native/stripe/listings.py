@@ -14,13 +14,7 @@ from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.embedded import embedded_objects, read_containers
 from source_stripe_native.stripe.expansions import list_params
 from source_stripe_native.stripe.lists import read_list, read_without_parent
-from source_stripe_native.stripe.pages import (
-    TOP_WITHOUT_PARENT,
-    Page,
-    PageToken,
-    Source,
-    is_in_window,
-)
+from source_stripe_native.stripe.pages import TOP_WITHOUT_PARENT, Page, PageToken, Source, is_in_window
 
 
 async def read_listed(

@@ -14,8 +14,8 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from source_stripe_native.errors import PARAMETER_UNKNOWN, PERMISSION_MISSING, StripeError
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe.expansions import PARAM
-from source_stripe_native.stripe.rate_limit import endpoint_of
 from source_stripe_native.stripe.wire import Params
 
 Refusal = Callable[[str, Params], Awaitable[StripeError | None]]
