@@ -34,7 +34,7 @@ from source_stripe_native.stripe.documents import (
     to_document,
     to_tombstone,
 )
-from source_stripe_native.stripe.embedded import (
+from source_stripe_native.stripe.listings import (
     embedded_objects,
     expand_params,
     expanded_container,
