@@ -88,14 +88,13 @@ class StripeSession:
 
     `patience` is how long a request is asked again, whatever fails; without it `Settings.patience`, and
     `Settings.outage_patience` where nobody is answered. `key_patience` is how long a key is tried again that
-    Stripe has accepted before and now refuses.
-
-    `context` is the account, or the path of accounts, that every request is made for (`Stripe-Context`), by
-    default the key's own account. An organization's key has none, and needs both `context` and `version`.
+    Stripe has accepted before and now refuses. `context` is the account, or the path of accounts, that every
+    request is made for (`Stripe-Context`), by default the key's own account. An organization's key has none,
+    and needs both `context` and `version`.
 
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
-    last reported of the account's own default, in the `stripe-version` response header. Raises ConnectorError
-    for a key or a version that cannot be sent, and for an organization's key without what it needs.
+    last reported of the account's own default. Raises ConnectorError for a key or a version that cannot be
+    sent, and for an organization's key without what it needs.
     """
 
     def __init__(
@@ -172,9 +171,8 @@ class StripeSession:
         await self._session.close()
 
     def now(self) -> datetime:
-        """The current time in UTC by Stripe's clock (see `stripe.clock`), and by the machine's while Stripe
-        has not shown its own: a machine whose clock is wrong must neither move a cursor past events that are
-        still to come nor keep it behind."""
+        """The current time in UTC by Stripe's clock, and by the machine's while Stripe has not shown its own.
+        A machine's wrong clock must neither move a cursor past events still to come nor keep it behind."""
         server_time = self._clock.time(time.monotonic())
         return datetime.now(tz=UTC) if server_time is None else datetime.fromtimestamp(server_time, tz=UTC)
 
@@ -195,10 +193,9 @@ class StripeSession:
     async def is_answering(self, log: Logger) -> bool:
         """Whether Stripe answers anybody. Where a request failed after the last answer, asks for the own
         account."""
-        if not self.is_silent:
-            return True
         try:
-            await self.get(log, CLOCK_PATH)
+            if self.is_silent:
+                await self.get(log, CLOCK_PATH)
         except ConnectorError as error:
             return not is_passing(error)
         return True

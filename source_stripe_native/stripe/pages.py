@@ -14,7 +14,7 @@ document, with one line. The pages then grow back.
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from logging import Logger
@@ -81,13 +81,13 @@ class PageSharing(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """One stream of one account, as read over one session.
+    """One stream of one account, as read over one session. Made by a binding for each of its accounts.
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
-    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of
-    all its requests, an urgency where others may raise it. `workload` counts the requests. Where the objects
-    are accounts, those of the `shard` are read. What is read counts for the `reservation`. What cannot be
-    read for now is `postponed`, if that is given.
+    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of all
+    its requests, an urgency where others may raise it. Where the objects are accounts, those of the `shard`
+    are read. What is read counts for the `reservation`. What cannot be read for now is `postponed`, if that
+    is given.
     """
 
     http: StripeSession
@@ -120,10 +120,11 @@ class Source:
         times = await self.postponed.add(self.account_id, subject, self.http.now())
         if not times:
             return False
+        answer = error.answer if isinstance(error, ConnectorError) else error
         self.log.log(
             logging.WARNING if times == 1 else logging.DEBUG,
             f"{self.stream.NAME}: one object cannot be read for now. It is read later, and the others go on. "
-            f"{error.answer if isinstance(error, ConnectorError) else error}",
+            f"{answer}",
             {"account": self.account_id, "subject": subject},
         )
         return True
@@ -149,9 +150,11 @@ class Source:
     ) -> Result:
         """What `read` returns, read once for all who ask for `key`. The source that `read` gets has the
         priority of whoever waits, and its bytes count for nobody."""
-        return await readings.get(
-            key, lambda urgency: read(replace(self, priority=urgency, reservation=None)), self.urgency
-        )
+
+        def start(urgency: Urgency) -> Awaitable[Result]:
+            return read(replace(self, priority=urgency, reservation=None))
+
+        return await readings.get(key, start, Urgency.of(self.priority))
 
     async def get(self, path: str, params: Params = (), *, is_divisible: bool = False) -> Json:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
@@ -254,19 +257,14 @@ class PageToken:
     def parse(cls, text: str) -> "PageToken":
         """Reads both forms. Any other text is an id as it is: users choose some ids, and an id may start with
         a brace."""
-        if text.startswith("{"):
-            with contextlib.suppress(orjson.JSONDecodeError):
-                match orjson.loads(text):
-                    case {
-                        "after": str() | None as after,
-                        "created": int() | None as created,
-                        "orphans": True,
-                    }:
-                        return cls(after, created, without_parent=True)
-                    case {"after": str(after), "created": int() | None as created}:
-                        return cls(after, created)
-                    case {"after": None, "created": int(created)}:
-                        return cls(None, created)
+        with contextlib.suppress(orjson.JSONDecodeError):
+            match orjson.loads(text) if text.startswith("{") else None:
+                case {"after": str() | None as after, "created": int() | None as created, "orphans": True}:
+                    return cls(after, created, without_parent=True)
+                case {"after": str(after), "created": int() | None as created}:
+                    return cls(after, created)
+                case {"after": None, "created": int(created)}:
+                    return cls(None, created)
         return cls(text)
 
     def __str__(self) -> str:
@@ -327,10 +325,9 @@ def is_in_window(stream: type[BaseStripeObject], found: Json, window: Window) ->
 
 
 async def read_pages(
-    source: Source, path: str, params: Iterable[tuple[str, str]], first: Page | None = None
+    source: Source, path: str, params: Params, first: Page | None = None
 ) -> AsyncIterator[Page]:
     """Every page of the list at `path`, to its end; `first` is the first page where that has been read."""
-    params = list(params)
     page = first or await read_page(source, path, params, None)
     yield page
     while page.next is not None:
@@ -344,30 +341,25 @@ def of_today(source: Source, found: Json) -> Json:
     return {"id": day.date().isoformat(), "created": int(day.timestamp()), **found}
 
 
-async def read_page(
-    source: Source, path: str, params: Iterable[tuple[str, str]], token: PageToken | None
-) -> Page:
+async def read_page(source: Source, path: str, params: Params, token: PageToken | None) -> Page:
     """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
     list, for an object that cannot be captured, and for a page that still has no way to go on after
     `Settings.empty_page_attempts`."""
-    if source.stream.PAGED or path in (each.list_path() for each in source.stream.found_through()):
+    if source.stream.PAGED or path in (row.list_path() for row in source.stream.found_through()):
         params = [*params, ("limit", str(source.settings.page_size))]
-    else:
-        params = list(params)
     if token is None:
         return await _get_page(source, path, params)
-    if token.after is None:
-        return await _get_page(source, path, _from_second(source, path, params, token.created))
-    try:
-        return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
-    except StripeError as error:
-        if not PAGE_CURSOR_GONE.matches(error):
-            raise
-    source.log.warning(
-        "the object that this list was to go on after is gone: going on from the second it was created in, "
-        "or from the top of the list where that is not known",
-        {"path": path, "after": token.after, "created": token.created},
-    )
+    if token.after is not None:
+        try:
+            return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
+        except StripeError as error:
+            if not PAGE_CURSOR_GONE.matches(error):
+                raise
+        source.log.warning(
+            "the object that this list was to go on after is gone: going on from the second it was created "
+            "in, or from the top of the list where that is not known",
+            {"path": path, "after": token.after, "created": token.created},
+        )
     return await _get_page(source, path, _from_second(source, path, params, token.created))
 
 
