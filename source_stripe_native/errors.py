@@ -8,7 +8,8 @@ its scope (see `scheduling.pauses`). Only a failure of the key or of everything 
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
 
@@ -71,6 +72,7 @@ class UnreachableError(ConnectorError):
     """Stripe, or the way to it, did not answer a request for as long as there was patience."""
 
 
+@dataclass(eq=False, repr=False)
 class StripeError(ConnectorError):
     """A response of Stripe other than 2xx, or a 2xx that is not what was asked for.
 
@@ -79,28 +81,19 @@ class StripeError(ConnectorError):
     none. `retry_after` is in seconds.
     """
 
-    def __init__(
-        self,
-        status: int,
-        stripe_message: str,
-        *,
-        code: str = "",
-        param: str = "",
-        request: str = "",
-        path: str = "",
-        request_id: str = "",
-        should_retry: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        self.status = status
-        self.code = code
-        self.param = param
-        self.stripe_message = excerpt(stripe_message)
-        self.request = request
-        self.path = path
-        self.request_id = request_id
-        self.should_retry = should_retry
-        self.retry_after = retry_after
+    errors: list[str] = field(init=False)
+    status: int
+    stripe_message: str
+    code: str = ""
+    param: str = ""
+    request: str = ""
+    path: str = ""
+    request_id: str = ""
+    should_retry: bool = False
+    retry_after: float | None = None
+
+    def __post_init__(self) -> None:
+        self.stripe_message = excerpt(self.stripe_message)
         super().__init__(f"{self._row.advice} {self.answer}")
 
     @property
@@ -138,12 +131,15 @@ class KnownError:
     """One known error of Stripe. `message` is a pattern for the beginning of Stripe's message; what is empty
     matches any. `scope` and `advice` count where nobody tolerates the error."""
 
-    statuses: frozenset[int] = frozenset()
+    statuses: Collection[int] = ()
     message: str = ""
     code: str = ""
     param: str = ""
     advice: str = ""
     scope: Scope = Scope.UNIT
+
+    def advise(self, advice: str) -> "KnownError":
+        return replace(self, advice=advice)
 
     def matches(self, error: Exception) -> bool:
         return (
@@ -155,261 +151,173 @@ class KnownError:
         )
 
 
-KEY_EXPIRED = KnownError(
-    frozenset({401}),
-    code="api_key_expired",
-    advice="The API key was revoked or has expired: create a new key in Stripe's dashboard "
-    "(Developers > API keys) and put it into credentials.access_token.",
-    scope=Scope.KEY,
+KEY_EXPIRED = KnownError((401,), code="api_key_expired", scope=Scope.KEY).advise(
+    "The API key was revoked or has expired: create a new key in Stripe's dashboard (Developers > API keys) "
+    "and put it into credentials.access_token."
 )
-PLATFORM_KEY_EXPIRED = KnownError(
-    frozenset({401}),
-    code="platform_api_key_expired",
-    advice="The platform has a new API key, or is no longer connected to the account: put the account's own "
-    "key into credentials.access_token.",
-    scope=Scope.KEY,
+PLATFORM_KEY_EXPIRED = KnownError((401,), code="platform_api_key_expired", scope=Scope.KEY).advise(
+    "The platform has a new API key, or is no longer connected to the account: put the account's own key "
+    "into credentials.access_token."
 )
 KEY_REFUSED = KnownError(
-    frozenset({401}),
-    message="Invalid API Key provided|You did not provide an API key",
-    advice="Stripe does not know the API key: put a secret key (sk_...) or a restricted key (rk_...) of your "
-    "account into credentials.access_token.",
-    scope=Scope.KEY,
+    (401,), "Invalid API Key provided|You did not provide an API key", scope=Scope.KEY
+).advise(
+    "Stripe does not know the API key: put a secret key (sk_...) or a restricted key (rk_...) of your "
+    "account into credentials.access_token."
 )
-KEY_NOT_SECRET = KnownError(
-    frozenset({401, 403}),
-    code="secret_key_required",
-    advice="This API key is for browsers: put a secret key (sk_...) or a restricted key (rk_...) into "
-    "credentials.access_token.",
-    scope=Scope.KEY,
+KEY_NOT_SECRET = KnownError((401, 403), code="secret_key_required", scope=Scope.KEY).advise(
+    "This API key is for browsers: put a secret key (sk_...) or a restricted key (rk_...) into "
+    "credentials.access_token."
 )
 PERMISSION_MISSING = KnownError(
-    frozenset({401, 403}),
-    message="The provided key '[^']*' does not have the required permissions",
-    advice="The API key lacks a read permission: edit the key in Stripe's dashboard (Developers > API keys).",
-    scope=Scope.BINDING,
-)
+    (401, 403), "The provided key '[^']*' does not have the required permissions", scope=Scope.BINDING
+).advise("The API key lacks a read permission: edit the key in Stripe's dashboard (Developers > API keys).")
 NOT_FOR_RESTRICTED_KEYS = KnownError(
-    frozenset({401, 403}),
-    message="This is a restricted API key, but the required permissions are not available",
-    advice="No restricted API key can read this: put a secret key (sk_...) into credentials.access_token, or "
-    "disable the binding.",
+    (401, 403),
+    "This is a restricted API key, but the required permissions are not available",
     scope=Scope.BINDING,
+).advise(
+    "No restricted API key can read this: put a secret key (sk_...) into credentials.access_token, or "
+    "disable the binding."
 )
 ADDRESS_NOT_ALLOWED = KnownError(
-    frozenset({401, 403}),
-    message="The API key provided does not allow requests from your IP address",
-    advice="The API key may be used from some IP addresses only: edit the key in Stripe's dashboard "
-    "(Developers > API keys), and add the addresses that the connector runs at.",
-    scope=Scope.KEY,
+    (401, 403), "The API key provided does not allow requests from your IP address", scope=Scope.KEY
+).advise(
+    "The API key may be used from some IP addresses only: edit the key in Stripe's dashboard (Developers > "
+    "API keys), and add the addresses that the connector runs at."
 )
 ADDRESS_BLOCKED = KnownError(
-    frozenset({401, 403}),
-    message="We.re sorry, but we.re unable to serve your request",
-    advice="Stripe serves nobody at the connector's IP address: start the capture at another one, or let "
-    "Stripe's support lift the block.",
-    scope=Scope.KEY,
+    (401, 403), "We.re sorry, but we.re unable to serve your request", scope=Scope.KEY
+).advise(
+    "Stripe serves nobody at the connector's IP address: start the capture at another one, or let Stripe's "
+    "support lift the block."
 )
 ACCOUNT_NOT_ACTIVATED = KnownError(
-    frozenset({400, 401, 402, 403}),
-    code="testmode_charges_only",
-    advice="The account is not activated for live mode: let its owner activate it in Stripe's dashboard, or "
-    "put a key of test mode into credentials.access_token.",
-    scope=Scope.ACCOUNT,
+    (400, 401, 402, 403), code="testmode_charges_only", scope=Scope.ACCOUNT
+).advise(
+    "The account is not activated for live mode: let its owner activate it in Stripe's dashboard, or put a "
+    "key of test mode into credentials.access_token."
 )
-VERSION_UNKNOWN = KnownError(
-    frozenset({400}),
-    message="Invalid Stripe API version",
-    advice="Set advanced.api_version to a version that Stripe knows, or leave it blank.",
-    scope=Scope.KEY,
+VERSION_UNKNOWN = KnownError((400,), "Invalid Stripe API version", scope=Scope.KEY).advise(
+    "Set advanced.api_version to a version that Stripe knows, or leave it blank."
 )
-PARAMETER_UNKNOWN = KnownError(
-    frozenset({400}),
-    code="parameter_unknown",
-    advice="The API version does not know a parameter of this request: set advanced.api_version to a newer "
-    "version.",
+PARAMETER_UNKNOWN = KnownError((400,), code="parameter_unknown").advise(
+    "The API version does not know a parameter of this request: set advanced.api_version to a newer version."
 )
-ACCOUNT_CLOSED = KnownError(
-    frozenset({403}),
-    code="account_invalid",
-    advice="The account is not connected (any more). The next start of the capture leaves it out.",
-    scope=Scope.ACCOUNT,
+ACCOUNT_CLOSED = KnownError((403,), code="account_invalid", scope=Scope.ACCOUNT).advise(
+    "The account is not connected (any more). The next start of the capture leaves it out."
 )
-KEY_OF_OTHER_MODE = KnownError(
-    frozenset({400, 401, 403, 404}),
-    code="livemode_mismatch",
-    advice="The API key is of test mode and the object of live mode, or the other way round: put a key of "
-    "the right mode into credentials.access_token.",
+KEY_OF_OTHER_MODE = KnownError((400, 401, 403, 404), code="livemode_mismatch").advise(
+    "The API key is of test mode and the object of live mode, or the other way round: put a key of the right "
+    "mode into credentials.access_token."
 )
-NOT_A_PLATFORM = KnownError(
-    frozenset({400, 401, 403}),
-    code="platform_account_required",
-    advice="Only a Connect platform can read this, and the account is none: turn capture_connected_accounts "
-    "off where it is on, or disable the binding.",
+NOT_A_PLATFORM = KnownError((400, 401, 403), code="platform_account_required").advise(
+    "Only a Connect platform can read this, and the account is none: turn capture_connected_accounts off "
+    "where it is on, or disable the binding."
 )
-TLS_TOO_OLD = KnownError(
-    code="tls_version_unsupported",
-    advice="Stripe refuses the connection's TLS version: let the connector reach Stripe directly, or replace "
-    "the proxy in between.",
-    scope=Scope.KEY,
+TLS_TOO_OLD = KnownError(code="tls_version_unsupported", scope=Scope.KEY).advise(
+    "Stripe refuses the connection's TLS version: let the connector reach Stripe directly, or replace the "
+    "proxy in between."
 )
-PATH_UNKNOWN = KnownError(
-    frozenset({404}),
-    message="Unrecognized request URL",
-    advice="The API version does not have this list: set advanced.api_version to a version that has it, or "
-    "disable the binding. If STRIPE_API_BASE is set, make sure that Stripe answers there.",
+PATH_UNKNOWN = KnownError((404,), "Unrecognized request URL").advise(
+    "The API version does not have this list: set advanced.api_version to a version that has it, or disable "
+    "the binding. If STRIPE_API_BASE is set, make sure that Stripe answers there."
 )
-REDIRECTED = KnownError(
-    frozenset({301, 302, 303, 307, 308}),
-    advice="Redirects are not followed, as the API key would go along: set STRIPE_API_BASE to the address "
-    "that answers itself, or leave it out.",
+REDIRECTED = KnownError((301, 302, 303, 307, 308)).advise(
+    "Redirects are not followed, as the API key would go along: set STRIPE_API_BASE to the address that "
+    "answers itself, or leave it out."
 )
-RATE_LIMITED = KnownError(
-    frozenset({429}),
-    advice="Stripe's limits for the account are used up: spread its other traffic.",
+RATE_LIMITED = KnownError((429,)).advise(
+    "Stripe's limits for the account are used up: spread its other traffic."
 )
-STRIPE_FAILED = KnownError(
-    frozenset({200, 408, 409, 424, 425, *range(500, 600)}),
-    advice="Stripe fails to answer: see its status page.",
+STRIPE_FAILED = KnownError((200, 408, 409, 424, 425, *range(500, 600))).advise(
+    "Stripe fails to answer: see its status page."
 )
-REQUEST_REFUSED = KnownError(
-    frozenset({400}),
-    advice="Stripe does not accept the request, which may be made for another API version: leave "
+# Any other answer of a status.
+REQUEST_REFUSED = KnownError((400,)).advise(
+    "Stripe does not accept the request, which may be made for another API version: leave "
     "advanced.api_version blank or set it to a newer version, disable the binding if that does not help, and "
-    "report this line.",
+    "report this line."
 )
-UNAUTHORIZED = KnownError(
-    frozenset({401}),
-    advice="Stripe refuses the API key: look at the key in Stripe's dashboard (Developers > API keys), and "
-    "put one that may be used into credentials.access_token.",
-    scope=Scope.KEY,
+UNAUTHORIZED = KnownError((401,), scope=Scope.KEY).advise(
+    "Stripe refuses the API key: look at the key in Stripe's dashboard (Developers > API keys), and put one "
+    "that may be used into credentials.access_token."
 )
-REQUEST_FAILED = KnownError(
-    frozenset({402}),
-    advice="Stripe cannot carry out the request for this account: see the account's status and open invoices "
-    "in Stripe's dashboard, and disable the binding until that is mended.",
+REQUEST_FAILED = KnownError((402,)).advise(
+    "Stripe cannot carry out the request for this account: see the account's status and open invoices in "
+    "Stripe's dashboard, and disable the binding until that is mended."
 )
-FORBIDDEN = KnownError(
-    frozenset({403}),
-    advice="The API key or its account may not read this: let the owner of the account allow it in Stripe's "
-    "dashboard, or disable the binding.",
+FORBIDDEN = KnownError((403,)).advise(
+    "The API key or its account may not read this: let the owner of the account allow it in Stripe's "
+    "dashboard, or disable the binding."
 )
-NOT_FOUND = KnownError(
-    frozenset({404}),
-    advice="What was asked for does not exist (any more): disable the binding if that lasts.",
+NOT_FOUND = KnownError((404,)).advise(
+    "What was asked for does not exist (any more): disable the binding if that lasts."
 )
-UNKNOWN = KnownError(advice="This should not happen: report this line if it lasts.")
-EXPLAINED: Final = (
-    KEY_EXPIRED,
-    PLATFORM_KEY_EXPIRED,
-    KEY_REFUSED,
-    KEY_NOT_SECRET,
-    PERMISSION_MISSING,
-    NOT_FOR_RESTRICTED_KEYS,
-    ADDRESS_NOT_ALLOWED,
-    ADDRESS_BLOCKED,
-    ACCOUNT_NOT_ACTIVATED,
-    VERSION_UNKNOWN,
-    PARAMETER_UNKNOWN,
-    ACCOUNT_CLOSED,
-    KEY_OF_OTHER_MODE,
-    NOT_A_PLATFORM,
-    TLS_TOO_OLD,
-    PATH_UNKNOWN,
-    REDIRECTED,
-    RATE_LIMITED,
-    STRIPE_FAILED,
-    # Any other answer of a status.
-    REQUEST_REFUSED,
-    UNAUTHORIZED,
-    REQUEST_FAILED,
-    FORBIDDEN,
-    NOT_FOUND,
-    UNKNOWN,
+UNKNOWN = KnownError().advise("This should not happen: report this line if it lasts.")
+EXPLAINED: Final[tuple[KnownError, ...]] = tuple(
+    row for row in list(vars().values()) if isinstance(row, KnownError)
 )
-"""The rows with advice: the first that matches counts, and the last matches every answer. Statuses and codes
-are those of "Errors" and "Error codes" in Stripe's documentation."""
+"""The rows above, which have advice: the first that matches counts, and the last matches every answer.
+Statuses and codes are those of "Errors" and "Error codes" in Stripe's documentation."""
 
 OF_STATUS: Final = (REQUEST_REFUSED, NOT_FOUND, UNKNOWN)
 """The rows that know of nothing but a status. Their advice is for an error that ends the capture."""
 
-PAGE_CURSOR_GONE = KnownError(frozenset({400}), code="resource_missing", param="starting_after")
+PAGE_CURSOR_GONE = KnownError((400,), code="resource_missing", param="starting_after")
 """The object that a list was to go on after has been deleted since."""
-
-OBJECT_GONE = KnownError(frozenset({404}), code="resource_missing")
+OBJECT_GONE = KnownError((404,), code="resource_missing")
 """The object asked for by its id no longer exists."""
-
-PARENT_GONE = KnownError(frozenset({404}), code="resource_missing", message="No such ")
+PARENT_GONE = KnownError((404,), "No such ", code="resource_missing")
 """The parent of a child list no longer exists."""
-
 NO_PLATFORM_CONTROLS = KnownError(
-    frozenset({403}),
-    message="You cannot perform this request as you do not have Platform Controls for the Stripe Dashboard "
+    (403,),
+    "You cannot perform this request as you do not have Platform Controls for the Stripe Dashboard "
     "on the account",
 )
 """The account keeps its persons and external accounts from the platform."""
-
 OLD_SESSION_WITHOUT_LINES = KnownError(
-    frozenset({404}),
-    message="Could not find line items for this Checkout Session. They may be missing for old testmode "
+    (404,),
+    "Could not find line items for this Checkout Session. They may be missing for old testmode "
     "Checkout Sessions.",
 )
 """Stripe did not keep the lines of the first Checkout sessions in test mode."""
-
 NOT_LEGACY_METERED = KnownError(
-    frozenset({400}),
-    message="Cannot list usage record summaries for .* because it is not on the legacy metered "
-    "billing system",
+    (400,), "Cannot list usage record summaries for .* because it is not on the legacy metered billing system"
 )
 """The subscription item is not metered, or by a meter."""
-
 EVENTS_AGED_OUT = KnownError(
-    frozenset({400}), message=".* is no longer available because it's aged out of our retention policy"
+    (400,), ".* is no longer available because it's aged out of our retention policy"
 )
 """The event that a list was to go on after is older than Stripe keeps events."""
-
-NOT_SET_UP = KnownError(frozenset({400}), message="Your account is not set up to use ")
+NOT_SET_UP = KnownError((400,), "Your account is not set up to use ")
 """The account has not got the product."""
-
-_REFUSED: Final = frozenset({400, 401, 403, 404})
-NOT_IN_TREASURY = KnownError(_REFUSED, message=r"Unrecognized request URL \(GET: /v1/treasury/")
+_REFUSED: Final = (400, 401, 403, 404)
+NOT_IN_TREASURY = KnownError(_REFUSED, r"Unrecognized request URL \(GET: /v1/treasury/")
 """The account has not got Treasury. Stripe may add "Have you onboarded to Treasury"."""
-NOT_IN_TEST_MODE = KnownError(_REFUSED, message="This API surface is not enabled for testmode usage")
+NOT_IN_TEST_MODE = KnownError(_REFUSED, "This API surface is not enabled for testmode usage")
 """The product, such as Sigma, has no test mode."""
-ONLY_IN_TEST_MODE = KnownError(_REFUSED, message="This endpoint is only available in testmode")
+ONLY_IN_TEST_MODE = KnownError(_REFUSED, "This endpoint is only available in testmode")
 """The objects, such as test clocks, exist in test mode only."""
 NOT_FORWARDING = KnownError(
-    _REFUSED, message="Your account is not authorized to send Forwarding requests in livemode"
+    _REFUSED, "Your account is not authorized to send Forwarding requests in livemode"
 )
 """The account may not forward requests."""
-NO_ACCOUNTS_V2 = KnownError(_REFUSED, message="Accounts v2 is not enabled for your platform")
+NO_ACCOUNTS_V2 = KnownError(_REFUSED, "Accounts v2 is not enabled for your platform")
 """The platform has none of the accounts that the list is about."""
-
 ABSENT: Final = (
-    NOT_SET_UP,
-    NOT_IN_TREASURY,
-    NOT_IN_TEST_MODE,
-    ONLY_IN_TEST_MODE,
-    NOT_FORWARDING,
-    NO_ACCOUNTS_V2,
+    *(NOT_SET_UP, NOT_IN_TREASURY, NOT_IN_TEST_MODE, ONLY_IN_TEST_MODE, NOT_FORWARDING, NO_ACCOUNTS_V2),
 )
 """What Stripe answers where the account lacks a product, or the mode of the key lacks it."""
-
-PARAMETER_MISSING = KnownError(frozenset({400}), code="parameter_missing", message="Missing required param: ")
+PARAMETER_MISSING = KnownError((400,), "Missing required param: ", code="parameter_missing")
 """In older API versions some lists are of one customer or of one type only."""
-
 PAYOUT_NOT_AUTOMATIC = KnownError(
-    frozenset({400}),
-    message="Balance transaction history can only be filtered on automatic transfers, not manual",
+    (400,), "Balance transaction history can only be filtered on automatic transfers, not manual"
 )
 """The user chose the amount of the payout: no transactions make it up."""
-
-PAYOUT_NOT_READY = KnownError(frozenset({400}), code="payout_reconciliation_not_ready")
+PAYOUT_NOT_READY = KnownError((400,), code="payout_reconciliation_not_ready")
 """Stripe still reconciles the payout: what makes it up can be listed later."""
-
-NOTHING_REFRESHED = KnownError(
-    frozenset({400}), code="financial_connections_no_successful_transaction_refresh"
-)
+NOTHING_REFRESHED = KnownError((400,), code="financial_connections_no_successful_transaction_refresh")
 """The bank has not yet shown the account's transactions: they can be listed after the first refresh."""
 
 REFUSALS: Final = frozenset({400, 402, 403, 404, 405, 410, 422})
@@ -424,7 +332,6 @@ def is_refusal(error: Exception) -> bool:
         and error.status in REFUSALS
         and not error.should_retry
         and error.scope <= Scope.ACCOUNT
-        and not PERMISSION_MISSING.matches(error)
     )
 
 

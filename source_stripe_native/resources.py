@@ -40,15 +40,16 @@ from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts, find_accounts, new_account_ids
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.denials import (
+from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.permissions import (
+    Permissions,
     all_reasons,
     line_about_platform,
     lines_left_out,
     no_changes,
+    probe,
     refusal,
 )
-from source_stripe_native.stripe.pages import Source
-from source_stripe_native.stripe.permissions import Permissions, probe
 from source_stripe_native.stripe.shared_pages import SharedPages
 
 StripeResource = Resource[BaseStripeObject, ResourceConfig, ResourceState]

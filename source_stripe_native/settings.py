@@ -53,14 +53,13 @@ class Settings:
     max_in_flight: int = 100
     """Requests that wait for their answer at most: more would queue where no priority counts."""
     patience: timedelta = timedelta(minutes=1)
-    """How long a request is asked again that fails while others are answered. The wait for the rate limiter
-    does not count."""
+    """How long a request is asked again that fails while others are answered, without the wait for the rate
+    limiter."""
     outage_gap: timedelta = timedelta(seconds=90)
     """How long after a failed attempt another one may leave to belong to the same outage. Between two
     attempts of one request lie 60 seconds at most, and the wait for the rate limiter."""
     warning_gap: timedelta = timedelta(minutes=1)
-    """How long after a warning that Stripe does not answer there is none of that: in an outage all requests
-    fail. The log has each of them at debug."""
+    """The least time between two warnings that Stripe does not answer: in an outage all requests fail."""
     unary_patience: timedelta = timedelta(seconds=10)
     """The same where a person waits for the answer: discover and validate."""
     key_patience: timedelta = timedelta(minutes=1)
@@ -166,7 +165,7 @@ class Settings:
     """Bytes of all such pages that are kept."""
 
     snapshot_interval: timedelta = timedelta(hours=1)
-    """How often a whole list is read again and compared, for what no event tells of."""
+    """How often a whole list is read again and compared, for changes without an event."""
     child_snapshot_interval: timedelta = timedelta(hours=6)
     """The same for lists of children, which take a request for each parent."""
     remembered_of_list: int = 1_000
@@ -195,7 +194,7 @@ class Settings:
     oldest_tolerance: float = 0.1
     """What may be without objects at the old end of a list, as a part of the time from there to its top."""
     least_share_timed: float = 0.05
-    """What a process has to have done of a backfill before it tells how long the rest takes, as a share."""
+    """What a process has to have done of a backfill before it reports how long the rest takes, as a share."""
 
     shared_page_bytes: int = 16_000_000
     """Bytes of all pages of parents that are kept for other child streams."""
@@ -222,8 +221,7 @@ class Settings:
     late_after: timedelta = timedelta(minutes=10)
     """How long changes may wait, beyond the interval and the lag, before the binding is said to be late."""
     flush_interval: timedelta = timedelta(minutes=1)
-    """How often the cursors of accounts that had nothing new are written, those of a binding in one
-    checkpoint."""
+    """How often the cursors of accounts that had nothing new are written, a binding's in one checkpoint."""
     flush_at_most: int = 900
     """Cursors of a binding that are then written at most, about 65 bytes each. With more accounts each waits
     its turn: after a crash, events since its last turn are read again."""
@@ -232,7 +230,7 @@ class Settings:
     account_ranges: int = 10
     """Ranges of creation time by which connected accounts are listed at once."""
     directory_log_interval: timedelta = timedelta(seconds=30)
-    """How often a log line tells of a long listing of accounts."""
+    """How often a log line reports a long listing of accounts."""
 
     # The summary
 

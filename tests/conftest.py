@@ -11,7 +11,7 @@ from estuary_cdk.logger import FlowLogger
 from hypothesis import settings
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.warm_python import warm_python
 
 # How long a case takes says nothing on a machine that does other things too.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.stripe import StripeServer
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.documentation import ROOT
 from tests.warm_python import WarmPython
 

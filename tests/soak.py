@@ -46,9 +46,9 @@ from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
 from sandbox.stripe.journal import Journal
 from sandbox.stripe.kinds import CHILDREN, KINDS
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.pages import PageToken
 from source_stripe_native.stripe.postponed import PREFIX
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.held import Holders, holders_watched, running, still_held

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_documents import catch_up

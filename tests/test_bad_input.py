@@ -24,7 +24,7 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native import Connector
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow import requests
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.warm_python import python

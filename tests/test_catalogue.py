@@ -17,8 +17,8 @@ from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.routes import Target, match
 from source_stripe_native.models import STREAMS, Accounts, BaseStripeObject, UsageRecords
 from source_stripe_native.streams.row import PREVIEW
-from source_stripe_native.stripe.embedded import expand_params
 from source_stripe_native.stripe.expansions import LEVELS, embedded_params, list_params, object_params
+from source_stripe_native.stripe.listings import expand_params
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_streams import FURTHER, HELD

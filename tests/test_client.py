@@ -20,13 +20,11 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError, StripeError
-from source_stripe_native.stripe import client
-from source_stripe_native.stripe.attempts import Attempt
-from source_stripe_native.stripe.client import StripeSession, api_base
-from source_stripe_native.stripe.json_body import json_object
+from source_stripe_native.stripe.attempts import MAX_RETRY_AFTER, Attempt, Request, Traffic
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.rate_limit import Priority, RateLimiter, Turn, Urgency
-from source_stripe_native.stripe.retries import MAX_RETRY_AFTER, Request
-from source_stripe_native.stripe.traffic import Traffic
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE, api_base
+from source_stripe_native.stripe.wire import json_object
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 
@@ -78,7 +76,7 @@ async def serving(answer: Callable[[web.BaseRequest], Awaitable[web.StreamRespon
     ],
 )
 def test_base_address_is_https_or_this_machine(address: str, base: str) -> None:
-    assert api_base({client.API_BASE_VARIABLE: address, "HOME": "/"}) == base
+    assert api_base({API_BASE_VARIABLE: address, "HOME": "/"}) == base
 
 
 def test_base_address_is_stripes_own_where_none_is_set() -> None:
@@ -122,7 +120,7 @@ def test_any_other_base_address_is_refused_in_a_line_that_says_what_to_set(addre
     with pytest.raises(
         ConnectorError, match="STRIPE_API_BASE must be https://HOST, or http://HOST for this"
     ) as it:
-        api_base({client.API_BASE_VARIABLE: address})
+        api_base({API_BASE_VARIABLE: address})
     assert "hunter2" not in str(it.value)
     assert len(it.value.errors) == 1
     assert "\n" not in str(it.value)

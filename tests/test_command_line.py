@@ -24,8 +24,9 @@ from source_stripe_native.cli.survey import seconds_of, survey
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.models import STREAMS, Coupons
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
-from source_stripe_native.stripe.grants import KNOWN, Sureness, new_key_address, sureness
+from source_stripe_native.streams.grants import KNOWN, Sureness, new_key_address, sureness
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
 from tests.soak import ROOT

@@ -8,7 +8,7 @@ import pytest
 from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.capture.delays import Delay
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.stripe.workload import Workload
+from source_stripe_native.stripe.pages import Workload
 from tests.capture import UNLIMITED, Capture
 from tests.test_documents import backfill, catch_up, logged
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from sandbox.stripe import Shop, StripeServer
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.test_streams import ALL, differences, refused

@@ -15,7 +15,7 @@ from sandbox.flow.document import KeyLocation
 from sandbox.stripe import Shop, StripeServer
 from source_stripe_native.flow.requests import refuse_unknown
 from source_stripe_native.models import EndpointConfig, ResourceConfig
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import ROWS, Capture
 from tests.conftest import NOW
 from tests.documentation import ROOT, anchors, blocks, codes, links, pages, sentences, words_of

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from sandbox.stripe import StripeServer, seeded
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import ROWS
 from tests.documentation import (
     ROOT,

@@ -24,7 +24,7 @@ from source_stripe_native.backfill.progress import Progress
 from source_stripe_native.capture.summary import Summary
 from source_stripe_native.scheduling.pauses import Pause, Pauses, Unit
 from source_stripe_native.streams.row import BaseStripeObject
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import ROWS, UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 from tests.soak import hurried

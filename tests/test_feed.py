@@ -26,8 +26,9 @@ from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window
 from source_stripe_native.streams.event_types import RENAMED
 from source_stripe_native.streams.row import PREVIEW
-from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import running_capture
 from tests.conftest import NOW

@@ -11,7 +11,7 @@ import pytest
 from sandbox.flow.database import Database
 from sandbox.flow.document import KeyLocation
 from sandbox.stripe import Shop, StripeServer, World
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import ROWS, Capture
 from tests.conftest import NOW
 from tests.documentation import blocks

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import Fault, StripeServer, World, errors
 from source_stripe_native.models import STREAMS
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.test_documents import until_paused

@@ -20,8 +20,9 @@ from source_stripe_native.priority_capture import PriorityQueueConfig, open_bind
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shapes import initial_state
 from source_stripe_native.stripe.account_directory import own_account_id
-from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.rate_limit import RateLimiter
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import binding, on_virtual_time, run_on_virtual_time, running_capture
 from tests.conftest import NOW

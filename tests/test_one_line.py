@@ -174,7 +174,7 @@ def messages() -> dict[str, str]:
 def test_every_error_names_what_to_do() -> None:
     raised = messages()
     assert raised
-    advice = {**raised, **{str(each): each.advice for each in (*EXPLAINED, *KNOWN)}}
+    advice = raised | {str(row): row.advice for row in EXPLAINED} | {str(row): row.advice for row in KNOWN}
     advice |= {"a mistake": one_line.MISTAKE, "no request": SEND}
     assert {place: text for place, text in advice.items() if not TO_DO.search(text)} == {}
 

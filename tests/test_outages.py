@@ -15,8 +15,9 @@ from estuary_cdk.capture import base_capture_connector
 
 from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError, StripeError
-from source_stripe_native.stripe.client import API_BASE_VARIABLE, Json, StripeSession
-from source_stripe_native.stripe.retries import Outage
+from source_stripe_native.stripe.attempts import Outage
+from source_stripe_native.stripe.client import Json, StripeSession
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.test_documents import logged
@@ -58,7 +59,7 @@ def test_an_outage_is_warned_of_once_a_while_though_an_answer_comes_through() ->
     told = []
     for now in range(0, 300, 7):
         outage.failed(now, now)
-        told += [now] if outage.is_told(now) else []
+        told += [now] if outage.is_reported(now) else []
         outage.answered(now)
     assert told == [0, 63, 126, 189, 252]
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kind import Kind
 from source_stripe_native.models import Accounts, BaseStripeObject, Cards
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.streams.row import segment
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.documents import get_path, list_request
-from source_stripe_native.stripe.rate_limit import endpoint_of
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_catalogue import BEFORE_BASIL, kind_of, rows

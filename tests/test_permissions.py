@@ -31,9 +31,9 @@ from source_stripe_native.models import (
 )
 from source_stripe_native.resources import all_resources
 from source_stripe_native.stripe.account_directory import own_account_id
-from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.permissions import outside_versions
-from source_stripe_native.stripe.sessions import open_session
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE, open_session
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.test_streams import HELD

@@ -23,7 +23,7 @@ import pytest
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.faults import Fault
 from sandbox.stripe.routes import Request, Response
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.test_bad_input import MODULE, ROOT, Bad, connector, mistakes

@@ -22,6 +22,7 @@ from sandbox.stripe.routes import endpoint as stripes_shape
 from source_stripe_native.api import fetch_backfill, fetch_incremental
 from source_stripe_native.models import STREAMS, BaseStripeObject, Files, Prices
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe.client import StripeSession, rate_limiter_for
 from source_stripe_native.stripe.rate_limit import (
     Limit,
@@ -29,7 +30,6 @@ from source_stripe_native.stripe.rate_limit import (
     RateLimiter,
     Turn,
     Urgency,
-    endpoint_of,
     favoured_priority,
 )
 from tests.cdk_task import run_on_virtual_time

@@ -68,7 +68,7 @@ def test_one_reading_at_a_time_serves_whoever_asks_however_others_end(
             )
         assert (reader.running, reader.readings.under_way) == (0, 0), "nobody is left behind it"
         await asyncio.sleep(retention)
-        assert (reader.readings.kept, reader.readings._bytes) == (0, 0)
+        assert (len(reader.readings._kept), reader.readings._bytes) == (0, 0)
         assert len(asyncio.all_tasks()) == 1
 
     run_on_virtual_time(main())

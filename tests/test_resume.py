@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.settings import Settings
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 

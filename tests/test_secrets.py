@@ -16,7 +16,7 @@ import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.soak import ROOT, failures

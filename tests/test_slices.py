@@ -14,8 +14,8 @@ from sandbox.stripe import StripeServer, World
 from source_stripe_native.backfill.slices import Density, Slice, useful_slices, without_overlap
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.pages import PageToken
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json, plain, unknown_filter
 from tests.conftest import NOW
 

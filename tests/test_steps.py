@@ -13,7 +13,8 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS
 from source_stripe_native.state.windows import Window, floor
-from source_stripe_native.stripe.client import API_BASE_VARIABLE, StripeSession
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.test_documents import backfill

@@ -23,9 +23,9 @@ from source_stripe_native.scheduling.pauses import Paused, Pauses
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shapes import initial_state
 from source_stripe_native.state.windows import Window
+from source_stripe_native.stripe.attempts import Traffic
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.traffic import Traffic
-from source_stripe_native.stripe.workload import Workload
+from source_stripe_native.stripe.pages import Workload
 from tests.capture import UNLIMITED, Capture
 from tests.cdk_task import on_virtual_time, running_capture
 from tests.conftest import NOW

@@ -20,7 +20,7 @@ PACKAGES: Final = ("source_stripe_native", "sandbox")
 """Those that the page is about. All messages of the first one are explained, and some of the second."""
 RAISED: Final = {"ConnectorError", "DeadEndError", "ClickException", "SystemExit", "KnownFailure"}
 """Calls with a message as an argument: of errors that a person reads,"""
-LOGGED: Final = {"warning", "error", "explain"}
+LOGGED: Final = {"warning", "error", "explain", "advise"}
 """and methods."""
 BUILDERS: Final = {
     "_denial",
@@ -125,7 +125,7 @@ def test_no_pattern_takes_in_messages_that_it_is_not_about() -> None:
 
 
 def test_the_tables_of_errors_are_among_the_messages() -> None:
-    advice = {each.advice for each in (*errors.EXPLAINED, *one_line.KNOWN)}
+    advice = {row.advice for row in errors.EXPLAINED} | {row.advice for row in one_line.KNOWN}
     assert advice <= set(messages())
     assert any(each.startswith(one_line.MISTAKE) for each in messages())
 

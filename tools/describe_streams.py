@@ -22,8 +22,8 @@ from source_stripe_native.cli.commands import checklist  # noqa: E402 - the path
 from source_stripe_native.events.snapshots import interval_of  # noqa: E402 - the path is set above
 from source_stripe_native.settings import DEFAULTS  # noqa: E402 - the path is set above
 from source_stripe_native.streams import STREAMS  # noqa: E402 - the path is set above
+from source_stripe_native.streams.grants import KNOWN, sureness  # noqa: E402 - the path is set above
 from source_stripe_native.streams.row import BaseStripeObject  # noqa: E402 - the path is set above
-from source_stripe_native.stripe.grants import KNOWN, sureness  # noqa: E402 - the path is set above
 from tools.facts import shape  # noqa: E402 - the path is set above
 from tools.joins import Join, joins, lists, objects_of  # noqa: E402 - the path is set above
 

@@ -53,7 +53,7 @@ async def read_steps(
     listed = replace(listed, objects=[])
     for first in range(0, len(objects), at_once):
         # As bytes, since what is completed is many times larger.
-        some = replace(listed, objects=objects.part(first, first + at_once))
+        some = replace(listed, objects=objects[first : first + at_once])
         async for obj in listed_objects(
             source, window, params, some, in_window_only=in_window_only, embedding=embedding
         ):

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from source_stripe_native.settings import Settings
-from source_stripe_native.stripe.workload import Workload
+from source_stripe_native.stripe.pages import Workload
 
 
 @dataclass(frozen=True)

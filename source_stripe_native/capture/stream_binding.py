@@ -52,9 +52,8 @@ from source_stripe_native.state.windows import floor, uncounted_lag
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.pages import Source, Workload
 from source_stripe_native.stripe.rate_limit import Priority
-from source_stripe_native.stripe.workload import Workload
 
 
 @dataclass(frozen=True)

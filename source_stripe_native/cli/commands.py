@@ -36,8 +36,8 @@ from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.streams.core import Events
+from source_stripe_native.streams.grants import KNOWN, new_key_address, sureness
 from source_stripe_native.streams.row import BaseStripeObject
-from source_stripe_native.stripe.grants import KNOWN, new_key_address, sureness
 from source_stripe_native.stripe.sessions import open_session
 
 KEY_VARIABLE: Final = "STRIPE_API_KEY"

@@ -21,13 +21,12 @@ from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import find_accounts
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
-from source_stripe_native.stripe.denials import Denial
 from source_stripe_native.stripe.pages import Page, Source, range_params, read_page
-from source_stripe_native.stripe.permissions import probe
-from source_stripe_native.stripe.rate_limit import endpoint_of
+from source_stripe_native.stripe.permissions import Denial, probe
 
 Stream = type[BaseStripeObject]
 LAUNCH: Final = 1_293_840_000

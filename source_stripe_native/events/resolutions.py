@@ -33,14 +33,13 @@ from source_stripe_native.stripe.documents import (
     to_document,
     to_tombstone,
 )
-from source_stripe_native.stripe.embedded import (
+from source_stripe_native.stripe.listings import (
     embedded_objects,
     expand_params,
     expanded_container,
     shown_now,
 )
-from source_stripe_native.stripe.notices import refusals_noticed
-from source_stripe_native.stripe.pages import Page, Source, checked, read_pages
+from source_stripe_native.stripe.pages import Page, Source, checked, read_pages, refusals_noticed
 
 _ALL_TIME: Final = Window(0, FOREVER)
 READY_FACTOR: Final = 20

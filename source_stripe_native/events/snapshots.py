@@ -32,8 +32,7 @@ from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import retrieve, to_document, to_tombstone
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.notices import refusals_noticed
-from source_stripe_native.stripe.pages import Source, is_in_window
+from source_stripe_native.stripe.pages import Source, is_in_window, refusals_noticed
 
 DIGEST_SIZE: Final = 16
 NO_KEYS: Final[Json] = {}

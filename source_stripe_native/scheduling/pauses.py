@@ -32,8 +32,9 @@ from source_stripe_native.errors import (
     scope_of,
 )
 from source_stripe_native.flow.log_lines import report
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.rate_limit import Priority, Urgency, endpoint_of
+from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
 
 OWN_ACCOUNT: Final = "/v1/account"

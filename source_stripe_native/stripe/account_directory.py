@@ -23,15 +23,8 @@ from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.denials import missing_permission
-from source_stripe_native.stripe.pages import (
-    Page,
-    PageToken,
-    Source,
-    range_params,
-    read_page,
-    read_pages,
-)
+from source_stripe_native.stripe.pages import Page, PageToken, Source, range_params, read_page, read_pages
+from source_stripe_native.stripe.permissions import missing_permission
 
 ACCOUNTS_PATH: Final = "/v1/accounts"
 FIRST_YEAR: Final = 1_293_840_000
@@ -63,7 +56,7 @@ class _Range:
 
     window: Window
     token: PageToken | None = None
-    found: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
 
 
 async def own_account_id(http: StripeSession, log: Logger) -> str:
@@ -108,16 +101,16 @@ async def connected_account_ids(http: StripeSession, log: Logger, platform_id: s
     """The ids of all connected accounts, newest first."""
     source = Source(http, log, Accounts, platform_id, None)
     bare = await read_page(source, ACCOUNTS_PATH, (), None)
-    found = _ids(bare)
+    ids = _ids(bare)
     if bare.next is not None:
         # An account that connects from now on is found by the next look for new ones.
-        found = await _read_ranges(source, Window(0, floor(http.now()) + 1))
-        if not set(_ids(bare)) <= set(found):
+        ids = await _read_ranges(source, Window(0, floor(http.now()) + 1))
+        if not set(_ids(bare)) <= set(ids):
             # Some accounts have no creation time to be found by. The bare list has them all, in one long row.
             log.info("some accounts do not tell when they were created: listing them one page after another")
-            found = [each async for page in read_pages(source, ACCOUNTS_PATH, ()) for each in _ids(page)]
-    log.info("listed the connected accounts", {"accounts": len(found)})
-    return [each for each in dict.fromkeys(found) if each != platform_id]
+            ids = [id_ async for page in read_pages(source, ACCOUNTS_PATH, ()) for id_ in _ids(page)]
+    log.info("listed the connected accounts", {"accounts": len(ids)})
+    return [id_ for id_ in dict.fromkeys(ids) if id_ != platform_id]
 
 
 async def new_account_ids(
@@ -127,62 +120,59 @@ async def new_account_ids(
     time of the last look) or on the first page of the bare list."""
     source = Source(http, log, Accounts, platform_id, None)
     bare = await read_page(source, ACCOUNTS_PATH, (), None)
-    found = _ids(bare)
+    ids = _ids(bare)
     if bare.next is not None:
-        found += await _read_ranges(source, Window(since - MARGIN, floor(http.now()) + 1))
-    return [each for each in dict.fromkeys(found) if each not in known and each != platform_id]
+        ids += await _read_ranges(source, Window(since - MARGIN, floor(http.now()) + 1))
+    return [id_ for id_ in dict.fromkeys(ids) if id_ not in known and id_ != platform_id]
 
 
 async def _read_ranges(source: Source, window: Window) -> list[str]:
     """The ids of the accounts created in `window`, newest first. Reads `Settings.account_ranges`
     ranges at once at most."""
     ranges = [_Range(window)]
-    running: dict[asyncio.Task[Page], _Range] = {_read(source, ranges[0]): ranges[0]}
+    running = {_read(source, ranges[0]): ranges[0]}
     logged_time = time.monotonic()
     try:
         while running:
             ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             # In the order in which they were asked for, so that the same answers lead to the same requests.
-            for task in [each for each in running if each in ended]:
-                part = running.pop(task)
-                page = task.result()
-                part.found += _ids(page)
+            for task in [task for task in running if task in ended]:
+                part, page = running.pop(task), task.result()
+                part.ids += _ids(page)
                 part.token = page.next
                 if part.token is None:
                     continue
-                if len(running) + 1 < source.settings.account_ranges and (older := _split(part)) is not None:
+                if len(running) + 1 < source.settings.account_ranges and (older := _split(part, part.token)):
                     ranges.append(older)
                     running[_read(source, older)] = older
                 running[_read(source, part)] = part
             if time.monotonic() - logged_time > source.settings.directory_log_interval.total_seconds():
                 logged_time = time.monotonic()
-                total = sum(len(each.found) for each in ranges)
+                total = sum(len(part.ids) for part in ranges)
                 source.log.info("listing the connected accounts", {"accounts": total})
     finally:
         for task in running:
             task.cancel()
-    ranges.sort(key=lambda each: each.window.start, reverse=True)
-    return [each for part in ranges for each in part.found]
+    ranges.sort(key=lambda part: part.window.start, reverse=True)
+    return [id_ for part in ranges for id_ in part.ids]
 
 
 def _read(source: Source, part: _Range) -> asyncio.Task[Page]:
-    return asyncio.create_task(
-        read_page(source, ACCOUNTS_PATH, range_params(Accounts, part.window), part.token)
-    )
+    params = range_params(Accounts, part.window)
+    return asyncio.create_task(read_page(source, ACCOUNTS_PATH, params, part.token))
 
 
-def _split(part: _Range) -> _Range | None:
+def _split(part: _Range, token: PageToken) -> _Range | None:
     """Takes the older half of the unread part out of a range, None where that part is too short a time. The
     first division is at a time by which there were accounts at all."""
-    assert part.token is not None
-    last = part.token.created
-    if last is None or last - part.window.start < 2:
+    last, start = token.created, part.window.start
+    if last is None or last - start < 2:
         return None
-    start = max(part.window.start, FIRST_YEAR) if last > FIRST_YEAR + 1 else part.window.start
-    older, _ = Window(start, last).halves()
-    whole, part.window = part.window, Window(older.end, part.window.end)
-    return _Range(Window(whole.start, older.end))
+    since = max(start, FIRST_YEAR) if last > FIRST_YEAR + 1 else start
+    middle = Window(since, last).halves()[0].end
+    part.window = Window(middle, part.window.end)
+    return _Range(Window(start, middle))
 
 
 def _ids(page: Page) -> list[str]:
-    return [str(each["id"]) for each in page.objects]
+    return [str(account["id"]) for account in page.objects]

@@ -84,10 +84,9 @@ async def read_children_of(
     for first in range(0, len(parents), at_once):
         some = parents[first : first + at_once]
         opened = await side_by_side(_open_or_postpone(source, parent, window, params) for parent in some)
-        for lists in opened:
-            for child_list in lists or ():
-                async for child in read_children(source, child_list, window):
-                    yield child
+        for child_list in (child_list for lists in opened for child_list in lists or ()):
+            async for child in read_children(source, child_list, window):
+                yield child
 
 
 async def _open_or_postpone(
@@ -97,9 +96,9 @@ async def _open_or_postpone(
     try:
         return await open_child_lists(source, parent, window, params)
     except Exception as error:
-        if not await source.postpones(f"PARENT::{parent['id']}", error):
-            raise
-        return None
+        if await source.postpones(f"PARENT::{parent['id']}", error):
+            return None
+        raise
 
 
 async def open_child_lists(
@@ -122,13 +121,11 @@ async def open_child_lists(
             return []
         params += [("start_time", str(days.start)), ("end_time", str(days.end))]
     fields = dict(_fields(stream, parent))
-    lists: list[ChildList] = []
-    gone = False
+    lists, gone = list[ChildList](), False
     for parent_id in await _parent_ids(source, parent):
         path = stream.list_path(parent_id)
         named = [*params, *fields.items()]
-        if stream.PARENT_PARAM:
-            named.append((stream.PARENT_PARAM, parent_id))
+        named += [(stream.PARENT_PARAM, parent_id)] if stream.PARENT_PARAM else []
         try:
             first = await _first_page(source, parent, path, named)
             lists.append(ChildList(parent_id, path, named, first, fields))
@@ -166,7 +163,7 @@ def may_have_children(source: Source, parent: Json) -> bool:
     """Whether children of the parent, as it is shown, can be read."""
     stream = source.stream
     is_childless = bool(stream.CHILDLESS) and parent.get(stream.CHILDLESS, parent) is None
-    is_childless = is_childless or not all(parent.get(each) for each in stream.PARENT_QUERY.values())
+    is_childless = is_childless or not all(parent.get(name) for name in stream.PARENT_QUERY.values())
     is_barred = any(get_path(parent, path) == value for path, value in stream.PARENT_BARS.items())
     return not is_childless and not is_barred
 
@@ -180,16 +177,11 @@ def lacks_fields(stream: type[BaseStripeObject], parent: Json) -> bool:
 
 async def read_children(source: Source, children: ChildList, window: Window) -> AsyncIterator[Json]:
     """The children in a list that were created in `window`, each naming its parent."""
-    pages = _pages(source, children)
-    if source.stream.NEWEST_LAST:
-        everything = [child async for page in pages for child in page]
-        pages = _once(everything[::-1])
-    async for page in pages:
-        for child in page:
-            if is_in_window(source.stream, child, window):
-                if source.stream.PARENT_FIELD:
-                    child.setdefault(source.stream.PARENT_FIELD, children.parent_id)
-                yield {**children.named, **child} if children.named else child
+    async for child in _children(source, children):
+        if is_in_window(source.stream, child, window):
+            if source.stream.PARENT_FIELD:
+                child.setdefault(source.stream.PARENT_FIELD, children.parent_id)
+            yield {**children.named, **child} if children.named else child
 
 
 def whole_days(window: Window, now: datetime) -> Window:
@@ -213,7 +205,7 @@ def shown_children(source: Source, parent: Json) -> Json | None:
         return None
     if not stream.EMBEDDED_OBJECT:
         return embedded
-    own = [each for each in embedded["data"] if each.get("object") == stream.EMBEDDED_OBJECT]
+    own = [child for child in embedded["data"] if child.get("object") == stream.EMBEDDED_OBJECT]
     return embedded | {"data": own}
 
 
@@ -228,22 +220,30 @@ async def _parent_ids(source: Source, parent: Json) -> list[str]:
         await complete_list(source, items, parent)
     inside = f"{source.stream.PARENT_ITEMS!r} of {parent['id']}"
     wanted = source.stream.EMBEDDED_OBJECT
-    found = [
-        get_path(each, source.stream.PARENT_ITEM_ID)
-        for each in checked(source, inside, items["data"])
-        if not wanted or each.get("object") == wanted
+    ids = [
+        get_path(item, source.stream.PARENT_ITEM_ID)
+        for item in checked(source, inside, items["data"])
+        if not wanted or item.get("object") == wanted
     ]
-    return list(dict.fromkeys(each for each in found if isinstance(each, str) and each))
+    return list(dict.fromkeys(id_ for id_ in ids if isinstance(id_, str) and id_))
 
 
-async def _pages(source: Source, children: ChildList) -> AsyncIterator[Sequence[Json]]:
+async def _children(source: Source, children: ChildList) -> AsyncIterator[Json]:
+    """The children in a list, newest first."""
+    newest_last: list[Json] = []
     try:
         async for page in read_pages(source, children.path, children.params, children.first):
-            yield page.objects
+            if source.stream.NEWEST_LAST:
+                newest_last += page.objects
+                continue
+            for child in page.objects:
+                yield child
     except StripeError as error:
         if not PARENT_GONE.matches(error) or await _is_listed(source, children):
             raise
         source.log.debug("a parent was deleted while its children were read", {"path": children.path})
+    for child in reversed(newest_last):
+        yield child
 
 
 async def _is_listed(source: Source, children: ChildList) -> bool:
@@ -255,7 +255,3 @@ async def _is_listed(source: Source, children: ChildList) -> bool:
             return False
         raise
     return True
-
-
-async def _once(objects: Sequence[Json]) -> AsyncIterator[Sequence[Json]]:
-    yield objects

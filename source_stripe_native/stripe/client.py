@@ -4,13 +4,14 @@ Rule: every request passes here and goes to the base address only. Redirects are
 a response contains is ever requested. A body is read and parsed whole before any of it is used: a page that
 was cut off is asked for again and never half captured.
 
-A failure that may pass is asked again with growing pauses and for a bounded time (see `retries`). The wait
-for the rate limiter does not count. While Stripe is silent to everybody, requests go on asking, all for
-one and the same time. A refusal for rate is the limiter's affair alone: the request queues again. A key that
-worked before is being replaced, perhaps: a 401 then counts only after a while.
+A failure that may pass is asked again with growing pauses and for a bounded time (see `attempts`). While
+Stripe is silent to everybody, requests go on asking, all for one and the same time. A refusal for rate is the
+limiter's affair alone: the request queues again. A key that worked before is being replaced, perhaps: a 401
+then counts only after a while.
 """
 
 import asyncio
+import contextlib
 import math
 import re
 import time
@@ -27,6 +28,7 @@ import stamina.instrumentation
 from yarl import URL
 
 from source_stripe_native.errors import (
+    KEY_REFUSED,
     MAX_BODY,
     PERMISSION_MISSING,
     ConnectorError,
@@ -36,29 +38,16 @@ from source_stripe_native.errors import (
 )
 from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.settings import DEFAULTS, Settings
-from source_stripe_native.stripe.attempts import Attempt
-from source_stripe_native.stripe.base_address import API_BASE_VARIABLE as API_BASE_VARIABLE
-from source_stripe_native.stripe.base_address import api_base as api_base
-from source_stripe_native.stripe.base_address import hint_at_local_key
+from source_stripe_native.streams.paths import endpoint_of
+from source_stripe_native.stripe import attempts
+from source_stripe_native.stripe.attempts import Asking, Attempt, Outage, Request, Traffic
 from source_stripe_native.stripe.clock import StripeClock
-from source_stripe_native.stripe.json_body import json_object
-from source_stripe_native.stripe.rate_limit import LIMITS, Priority, RateLimiter, Turn, Urgency, endpoint_of
+from source_stripe_native.stripe.rate_limit import LIMITS, Priority, RateLimiter, Turn, Urgency
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
-from source_stripe_native.stripe.retries import (
-    Asking,
-    Outage,
-    Request,
-    is_for_rate,
-    is_no_answer,
-    reason,
-    retry_after,
-    should_retry,
-    worth_retrying,
-)
-from source_stripe_native.stripe.traffic import Traffic
 from source_stripe_native.stripe.wire import Json as Json
 from source_stripe_native.stripe.wire import Params as Params
+from source_stripe_native.stripe.wire import json_object
 
 ORGANIZATION: Final = "sk_org_"
 """How the key of an organization begins, whatever it may read ("Organization API keys")."""
@@ -66,13 +55,12 @@ CLOCK_PATH: Final = "/v1/account"
 """What is asked for the time alone: one small object, which every key that captures can read."""
 CLOCK_ATTEMPTS: Final = 3
 """Answers that are asked for at once, until two of them agree on the time."""
-
 LATENCY_WEIGHT: Final = 0.2
 """The weight of the last answer in the latency of its endpoint."""
-
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
-
+_LOCAL: Final = "_Sandbox0"
+"""What the keys of the local Stripe spell. Stripe's own have nothing like it."""
 _HEADER_VALUE: Final = re.compile(r"[!-~]+")
 
 # Retries are logged here, with the request they belong to.
@@ -100,14 +88,13 @@ class StripeSession:
 
     `patience` is how long a request is asked again, whatever fails; without it `Settings.patience`, and
     `Settings.outage_patience` where nobody is answered. `key_patience` is how long a key is tried again that
-    Stripe has accepted before and now refuses.
-
-    `context` is the account, or the path of accounts, that every request is made for (`Stripe-Context`), by
-    default the key's own account. An organization's key has none, and needs both `context` and `version`.
+    Stripe has accepted before and now refuses. `context` is the account, or the path of accounts, that every
+    request is made for (`Stripe-Context`), by default the key's own account. An organization's key has none,
+    and needs both `context` and `version`.
 
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
-    last reported of the account's own default, in the `stripe-version` response header. Raises ConnectorError
-    for a key or a version that cannot be sent, and for an organization's key without what it needs.
+    last reported of the account's own default. Raises ConnectorError for a key or a version that cannot be
+    sent, and for an organization's key without what it needs.
     """
 
     def __init__(
@@ -156,11 +143,7 @@ class StripeSession:
         self._clock = StripeClock()
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
-        self._outage = Outage(
-            settings.outage_gap.total_seconds(),
-            settings.warning_gap.total_seconds(),
-            settings.outage_patience.total_seconds(),
-        )
+        self._outage = Outage(settings.outage_gap.total_seconds(), settings.warning_gap.total_seconds())
         self._latencies: dict[str, float] = {}
         self.lookups = Readings[Json](
             settings.lookup_retention, settings.lookup_bytes, lambda answer: len(orjson.dumps(answer))
@@ -188,9 +171,8 @@ class StripeSession:
         await self._session.close()
 
     def now(self) -> datetime:
-        """The current time in UTC by Stripe's clock (see `stripe.clock`), and by the machine's while Stripe
-        has not shown its own: a machine whose clock is wrong must neither move a cursor past events that are
-        still to come nor keep it behind."""
+        """The current time in UTC by Stripe's clock, and by the machine's while Stripe has not shown its own.
+        A machine's wrong clock must neither move a cursor past events still to come nor keep it behind."""
         server_time = self._clock.time(time.monotonic())
         return datetime.now(tz=UTC) if server_time is None else datetime.fromtimestamp(server_time, tz=UTC)
 
@@ -206,27 +188,25 @@ class StripeSession:
     @property
     def is_silent_for_long(self) -> bool:
         """Whether Stripe has answered nobody for `Settings.outage_patience`."""
-        return self._outage.is_everybodys(self._time())
+        return self._outage.duration(self._time()) >= self.settings.outage_patience.total_seconds()
 
     async def is_answering(self, log: Logger) -> bool:
         """Whether Stripe answers anybody. Where a request failed after the last answer, asks for the own
         account."""
-        if not self.is_silent:
-            return True
         try:
-            await self.get(log, CLOCK_PATH)
+            if self.is_silent:
+                await self.get(log, CLOCK_PATH)
         except ConnectorError as error:
             return not is_passing(error)
         return True
 
     async def refresh_clock(self, log: Logger, longest_silence: timedelta | None = None) -> None:
         """Makes `now` current where it may be late or wrong: asks Stripe for one small object if no answer
-        came for `longest_silence` (by default `Settings.longest_silence`), and again while the last answer's
-        time is not confirmed by the answer before it, three times in all at most. Without need no request is
-        made.
+        came for `longest_silence` (by default `Settings.longest_silence`), and again while the answer before
+        does not confirm the last one's time. Otherwise no request is made. Raises as `get` does.
 
         For a loop that decides by `now` whether to read: it may make no other request, and would wait for
-        ever for a clock that only an answer can correct. Raises as `get` does."""
+        ever for a clock that only an answer can correct."""
         longest = self.settings.longest_silence if longest_silence is None else longest_silence
         silent = self.seconds_since_answer() >= longest.total_seconds()
         for _ in range(CLOCK_ATTEMPTS):
@@ -261,31 +241,23 @@ class StripeSession:
         `is_divisible` says that the caller can ask for less: the request is then hardly asked again where
         others are answered. Raises StripeError for a refusal, and UnreachableError where there is no answer.
         """
-        asking = Asking(Request(path, account_id), self._patience, is_divisible)
+        asking = Asking(Request(path, account_id), params, priority, count, self._patience, is_divisible)
         try:
             async for tries in stamina.retry_context(
                 on=lambda _: asking.verdict, attempts=None, timeout=None, wait_initial=0.5, wait_max=30
             ):
                 with tries:
-                    return await self._ask_in_turn(log, asking, tries.num, params, priority, count)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                    return await self._ask_in_turn(log, asking, tries.num)
+        except attempts.NETWORK as error:
             seconds = int(max(self._patience, self._outage.duration(self._time())))
             raise UnreachableError(
                 f"Stripe could not be reached at {self._base} for {seconds} "
                 "seconds: check the network and Stripe's status page. "
-                f"{asking.request} failed: {reason(error)}"
+                f"{asking.request} failed: {attempts.reason(error)}"
             ) from error
         raise AssertionError("the retry context returns or raises")
 
-    async def _ask_in_turn(
-        self,
-        log: Logger,
-        asking: Asking,
-        number: int,
-        params: Params,
-        priority: Priority | Urgency,
-        count: Callable[[int], None],
-    ) -> Json:
+    async def _ask_in_turn(self, log: Logger, asking: Asking, number: int) -> Json:
         """Asks for the `number`-th time, and again for as long as Stripe refuses that for rate."""
         request, pause = asking.request, 0.0
         while True:
@@ -294,11 +266,13 @@ class StripeSession:
             queued_time = self._time()
             if pause:
                 await asyncio.sleep(pause)
-            turn = await self._rate_limiter.acquire(endpoint_of(request.path), priority, request.account_id)
+            turn = await self._rate_limiter.acquire(
+                endpoint_of(request.path), asking.priority, request.account_id
+            )
             asking.left(queued_time, self._time())
             attempt = Attempt(request, number, self._time())
             try:
-                return await self._ask(attempt, turn, params, count)
+                return await self._ask(attempt, turn, asking.params, asking.count)
             except Exception as error:
                 asking.verdict = self._is_asked_again(asking, attempt, turn, error)
                 attempt.failed(error, self._outage, self._time(), is_retried=asking.verdict is not False)
@@ -311,17 +285,20 @@ class StripeSession:
 
     def _is_asked_again(self, asking: Asking, attempt: Attempt, turn: Turn, error: Exception) -> bool | float:
         """Whether to ask again, or the seconds to wait before it."""
-        now, wait = self._time(), worth_retrying(error)
+        now, wait = self._time(), attempts.worth_retrying(error)
         if attempt.refused_by is not None:
-            refused_since = max(asking.refused(now), turn.own.accepted_time)
+            asking.refused_time = min(asking.refused_time, now)
+            refused_since = max(asking.refused_time, turn.own.accepted_time)
             if wait is False or now - refused_since >= self._outage_patience:
                 return False
             # No pause of its own: the request waits for its turn.
             return 0.0 if wait is True else wait
-        if self._may_be_replaced(error):
+        is_refused = isinstance(error, StripeError) and error.status == 401
+        # What a key may do is another matter than whether it is good.
+        if is_refused and self._key_accepted and not PERMISSION_MISSING.matches(error):
             asking.key_deadline = min(asking.key_deadline, now + self._key_patience)
             return now < asking.key_deadline
-        if is_no_answer(error):
+        if attempts.is_no_answer(error):
             others = self._outage.answered_time > attempt.asked_time
             self._outage.failed(attempt.asked_time, now)
             if asking.is_divisible and (others or attempt.number > 1):
@@ -331,15 +308,6 @@ class StripeSession:
             if self._outage.answered_time < asking.start_time:
                 return wait
         return wait if now < asking.deadline else False
-
-    def _may_be_replaced(self, error: Exception) -> bool:
-        """Whether Stripe refuses a key that it has accepted before. What a key may do is another matter."""
-        return (
-            self._key_accepted
-            and isinstance(error, StripeError)
-            and error.status == 401
-            and not PERMISSION_MISSING.matches(error)
-        )
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()
@@ -375,13 +343,12 @@ class StripeSession:
                 self._outage.answered(self._time())
             if response.status != 200 or parsed is None:
                 refusal = self._refusal(response, body, parsed or {}, attempt)
-                if is_for_rate(refusal):
+                if refusal.status == 429 and refusal.code != "lock_timeout":
                     self.traffic.refused_for_rate += 1
                     limit = response.headers.get("Stripe-Rate-Limited-Reason", "")
                     # What is about one object alone is asked again as any other failure.
                     attempt.refused_by = limit if limit.partition("-")[0] in LIMITS else None
                 self._rate_limiter.answered(turn, attempt.refused_by)
-                hint_at_local_key(refusal, self._key, self._base)
                 raise refusal
             self._rate_limiter.answered(turn)
             attempt.error = ""
@@ -399,7 +366,7 @@ class StripeSession:
         text = body[: 4 * MAX_BODY].decode("utf-8", errors="replace") or "an empty body"
         if response.status == 200:
             text = f"not a JSON object but {text}"
-        return StripeError(
+        error = StripeError(
             response.status,
             str(detail.get("message") or text),
             code=str(detail.get("code") or ""),
@@ -407,16 +374,19 @@ class StripeSession:
             request=str(attempt.request),
             path=response.url.raw_path,
             request_id=attempt.request_id,
-            should_retry=should_retry(response.status, response.headers.get("Stripe-Should-Retry")),
-            retry_after=retry_after(response.headers.get("Retry-After"), self._patience),
+            should_retry=attempts.should_retry(response.status, response.headers),
+            retry_after=attempts.retry_after(response.headers, self._patience),
         )
+        if _LOCAL in self._key and KEY_REFUSED.matches(error):
+            error.explain(
+                f"The API key is one of the local Stripe, which {self._base} does not know: set "
+                "STRIPE_API_BASE to the address that `make stripe` prints, or put a key of your account into "
+                f"credentials.access_token. {error.answer}"
+            )
+        return error
 
     def _read_clock(self, date: str | None, read_time: float) -> None:
-        if date is None:
-            return
-        try:
-            server = parsedate_to_datetime(date)
-        except ValueError:
-            return
-        if server.tzinfo is not None:
-            self._clock.read(server.timestamp(), read_time)
+        with contextlib.suppress(ValueError):
+            server = parsedate_to_datetime(date or "")
+            if server.tzinfo is not None:
+                self._clock.read(server.timestamp(), read_time)

@@ -24,20 +24,16 @@ class StripeClock:
         self._candidate: float | None = None
         """By the last two answers, the earlier one: the clock while no two answers have agreed."""
         self._confirmed = -math.inf
-        self._agree = True
-
-    @property
-    def is_doubtful(self) -> bool:
+        self.is_doubtful = False
         """Whether the last answer's time does not count, as the answer before it did not agree."""
-        return not self._agree
 
     def read(self, server_time: float, monotonic_time: float) -> None:
         """Takes the time of an answer, which came at `monotonic_time`."""
         distance = server_time - monotonic_time
         before = distance if self._last is None else self._last
         self._candidate = min(before, distance)
-        self._agree = self._last is not None and abs(distance - before) <= AGREEMENT
-        if self._agree:
+        self.is_doubtful = self._last is None or abs(distance - before) > AGREEMENT
+        if not self.is_doubtful:
             self._confirmed = max(self._confirmed, self._candidate)
         self._last = distance
 

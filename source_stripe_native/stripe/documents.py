@@ -12,15 +12,8 @@ from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
 from source_stripe_native.streams.redacted import redact
 from source_stripe_native.streams.row import Document, Embedding, Op, segment
 from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.expansions import (
-    PARAM,
-    keyed_paths,
-    may_have,
-    missing_owners,
-    object_params,
-)
-from source_stripe_native.stripe.notices import notice
-from source_stripe_native.stripe.pages import Source, checked, of_today, read_pages
+from source_stripe_native.stripe.expansions import PARAM, keyed_paths, may_have, missing_owners, object_params
+from source_stripe_native.stripe.pages import Source, checked, notice, of_today, read_pages
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
 """A segment of a path that stays below it: no dot segment, which would lead out, and without escapes."""
@@ -29,99 +22,98 @@ EMPTY: Final[dict[str, Json]] = {"items": {"data": []}, "list_items": {"data": [
 """Required lists of a document, with nothing in them."""
 
 
-async def to_document(source: Source, found: Json, op: Op) -> Document:
-    """`found` made a document, in place. Raises ConnectorError where the object cannot be captured."""
-    checked(source, "an event, an answer or a list inside an object", [found])
+async def to_document(source: Source, obj: Json, op: Op) -> Document:
+    """`obj` made a document, in place. Raises ConnectorError where the object cannot be captured."""
+    checked(source, "an event, an answer or a list inside an object", [obj])
     # Nothing more can be read of an object that is gone, and nothing of it is kept.
     if op != "d":
-        for cut in cut_lists(source, found):
-            await complete_list(source, cut, found)
-        await _complete_fields(source, found)
-    return stamp(source, found, op)
+        for cut in cut_lists(source, obj):
+            await complete_list(source, cut, obj)
+        await _complete_fields(source, obj)
+    return stamp(source, obj, op)
 
 
-def is_whole(source: Source, found: Json) -> bool:
+def is_whole(source: Source, obj: Json) -> bool:
     """Whether the object is a document as it is: nothing in it is cut or missing."""
     stream = source.stream
     return not (
-        cut_lists(source, found)
-        or (stream.EXPANSIONS and (keyed_paths(found, stream) or any(missing_owners(found, stream))))
+        cut_lists(source, obj)
+        or (stream.EXPANSIONS and (keyed_paths(obj, stream) or any(missing_owners(obj, stream))))
     )
 
 
-def lacks_fields(source: Source, found: Json) -> bool:
+def lacks_fields(source: Source, obj: Json) -> bool:
     """Whether a request may add fields of the row's expansions to an object that an event shows. What Stripe
     refuses to expand is no reason for a request."""
-    path = source.stream.object_path(found)
-    wanted = (each for each in source.stream.EXPANSIONS if may_have(found, each))
+    path = source.stream.object_path(obj)
+    wanted = (row.path.partition(".*.")[0] for row in source.stream.EXPANSIONS if may_have(obj, row))
     return path is not None and any(
-        source.refused.kept(source.connected_account_id, path, [(PARAM, each.path.partition(".*.")[0])])
-        for each in wanted
+        source.refused.kept(source.connected_account_id, path, [(PARAM, field)]) for field in wanted
     )
 
 
-async def _complete_fields(source: Source, found: Json) -> None:
+async def _complete_fields(source: Source, obj: Json) -> None:
     """Reads the fields that no list can be asked for, in place."""
     stream = source.stream
-    if keys := keyed_paths(found, stream):
-        current = await retrieve(source, found, [(PARAM, path) for path in keys])
+    if keys := keyed_paths(obj, stream):
+        current = await retrieve(source, obj, [(PARAM, path) for path in keys])
         for top in {path.partition(".")[0] for path in keys}:
             if current is not None and top in current:
-                found[top] = current[top]
-    for owner, path, names in missing_owners(found, stream):
-        params = [(PARAM, each) for each in names]
+                obj[top] = current[top]
+    for owner, path, names in missing_owners(obj, stream):
+        params = [(PARAM, name) for name in names]
         current = await source.look_up(f"/v1/{path}/{segment(owner['id'])}", params)
         owner.update({name: current[name] for name in names if name in current})
 
 
-def cut_lists(source: Source, found: Json) -> list[Json]:
+def cut_lists(source: Source, obj: Json) -> list[Json]:
     """The lists inside the object that Stripe cut."""
     cut = []
     for path in source.stream.NESTED:
-        inside = get_path(found, path) if "." in path else found.get(path)
+        inside = get_path(obj, path) if "." in path else obj.get(path)
         if isinstance(inside, dict) and inside.get("has_more") is True:
             cut.append(inside)
     return cut
 
 
-def stamp(source: Source, found: Json, op: Op) -> Document:
-    """`found`, of which nothing is cut, made a document, in place."""
+def stamp(source: Source, obj: Json, op: Op) -> Document:
+    """`obj`, of which nothing is cut, made a document, in place."""
     stream = source.stream
-    redact(found)
-    if stream.CREATED not in ("created", "") and stream.CREATED in found:
-        found.setdefault("created", found[stream.CREATED])
-    if stream.EMBEDDINGS and (named := named_container(source, found)):
-        found.setdefault("found_in", {"object": named[0].named_by, "id": named[1]})
-    found["_meta"] = {"op": op}
-    found["account_id"] = source.account_id
-    return found
+    redact(obj)
+    if stream.CREATED not in ("created", "") and stream.CREATED in obj:
+        obj.setdefault("created", obj[stream.CREATED])
+    if stream.EMBEDDINGS and (named := named_container(source, obj)):
+        obj.setdefault("found_in", {"object": named[0].named_by, "id": named[1]})
+    obj["_meta"] = {"op": op}
+    obj["account_id"] = source.account_id
+    return obj
 
 
-def named_container(source: Source, found: Json) -> tuple[Embedding, str] | None:
+def named_container(source: Source, obj: Json) -> tuple[Embedding, str] | None:
     """The embedding and the id of the container that the object names, None where it names none."""
     for embedding in source.stream.EMBEDDINGS.values():
-        container_id = found.get(embedding.named_by)
+        container_id = obj.get(embedding.named_by)
         if isinstance(container_id, str) and container_id:
             return embedding, container_id
     return None
 
 
-def to_tombstone(source: Source, found: Json, op: Op, created: int) -> Document:
-    """`found`, an object that is gone, made a document, in place. An event may carry as little as its id:
+def to_tombstone(source: Source, obj: Json, op: Op, created: int) -> Document:
+    """`obj`, an object that is gone, made a document, in place. An event may carry as little as its id:
     what the collection's schema requires and the object lacks is filled in, times with `created`, the
     event's."""
     for name, field in source.stream.model_fields.items():
-        if field.is_required() and name not in found:
-            found[name] = created if field.annotation is int else EMPTY.get(name, "")
-    return stamp(source, found, op)
+        if field.is_required() and name not in obj:
+            obj[name] = created if field.annotation is int else EMPTY.get(name, "")
+    return stamp(source, obj, op)
 
 
-async def retrieve(source: Source, found: Json, params: Params | None = None) -> Json | None:
+async def retrieve(source: Source, obj: Json, params: Params | None = None) -> Json | None:
     """The object as it is now and in the pinned version, with the row's expansions or those of `params`.
-    `found` itself where it lacks a field that its endpoint is made of, None where Stripe no longer has it."""
-    path = source.stream.object_path(found)
+    `obj` itself where it lacks a field that its endpoint is made of, None where Stripe no longer has it."""
+    path = source.stream.object_path(obj)
     if path is None:
-        return found
+        return obj
     try:
         current = await source.get(path, object_params(source.stream) if params is None else params)
     except StripeError as error:
@@ -133,11 +125,11 @@ async def retrieve(source: Source, found: Json, params: Params | None = None) ->
     return None if current.get("deleted") is True else current
 
 
-def get_path(found: Any, path: str) -> Any:
+def get_path(value: Any, path: str) -> Any:
     """The value at a path with dots, None where there is none."""
     for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def list_request(url: str, owner_id: str) -> tuple[str, Params] | None:
@@ -153,8 +145,8 @@ def list_request(url: str, owner_id: str) -> tuple[str, Params] | None:
     path, _, query = url.partition("?")
     if not path.startswith("/v1/"):
         return None
-    names = [escaped if unquote(each) == owner_id else each for each in path.split("/")[2:]]
-    if not all(each == escaped or _SEGMENT.fullmatch(each) for each in names):
+    names = [escaped if unquote(name) == owner_id else name for name in path.split("/")[2:]]
+    if not all(name == escaped or _SEGMENT.fullmatch(name) for name in names):
         return None
     return "/".join(("/v1", *names)), parse_qsl(query)
 
@@ -168,8 +160,7 @@ async def complete_list(source: Source, cut: Json, owner: Json, expand: Params =
         source.log.warning("a list inside an object has no usable url and stays cut", {"url": cut.get("url")})
         return
     path, params = request
-    whole: list[Json] = []
-    is_cut = False
+    whole, is_cut = list[Json](), False
     try:
         async for page in read_pages(source, path, [*params, *expand]):
             whole += page.objects

@@ -5,6 +5,7 @@ levels deep at most. An expansion adds a field and changes none: the documents o
 shape.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -37,27 +38,25 @@ def list_params(stream: type[BaseStripeObject], prefix: str = "") -> list[tuple[
     return [(PARAM, path) for path in paths if path.count(".") < LEVELS]
 
 
-def may_have(found: Json, expansion: Expansion) -> bool:
+def may_have(obj: Json, expansion: Expansion) -> bool:
     """Whether the object may have the field that the expansion adds."""
     if not expansion.when:
         return True
-    values = [value for path in expansion.when for value in values_at(found, path)]
+    values = [value for path in expansion.when for value in values_at(obj, path)]
     if expansion.when_value:
         return expansion.when_value in values
     return any(values)
 
 
-def missing_owners(found: Json, stream: type[BaseStripeObject]) -> Iterator[tuple[Json, str, list[str]]]:
+def missing_owners(obj: Json, stream: type[BaseStripeObject]) -> Iterator[tuple[Json, str, list[str]]]:
     """The objects inside the document that lack fields of the row's expansions: each with the path at which
     it is read by its id, and the names of the fields that it lacks."""
-    lacking: dict[tuple[str, str], list[str]] = {}
-    for each in stream.EXPANSIONS:
-        if each.owner and may_have(found, each):
-            lacking.setdefault((each.owner, each.owner_path), []).append(
-                each.path.removeprefix(f"{each.owner}.")
-            )
+    lacking = defaultdict[tuple[str, str], list[str]](list)
+    for row in stream.EXPANSIONS:
+        if row.owner and may_have(obj, row):
+            lacking[row.owner, row.owner_path].append(row.path.removeprefix(f"{row.owner}."))
     for (place, path), names in lacking.items():
-        for owner in values_at(found, place):
+        for owner in values_at(obj, place):
             absent = [name for name in names if isinstance(owner, dict) and name not in owner]
             if absent and isinstance(owner.get("id"), str):
                 yield owner, path, absent
@@ -73,31 +72,29 @@ def keyed_list_params(paths: Iterable[str]) -> list[tuple[str, str]]:
     return [(PARAM, f"data.{path}") for path in paths if path.count(".") < LEVELS - 1]
 
 
-def keyed_paths(found: Json, stream: type[BaseStripeObject]) -> list[str]:
+def keyed_paths(obj: Json, stream: type[BaseStripeObject]) -> list[str]:
     """The paths of the row's expansions with `*` that the object lacks, each key of its map in the place of
     the star."""
     paths = []
     for expansion in stream.EXPANSIONS:
         head, star, tail = expansion.path.partition(".*.")
-        if star and may_have(found, expansion):
-            maps = [each for each in values_at(found, head) if isinstance(each, dict)]
-            paths += [
-                f"{head}.{key}.{tail}" for each in maps for key, inside in each.items() if tail not in inside
-            ]
+        if star and may_have(obj, expansion):
+            maps = [value.items() for value in values_at(obj, head) if isinstance(value, dict)]
+            paths += [f"{head}.{key}.{tail}" for items in maps for key, inside in items if tail not in inside]
     return paths
 
 
-def values_at(found: Any, path: str) -> Iterator[Any]:
+def values_at(value: Any, path: str) -> Iterator[Any]:
     """The values at a path with dots; `*` stands for every element of a list. Nothing where there is none."""
     name, _, rest = path.partition(".")
-    if name == "*" and isinstance(found, list):
-        inside = found
-    elif isinstance(found, dict) and name in found:
-        inside = [found[name]]
+    if name == "*" and isinstance(value, list):
+        inside = value
+    elif isinstance(value, dict) and name in value:
+        inside = [value[name]]
     else:
         return
-    for each in inside:
+    for element in inside:
         if rest:
-            yield from values_at(each, rest)
+            yield from values_at(element, rest)
         else:
-            yield each
+            yield element

@@ -79,12 +79,11 @@ async def _read_keyed(
 
 async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: Params) -> list[Json]:
     """The objects of all test clocks, which the stream's bare list leaves out. A clock has a few."""
-    found: list[Json] = []
-    clocks = await _test_clocks(source)
-    for clock in clocks:
+    objects: list[Json] = []
+    for clock in await _test_clocks(source):
         async for page in read_pages(source, stream.list_path(), [*params, ("test_clock", clock)]):
-            found += page.objects
-    return found
+            objects += page.objects
+    return objects
 
 
 async def _test_clocks(source: Source) -> list[str]:
@@ -99,9 +98,8 @@ async def _test_clocks(source: Source) -> list[str]:
         except StripeError as error:
             if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
                 raise
-            source.log.log(
-                level, "test clocks cannot be read: their objects are left out", {"error": error.answer}
-            )
+            about = {"error": error.answer}
+            source.log.log(level, "test clocks cannot be read: their objects are left out", about)
             return {"ids": []}
         if ids:
             source.log.log(level, f"the objects of {len(ids)} test clocks are listed too")
@@ -135,9 +133,7 @@ async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
 
 def _filtered(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
     """What a page of an unfiltered list, newest first, has of `bounds`. The list ends where it gets older."""
-    is_past = any(
-        isinstance(created := each.get(stream.CREATED), int) and created < bounds.start
-        for each in page.objects
-    )
-    objects = [each for each in page.objects if is_in_window(stream, each, bounds)]
+    times = [obj.get(stream.CREATED) for obj in page.objects]
+    is_past = any(isinstance(created, int) and created < bounds.start for created in times)
+    objects = [obj for obj in page.objects if is_in_window(stream, obj, bounds)]
     return Page(objects, None if is_past else page.next)

@@ -12,9 +12,10 @@ document, with one line. The pages then grow back.
 """
 
 import contextlib
-import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from logging import Logger
@@ -40,21 +41,33 @@ from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
+from source_stripe_native.stripe.attempts import is_no_answer
 from source_stripe_native.stripe.client import Json, Params, StripeSession
-from source_stripe_native.stripe.denials import missing_permission
 from source_stripe_native.stripe.expansions import PARAM
+from source_stripe_native.stripe.permissions import missing_permission
 from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
-from source_stripe_native.stripe.retries import is_no_answer
 from source_stripe_native.stripe.wire import Packed
-from source_stripe_native.stripe.workload import Workload
 
 EVENTS_PATH: Final = Events.list_path()
 Result = TypeVar("Result")
 SHOWN: Final = 3
 """Mistakes of a list that the error about them names."""
+
+
+@dataclass
+class Workload:
+    """What following a binding's changes took, for the line that says why it is late: `requests` that were
+    answered, and `rereads`, the changes for which something was read again, by the reason."""
+
+    requests: int = 0
+    rereads: Counter[str] = field(default_factory=Counter)
+
+    def since(self, before: "Workload") -> "Workload":
+        """What was done after `before`."""
+        return Workload(self.requests - before.requests, self.rereads - before.rereads)
 
 
 class PageSharing(Protocol):
@@ -69,13 +82,13 @@ class PageSharing(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """One stream of one account, as read over one session.
+    """One stream of one account, as read over one session. Made by a binding for each of its accounts.
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
-    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of
-    all its requests, an urgency where others may raise it. `workload` counts the requests. Where the objects
-    are accounts, those of the `shard` are read. What is read counts for the `reservation`. What cannot be
-    read for now is `postponed`, if that is given.
+    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of all
+    its requests, an urgency where others may raise it. Where the objects are accounts, those of the `shard`
+    are read. What is read counts for the `reservation`. What cannot be read for now is `postponed`, if that
+    is given.
     """
 
     http: StripeSession
@@ -108,10 +121,11 @@ class Source:
         times = await self.postponed.add(self.account_id, subject, self.http.now())
         if not times:
             return False
+        answer = error.answer if isinstance(error, ConnectorError) else error
         self.log.log(
             logging.WARNING if times == 1 else logging.DEBUG,
             f"{self.stream.NAME}: one object cannot be read for now. It is read later, and the others go on. "
-            f"{error.answer if isinstance(error, ConnectorError) else error}",
+            f"{answer}",
             {"account": self.account_id, "subject": subject},
         )
         return True
@@ -121,7 +135,14 @@ class Source:
         not have, or refuses to show, is empty."""
 
         async def read(source: Source) -> Json:
-            return await source._get_or_nothing(path, params)
+            try:
+                return await source.get(path, params)
+            except StripeError as error:
+                if not is_refusal(error):
+                    raise
+                about = {"path": path, "error": error.answer}
+                source.log.debug("an object that a document shows cannot be read", about)
+                return {}
 
         return await self.shared(self.http.lookups, (self.connected_account_id, path, *params), read)
 
@@ -130,20 +151,11 @@ class Source:
     ) -> Result:
         """What `read` returns, read once for all who ask for `key`. The source that `read` gets has the
         priority of whoever waits, and its bytes count for nobody."""
-        return await readings.get(
-            key, lambda urgency: read(replace(self, priority=urgency, reservation=None)), self.urgency
-        )
 
-    async def _get_or_nothing(self, path: str, params: Params) -> Json:
-        try:
-            return await self.get(path, params)
-        except StripeError as error:
-            if not is_refusal(error):
-                raise
-            self.log.debug(
-                "an object that a document shows cannot be read", {"path": path, "error": error.answer}
-            )
-            return {}
+        def start(urgency: Urgency) -> Awaitable[Result]:
+            return read(replace(self, priority=urgency, reservation=None))
+
+        return await readings.get(key, start, Urgency.of(self.priority))
 
     async def get(self, path: str, params: Params = (), *, is_divisible: bool = False) -> Json:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
@@ -160,12 +172,7 @@ class Source:
                     if len(self.refused.kept(self.connected_account_id, path, params)) < len(params):
                         continue  # Another request has found out meanwhile.
                     blamed = await self.refused.blame(
-                        self.connected_account_id,
-                        path,
-                        params,
-                        error,
-                        self.stream.filters(),
-                        functools.partial(self._refusal, path),
+                        self.connected_account_id, path, params, error, self.stream.filters(), self._refusal
                     )
                 if blamed:
                     self.log.warning(
@@ -209,10 +216,36 @@ class Source:
     def _permission(self, path: str) -> str:
         """The permission to read `path`: the stream's own, except for events and for the stream's parents."""
         others: list[type[BaseStripeObject]] = [Events, *self.stream.found_through()]
-        for each in others:
-            if path in (each.list_path(), f"/v1/{each.UNLISTED}"):
-                return each.PERMISSION
-        return self.stream.PERMISSION
+        paths = {path: row.PERMISSION for row in others for path in (row.list_path(), f"/v1/{row.UNLISTED}")}
+        return paths.get(path, self.stream.PERMISSION)
+
+
+def notice(source: Source, message: str, about: Mapping[str, Any]) -> None:
+    """Writes a line about one object of the stream. `message` is its kind, `about` says which object. The
+    first of its kind in each stream is at info, the others at debug: there may be as many as objects."""
+    kind, level = (source.stream.NAME, message), logging.DEBUG
+    if kind not in source.http.noticed:
+        source.http.noticed.add(kind)
+        message, level = f"{message}. Others of the stream are told at debug", logging.INFO
+    source.log.log(level, message, {"stream": source.stream.NAME, **about})
+
+
+@dataclass
+class Asked:
+    is_refused: bool = False
+
+
+@contextmanager
+def refusals_noticed(source: Source, message: str, about: Mapping[str, Any]) -> Iterator[Asked]:
+    """Ends the block where Stripe refuses for good what it asks, with a notice."""
+    asked = Asked()
+    try:
+        yield asked
+    except StripeError as error:
+        if not is_refusal(error):
+            raise
+        asked.is_refused = True
+        notice(source, message, {**about, "error": error.answer})
 
 
 class ListEnvelope(BaseModel):
@@ -243,19 +276,14 @@ class PageToken:
     def parse(cls, text: str) -> "PageToken":
         """Reads both forms. Any other text is an id as it is: users choose some ids, and an id may start with
         a brace."""
-        if text.startswith("{"):
-            with contextlib.suppress(orjson.JSONDecodeError):
-                match orjson.loads(text):
-                    case {
-                        "after": str() | None as after,
-                        "created": int() | None as created,
-                        "orphans": True,
-                    }:
-                        return cls(after, created, without_parent=True)
-                    case {"after": str(after), "created": int() | None as created}:
-                        return cls(after, created)
-                    case {"after": None, "created": int(created)}:
-                        return cls(None, created)
+        with contextlib.suppress(orjson.JSONDecodeError):
+            match orjson.loads(text) if text.startswith("{") else None:
+                case {"after": str() | None as after, "created": int() | None as created, "orphans": True}:
+                    return cls(after, created, without_parent=True)
+                case {"after": str(after), "created": int() | None as created}:
+                    return cls(after, created)
+                case {"after": None, "created": int(created)}:
+                    return cls(None, created)
         return cls(text)
 
     def __str__(self) -> str:
@@ -316,10 +344,9 @@ def is_in_window(stream: type[BaseStripeObject], found: Json, window: Window) ->
 
 
 async def read_pages(
-    source: Source, path: str, params: Iterable[tuple[str, str]], first: Page | None = None
+    source: Source, path: str, params: Params, first: Page | None = None
 ) -> AsyncIterator[Page]:
     """Every page of the list at `path`, to its end; `first` is the first page where that has been read."""
-    params = list(params)
     page = first or await read_page(source, path, params, None)
     yield page
     while page.next is not None:
@@ -333,30 +360,25 @@ def of_today(source: Source, found: Json) -> Json:
     return {"id": day.date().isoformat(), "created": int(day.timestamp()), **found}
 
 
-async def read_page(
-    source: Source, path: str, params: Iterable[tuple[str, str]], token: PageToken | None
-) -> Page:
+async def read_page(source: Source, path: str, params: Params, token: PageToken | None) -> Page:
     """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
     list, for an object that cannot be captured, and for a page that still has no way to go on after
     `Settings.empty_page_attempts`."""
-    if source.stream.PAGED or path in (each.list_path() for each in source.stream.found_through()):
+    if source.stream.PAGED or path in (row.list_path() for row in source.stream.found_through()):
         params = [*params, ("limit", str(source.settings.page_size))]
-    else:
-        params = list(params)
     if token is None:
         return await _get_page(source, path, params)
-    if token.after is None:
-        return await _get_page(source, path, _from_second(source, path, params, token.created))
-    try:
-        return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
-    except StripeError as error:
-        if not PAGE_CURSOR_GONE.matches(error):
-            raise
-    source.log.warning(
-        "the object that this list was to go on after is gone: going on from the second it was created in, "
-        "or from the top of the list where that is not known",
-        {"path": path, "after": token.after, "created": token.created},
-    )
+    if token.after is not None:
+        try:
+            return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
+        except StripeError as error:
+            if not PAGE_CURSOR_GONE.matches(error):
+                raise
+        source.log.warning(
+            "the object that this list was to go on after is gone: going on from the second it was created "
+            "in, or from the top of the list where that is not known",
+            {"path": path, "after": token.after, "created": token.created},
+        )
     return await _get_page(source, path, _from_second(source, path, params, token.created))
 
 

@@ -1,17 +1,22 @@
-"""Which streams can be read: with this key, with the account's products, in the API version in force.
+"""Which streams can be read: with this key, with the account's products, in the API version in force. And
+why others cannot: one line for all that the key lacks, one for all other reasons.
 
 Rule: discover and validate find out before anything is captured. All probes are sent at once, one request
 each. A secret key may read everything that the account has, so one stream of each product is probed; only a
-restricted key is probed stream by stream. A missing permission is named as Stripe's dashboard calls it. A
-capture that opens asks for events alone.
+restricted key is probed stream by stream. A missing permission is named as Stripe's dashboard calls it, once,
+with all the streams that need it. A capture that opens asks for events alone.
 
 The probes ask the key's own account. A missing permission and an API version hold for connected accounts too.
-A product that the platform lacks says nothing about them: an account that lacks it too is set aside.
+A product that the platform lacks says nothing about them: an account that lacks it too is paused.
 """
 
-from collections.abc import Iterable, Sequence
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import Logger
+from typing import Final
 
 from source_stripe_native.errors import (
     ABSENT,
@@ -25,12 +30,32 @@ from source_stripe_native.flow.side_by_side import side_by_side
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.denials import Denial, lacks_permission
 
-NO_PARENT = "invalid_id"
+NO_PARENT: Final = "invalid_id"
 """A parent that is never there: what Stripe says of it tells whether its children could be read."""
-ABOUT_PARENT = (400, 403, 404)
+ABOUT_PARENT: Final = (400, 403, 404)
 """Statuses with which Stripe may refuse such a parent. Any other status leaves the question open."""
+_GRANT: Final = re.compile(r"'(rak_\w+)'")
+"""How Stripe's message names the permission that a key lacks."""
+_WHERE: Final = "in Stripe's dashboard (Developers > API keys > edit key), or use a secret key"
+
+
+@dataclass(frozen=True)
+class Denial:
+    """Why a stream cannot be read of the key's own account.
+
+    `permissions` are those that the key lacks for it, as Stripe's dashboard calls them, none where no key
+    could read it. `grants` are what Stripe's answers call them ("rak_charge_read"), as far as they do.
+    Connected accounts may have all the same what `is_platforms_alone`."""
+
+    reason: str
+    permissions: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ()
+    is_platforms_alone: bool = False
+
+
+Denied = Mapping[str, Denial]
+"""Denials by the names of streams."""
 
 
 @dataclass(frozen=True)
@@ -51,54 +76,47 @@ async def probe(
     """`connected` says that connected accounts are captured too. Raises StripeError for a refusal that is
     about no stream, such as that of the key, and ConnectorError where Stripe cannot be reached."""
     streams = list(streams)
-    parents = [parent for each in streams for parent in each.found_through()]
+    parents = [parent for stream in streams for parent in stream.found_through()]
     wanted: list[type[BaseStripeObject]] = list(dict.fromkeys([Events, *streams, *parents]))
-    asked = wanted if http.is_restricted else list(_one_of_each_product(wanted))
+    asked = wanted
+    if not http.is_restricted:
+        # The first stream of each product that is no child.
+        asked = [*{row.PRODUCT: row for row in reversed(wanted) if row.PRODUCT and not row.PARENT}.values()]
     found = await side_by_side(_denial(http, log, stream, connected) for stream in asked)
     answers = dict(zip(asked, found, strict=True))
-    absent = {each.PRODUCT: denial for each, denial in answers.items() if denial and not http.is_restricted}
-    denials = {
-        each: outside_version(each, http.version) or answers.get(each) or absent.get(each.PRODUCT or "-")
-        for each in wanted
-    }
-    denied: dict[str, Denial] = {}
-    unproven: dict[str, Denial] = {}
-    for each in streams:
-        reasons = [reason for one in (each, *each.found_through()) if (reason := denials[one]) is not None]
+    absent = {row.PRODUCT: denial for row, denial in answers.items() if denial and not http.is_restricted}
+    denials: dict[type[BaseStripeObject], Denial | None] = {}
+    for stream in wanted:
+        outside = outside_versions(stream, http.version or "")
+        denial = answers.get(stream) or absent.get(stream.PRODUCT or "-")
+        denials[stream] = Denial(outside) if outside else denial
+    result = Permissions([], {}, {}, denials[Events])
+    for stream in streams:
+        reasons = [reason for row in (stream, *stream.found_through()) if (reason := denials[row])]
         if lasting := [reason for reason in reasons if not reason.is_platforms_alone]:
-            denied[each.NAME] = _joined(lasting)
-        elif reasons:
-            unproven[each.NAME] = reasons[0]
-    readable = [each for each in streams if each.NAME not in denied]
-    return Permissions(readable, denied, unproven, denials[Events])
+            result.denied[stream.NAME] = _joined(lasting)
+            continue
+        result.readable.append(stream)
+        if reasons:
+            result.unproven[stream.NAME] = reasons[0]
+    return result
 
 
 def _joined(denials: Sequence[Denial]) -> Denial:
     """The denials of one stream and of those that it is found through, as one: what no key could read first,
     since no permission helps there."""
-    if (hopeless := next((each for each in denials if not each.permissions), None)) is not None:
+    if (hopeless := next((denial for denial in denials if not denial.permissions), None)) is not None:
         return hopeless
-    missing = dict.fromkeys(name for each in denials for name in each.permissions)
-    grants = dict.fromkeys(name for each in denials for name in each.grants)
+    missing = dict.fromkeys(name for denial in denials for name in denial.permissions)
+    grants = dict.fromkeys(name for denial in denials for name in denial.grants)
     return replace(denials[0], permissions=tuple(missing), grants=tuple(grants))
-
-
-def _one_of_each_product(streams: Iterable[type[BaseStripeObject]]) -> Iterable[type[BaseStripeObject]]:
-    """The first stream of each product that is no child."""
-    first = {each.PRODUCT: each for each in reversed(list(streams)) if each.PRODUCT and not each.PARENT}
-    return first.values()
-
-
-def outside_version(stream: type[BaseStripeObject], version: str | None) -> Denial | None:
-    reason = outside_versions(stream, version or "")
-    return None if reason is None else Denial(reason)
 
 
 async def _denial(
     http: StripeSession, log: Logger, stream: type[BaseStripeObject], connected: bool
 ) -> Denial | None:
     """Why the stream cannot be read, None where it can."""
-    if outside_version(stream, http.version) is not None or stream.EMBEDDINGS:
+    if outside_versions(stream, http.version or "") or stream.EMBEDDINGS:
         return None
     params = [] if stream.VARIANTS_OF_PARENT else [*next(iter(stream.VARIANTS.values())).items()]
     params += [("limit", "1")] if stream.PAGED else []
@@ -107,7 +125,8 @@ async def _denial(
         await http.get(log, stream.list_path(NO_PARENT), params)
     except StripeError as error:
         if PERMISSION_MISSING.matches(error):
-            return lacks_permission(stream.PERMISSION, error)
+            grants = tuple(_GRANT.findall(error.stripe_message))
+            return Denial(missing_permission(stream.PERMISSION, error), (stream.PERMISSION,), grants)
         if NOT_FOR_RESTRICTED_KEYS.matches(error):
             return Denial(f"{NOT_FOR_RESTRICTED_KEYS.advice} (Stripe: {error.stripe_message})")
         if any(known.matches(error) for known in stream.LIST_ENDS):
@@ -137,3 +156,84 @@ def outside_versions(stream: type[BaseStripeObject], version: str) -> str | None
         return None
     wanted = " and ".join(bounds)
     return f"API version {version} cannot be used for it: set advanced.api_version to one {wanted}."
+
+
+def missing_permission(permission: str, error: StripeError) -> str:
+    """What to do about a `permission`, as Stripe's dashboard calls it, that the key lacks."""
+    return (
+        f"the API key lacks the read permission '{permission}': grant it {_WHERE}. "
+        f"(Stripe: {error.stripe_message})"
+    )
+
+
+def refusal(denied: Denied) -> str:
+    """Why streams that were asked for cannot be captured, and what to do."""
+    if len(denied) == 1:
+        ((name, denial),) = denied.items()
+        reason = denial.reason if len(denial.permissions) <= 1 else _missing_permissions(denied)
+        return f"{name} cannot be captured: {reason} Or disable the binding."
+    return f"{', '.join(denied)} cannot be captured: {all_reasons(denied)} Or disable their bindings."
+
+
+def no_changes(events: Denial, denied: Denied) -> str:
+    """Why nothing can be captured: the key may not read events. Whoever grants that permission had better
+    know of all that are missing."""
+    lacking, _ = _by_cause(denied)
+    reason = _missing_permissions({"Events": events, **lacking}) if lacking else events.reason
+    return f"Changes cannot be captured: {reason}"
+
+
+def all_reasons(denied: Denied) -> str:
+    """Each reason once, with the streams that it is about."""
+    lacking, others = _by_cause(denied)
+    return " ".join(filter(None, (_missing_permissions(lacking), _others(others))))
+
+
+def lines_left_out(denied: Denied) -> Iterator[tuple[int, str]]:
+    """The lines about streams that discover leaves out, each with its level."""
+    lacking, others = _by_cause(denied)
+    if lacking:
+        yield logging.WARNING, f"{_streams(lacking)} left out: {_missing_permissions(lacking)}"
+    if others:
+        # Nobody has to do anything about what is not there.
+        yield logging.INFO, f"{_streams(others)} left out. {_others(others)}"
+
+
+def line_about_platform(unproven: Denied) -> str:
+    """The line about streams that the platform alone cannot read."""
+    what = "read of connected accounts only, and proposed as disabled"
+    return f"{_streams(unproven)} {what}. {_others(unproven)}"
+
+
+def _by_cause(denied: Denied) -> tuple[Denied, Denied]:
+    """The streams that a permission is missing for, and the others."""
+    lacking = {name: denial for name, denial in denied.items() if denial.permissions}
+    return lacking, {name: denial for name, denial in denied.items() if name not in lacking}
+
+
+def _missing_permissions(lacking: Denied) -> str:
+    needed_by = defaultdict[str, list[str]](list)
+    for name, denial in lacking.items():
+        for permission in denial.permissions:
+            needed_by[permission].append(name)
+    if not needed_by:
+        return ""
+    named = ", ".join(
+        f"'{permission}' ({', '.join(names)})" for permission, names in sorted(needed_by.items())
+    )
+    what, grant = ("permissions", "grant them") if len(needed_by) > 1 else ("permission", "grant it")
+    grants = sorted({grant for denial in lacking.values() for grant in denial.grants})
+    known_as = f" (Stripe: {', '.join(grants)})" if grants else ""
+    return f"the API key lacks the read {what} {named}: {grant} {_WHERE}.{known_as}"
+
+
+def _others(denied: Denied) -> str:
+    names = defaultdict[str, list[str]](list)
+    for name, denial in denied.items():
+        names[denial.reason].append(name)
+    reasons = (f"{', '.join(alike)}: {reason.removesuffix('.')}" for reason, alike in names.items())
+    return f"{'; '.join(reasons)}." if names else ""
+
+
+def _streams(denied: Denied) -> str:
+    return "1 stream is" if len(denied) == 1 else f"{len(denied)} streams are"

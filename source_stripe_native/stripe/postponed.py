@@ -62,9 +62,9 @@ class Postponed:
     async def add(self, account_id: str | None, subject: str, now: datetime) -> int:
         """Postpones what has failed `now`. Returns how often it has failed, 0 where too much is postponed."""
         failed = self._accounts.setdefault(account_id, {})
-        if subject not in failed and len(failed) >= self.settings.postponed_at_most:
-            return 0
         times = failed[subject].times + 1 if subject in failed else 1
+        if times == 1 and len(failed) >= self.settings.postponed_at_most:
+            return 0
         failed[subject] = _Failed(times, now)
         entry = {"updated_at": now.isoformat(), "last_count": times, "last_digest": ""}
         await self.write({f"{PREFIX}/{account_id}/{subject}": entry})

@@ -26,7 +26,7 @@ FORGOTTEN: Final = 1000.0
 class Phase(Enum):
     WATCH = auto()
     MEASURE = auto()
-    """Counts afresh, since what raised the suspicion would make the share too high."""
+    """Counts afresh: what raised the suspicion would make the share too high."""
     TRY = auto()
 
 

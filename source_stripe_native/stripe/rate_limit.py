@@ -2,13 +2,12 @@
 
 Rule: no second has more requests than the limit, and requests are evenly spaced a little below it. A request
 that a late wake-up delayed leaves at once afterwards, and still no second has more than the limit rounded up.
-What Stripe refuses for rate is the limiter's affair alone: the limit that it names learns from it (see
-`rate_control`), and the request queues again. Requests leave by their priority. Each lower priority keeps one
-request in ten while those of a higher one wait.
+The limit that a refusal for rate names learns from it (see `rate_control`), and the request queues again.
+Requests leave by their priority. Each lower priority keeps one request in ten while those of a higher one
+wait.
 
-Limits: they are those of one process. Stripe limits an endpoint for each account that is acted for, so that
-many accounts share the limit of all requests alone. Other users of the same Stripe account are seen only by
-the 429s that they cause. The decisions are pure functions of numbers; only `RateLimiter.acquire` waits.
+Limits: they are those of one process. Other users of the same Stripe account are seen only by the 429s that
+they cause.
 """
 
 import asyncio
@@ -26,33 +25,6 @@ from typing import Final
 
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.rate_control import Limit as Limit
-
-NAMESPACES: Final = frozenset(
-    (
-        *("apple_pay", "apps", "balance", "billing", "billing_portal", "checkout", "climate", "entitlements"),
-        *(
-            "financial_connections",
-            "forwarding",
-            "identity",
-            "issuing",
-            "product_catalog",
-            "radar",
-            "reporting",
-        ),
-        *("sigma", "tax", "terminal", "test_helpers", "three_d_secure", "treasury"),
-    )
-)
-"""First segments of a path below /v1/ that hold collections instead of being one."""
-
-
-def endpoint_of(path: str) -> str:
-    """The shape of a path ("/v1/..."), which is what Stripe limits: each id replaced by `{}`. Ids are known
-    by their place after a collection, as users choose the spelling of some."""
-    parts = path.removeprefix("/v1/").split("/")
-    first_id = 2 if parts[0] in NAMESPACES else 1
-    parts[first_id::2] = ["{}"] * len(parts[first_id::2])
-    return f"/v1/{'/'.join(parts)}"
-
 
 LIMITS: Final = ("", "global", "endpoint")
 """How a `Stripe-Rate-Limited-Reason` begins that is about a limit. Without a reason it is that of all."""
@@ -103,7 +75,7 @@ class Urgency:
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """The turn of a request, the `number`-th to ask for one, with the limit of the account that it acts
+    """The turn of a request, the `number`-th to ask for one. `own` is the limit of the account that it acts
     for."""
 
     number: int
@@ -124,7 +96,7 @@ def favoured_priority(admitted: int, least_share: int) -> Priority:
 
 
 class RateLimiter:
-    """Requests a second: in all, and of each account to each endpoint (see `endpoint_of`). Each request
+    """Requests a second: in all, and of each account to each endpoint (see `streams.paths`). Each request
     acquires its place, and releases it once it is answered.
 
     Stripe counts by the account that a request acts for. An endpoint's requests for all accounts together
@@ -132,6 +104,8 @@ class RateLimiter:
 
     def __init__(self, total: float, per_endpoint: float, settings: Settings = DEFAULTS) -> None:
         self._settings = settings
+        self.ceiling = total
+        """Requests a second in all while no 429 has reduced them."""
         self._total = Limit(total, settings)
         self._per_endpoint = per_endpoint
         self._endpoints: dict[str, Limit] = {}
@@ -145,18 +119,14 @@ class RateLimiter:
         self._in_flight = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
-    def ceiling(self) -> float:
-        """Requests a second in all while no 429 has reduced them."""
-        return self._total.ceiling
-
     async def acquire(
         self, endpoint: str, priority: Priority | Urgency = Priority.CHANGES, account_id: str | None = None
     ) -> Turn:
         """Returns once the request may leave: by priority, and among equals first come, first served, as far
         as the limit of the account that it acts for allows. An urgency that is raised meanwhile moves the
         request forward."""
-        self._endpoint(endpoint)
+        if endpoint not in self._endpoints:
+            self._endpoints[endpoint] = Limit(max(self.ceiling, self._per_endpoint), self._settings)
         admitted = asyncio.get_running_loop().create_future()
         turn = Turn(next(self._arrivals), endpoint, self._own_limit(account_id, endpoint), admitted)
         with Urgency.of(priority).lent_to(functools.partial(self._queue, turn)):
@@ -189,18 +159,10 @@ class RateLimiter:
         rate, empty where it gives none: then it is about all requests."""
         now = asyncio.get_running_loop().time()
         is_refusal, reason = refused_by is not None, refused_by or "global"
-        for limit, name in (
-            (self._total, "global"),
-            (self._endpoints[turn.endpoint], "endpoint"),
-            (turn.own, "endpoint"),
-        ):
+        of_endpoint = self._endpoints[turn.endpoint]
+        for limit, name in (self._total, "global"), (of_endpoint, "endpoint"), (turn.own, "endpoint"):
             is_about = is_refusal and reason.startswith(name)
             limit.answered(turn.asked_time, now, is_refusal=is_refusal, is_about=is_about)
-
-    def _endpoint(self, endpoint: str) -> Limit:
-        if endpoint not in self._endpoints:
-            self._endpoints[endpoint] = Limit(max(self._total.ceiling, self._per_endpoint), self._settings)
-        return self._endpoints[endpoint]
 
     def _own_limit(self, account_id: str | None, endpoint: str) -> Limit:
         key = account_id, endpoint

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False)
 class _Reading(Generic[Result]):
-    """A reading that is under way, with the number of those who wait for it."""
+    """A reading that is under way. `askers` wait for it."""
 
     task: asyncio.Task[Result]
     urgency: Urgency
@@ -59,10 +59,6 @@ class Readings(Generic[Result]):
     def under_way(self) -> int:
         return len(self._under_way)
 
-    @property
-    def kept(self) -> int:
-        return len(self._kept)
-
     async def get(
         self, key: Hashable, read: Callable[[Urgency], Awaitable[Result]], urgency: Urgency
     ) -> Result:
@@ -83,7 +79,7 @@ class Readings(Generic[Result]):
         finally:
             reading.askers -= 1
             if not reading.askers and not reading.task.done():
-                self._ended(key)
+                del self._under_way[key]
                 reading.task.cancel()
                 await asyncio.wait([reading.task])
 
@@ -103,12 +99,9 @@ class Readings(Generic[Result]):
             result = await read(urgency)
         finally:
             if (reading := self._under_way.get(key)) is not None and reading.task is this:
-                self._ended(key)
+                del self._under_way[key]
         self._keep(key, result, asked_time + self._retention)
         return result
-
-    def _ended(self, key: Hashable) -> None:
-        del self._under_way[key]
 
     def _keep(self, key: Hashable, result: Result, until_time: float) -> None:
         loop, size = asyncio.get_running_loop(), self._size(result)

@@ -14,12 +14,12 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
 from source_stripe_native.errors import PARAMETER_UNKNOWN, PERMISSION_MISSING, StripeError
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe.expansions import PARAM
-from source_stripe_native.stripe.rate_limit import endpoint_of
 from source_stripe_native.stripe.wire import Params
 
-REFUSAL = Callable[[Params], Awaitable[StripeError | None]]
-"""Why Stripe refuses the request with these parameters, None where it answers. What may pass is raised."""
+Refusal = Callable[[str, Params], Awaitable[StripeError | None]]
+"""Why Stripe refuses the path with these parameters, None where it answers. What may pass is raised."""
 
 
 class RefusedParams:
@@ -62,28 +62,25 @@ class RefusedParams:
         params: Params,
         error: StripeError,
         filters: Iterable[str],
-        refusal: REFUSAL,
+        refusal: Refusal,
     ) -> list[str]:
         """The parameters that `error` is about, which are left out from now on; none where it is about none
         of the row's `filters` and expansions."""
         endpoint = endpoint_of(path)
         name = _base(error.param)
-        if (
-            PARAMETER_UNKNOWN.matches(error)
-            and name in filters
-            and any(_base(each) == name for each, _ in params)
-        ):
+        is_sent = any(_base(param) == name for param, _ in params)
+        if PARAMETER_UNKNOWN.matches(error) and name in filters and is_sent:
             self._filters.setdefault(endpoint, set()).add(name)
             return [name]
         expansions = [value for each, value in params if each == PARAM]
         if not expansions or not _is_about_expansions(error):
             return []
         bare = [pair for pair in params if pair[0] != PARAM]
-        if await refusal(bare) is not None:
+        if await refusal(path, bare) is not None:
             return []
         refused = expansions if len(expansions) == 1 else []
         for expansion in expansions if not refused else ():
-            reason = await refusal([*bare, (PARAM, expansion)])
+            reason = await refusal(path, [*bare, (PARAM, expansion)])
             if reason is not None and not _is_about_expansions(reason):
                 raise reason
             refused += [expansion] if reason is not None else []

@@ -1,16 +1,80 @@
-"""What goes over the wire: the types of JSON objects and of query parameters; and objects kept as bytes."""
+"""What goes over the wire: query parameters, JSON objects as any consumer of documents needs them, and
+objects kept as bytes.
 
+Rule: what a lenient parser can read is read. An object that a strict parser refuses would be refused on every
+attempt, and would end the capture for ever. What is no text (half a surrogate pair, invalid UTF-8) becomes
+U+FFFD, what is no number (NaN, Infinity) null. A body that was cut off is still refused. Numbers are those of
+orjson in both cases: integers of 64 bits (-2**63 to 2**64 - 1) are exact, all others are IEEE doubles.
+"""
+
+import json
+import math
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any, overload
+from typing import Any, Final, overload
 
 import orjson
 
 Json = dict[str, Any]
 Params = Sequence[tuple[str, str]]
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+"""Half a pair: the parser has joined the whole ones."""
+_WHITESPACE: Final = b" \t\n\r"
+"""What JSON allows after a value."""
+_INTEGERS: Final = range(-(2**63), 2**64)
+"""What orjson reads and writes as integers."""
+
+
+def json_object(body: bytes) -> Json | None:
+    """The JSON object that `body` is, None where it is none."""
+    # Cut off, or a page of HTML: a parser would find that out at its end, and both would try.
+    if not body.rstrip(_WHITESPACE).endswith(b"}"):
+        return None
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parsed = _leniently(body)
+    return parsed if isinstance(parsed, dict) else None
+
+
+def _leniently(body: bytes) -> Any:
+    try:
+        text = body.decode("utf-8-sig", errors="replace")
+        parsed = json.loads(
+            text, strict=False, parse_int=_integer, parse_float=_number, parse_constant=lambda _: None
+        )
+        return _clean(parsed)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _integer(digits: str) -> int | float | None:
+    # Python does not read thousands of digits as an integer, and no integer of 64 bits has so many.
+    if len(digits) <= len(str(2**64)) and (value := int(digits)) in _INTEGERS:
+        return value
+    return _number(digits)
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+def _clean(value: Any) -> Any:
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case list():
+            return [_clean(element) for element in value]
+        case dict():
+            return {_clean(name): _clean(inside) for name, inside in value.items()}
+    return value
+
 
 class Packed(Sequence[Json]):
-    """Objects as bytes, a fraction of what they take as Python objects. Each access makes new objects."""
+    """Objects as bytes, a fraction of what they take as Python objects. Each access makes new objects;
+    a slice is bytes too."""
 
     def __init__(self, objects: Iterable[Json] = ()) -> None:
         self._bodies: list[bytes] = []
@@ -24,13 +88,6 @@ class Packed(Sequence[Json]):
         self._bodies.append(body)
         self.size += len(body)
 
-    def part(self, start: int, stop: int) -> "Packed":
-        """Some of the objects, as bytes too."""
-        part = Packed()
-        part._bodies = self._bodies[start:stop]
-        part.size = sum(map(len, part._bodies))
-        return part
-
     def __len__(self) -> int:
         return len(self._bodies)
 
@@ -38,10 +95,13 @@ class Packed(Sequence[Json]):
     def __getitem__(self, index: int) -> Json: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Json]: ...
+    def __getitem__(self, index: slice) -> "Packed": ...
 
-    def __getitem__(self, index: int | slice) -> Json | list[Json]:
+    def __getitem__(self, index: int | slice) -> "Json | Packed":
         if isinstance(index, slice):
-            return [orjson.loads(body) for body in self._bodies[index]]
-        found: Json = orjson.loads(self._bodies[index])
-        return found
+            part = Packed()
+            part._bodies = self._bodies[index]
+            part.size = sum(map(len, part._bodies))
+            return part
+        obj: Json = orjson.loads(self._bodies[index])
+        return obj

@@ -19,7 +19,7 @@ import orjson
 
 from sandbox.stripe import StripeServer, World, facts
 from sandbox.stripe.routes import TARGETS
-from source_stripe_native.stripe.client import API_BASE_VARIABLE
+from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture
 from tests.test_streams import ALL, differences
 
