@@ -25,7 +25,7 @@ from source_stripe_native.flow.requests import (
     stream_names,
 )
 from source_stripe_native.flow.schedules import Schedules, refuse_schedules
-from source_stripe_native.flow.stops import ended_in_time
+from source_stripe_native.flow.waits import ended_in_time
 from source_stripe_native.resources import all_resources
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS, Settings

@@ -23,7 +23,7 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.flow.items import capture
+from source_stripe_native.flow.output import capture
 from source_stripe_native.protocols import AnyFetchPageFn
 from source_stripe_native.state.shapes import ConnectorState
 from source_stripe_native.state.windows import Window

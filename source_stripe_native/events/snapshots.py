@@ -23,7 +23,7 @@ import orjson
 
 from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.events.list_memory import UNKNOWN, ListMemories
-from source_stripe_native.flow.items import Commit
+from source_stripe_native.flow.output import Commit
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shards import key_of
