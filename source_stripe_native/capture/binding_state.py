@@ -14,8 +14,7 @@ from estuary_cdk.flow import CaptureBinding
 from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.parts import Json
-from source_stripe_native.state.patches import apply, state_of
+from source_stripe_native.state.parts import Json, apply, state_of
 from source_stripe_native.state.remembered_lists import read_entries
 from source_stripe_native.state.shapes import (
     ConnectorState,

@@ -29,8 +29,7 @@ from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItem
 from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.subtasks import SubtaskExecutor
 from source_stripe_native.scheduling.work_items import WorkItem, WorkItemManager
-from source_stripe_native.state.parts import PerAccount, cursor_at
-from source_stripe_native.state.patches import state_of
+from source_stripe_native.state.parts import PerAccount, cursor_at, state_of
 from source_stripe_native.state.shapes import ConnectorState
 from source_stripe_native.state.windows import Window, floor
 

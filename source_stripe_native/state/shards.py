@@ -36,7 +36,7 @@ class Shard:
 
     def own(self, account_ids: Iterable[str]) -> list[str]:
         """Those of `account_ids` that belong to the shard, in their order."""
-        return [each for each in account_ids if self.has(each)]
+        return [account_id for account_id in account_ids if self.has(account_id)]
 
     @property
     def is_whole(self) -> bool:
