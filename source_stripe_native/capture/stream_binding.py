@@ -34,8 +34,7 @@ from source_stripe_native.capture.binding_state import (
     restore_snapshot,
 )
 from source_stripe_native.capture.context import CaptureContext
-from source_stripe_native.capture.delays import Delay
-from source_stripe_native.capture.summary import Summary, WatchedStream, is_untouched
+from source_stripe_native.capture.summary import Delay, Summary, WatchedStream, is_untouched
 from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.list_feed import reads_lists_in
 from source_stripe_native.scheduling.account_changes import AccountChanges

@@ -20,7 +20,7 @@ from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from logging import Logger
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from source_stripe_native.errors import (
     ABSENT,
@@ -86,19 +86,12 @@ class Paused:
     whats: Counter[str] = field(default_factory=Counter)
 
     def words(self) -> str:
-        """Empty where nothing is paused."""
-        if not self.accounts:
-            return ""
         named = SHOWN if len(self.whats) > SHOWN + 1 else len(self.whats)
         shown = [f"{number:,} for {what}" for what, number in self.whats.most_common(named)]
         if more := len(self.whats) - named:
             shown.append(f"and others for {more} more streams")
         accounts = "1 account is" if self.accounts == 1 else f"{self.accounts:,} accounts are"
         return f"{accounts} paused after failures: {', '.join(shown)}"
-
-    def fields(self) -> dict[str, Any]:
-        """The same for programs."""
-        return {"accounts": self.accounts, "streams": dict(self.whats)}
 
 
 @dataclass(frozen=True)
