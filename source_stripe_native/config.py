@@ -13,6 +13,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 DEFAULT_HISTORY: Final = timedelta(days=30)
 DEFAULT_INTERVAL: Final = timedelta(minutes=5)
 DEFAULT_WINDOW: Final = timedelta(days=1)
+MIN_INTERVAL: Final = timedelta(seconds=1)
+"""An interval of zero must not keep the processor busy: Stripe's clock has whole seconds."""
 
 ResourceConfig = ResourceConfigWithSchedule
 
@@ -20,7 +22,8 @@ ResourceConfig = ResourceConfigWithSchedule
 def interval_of(resource: ResourceConfig) -> timedelta:
     """The interval of a binding: what discover proposes where its config leaves it out. The schema's default
     is zero, with which Stripe would be asked every second. It stays, since the schema is a contract."""
-    return resource.interval if "interval" in resource.model_fields_set else DEFAULT_INTERVAL
+    given = resource.interval if "interval" in resource.model_fields_set else DEFAULT_INTERVAL
+    return max(given, MIN_INTERVAL)
 
 
 VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z][a-z0-9_]*)?", re.ASCII)

@@ -27,7 +27,6 @@ from source_stripe_native.flow.requests import (
 from source_stripe_native.flow.schedules import Schedules, refuse_schedules
 from source_stripe_native.flow.waits import ended_in_time
 from source_stripe_native.resources import all_resources
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.shapes import ConnectorState, previous_state
 from source_stripe_native.stripe.sessions import open_session
@@ -95,8 +94,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         config, shard = open.capture.config, shard_of(open.range)
         names = stream_names(open.capture.bindings)
         for binding in open.capture.bindings:
-            # The CDK's loop would keep the processor busy.
-            binding.resourceConfig.interval = max(interval_of(binding.resourceConfig), MIN_INTERVAL)
+            binding.resourceConfig.interval = interval_of(binding.resourceConfig)
         if "start_date" not in config.model_fields_set:
             log.warning(
                 "start_date is not set: older objects are captured only once they change",

@@ -249,7 +249,7 @@ def _capture_context(
         accounts.all_ids,
         find_new,
         sum(each.PER_ACCOUNT or each.ARE_ACCOUNTS for each in streams),
-        settings,
         pauses,
+        settings,
     )
     return CaptureContext(feed, pauses, poller, superseded, polled, sharing)

@@ -514,7 +514,7 @@ async def test_an_account_that_is_refused_and_no_longer_listed_is_dropped_at_the
 # What tells how a capture is
 
 
-@pytest.mark.parametrize("method", ["_look", "_oldest_cursor", "_tell_beginning"])
+@pytest.mark.parametrize("method", ["_look", "_oldest_cursor", "_report_beginning"])
 async def test_a_mistake_in_the_summary_ends_nothing(
     world: World,
     server: StripeServer,

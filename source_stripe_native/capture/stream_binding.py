@@ -39,9 +39,9 @@ from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.list_feed import reads_lists_in
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.pauses import Unit, UnitFailures
-from source_stripe_native.scheduling.poll_times import PollTimes
-from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
+from source_stripe_native.scheduling.turns import PollTimes
+from source_stripe_native.scheduling.work_items import PriorityQueueConfig
 from source_stripe_native.state.parts import own_all
 from source_stripe_native.state.shapes import (
     FROM_START,
