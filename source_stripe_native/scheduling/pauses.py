@@ -16,7 +16,6 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from logging import Logger
@@ -94,18 +93,11 @@ class Paused:
         return f"{accounts} paused after failures: {', '.join(shown)}"
 
 
-@dataclass(frozen=True)
-class PausedAccounts:
-    """The accounts that are paused for one stream, or all of them."""
-
-    account_ids: Set[str] = frozenset()
-    is_all: bool = False
+class PausedAccounts(frozenset[str]):
+    """The accounts that are paused for one stream. With "", all of them are."""
 
     def __contains__(self, account_id: object) -> bool:
-        return self.is_all or account_id in self.account_ids
-
-    def __bool__(self) -> bool:
-        return bool(self.account_ids)
+        return super().__contains__(account_id) or super().__contains__("")
 
 
 class Pauses:
@@ -148,23 +140,22 @@ class Pauses:
         """Reports that the unit was read: neither it nor its account is paused any more."""
         for concerned in unit.with_wider if self._pauses else ():
             pause = self._pauses.get(concerned)
-            # What was under way when the pause began tells nothing of its reason.
+            # What was under way when the pause began says nothing of its reason.
             if pause is not None and pause.until_time <= asyncio.get_running_loop().time():
                 del self._pauses[concerned]
-                self._log.log(self._level(unit), f"{concerned} is read again")
+                level = logging.INFO if unit.account_id == self.platform_id else logging.DEBUG
+                self._log.log(level, f"{concerned} is read again")
 
     def until_time(self, unit: Unit) -> float:
         """The loop's time until which the unit is paused, by itself or with its account; in the past where
         it is not."""
-        if not self._pauses:
-            return -math.inf
-        pauses = (self._pauses.get(concerned) for concerned in unit.with_wider)
-        return max((pause.until_time for pause in pauses if pause is not None), default=-math.inf)
+        pauses = self._pauses
+        concerned = [pauses[wider] for wider in unit.with_wider if wider in pauses] if pauses else []
+        return max((pause.until_time for pause in concerned), default=-math.inf)
 
-    def paused_for(self, what: str) -> "PausedAccounts":
+    def paused_for(self, what: str) -> PausedAccounts:
         """The accounts that are paused for a stream, or for `CHANGES`."""
-        account_ids = {unit.account_id for unit in self._pauses if unit.stream in (what, "")}
-        return PausedAccounts(account_ids, is_all="" in account_ids)
+        return PausedAccounts(unit.account_id for unit in self._pauses if unit.stream in (what, ""))
 
     def status(self) -> Paused:
         """What is paused, in numbers."""
@@ -222,9 +213,6 @@ class Pauses:
             f"{unit} is paused. It is tried again in a minute, and then ever more rarely, once an hour at "
             f"least. {KEPT_OUT + ' ' if is_kept_out else ''}{reason}",
         )
-
-    def _level(self, unit: Unit) -> int:
-        return logging.INFO if unit.account_id == self.platform_id else logging.DEBUG
 
 
 @dataclass(frozen=True)
