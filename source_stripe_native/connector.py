@@ -14,8 +14,7 @@ from estuary_cdk.logger import FlowLogger
 from source_stripe_native.config import EndpointConfig, ResourceConfig, interval_of
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
-from source_stripe_native.flow.log_lines import last_line, report
-from source_stripe_native.flow.loggers import passing
+from source_stripe_native.flow.log_lines import last_line, passing, report
 from source_stripe_native.flow.output import WholeCommits, capture_task
 from source_stripe_native.flow.requests import (
     ExaminedRequest,

@@ -9,10 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from logging import Logger
 
-from estuary_cdk.capture.common import (
-    Resource,
-    ResourceState,
-)
+from estuary_cdk.capture.common import Resource, ResourceState
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.shared_pages import SharedPages
@@ -27,11 +24,7 @@ from source_stripe_native.events.shared_lists import SharedLists
 from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
-from source_stripe_native.state.shapes import (
-    EPOCH,
-    initial_state,
-    with_cursors,
-)
+from source_stripe_native.state.shapes import EPOCH, initial_state, with_cursors
 from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import RETENTION, floor
 from source_stripe_native.streams import STREAMS
@@ -150,12 +143,9 @@ async def all_resources(
 ) -> list[StripeResource]:
     """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
     those that a capture resumes from or starts anew after, by name, None where none is opened. The accounts
-    of the `shard` are captured: nothing where the only account belongs to another one. The bindings that open
-    keep their `schedules`. Discover and validate need no connected accounts `listed`.
-
-    Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
-    cannot be read, and where there is none left.
-    """
+    of the `shard` are captured: nothing where the only account belongs to another one. Discover and validate
+    need no connected accounts `listed`. Raises ConnectorError where the key is refused or may not read
+    events, where a stream asked for by name cannot be read, and where there is none left."""
     connected = config.capture_connected_accounts
     accounts = await find_accounts(http, log, connected=connected, shard=shard, listed=listed)
     if not accounts.all_ids and not config.capture_connected_accounts:

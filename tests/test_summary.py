@@ -25,7 +25,7 @@ from source_stripe_native.capture.summary import (
     WatchedStream,
     is_untouched,
 )
-from source_stripe_native.flow.loggers import passing
+from source_stripe_native.flow.log_lines import passing
 from source_stripe_native.scheduling.pauses import Paused, Pauses
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shapes import initial_state

@@ -12,12 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from estuary_cdk.capture.common import (
-    FetchChangesFn,
-    FetchPageFn,
-    ResourceState,
-    open_binding,
-)
+from estuary_cdk.capture.common import FetchChangesFn, FetchPageFn, ResourceState, open_binding
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.api import Backfill, Changes, source_of
@@ -47,12 +42,7 @@ from source_stripe_native.scheduling.scheduler import open_binding_with_priority
 from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig
 from source_stripe_native.state.parts import own_all
-from source_stripe_native.state.shapes import (
-    FROM_START,
-    cursor_time,
-    initial_state,
-    known_before,
-)
+from source_stripe_native.state.shapes import FROM_START, cursor_time, initial_state, known_before
 from source_stripe_native.state.shards import WHOLE
 from source_stripe_native.state.windows import floor, uncounted_lag
 from source_stripe_native.streams.row import BaseStripeObject

@@ -1,10 +1,9 @@
-"""Errors as a person reads them: one line that says what to do.
+"""Log lines: errors as a person reads them, and loggers that are forgotten with their task.
 
-Rule: a known error is shown without a traceback. A traceback is left for what nobody foresaw, a mistake in
-the connector, and the last line then says how to report it. No line repeats the key.
-
-The CDK logs the error of a task as a traceback, and once more as the process' last line, without advice. The
-filter `one_line` mends the first, `last_line` replaces the second.
+Rule: a known error is shown without a traceback, in one line that says what to do. A traceback is left for a
+mistake in the connector, and the last line then says how to report it. No line repeats the key. The CDK logs
+the error of a task as a traceback, and once more as the process' last line, without advice: the filter
+`one_line` mends the first, `last_line` replaces the second.
 """
 
 import errno
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from estuary_cdk.flow import ValidationError
+from estuary_cdk.logger import OBSERVABLE_FIELD, EventLogger, FlowLogger
 
 from source_stripe_native.errors import excerpt, scrub
 
@@ -185,3 +185,54 @@ def _described(error: BaseException) -> str:
 def _without_key(text: str) -> str:
     """`text` line by line as it is, but for what `scrub` blanks out."""
     return "\n".join(line[: len(line) - len(line.lstrip())] + scrub(line) for line in text.split("\n"))
+
+
+ROUTINE: Final = re.compile(
+    r"(beginning|resuming|completed) backfill"
+    r"|resuming incremental replication"
+    r"|incremental task (ran recently, .*|triggered backfill)"
+    r"|clearing checkpoint due to backfill trigger"
+)
+"""The CDK's messages at info that come once for each stream, or with each stream that is done."""
+DROPPED: Final = re.compile(
+    r"Backfilling \d+ out of \d+ bindings"
+    r"|Streaming change events \(all \d+ bindings are backfilled\)"
+    r"|resolved feature flags"
+)
+"""The CDK's messages of which nobody has anything: its status, and the flags, of which there are none."""
+COUNTED: Final = (OBSERVABLE_FIELD, "eventType")
+"""Fields by which Flow counts a line or shows it as a status."""
+
+
+class PassingLogger(FlowLogger):
+    """A logger below `parent` that `logging` does not keep, nor the loggers below it: the CDK gives each task
+    one of its own, and connected accounts have several tasks for each turn. Routine messages are lowered to
+    debug, without the fields by which Flow counts them: the summary reports them for all streams at once."""
+
+    def __init__(self, name: str, parent: logging.Logger) -> None:
+        # Not the CDK's: a logger and its `event` would keep each other until the garbage is collected.
+        logging.Logger.__init__(self, name)
+        self.parent = parent
+
+    @property
+    def event(self) -> EventLogger:  # type: ignore[override]  # in the CDK an attribute, which is only read
+        return EventLogger(self)
+
+    def getChild(self, suffix: str) -> "PassingLogger":  # noqa: N802 - the name is that of `logging.Logger`
+        return PassingLogger(f"{self.name}.{suffix}", self)
+
+    def handle(self, record: logging.LogRecord) -> None:
+        if record.levelno == logging.INFO and DROPPED.fullmatch(str(record.msg)):
+            return
+        if record.levelno == logging.INFO and ROUTINE.fullmatch(str(record.msg)):
+            if not self.isEnabledFor(logging.DEBUG):
+                return
+            record.levelno, record.levelname = logging.DEBUG, logging.getLevelName(logging.DEBUG)
+            for field in COUNTED:
+                record.__dict__.pop(field, None)
+        super().handle(record)
+
+
+def passing(log: logging.Logger) -> PassingLogger:
+    """A logger with the name and the place of `log`, whose children are forgotten."""
+    return PassingLogger(log.name, log)

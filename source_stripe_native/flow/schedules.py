@@ -5,9 +5,8 @@ The connector keeps the schedules itself and shows the CDK none. A firing is ser
     last initialized       firing            nothing but paused units is left      restart
          |---- backfill ----|---- backfill ----|---- stops with a request ----> |---- backfill ----|
 
-An expression means what it means to pycron, which the CDK uses: all five fields must match, but if neither
-the day of the month nor that of the week has a `*`, one of the two is enough. Times are those of the machine,
-as the CDK's `last_initialized` is.
+An expression means what it means to pycron, which the CDK uses. Times are those of the machine, as the CDK's
+`last_initialized` is.
 """
 
 import functools
@@ -125,8 +124,8 @@ class Schedules:
         task: Task,
     ) -> None:
         """Waits until the schedule has fired since the binding was `initialized`, and until no unit backfills
-        but paused ones (`is_open`). Then stops the capture. `repeat` writes the state in which the binding is
-        backfilled again."""
+        but paused ones (`is_open`). Then stops the capture and requests `repeat`, which writes the state in
+        which the binding is backfilled again."""
         stopping, is_stopping = task.stopping.event, False
         fires_at = self.crons[stream].next_after(initialized)
         assert fires_at is not None, "a schedule that never fires is not taken"

@@ -2,9 +2,8 @@
 
 Each account in its turn is a work item: one incremental subtask, and one backfill subtask for each variant
 that is unfinished. Work items run side by side within a number of subtasks. Accounts that are backfilling go
-first, but an account that only has changes to follow goes before those that became ready `max_wait` after it:
-the queue is ordered by deadline, so that no account starves. A work item that takes longer than its time
-slice while others wait yields at its next checkpoint and is queued again.
+first, by `max_wait` at most (turns.py). A work item that takes longer than its time slice while others wait
+yields at its next checkpoint and is queued again.
 """
 
 import asyncio
@@ -279,11 +278,9 @@ def open_binding_with_priority_queue(
     backfill_subtask_suffixes: list[str] | None = None,
 ) -> None:
     """Captures a binding over all of `all_account_ids`, as the CDK's `open_binding` does for one account.
-
-    `resource_state` is keyed by account (see state.py) and holds a cursor for each of them. With
+    `resource_state` is keyed by account (see state/shapes.py) and holds a cursor for each of them. With
     `backfill_subtask_suffixes`, each account's backfill has one variant for each suffix and
-    `fetch_page_factory` takes the suffix too. Snapshots are not captured account by account.
-    """
+    `fetch_page_factory` takes the suffix too. Snapshots are not captured account by account."""
     if fetch_snapshot is not None or tombstone is not None:
         raise NotImplementedError("snapshots of connected accounts are not supported")
     config = config or PriorityQueueConfig()

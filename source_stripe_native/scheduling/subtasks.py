@@ -1,8 +1,7 @@
 """Subtasks: how a work item's backfill variants and its incremental subtask are run.
 
-Rule: state in memory follows the checkpoints, never the other way round. A variant ends completed or yielded.
-Only a completed variant is cleared; a variant that was cancelled, or that stopped with the capture, is picked
-up again at its last checkpoint.
+Rule: state in memory follows the checkpoints, never the other way round. Only a completed variant is cleared;
+one that yielded is picked up again at its last checkpoint.
 """
 
 import asyncio

@@ -7,15 +7,15 @@ The shape follows from the config and the stream, never from how many accounts t
                                                    {suffix: {cutoff, ...}}       (several variants, or slices)
     connected accounts  {account_id: {cursor}}     {account_id + suffix: {cutoff, ...}}
 
-Both shapes are read into one form, account by account, and written in the shape wanted. The difference is an
-RFC 7396 merge patch, so that the change is one checkpoint: all of it or none.
+Both shapes are read into one form, account by account, and written in the shape wanted. The difference is a
+merge patch, so that the change is one checkpoint: all of it or none.
 
 A slice is named after its oldest second, `_from_2024-05-01T00:00:00Z`. The oldest slice is `_from_start`: it
 starts at the start date. A slice's `next_page` says how far it has come down to its oldest second.
 
 A backfill is the first of its binding, or a repeat: by schedule, on request, or because events are gone. In a
-repeat the collection may hold objects that are deleted meanwhile. The CDK marks a repeat by schedule in the
-state, as `is_connector_initiated`; this connector marks every repeat so.
+repeat the collection may hold objects that are deleted meanwhile. Every repeat is marked in the state as the
+CDK marks one by schedule, with `is_connector_initiated`.
 """
 
 import re
@@ -119,11 +119,9 @@ def reconcile(
     owner: str = "",
 ) -> Json:
     """The merge patch that brings a binding's `state` into the shape wanted, empty where it is that already.
-
     New accounts start as in `initial`, accounts that are gone or of another shard are dropped, and an account
     without a cursor follows changes from its backfill's cutoff on. A state without account ids is that of
-    `owner`, by default of the first account.
-    """
+    `owner`, by default of the first account."""
     if _is_wanted(state, account_ids, suffixes):
         return {}
     owner = owner or _ids(account_ids)[0]

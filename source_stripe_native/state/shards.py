@@ -6,9 +6,8 @@ account's key is the first eight hexadecimal digits of the SHA-256 of its id:
     0                        key of acct_1Abc                    0xFFFFFFFF
     |------- shard 0 -------|--------*-------- shard 1 ------------------|
 
-Rule: everything of an account is captured by the shard that has its key, its document in Accounts included:
-no object is written by two shards. The key depends on the id alone, so that an account stays where it is
-until its shard is split.
+Rule: everything of an account is captured by the shard that has its key, so that no object is written by two
+shards. The key depends on the id alone: an account stays where it is until its shard is split.
 """
 
 from collections.abc import Iterable
