@@ -79,7 +79,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         refuse_switch(validate)
         refuse_future(validate.config)
         refuse_schedules(
-            {each.resourceConfig.name: each.resourceConfig.schedule for each in validate.bindings}
+            {binding.resourceConfig.name: binding.resourceConfig.schedule for binding in validate.bindings}
         )
         names = stream_names(validate.bindings)
         async with open_session(validate.config, self._settings, self._settings.unary_patience) as http:

@@ -1,7 +1,7 @@
 """Pauses: what is not read for a while because of a failure, until when, and what Stripe said.
 
 Rule: a failure changes nothing outside its scope. The table in errors.py says what a failure concerns. Where
-its words leave that open, the key's own account is asked for: its answer tells a refused key from an account
+its words leave that open, the key's own account is asked for: its answer parts a refused key from an account
 that refuses the key, and a list that fails from a Stripe that is silent to everybody.
 
     failure      a minute      two minutes            four                       ... an hour at most

@@ -190,7 +190,7 @@ class Scheduler:
         self._queue.push(account_id, priority, ready_time, grace=grace)
 
     def _start_ready(self, task: Task, now: float) -> None:
-        spent = sum(work_item.cost for work_item, _ in self._running.values())
+        spent = sum(1 + len(work_item.backfill_variants) for work_item, _ in self._running.values())
         while (account_id := self._queue.first(now)) is not None:
             if (until_time := self._paused_until(account_id)) > now:
                 self._queue.pop()

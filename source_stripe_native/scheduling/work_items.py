@@ -112,11 +112,6 @@ class WorkItem:
     def has_backfill_work(self) -> bool:
         return len(self.backfill_variants) > 0
 
-    @property
-    def cost(self) -> int:
-        """Its subtasks that still run."""
-        return 1 + len(self.backfill_variants)
-
 
 class PriorityCalculator:
     """What an account's turn would be, by its state: its priority, and its cost in subtasks."""

@@ -150,7 +150,7 @@ def _is_wanted(state: ResourceState, account_ids: str | Sequence[str], suffixes:
 def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
     """The time, in Unix seconds, before which changes of an account are known by its first backfill: the
     cutoff while that is unfinished. Zero where it is not, and in a repeat: a deletion before the cutoff may
-    become visible late, and no page tells of it. An empty `account_id` stands for a state without ids."""
+    become visible late, and no page reports it. An empty `account_id` stands for a state without ids."""
     if not account_id:
         unfinished = list(_backfills(state).values())
     else:
