@@ -1,10 +1,10 @@
 """The process: starts the connector on stdin and stdout, or with arguments a command of `cli/`."""
 
-from source_stripe_native.flow import signals, start
+from source_stripe_native.flow import process
 
 if __name__ == "__main__":
     # Before the imports, which take a while: they would be interrupted with a traceback.
-    signals.end_between_lines()
+    process.end_between_lines()
 
 import asyncio
 import functools
@@ -16,7 +16,7 @@ from typing import BinaryIO, Final, cast
 
 try:
     if __name__ == "__main__":
-        start.prepare()
+        process.prepare_imports()
     from source_stripe_native import Connector
 except ModuleNotFoundError as error:
     raise SystemExit(
@@ -51,7 +51,7 @@ def _collect_garbage(settings: Settings) -> None:
 
 
 def main(settings: Settings = DEFAULTS) -> None:
-    signals.end_between_lines(settings.line_patience.total_seconds())
+    process.end_between_lines(settings.line_patience.total_seconds())
     logging.addLevelName(5, "TRACE")  # which Flow has below debug
     try:
         log = init_logger()

@@ -38,7 +38,7 @@ from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import read_again, read_changes
 from source_stripe_native.events.snapshots import read_snapshot, unsettled
-from source_stripe_native.flow.items import Commit
+from source_stripe_native.flow.output import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shapes import cursor_time

@@ -8,11 +8,13 @@ from typing import Final
 from estuary_cdk.capture.common import ResourceConfigWithSchedule
 from estuary_cdk.feature_flags import FeatureFlagsConfig
 from estuary_cdk.flow import AccessToken
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 DEFAULT_HISTORY: Final = timedelta(days=30)
 DEFAULT_INTERVAL: Final = timedelta(minutes=5)
 DEFAULT_WINDOW: Final = timedelta(days=1)
+MIN_INTERVAL: Final = timedelta(seconds=1)
+"""An interval of zero must not keep the processor busy: Stripe's clock has whole seconds."""
 
 ResourceConfig = ResourceConfigWithSchedule
 
@@ -20,14 +22,23 @@ ResourceConfig = ResourceConfigWithSchedule
 def interval_of(resource: ResourceConfig) -> timedelta:
     """The interval of a binding: what discover proposes where its config leaves it out. The schema's default
     is zero, with which Stripe would be asked every second. It stays, since the schema is a contract."""
-    return resource.interval if "interval" in resource.model_fields_set else DEFAULT_INTERVAL
+    given = resource.interval if "interval" in resource.model_fields_set else DEFAULT_INTERVAL
+    return max(given, MIN_INTERVAL)
 
 
-VERSION: Final = re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z][a-z0-9_]*)?", re.ASCII)
-"""An API version of Stripe: a date, since 2024-09-30 with a name ("Versioning" in its API reference)."""
-
-CONTEXT: Final = re.compile(r"acct_\w+(/acct_\w+)*", re.ASCII)
-"""An account, or the path of accounts that leads to it ("Stripe-Context header" in Stripe's docs)."""
+PATTERNS: Final = {
+    # A date, since 2024-09-30 with a name ("Versioning" in Stripe's API reference).
+    "api_version": (
+        re.compile(r"\d{4}-\d{2}-\d{2}(\.[a-z][a-z0-9_]*)?", re.ASCII),
+        "it is not an API version: set it to one such as 2024-06-20",
+    ),
+    # An account, or the path of accounts that leads to it ("Stripe-Context header" in Stripe's docs).
+    "stripe_context": (
+        re.compile(r"acct_\w+(/acct_\w+)*", re.ASCII),
+        "it is not an account: set it to an id such as acct_123, or to a path of ids",
+    ),
+}
+"""The form of a field, and what to do about another one."""
 
 
 def default_start_date() -> datetime:
@@ -72,23 +83,14 @@ class Advanced(FeatureFlagsConfig):
     )
 
     # Not a pattern of the field, which would change the config's JSON schema.
-    @field_validator("api_version")
+    @field_validator(*PATTERNS)
     @classmethod
-    def _is_version(cls, version: str | None) -> str | None:
-        if version is None or not (version := version.strip()):
-            return version
-        if not VERSION.fullmatch(version):
-            raise ValueError("it is not an API version: set it to one such as 2024-06-20")
-        return version
-
-    @field_validator("stripe_context")
-    @classmethod
-    def _is_context(cls, context: str | None) -> str | None:
-        if context is None or not (context := context.strip()):
-            return context
-        if not CONTEXT.fullmatch(context):
-            raise ValueError("it is not an account: set it to an id such as acct_123, or to a path of ids")
-        return context
+    def _has_form(cls, value: str | None, info: ValidationInfo) -> str | None:
+        value = value and value.strip()
+        pattern, advice = PATTERNS[info.field_name or ""]
+        if value and not pattern.fullmatch(value):
+            raise ValueError(advice)
+        return value
 
 
 class EndpointConfig(BaseModel):

@@ -14,8 +14,7 @@ from estuary_cdk.logger import FlowLogger
 from source_stripe_native.config import EndpointConfig, ResourceConfig, interval_of
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
-from source_stripe_native.flow.log_lines import last_line, report
-from source_stripe_native.flow.loggers import passing
+from source_stripe_native.flow.log_lines import last_line, passing, report
 from source_stripe_native.flow.output import WholeCommits, capture_task
 from source_stripe_native.flow.requests import (
     ExaminedRequest,
@@ -25,9 +24,8 @@ from source_stripe_native.flow.requests import (
     stream_names,
 )
 from source_stripe_native.flow.schedules import Schedules, refuse_schedules
-from source_stripe_native.flow.stops import ended_in_time
+from source_stripe_native.flow.waits import ended_in_time
 from source_stripe_native.resources import all_resources
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.shapes import ConnectorState, previous_state
 from source_stripe_native.stripe.sessions import open_session
@@ -81,7 +79,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         refuse_switch(validate)
         refuse_future(validate.config)
         refuse_schedules(
-            {each.resourceConfig.name: each.resourceConfig.schedule for each in validate.bindings}
+            {binding.resourceConfig.name: binding.resourceConfig.schedule for binding in validate.bindings}
         )
         names = stream_names(validate.bindings)
         async with open_session(validate.config, self._settings, self._settings.unary_patience) as http:
@@ -95,8 +93,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         config, shard = open.capture.config, shard_of(open.range)
         names = stream_names(open.capture.bindings)
         for binding in open.capture.bindings:
-            # The CDK's loop would keep the processor busy.
-            binding.resourceConfig.interval = max(interval_of(binding.resourceConfig), MIN_INTERVAL)
+            binding.resourceConfig.interval = interval_of(binding.resourceConfig)
         if "start_date" not in config.model_fields_set:
             log.warning(
                 "start_date is not set: older objects are captured only once they change",

@@ -3,44 +3,19 @@
 This module defines nothing. The names are those that users of the scheduler import.
 """
 
-from source_stripe_native.backfill.page_loop import Outcome
-from source_stripe_native.flow.waits import wait_any
-from source_stripe_native.protocols import (
-    FetchChangesFnFactory,
-    FetchPageFnFactory,
-    FetchPageFnFactoryWithSuffix,
+from source_stripe_native.protocols import FetchChangesFnFactory as FetchChangesFnFactory
+from source_stripe_native.protocols import FetchPageFnFactory as FetchPageFnFactory
+from source_stripe_native.protocols import FetchPageFnFactoryWithSuffix as FetchPageFnFactoryWithSuffix
+from source_stripe_native.scheduling.scheduler import (
+    open_binding_with_priority_queue as open_binding_with_priority_queue,
 )
-from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
-from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
+from source_stripe_native.scheduling.subtasks import SubtaskExecutor as SubtaskExecutor
 from source_stripe_native.scheduling.subtasks import (
-    SubtaskExecutor,
-    _binding_backfill_task_with_variant,
-    _binding_incremental_task_of_account,
+    _binding_backfill_task_with_variant as _binding_backfill_task_with_variant,
 )
-from source_stripe_native.scheduling.work_items import (
-    BackfillVariant,
-    PriorityCalculator,
-    WorkItem,
-    WorkItemManager,
-)
-
-__all__ = [
-    "MIN_INTERVAL",
-    "AccountQueue",
-    "BackfillVariant",
-    "FetchChangesFnFactory",
-    "FetchPageFnFactory",
-    "FetchPageFnFactoryWithSuffix",
-    "Outcome",
-    "PriorityCalculator",
-    "PriorityQueueConfig",
-    "SubtaskExecutor",
-    "WorkItem",
-    "WorkItemManager",
-    "WorkItemPriority",
-    "_binding_backfill_task_with_variant",
-    "_binding_incremental_task_of_account",
-    "open_binding_with_priority_queue",
-    "wait_any",
-]
+from source_stripe_native.scheduling.turns import WorkItemPriority as WorkItemPriority
+from source_stripe_native.scheduling.work_items import BackfillVariant as BackfillVariant
+from source_stripe_native.scheduling.work_items import PriorityCalculator as PriorityCalculator
+from source_stripe_native.scheduling.work_items import PriorityQueueConfig as PriorityQueueConfig
+from source_stripe_native.scheduling.work_items import WorkItem as WorkItem
+from source_stripe_native.scheduling.work_items import WorkItemManager as WorkItemManager

@@ -9,16 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from logging import Logger
 
-from estuary_cdk.capture.common import (
-    Resource,
-    ResourceState,
-)
+from estuary_cdk.capture.common import Resource, ResourceState
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.binding_state import Binding, reconcile_state
-from source_stripe_native.capture.context import CaptureContext
-from source_stripe_native.capture.stream_binding import StreamBinding, initial_suffixes, state_account_ids
+from source_stripe_native.capture.stream_binding import CaptureContext, StreamBinding
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.events.feed import EventFeed
@@ -27,11 +23,7 @@ from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.shapes import (
-    EPOCH,
-    initial_state,
-    with_cursors,
-)
+from source_stripe_native.state.shapes import EPOCH, initial_state, with_cursors
 from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import RETENTION, floor
 from source_stripe_native.streams import STREAMS
@@ -85,24 +77,24 @@ def base_object(
     is_unproven: bool = False,
 ) -> StripeResource:
     """The resource of one row of the catalogue, proposed as disabled where it `is_unproven` that any account
-    has it. A new capture's backfill and changes meet at `cutoff`. A
-    capture with a `previous` state keeps its cursors when it starts again, by schedule or on request."""
-    ids = state_account_ids(cls, accounts)
-    new = context.initial_state(ids, initial_suffixes(cls, accounts), cutoff or http.now())
+    has it. A new capture's backfill and changes meet at `cutoff`. A capture with a `previous` state keeps its
+    cursors when it starts again, by schedule or on request."""
+    stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, cutoff or http.now())
     # Twice the margin, so that a cursor that is carried over leaves time to read on from it.
     oldest = http.now() - RETENTION + 2 * http.settings.retention_margin
-    stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, new)
     resource = RepeatableResource(
         name=cls.NAME,
         key=cls.KEY,
         model=cls,
         open=stream.open,
-        initial_state=new,
+        initial_state=stream.initial,
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
         disable=cls.DISABLED or is_unproven,
     )
-    resource.repeat = lambda new: with_cursors(new, previous, ids, oldest, accounts.platform_id)
+    resource.repeat = lambda new: with_cursors(
+        new, previous, stream.account_ids, oldest, accounts.platform_id
+    )
     return resource
 
 
@@ -132,7 +124,7 @@ def prices_object(
     """The Prices resource, of one account where no connected ones are given."""
     accounts = CapturedAccounts(
         platform_account_id,
-        [each for each in all_account_ids if each != platform_account_id] if connected_account_ids else None,
+        [key for key in all_account_ids if key != platform_account_id] if connected_account_ids else None,
     )
     feed = EventFeed(Prices.all_event_types(), window_size=DEFAULT_WINDOW, settings=http.settings)
     # With the capture's logger, since a resource has none before it is opened.
@@ -152,12 +144,9 @@ async def all_resources(
 ) -> list[StripeResource]:
     """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
     those that a capture resumes from or starts anew after, by name, None where none is opened. The accounts
-    of the `shard` are captured: nothing where the only account belongs to another one. The bindings that open
-    keep their `schedules`. Discover and validate need no connected accounts `listed`.
-
-    Raises ConnectorError where the key is refused or may not read events, where a stream asked for by name
-    cannot be read, and where there is none left.
-    """
+    of the `shard` are captured: nothing where the only account belongs to another one. Discover and validate
+    need no connected accounts `listed`. Raises ConnectorError where the key is refused or may not read
+    events, where a stream asked for by name cannot be read, and where there is none left."""
     connected = config.capture_connected_accounts
     accounts = await find_accounts(http, log, connected=connected, shard=shard, listed=listed)
     if not accounts.all_ids and not config.capture_connected_accounts:
@@ -176,24 +165,16 @@ async def all_resources(
         report_denied(log, permissions, is_asked_by_name=names is not None)
     context = _capture_context(log, http, config, accounts, readable)
     context = replace(context, schedules=schedules or Schedules())
-    cutoff, previous = http.now(), states or {}
-    for each in readable:
-        state = previous.get(each.NAME)
-        if context.sharing is not None and each.PARENT is not None and (state is None or state.backfill):
-            context.sharing.register(each)
-    return [
-        base_object(
-            each,
-            http,
-            config.start_date,
-            accounts,
-            context,
-            cutoff,
-            previous.get(each.NAME),
-            is_unproven=each.NAME in unproven,
+    cutoff, start_date, resources = http.now(), config.start_date, list[StripeResource]()
+    for row in readable:
+        previous = states.get(row.NAME) if states is not None else None
+        if context.sharing is not None and row.PARENT is not None and (previous is None or previous.backfill):
+            context.sharing.register(row)
+        is_unproven = row.NAME in unproven
+        resources.append(
+            base_object(row, http, start_date, accounts, context, cutoff, previous, is_unproven=is_unproven)
         )
-        for each in readable
-    ]
+    return resources
 
 
 def report_denied(log: Logger, permissions: Permissions, *, is_asked_by_name: bool) -> None:
@@ -217,13 +198,10 @@ def _capture_context(
     streams: Sequence[type[BaseStripeObject]],
 ) -> CaptureContext:
     types: frozenset[str] | None = None
-    if any(each.follows_events() for each in streams):
-        follows_all = any(each.IS_EVENT for each in streams)
-        types = (
-            frozenset()
-            if follows_all
-            else frozenset[str]().union(*(each.all_event_types() for each in streams))
-        )
+    if any(row.IS_EVENT for row in streams):
+        types = frozenset()
+    elif any(row.follows_events() for row in streams):
+        types = frozenset[str]().union(*(row.all_event_types() for row in streams))
     window_size, settings = config.advanced.incremental_window_size, http.settings
     feed = EventFeed(types, window_size=window_size, settings=settings)
     superseded = SupersededIds()
@@ -237,9 +215,9 @@ def _capture_context(
     async def find_new() -> list[str]:
         nonlocal last_look
         since, last_look = last_look, floor(http.now())
-        found = accounts.shard.own(await new_account_ids(http, log, accounts.platform_id, known, since))
-        known.update(found)
-        return found
+        new = accounts.shard.own(await new_account_ids(http, log, accounts.platform_id, known, since))
+        known.update(new)
+        return new
 
     def source_of(account_id: str) -> Source:
         acting = account_id if account_id != accounts.platform_id else None
@@ -250,9 +228,9 @@ def _capture_context(
         source_of,
         accounts.all_ids,
         find_new,
-        sum(each.PER_ACCOUNT or each.ARE_ACCOUNTS for each in streams),
-        settings,
+        sum(row.PER_ACCOUNT or row.ARE_ACCOUNTS for row in streams),
         pauses,
+        settings,
     )
     return CaptureContext(feed, pauses, poller, superseded, polled, sharing)
 

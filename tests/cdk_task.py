@@ -31,7 +31,7 @@ Json = dict[str, Any]
 Result = TypeVar("Result")
 
 STATE_KEY: Final = "Things"
-MAX_READINGS: Final = 100_000
+MAX_READINGS: Final = 200_000
 _LOOP: Final[Json] = {"idle_timeout": 0, "noop_cycles": 0}
 
 # For a test without a loop, looptime asks for the current one, which Python would make and nobody close.

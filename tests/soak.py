@@ -82,7 +82,7 @@ LARGEST: Final = 24
 INTERVAL: Final = timedelta(seconds=0.1)
 """How long a binding waits until it reads again."""
 INTERVALS: Final = (
-    "connector",
+    "config",
     "scheduling.account_changes",
     "scheduling.account_poller",
     "scheduling.scheduler",

@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +15,7 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import DEFAULT_WINDOW, Accounts
 from source_stripe_native.scheduling.account_changes import AccountChanges
+from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import PausedAccounts
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import Window
@@ -248,15 +249,14 @@ class Polled:
     def paused(self) -> PausedAccounts:
         return PausedAccounts(self.not_read)
 
-    def subscribe(self, *_: object) -> None: ...
-
     def high_watermark(self, _: str) -> int:
         return self.high
 
 
 def changes(poller: Polled | None = None, accounts: tuple[str, ...] = (A, B)) -> AccountChanges:
     interval = timedelta(seconds=10)
-    return AccountChanges(TYPES, accounts, 100, poller or Polled(), interval, asyncio.Event())
+    read = cast(AccountPoller, poller or Polled())
+    return AccountChanges(TYPES, accounts, 100, read, interval, asyncio.Event())
 
 
 UPDATED: Final = frozenset({"account.updated"})

@@ -2,6 +2,7 @@
 capture misses nothing that the poller finds."""
 
 import asyncio
+import logging
 import math
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from logging import Logger
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import pytest
@@ -21,7 +23,8 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.poll_times import PollTimes
+from source_stripe_native.scheduling.pauses import Pauses
+from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shapes import initial_state
 from source_stripe_native.state.windows import RETENTION, Window, floor
@@ -32,6 +35,7 @@ from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import binding, merged, on_virtual_time, run_on_virtual_time, running_capture
 from tests.conftest import NOW
 
+PAUSES: Final = Pauses(cast(Any, SimpleNamespace(settings=DEFAULTS)), logging.getLogger("test"), "acct_1")
 LAG: Final = DEFAULTS.lag
 READERS: Final = DEFAULTS.account_readers
 EPOCH: Final = datetime(2026, 5, 28, 12, 0, 0, tzinfo=UTC)
@@ -152,7 +156,9 @@ async def running_poller(
 ) -> AsyncIterator[tuple[cdk_task.Capture, list[Subscriber]]]:
     """A poller that is stopped when the block is left, and then have ten seconds to end."""
     async with running_capture() as capture:
-        going = AccountPoller(cast(EventFeed, feed), source_of, list(account_ids), find_new, subscribers)
+        going = AccountPoller(
+            cast(EventFeed, feed), source_of, list(account_ids), find_new, subscribers, PAUSES
+        )
         notified = [Subscriber() for _ in range(subscribers)]
         for each in notified:
             going.subscribe(each, timedelta(seconds=interval), capture.task)
@@ -191,7 +197,7 @@ async def test_each_account_is_read_once_per_interval_and_every_subscriber_notif
 async def test_the_shortest_interval_of_the_bindings_is_that_of_the_poller() -> None:
     feed = Feed()
     async with running_capture() as capture:
-        going = AccountPoller(cast(EventFeed, feed), source_of, ["acct_1"], nobody_new, 3)
+        going = AccountPoller(cast(EventFeed, feed), source_of, ["acct_1"], nobody_new, 3, PAUSES)
         for interval in (300, 60, 600):
             going.subscribe(Subscriber(), timedelta(seconds=interval), capture.task)
         await asyncio.sleep(599)
@@ -293,7 +299,7 @@ def test_nobody_starves_whoever_is_active_and_however_slow_it_is(
         ids = names(active, "acct_active"), names(quiet, "acct_quiet")
         feed = Feed(seconds=seconds, busy=set(ids[0]))
         async with running_capture() as capture:
-            going = AccountPoller(cast(EventFeed, feed), source_of, [*ids[0], *ids[1]], nobody_new, 1)
+            going = AccountPoller(cast(EventFeed, feed), source_of, [*ids[0], *ids[1]], nobody_new, 1, PAUSES)
             going.subscribe(Subscriber(), timedelta(seconds=interval), capture.task)
             await asyncio.sleep(SHIFT)
             capture.stopping.event.set()
@@ -316,7 +322,7 @@ def test_nobody_starves_whoever_is_active_and_however_slow_it_is(
 async def test_the_poller_tells_by_how_much_it_is_behind_while_it_is() -> None:
     feed = Feed(seconds=160)
     async with running_capture() as capture:
-        going = AccountPoller(cast(EventFeed, feed), source_of, names(160), nobody_new, 1)
+        going = AccountPoller(cast(EventFeed, feed), source_of, names(160), nobody_new, 1, PAUSES)
         assert going.behind() == timedelta(), "nobody has subscribed"
         going.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
         await asyncio.sleep(INTERVAL - 1)
@@ -450,7 +456,7 @@ async def capturing(
 ) -> AsyncIterator[tuple[cdk_task.Capture, list[ResourceState]]]:
     """Bindings that have backfilled, and follow their accounts since a minute before the start."""
     async with running_capture() as capture:
-        going = AccountPoller(cast(EventFeed, feed), source_of, account_ids, nobody_new, bindings)
+        going = AccountPoller(cast(EventFeed, feed), source_of, account_ids, nobody_new, bindings, PAUSES)
         states = []
         for index in range(bindings):
             state = initial_state(account_ids, [""], EPOCH - LAG)

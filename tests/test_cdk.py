@@ -13,7 +13,7 @@ from estuary_cdk.capture import _emit, base_capture_connector, common, transacto
 from estuary_cdk.capture.connector_status import ConnectorStatus
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.flow.loggers import DROPPED, ROUTINE
+from source_stripe_native.flow.log_lines import DROPPED, ROUTINE
 from tests.documentation import ROOT
 
 SIGNATURES: Final[dict[Callable[..., Any], str]] = {

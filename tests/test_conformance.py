@@ -27,16 +27,16 @@ from estuary_cdk.capture.common import (
 )
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.backfill.page_loop import Outcome
 from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.priority_capture import (
     BackfillVariant,
-    Outcome,
     PriorityQueueConfig,
     WorkItem,
     WorkItemPriority,
     _binding_backfill_task_with_variant,
-    _binding_incremental_task_of_account,
 )
+from source_stripe_native.scheduling.subtasks import _binding_incremental_task_of_account
 from tests.cdk_task import STATE_KEY, Capture, Json, binding, on_virtual_time, running_capture
 
 pytestmark = on_virtual_time

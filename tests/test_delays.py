@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
-from source_stripe_native.capture.delays import Delay
+from source_stripe_native.capture.summary import Delay
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.pages import Workload
 from tests.capture import UNLIMITED, Capture

@@ -373,7 +373,7 @@ async def test_the_summary_names_a_few_streams_for_which_accounts_are_paused() -
     words = pauses.status().words()
     assert words.startswith("2 accounts are paused after failures: 2 for Files, 1 for ")
     assert words.endswith(", and others for 2 more streams")
-    assert pauses.status().fields()["streams"]["Files"] == 2
+    assert pauses.status().whats["Files"] == 2
     pauses.end(Unit("Cards", "acct_1"))
     assert sorted(pauses.status().words().partition("2 for Files, ")[2].split(", ")) == [
         "1 for Persons",
@@ -514,7 +514,7 @@ async def test_an_account_that_is_refused_and_no_longer_listed_is_dropped_at_the
 # What tells how a capture is
 
 
-@pytest.mark.parametrize("method", ["_look", "_oldest_cursor", "_tell_beginning"])
+@pytest.mark.parametrize("method", ["_look", "_oldest_cursor", "_report_beginning"])
 async def test_a_mistake_in_the_summary_ends_nothing(
     world: World,
     server: StripeServer,

@@ -22,6 +22,7 @@ from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.models import Events as EventsStream
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window
 from source_stripe_native.streams.event_types import RENAMED
@@ -916,7 +917,8 @@ async def test_rounds_tell_from_where_bindings_joined_even_if_one_of_them_has_re
 
     told = Listening()
     async with running_capture() as capture:
-        AccountPoller(feed, lambda _: source, [PLATFORM], none_new, 1).subscribe(
+        pauses = Pauses(source.http, LOG, PLATFORM)
+        AccountPoller(feed, lambda _: source, [PLATFORM], none_new, 1, pauses).subscribe(
             told, timedelta(minutes=5), capture.task
         )
         async with asyncio.timeout(10):

@@ -14,7 +14,7 @@ import pytest
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import in_order
-from source_stripe_native.flow.side_by_side import side_by_side
+from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.models import STREAMS
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.stripe.client import StripeSession

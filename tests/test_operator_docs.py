@@ -10,9 +10,9 @@ import pytest
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.cli.survey import limits_of, seconds_of
+from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.events import resolutions
 from source_stripe_native.models import STREAMS, EndpointConfig
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import RETENTION
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT

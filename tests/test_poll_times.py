@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from source_stripe_native.scheduling.poll_times import PollTimes
+from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.settings import DEFAULTS
 
 ROUND = 300
@@ -31,12 +31,12 @@ def polls(
     for number in range(rounds):
         unread |= finds & {number}
         if number in events:
-            times.note_events(ACCOUNT, number * ROUND)
+            times.record_events(ACCOUNT, number * ROUND)
         if times.is_due(ACCOUNT, cursor, number * ROUND):
             cursor = number * ROUND
             found.append(number)
             if unread:
-                times.note_find(ACCOUNT, cursor)
+                times.record_find(ACCOUNT, cursor)
                 unread.clear()
     return found
 
@@ -67,13 +67,13 @@ def test_finds_have_a_list_polled_in_each_round() -> None:
 
 def test_without_a_wait_each_round_polls() -> None:
     times = PollTimes(replace(DEFAULTS, longest_poll_wait=timedelta()))
-    times.note_find(ACCOUNT, 0)
+    times.record_find(ACCOUNT, 0)
     assert all(times.is_due(ACCOUNT, at, at + 1) for at in range(0, 2 * LONGEST, ROUND))
 
 
 def test_accounts_are_polled_each_for_itself() -> None:
     times = PollTimes()
-    times.note_find(ACCOUNT, 0)
+    times.record_find(ACCOUNT, 0)
     assert times.is_due(ACCOUNT, 0, ROUND)
     assert not times.is_due("acct_2", 0, ROUND)
 

@@ -18,12 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from source_stripe_native.priority_capture import (
-    AccountQueue,
     PriorityQueueConfig,
     WorkItemPriority,
     open_binding_with_priority_queue,
 )
 from source_stripe_native.protocols import AnyFetchPageFn
+from source_stripe_native.scheduling.turns import AccountQueue
 from source_stripe_native.state.shapes import initial_state
 from tests.cdk_task import (
     Capture,

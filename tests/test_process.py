@@ -89,8 +89,8 @@ def waiting(pipe: int) -> int:
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_signal_ends_the_process_at_once_while_the_loop_is_busy(number: signal.Signals) -> None:
     busy = (
-        "from source_stripe_native.flow import signals\n"
-        "signals.end_between_lines()\nprint(flush=True)\nwhile True: pass"
+        "from source_stripe_native.flow import process\n"
+        "process.end_between_lines()\nprint(flush=True)\nwhile True: pass"
     )
     async with connector({}, ["-c", busy]) as process:
         assert process.stdout

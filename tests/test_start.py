@@ -10,14 +10,14 @@ import estuary_cdk
 import orjson
 import pytest
 
-from source_stripe_native.flow.start import GOOGLE
+from source_stripe_native.flow.process import GOOGLE
 from tests.documentation import ROOT
 
 STARTED: Final = """
 import runpy, sys
 sys.stdin = None
-from source_stripe_native.flow import start
-start.prepare()
+from source_stripe_native.flow import process
+process.prepare_imports()
 from source_stripe_native import Connector
 import source_stripe_native.__main__
 print(*sorted({each.partition(".")[0] for each in sys.modules}))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.state.patches import apply, merge_diff
+from source_stripe_native.state.parts import apply, merge_diff
 from source_stripe_native.state.shapes import (
     EPOCH,
     FROM_START,

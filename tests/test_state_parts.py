@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.flow import requests
-from source_stripe_native.flow.loggers import passing
+from source_stripe_native.flow.log_lines import passing
 from source_stripe_native.flow.requests import ExaminedRequest, parse_request
-from source_stripe_native.state.parts import Incremental, own, own_all, share
-from source_stripe_native.state.patches import apply, difference, merge_diff
+from source_stripe_native.state.parts import Incremental, apply, difference, merge_diff, own, own_all, share
 from source_stripe_native.state.shapes import in_time, initial_state, reconcile, with_cursors
 from tests.capture import Capture, Json
 from tests.conftest import NOW as NOW_SECONDS

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.backfill.page_loop import run_page_loop
 from source_stripe_native.flow.output import WholeCommits, WholeLines, capture_task, closing
-from source_stripe_native.flow.signals import Lines
-from source_stripe_native.flow.stops import ended_in_time
+from source_stripe_native.flow.process import Lines
+from source_stripe_native.flow.waits import ended_in_time
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from tests.capture import Capture
 from tests.cdk_task import binding, run_on_virtual_time, running_capture

@@ -16,9 +16,16 @@ from estuary_cdk.logger import LogFormatter
 
 from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.backfill.progress import BackfillStatus, Progress
-from source_stripe_native.capture.delays import Delay, Late
-from source_stripe_native.capture.summary import Facts, OldestCursor, Summary, WatchedStream, is_untouched
-from source_stripe_native.flow.loggers import passing
+from source_stripe_native.capture.summary import (
+    Delay,
+    Facts,
+    Late,
+    OldestCursor,
+    Summary,
+    WatchedStream,
+    is_untouched,
+)
+from source_stripe_native.flow.log_lines import passing
 from source_stripe_native.scheduling.pauses import Paused, Pauses
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shapes import initial_state

@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 
 from source_stripe_native.backfill.progress import BackfillStatus
-from source_stripe_native.capture.delays import Late
-from source_stripe_native.capture.summary import Facts, OldestCursor
+from source_stripe_native.capture.summary import Facts, Late, OldestCursor
 from source_stripe_native.scheduling.pauses import Paused
 from source_stripe_native.stripe.pages import Workload
 from tests.documentation import blocks, text_of

@@ -28,7 +28,7 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.flow.items import capture
+from source_stripe_native.flow.output import capture
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.protocols import AnyFetchPageFn, Failures
 from source_stripe_native.state.shapes import ConnectorState, cursor_time

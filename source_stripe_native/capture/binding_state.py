@@ -14,8 +14,7 @@ from estuary_cdk.flow import CaptureBinding
 from source_stripe_native.config import ResourceConfig
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.parts import Json
-from source_stripe_native.state.patches import apply, state_of
+from source_stripe_native.state.parts import Json, apply, state_of
 from source_stripe_native.state.remembered_lists import read_entries
 from source_stripe_native.state.shapes import (
     ConnectorState,
@@ -46,8 +45,7 @@ async def correct_times(
     if ahead := accounts_after(state, owner, now + http.settings.clock_tolerance):
         shown = ", ".join(ahead[:SHOWN]) + (f" and {len(ahead) - SHOWN} more" if ahead[SHOWN:] else "")
         task.log.warning(f"{binding.resourceConfig.name}: {AHEAD}. Accounts: {shown}")
-    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
-    apply(state, patch)
+    await _write_and_apply(patch, binding, state, task)
 
 
 async def reconcile_state(
@@ -61,10 +59,11 @@ async def reconcile_state(
 ) -> None:
     """Brings a binding's state into the shape and to the accounts of today, in one checkpoint. A state
     without account ids is that of `owner`, by default of the first account."""
-    patch = reconcile(state, initial, account_ids, suffixes, owner)
-    if not patch:
-        return
-    task.log.debug("reconciling the state with the accounts", {"binding": binding.stateKey})
+    if patch := reconcile(state, initial, account_ids, suffixes, owner):
+        await _write_and_apply(patch, binding, state, task)
+
+
+async def _write_and_apply(patch: Json, binding: Binding, state: ResourceState, task: Task) -> None:
     await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: patch}))
     apply(state, patch)
 
@@ -72,11 +71,10 @@ async def reconcile_state(
 async def repeat_backfill(
     binding: Binding, state: ResourceState, suffixes: Sequence[str], http: StripeSession, task: Task
 ) -> None:
-    """Begins the binding's backfill again, for all of its accounts, whatever is left of the last one. The
+    """Starts the binding's backfill again, for all of its accounts, whatever is left of the last one. The
     cursors stay where they are."""
     if state.backfill:
-        # Whatever of it is unknown here is gone, too. A stop in between leaves a binding whose schedule is
-        # due.
+        # Whatever of it is unknown here is gone too. A stop in between leaves a binding with a due schedule.
         await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"backfill": None}}))
     account_ids = list(state.inc) if isinstance(state.inc, dict) else ""
     state.backfill = initial_state(account_ids, suffixes, http.now()).backfill

@@ -1,4 +1,4 @@
-"""A stream's binding in one capture: its fetch functions, and how it is opened.
+"""A stream's binding in one capture: its fetch functions, how it is opened, and what it shares with others.
 
 A capture of one account uses the CDK's `open_binding`, a capture of connected accounts the scheduler. Both
 drive the same fetch functions, and a row's variants become subtasks in either.
@@ -7,23 +7,19 @@ drive the same fetch functions, and a row's variants become subtasks in either.
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from estuary_cdk.capture.common import (
-    FetchChangesFn,
-    FetchPageFn,
-    ResourceState,
-    open_binding,
-)
+from estuary_cdk.capture.common import FetchChangesFn, FetchPageFn, ResourceState, open_binding
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.api import Backfill, Changes, source_of
 from source_stripe_native.backfill.page_loop import PageHooks, with_pauses
 from source_stripe_native.backfill.progress import FindOldest, Progress, ProgressHooks, oldest_second
 from source_stripe_native.backfill.slices import SlicedBackfill
+from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.binding_state import (
     Binding,
     correct_times,
@@ -31,53 +27,101 @@ from source_stripe_native.capture.binding_state import (
     repeat_backfill,
     restore_snapshot,
 )
-from source_stripe_native.capture.context import CaptureContext
-from source_stripe_native.capture.delays import Delay
-from source_stripe_native.capture.summary import Summary, WatchedStream, is_untouched
+from source_stripe_native.capture.summary import Delay, Summary, WatchedStream, is_untouched
 from source_stripe_native.events.change_loop import follow_changes
-from source_stripe_native.events.list_feed import reads_lists_in
+from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.events.list_feed import PolledLists, reads_lists_in
+from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_changes import AccountChanges
-from source_stripe_native.scheduling.pauses import Unit, UnitFailures
-from source_stripe_native.scheduling.poll_times import PollTimes
-from source_stripe_native.scheduling.queue_config import PriorityQueueConfig
+from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.pauses import Pauses, Unit, UnitFailures
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
+from source_stripe_native.scheduling.turns import PollTimes
+from source_stripe_native.scheduling.work_items import PriorityQueueConfig
 from source_stripe_native.state.parts import own_all
-from source_stripe_native.state.shapes import (
-    FROM_START,
-    cursor_time,
-    known_before,
-)
+from source_stripe_native.state.shapes import FROM_START, cursor_time, initial_state, known_before
 from source_stripe_native.state.shards import WHOLE
 from source_stripe_native.state.windows import floor, uncounted_lag
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Source, Workload
+from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority
+from source_stripe_native.stripe.shared_pages import SharedPages
+
+
+@dataclass(frozen=True)
+class CaptureContext:
+    """What the bindings of a capture share: one reading of events, what is paused after failures, the poller
+    of connected accounts, the ids of objects whose changes supersede a page of a backfill, what was seen in
+    polled lists, and pages of parents. Made before any of them opens."""
+
+    feed: EventFeed
+    pauses: Pauses
+    poller: AccountPoller | None = None
+    superseded: SupersededIds = field(default_factory=SupersededIds)
+    polled: PolledLists = field(default_factory=PolledLists)
+    sharing: SharedPages | None = None
+    schedules: Schedules = field(default_factory=Schedules)
+    postponed: dict[str, Postponed] = field(default_factory=dict)
+    """The objects of each stream that cannot be read for now."""
+    initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
+    """The initial states of connected accounts, by suffixes."""
+    subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)
+    """With which cursor each account was subscribed last, while bindings open."""
+    starts: list[Callable[[], None]] = field(default_factory=list)
+    """What starts the bindings that are open."""
+    watched: list[WatchedStream] = field(default_factory=list)
+    """The bindings that are open, for the summary."""
+
+    def initial_state(
+        self, account_ids: str | Sequence[str], suffixes: Sequence[str], cutoff: datetime
+    ) -> ResourceState:
+        """An initial state. With connected accounts, bindings with the same suffixes share it."""
+        if isinstance(account_ids, str):
+            return initial_state(account_ids, suffixes, cutoff)
+        if (key := tuple(suffixes)) not in self.initial:
+            self.initial[key] = initial_state(account_ids, suffixes, cutoff)
+        return self.initial[key]
 
 
 @dataclass(frozen=True)
 class StreamBinding:
-    """A row of the catalogue in one capture: its fetch functions, and how its binding is opened."""
+    """A row of the catalogue in one capture: its fetch functions, and how its binding is opened. Made with
+    the row's resource. A new capture's backfill and changes meet at `cutoff`."""
 
     row: type[BaseStripeObject]
     http: StripeSession
     start_date: datetime
     accounts: CapturedAccounts
     context: CaptureContext
-    initial: ResourceState
+    cutoff: datetime
 
     @functools.cached_property
     def delay(self) -> Delay:
         return Delay(self.row.NAME, self.http.settings)
 
+    @functools.cached_property
+    def initial(self) -> ResourceState:
+        """The state in which everything is still to be captured."""
+        return self.context.initial_state(self.account_ids, self.suffixes, self.cutoff)
+
     @property
     def is_per_account(self) -> bool:
-        return is_per_account(self.row, self.accounts)
+        """Whether each account has a state of its own in the binding."""
+        return self.accounts.connected_ids is not None and self.row.PER_ACCOUNT
+
+    @property
+    def account_ids(self) -> str | list[str]:
+        """The accounts of the state: an id where it is flat, a list where it is keyed by account."""
+        return self.accounts.all_ids if self.is_per_account else self.accounts.platform_id
 
     @property
     def suffixes(self) -> list[str]:
-        return initial_suffixes(self.row, self.accounts)
+        """The suffixes of a new state."""
+        is_sliced = self.row.is_sliced() and self.accounts.connected_ids is None
+        return [FROM_START] if is_sliced else list(self.row.VARIANTS)
 
     @property
     def follows_accounts(self) -> bool:
@@ -155,14 +199,15 @@ class StreamBinding:
     async def open(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: list[Any]
     ) -> None:
-        """Opens the binding. No binding starts before all have subscribed to the events: the last one to open
-        starts them all. With many accounts each step takes a while, and others have their turn in between."""
+        """Opens the binding; the CDK calls it. No binding starts before all have subscribed to the events:
+        the last one to open starts them all. With many accounts each step takes a while, and others have
+        their turn in between."""
         if not self.is_elsewhere:
             await self._prepare(binding, binding_index, state, task, max(1, len(bindings)))
         await asyncio.sleep(0)
         if binding_index + 1 >= len(bindings):
-            for each in self.context.starts:
-                each()
+            for start in self.context.starts:
+                start()
                 await asyncio.sleep(0)
             self.context.starts.clear()
             self.context.subscribed.clear()
@@ -173,16 +218,15 @@ class StreamBinding:
     async def _prepare(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
     ) -> None:
-        """Brings the state up to date, subscribes to the events, and says how the binding starts."""
-        accounts = self.accounts
-        await correct_times(binding, state, task, self.http, accounts.platform_id)
-        ids = state_account_ids(self.row, accounts)
-        await reconcile_state(ids, binding, state, self.initial, task, self.suffixes, accounts.platform_id)
+        """Brings the state up to date, subscribes to the events, and adds how the binding starts."""
+        own_id = self.accounts.platform_id
+        await correct_times(binding, state, task, self.http, own_id)
+        await reconcile_state(self.account_ids, binding, state, self.initial, task, self.suffixes, own_id)
         if self.context.schedules.is_due(self.row.NAME, state):
             await repeat_backfill(binding, state, self.suffixes, self.http, task)
         memories = self.context.polled.memories if self.row.SHOWS_DELETIONS or self.row.CHANGES_AT else None
         self.context.postponed[self.row.NAME] = await restore_snapshot(
-            binding, state, task, memories, accounts.all_ids, self.http.settings
+            binding, state, task, memories, self.accounts.all_ids, self.http.settings
         )
         await asyncio.sleep(0)
         self._subscribe(state)
@@ -195,20 +239,20 @@ class StreamBinding:
         """Subscribes the binding to the events of each account from its cursor on."""
         if not self.row.follows_events():
             return
+        feed, subscribed = self.context.feed, self.context.subscribed
         cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
         for account_id, at in cursors.items():
             # Mostly, the binding before is as far, which its cursor shows at a glance.
-            if at is None or self.context.subscribed.get(account_id) is at:
-                continue
-            if not isinstance(at.cursor, datetime):
+            if at is None or subscribed.get(account_id) is at or not isinstance(at.cursor, datetime):
                 continue
             if self.follows_accounts:
-                self.context.feed.subscribe_all(at.cursor)
+                feed.subscribe_all(at.cursor)
             else:
-                self.context.feed.subscribe(account_id, at.cursor)
-                self.context.subscribed[account_id] = at
+                feed.subscribe(account_id, at.cursor)
+                subscribed[account_id] = at
 
     def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        """Starts a binding with one state for all that it captures."""
         own_all(state)
         fetch_page: FetchPageFn[Any] | dict[str, FetchPageFn[Any]] | None = None
         progress: Progress | None = None
@@ -219,49 +263,42 @@ class StreamBinding:
             progress = self._progress(task, 1, 1)
             self._open_slices(binding, binding_index, state, progress, task)
         elif state.backfill:
-            unfinished = sum(each is not None for each in state.backfill.values())
+            unfinished = sum(part is not None for part in state.backfill.values())
             progress = self._progress(task, len(self.suffixes), unfinished)
             fetch_page = {suffix: self._own_variant(suffix, progress, task) for suffix in self.suffixes}
-        assert isinstance(state.inc, ResourceState.Incremental), "a single account has one cursor"
-        fetch = self.fetch_changes(
-            None,
-            known_before(state, "", self.suffixes),
-            self._subscribe_accounts(binding, state.inc, task) if self.follows_accounts else None,
-        )
-        uncounted = uncounted_lag(binding.resourceConfig.interval, self.http.settings)
-
-        def now() -> datetime:
-            return self.http.now() - uncounted
-
-        failures = self._failures("changes")
-        follow = functools.partial(follow_changes, binding, binding_index, fetch, state.inc, now, failures)
-        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.incremental", follow)
-        self.delay.watch(functools.partial(self._waiting, state.inc, binding.resourceConfig.interval))
+        self._follow(binding, binding_index, state, task)
         self._watch(binding, state, progress, task)
         open_binding(binding, binding_index, state, task, fetch_page=fetch_page)
 
-    def _waiting(self, state: ResourceState.Incremental, interval: timedelta) -> timedelta:
-        """How long changes have waited for a sweep that was due."""
-        assert isinstance(state.cursor, datetime), "all of Stripe's cursors are times"
-        return self.http.now() - state.cursor - interval - self.http.settings.lag
+    def _follow(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
+        """Follows the changes of a binding with one cursor."""
+        inc, interval, http = state.inc, binding.resourceConfig.interval, self.http
+        assert isinstance(inc, ResourceState.Incremental), "a single account has one cursor"
+        account_changes = None
+        if self.follows_accounts and self.context.poller is not None:
+            account_changes = AccountChanges(
+                self.row.all_event_types(),
+                self.accounts.all_ids,
+                floor(cursor_time(inc.cursor)),
+                self.context.poller,
+                interval,
+                task.stopping.event,
+            )
+            self.context.poller.subscribe(account_changes, interval, task)
+        fetch = self.fetch_changes(None, known_before(state, "", self.suffixes), account_changes)
+        uncounted = uncounted_lag(interval, http.settings)
 
-    def _subscribe_accounts(
-        self, binding: Binding, inc: ResourceState.Incremental, task: Task
-    ) -> AccountChanges | None:
-        """The changes of the accounts themselves, after the binding's cursor."""
-        if self.context.poller is None:
-            return None
-        interval = binding.resourceConfig.interval
-        changes = AccountChanges(
-            self.row.all_event_types(),
-            self.accounts.all_ids,
-            floor(cursor_time(inc.cursor)),
-            self.context.poller,
-            interval,
-            task.stopping.event,
-        )
-        self.context.poller.subscribe(changes, interval, task)
-        return changes
+        def now() -> datetime:
+            return http.now() - uncounted
+
+        def waiting() -> timedelta:
+            """How long changes have waited for a sweep that was due."""
+            return http.now() - cursor_time(inc.cursor) - interval - http.settings.lag
+
+        self.delay.watch(waiting)
+        failures = self._failures("changes")
+        follow = functools.partial(follow_changes, binding, binding_index, fetch, inc, now, failures)
+        task.spawn_child(f"{self.row.NAME}.incremental", follow)
 
     def _open_slices(
         self, binding: Binding, binding_index: int, state: ResourceState, progress: Progress, task: Task
@@ -277,14 +314,15 @@ class StreamBinding:
             # As the documentation promises.
             is_whole=self.row.NAME in self.context.schedules.crons,
         )
-        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.backfill", backfill.run)
+        task.spawn_child(f"{self.row.NAME}.backfill", backfill.run)
 
     def _open_accounts(
         self, binding: Binding, binding_index: int, state: ResourceState, task: Task, bindings: int
     ) -> None:
+        """Starts a binding with a state for each of the connected accounts."""
         accounts, settings = self.accounts.all_ids, self.http.settings
         backfills = state.backfill if isinstance(state.backfill, dict) else {}
-        unfinished = sum(each is not None for each in backfills.values())
+        unfinished = sum(part is not None for part in backfills.values())
         progress = self._progress(task, len(accounts) * len(self.suffixes), unfinished)
         self._watch(binding, state, progress, task)
         open_binding_with_priority_queue(
@@ -329,27 +367,10 @@ class StreamBinding:
 
         repeat = functools.partial(repeat_backfill, binding, state, self.suffixes, self.http)
         keep = functools.partial(schedules.keep, self.row.NAME, state.last_initialized, is_open, repeat)
-        task.spawn_child(f"{'.'.join(binding.resourceConfig.path())}.schedule", keep)
+        task.spawn_child(f"{self.row.NAME}.schedule", keep)
 
     def _progress(self, task: Task, subtasks: int, untouched: int) -> Progress:
         return Progress(task.log, subtasks, untouched, self.http.settings)
-
-
-def is_per_account(row: type[BaseStripeObject], accounts: CapturedAccounts) -> bool:
-    """Whether each account has a state of its own in the stream's binding."""
-    return accounts.connected_ids is not None and row.PER_ACCOUNT
-
-
-def state_account_ids(row: type[BaseStripeObject], accounts: CapturedAccounts) -> str | list[str]:
-    """The accounts of a binding's state: an id where the state is flat, a list where it is keyed by
-    account."""
-    return accounts.all_ids if is_per_account(row, accounts) else accounts.platform_id
-
-
-def initial_suffixes(row: type[BaseStripeObject], accounts: CapturedAccounts) -> list[str]:
-    """The suffixes of a new state."""
-    is_sliced = row.is_sliced() and accounts.connected_ids is None
-    return [FROM_START] if is_sliced else list(row.VARIANTS)
 
 
 def _is_relevant(cls: type[BaseStripeObject], types: frozenset[str]) -> bool:

@@ -1,4 +1,4 @@
-"""The summary: one line that tells how a capture is, for a person and as fields for programs.
+"""The summary: one line that reports how a capture is, for a person and as fields for programs.
 
 Rule: the number of lines does not depend on how many streams or accounts are captured. The first summary
 comes `Settings.first_summary` after the opening, then one comes once a minute while anything is under way or
@@ -6,8 +6,8 @@ new, and every ten minutes while all is quiet. Flow shows the last one as the ca
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
-from copy import copy
+from collections.abc import Callable, Collection, Sequence
+from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,12 +17,13 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.logger import OBSERVABLE_FIELD
 
 from source_stripe_native.backfill.progress import BackfillStatus, Progress, duration
-from source_stripe_native.capture.delays import Delay, Late
 from source_stripe_native.flow.log_lines import going_on
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import CHANGES, Paused, PausedAccounts, Pauses
+from source_stripe_native.settings import Settings
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.pages import Workload
 
 SHOWN: Final = 3
 """Streams that a summary names of those that are backfilling, and of those that are late."""
@@ -36,21 +37,54 @@ class OldestCursor:
     account_id: str | None
     age: timedelta
 
-    def words(self) -> str:
-        whose = self.stream if self.account_id is None else f"{self.stream} of {self.account_id}"
-        return f"oldest cursor {duration(self.age.total_seconds())} old ({whose})"
 
-    def fields(self) -> dict[str, Any]:
-        return {
-            "stream": self.stream,
-            "account": self.account_id,
-            "age_seconds": round(self.age.total_seconds()),
-        }
+@dataclass(frozen=True)
+class Late:
+    """A late binding: how long its oldest change has been `waiting`, and what was `done` since the last
+    look."""
+
+    stream: str
+    waiting: timedelta
+    done: Workload
+
+    def words(self) -> str:
+        number = self.done.requests
+        done = f"{number:,} requests were answered"
+        if number < 2:
+            done = f"{'1' if number else 'no'} request was answered"
+        if number and self.done.rereads:
+            reasons = [f"{times:,} {reason}" for reason, times in self.done.rereads.most_common()]
+            done += f", something was read again for {' and '.join(reasons)}"
+        return f"{self.stream} is {self.waiting.total_seconds() / 60:.0f} minutes behind ({done})"
+
+
+@dataclass
+class Delay:
+    """How long the binding of one stream is behind, and what the time since the last look was spent on. A
+    binding is late once changes have waited for `Settings.late_after` beyond the time that its interval and
+    the lag explain. `workload` is what following its changes takes, and `waiting` returns how long its oldest
+    change has waited beyond that time."""
+
+    stream: str
+    settings: Settings
+    workload: Workload = field(default_factory=Workload)
+    waiting: Callable[[], timedelta] = timedelta
+    _before: Workload = field(default_factory=Workload)
+    """The workload at the last look."""
+
+    def watch(self, waiting: Callable[[], timedelta]) -> None:
+        self.waiting = waiting
+
+    def look(self) -> Late | None:
+        """How late the binding is; None where it is not."""
+        done, self._before = self.workload.since(self._before), deepcopy(self.workload)
+        waiting = self.waiting()
+        return Late(self.stream, waiting, done) if waiting > self.settings.late_after else None
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a summary tells. Of `streams` some are `backfilling`; the changes of all are followed. `accounts`
+    """What a summary says. Of `streams` some are `backfilling`; the changes of all are followed. `accounts`
     are those whose events are read, and `behind` is how long one of them has waited for that."""
 
     streams: int
@@ -72,57 +106,67 @@ class Facts:
         return bool(self.backfilling or self.late or self.behind)
 
     def words(self) -> str:
-        requests = f"{self.requests:.1f} requests a second of {self.limit:g}"
+        parts = [self._streams()]
+        if self.oldest is not None:
+            whose = f"{self.oldest.stream} of {self.oldest.account_id}"
+            if self.oldest.account_id is None:
+                whose = self.oldest.stream
+            parts.append(f"oldest cursor {duration(self.oldest.age.total_seconds())} old ({whose})")
+        parts.append(f"{self.requests:.1f} requests a second of {self.limit:g}")
         if self.refused_for_rate:
-            requests += f", {self.refused_for_rate:,} refused for their rate"
-        parts = [
-            self._streams(),
-            self.oldest.words() if self.oldest else "",
-            requests,
-            f"reading {self.accounts:,} accounts, up to {duration(self.behind.total_seconds())} behind"
-            if self.behind
-            else "",
-            self.paused.words(),
-            self._late(),
-        ]
-        return "; ".join(filter(None, parts))
+            parts[-1] += f", {self.refused_for_rate:,} refused for their rate"
+        if self.behind:
+            behind = duration(self.behind.total_seconds())
+            parts.append(f"reading {self.accounts:,} accounts, up to {behind} behind")
+        if self.paused.accounts:
+            parts.append(self.paused.words())
+        if latest := sorted(self.late, key=lambda late: late.waiting, reverse=True):
+            parts.append(", ".join(late.words() for late in latest[:SHOWN]))
+            if more := len(latest[SHOWN:]):
+                parts[-1] += f", and {_streams(more)} more"
+        return "; ".join(parts)
 
     def fields(self) -> dict[str, Any]:
+        """The same for programs."""
+        oldest = self.oldest and {
+            "stream": self.oldest.stream,
+            "account": self.oldest.account_id,
+            "age_seconds": round(self.oldest.age.total_seconds()),
+        }
         return {
             "streams": self.streams,
-            "backfilling": {stream: each.fields() for stream, each in self.backfilling.items()},
-            "oldest_cursor": self.oldest.fields() if self.oldest else None,
+            "backfilling": {stream: status.fields() for stream, status in self.backfilling.items()},
+            "oldest_cursor": oldest,
             "requests": {
                 "per_second": round(self.requests, 1),
                 "limit": self.limit,
                 "refused_for_rate": self.refused_for_rate,
             },
             "accounts_behind_seconds": round(self.behind.total_seconds()),
-            "paused": self.paused.fields(),
-            "late": {each.stream: each.fields() for each in self.late},
+            "paused": {"accounts": self.paused.accounts, "streams": dict(self.paused.whats)},
+            "late": {
+                late.stream: {
+                    "behind_seconds": round(late.waiting.total_seconds()),
+                    "requests": late.done.requests,
+                    "read_again": dict(late.done.rereads),
+                }
+                for late in self.late
+            },
         }
 
     def _streams(self) -> str:
         if not self.backfilling:
             return f"Following {_streams(self.streams)}"
-        begun = [each for each in self.backfilling.items() if each[1].documents or each[1].done]
-        slowest = sorted(begun, key=_slowness, reverse=True)[:SHOWN]
-        told = [f"{stream} {each.words()}" for stream, each in slowest]
+        begun = [item for item in self.backfilling.items() if item[1].documents or item[1].done]
+        slowest = sorted(begun, key=lambda item: _slowness(item[1]), reverse=True)[:SHOWN]
         following = self.streams - len(self.backfilling)
         counts = f"Backfilling {_streams(len(self.backfilling))}, following {following:,}"
-        return f"{counts} (slowest: {'; '.join(told)})" if told else counts
-
-    def _late(self) -> str:
-        latest = sorted(self.late, key=lambda each: each.waiting, reverse=True)
-        told = [each.words() for each in latest[:SHOWN]]
-        if latest[SHOWN:]:
-            told.append(f"and {_streams(len(latest) - SHOWN)} more")
-        return ", ".join(told)
+        named = "; ".join(f"{stream} {status.words()}" for stream, status in slowest)
+        return f"{counts} (slowest: {named})" if named else counts
 
 
-def _slowness(backfilling: tuple[str, BackfillStatus]) -> tuple[float, float]:
+def _slowness(status: BackfillStatus) -> tuple[float, float]:
     """Streams of which no time is known come after those with the most time left."""
-    _, status = backfilling
     return (-1.0 if status.seconds_left is None else status.seconds_left, status.documents)
 
 
@@ -146,40 +190,39 @@ class WatchedStream:
     def backfill_status(self, paused: PausedAccounts) -> BackfillStatus | None:
         """How far the backfill is, None where it is done or where only accounts that are paused are left
         of it."""
-        if self.progress is None or not self.progress.unfinished:
+        backfills, inc, waiting = self.state.backfill, self.state.inc, 0
+        if self.progress is None:
             return None
-        backfills = self.state.backfill
-        if not isinstance(backfills, dict):
-            return self.progress.status()
-        if not paused or not isinstance(self.state.inc, dict):
-            return self.progress.status()
-        account_ids = (account_id for account_id in self.state.inc if account_id in paused)
-        waiting = (f"{account_id}{suffix}" for account_id in account_ids for suffix in self.suffixes)
-        return self.progress.status(sum(backfills.get(key) is not None for key in waiting))
+        if paused and self.progress.unfinished and isinstance(backfills, dict) and isinstance(inc, dict):
+            account_ids = (account_id for account_id in inc if account_id in paused)
+            keys = (f"{account_id}{suffix}" for account_id in account_ids for suffix in self.suffixes)
+            waiting = sum(backfills.get(key) is not None for key in keys)
+        return self.progress.status(waiting)
 
     def oldest_cursor(self, now: datetime, paused: Collection[PausedAccounts]) -> OldestCursor | None:
         """The oldest cursor of all accounts that are not paused."""
-        found: tuple[datetime, str | None] | None = None
+        oldest: tuple[datetime, str | None] | None = None
         inc = self.state.inc
         cursors = inc.items() if isinstance(inc, dict) else [(None, inc)]
         for account_id, part in cursors:
             if part is None or not isinstance(at := part.cursor, datetime):
                 continue
-            if (found is None or at < found[0]) and not any(account_id in some for some in paused):
-                found = at, account_id
-        return OldestCursor(self.name, found[1], max(timedelta(), now - found[0])) if found else None
+            if (oldest is None or at < oldest[0]) and not any(account_id in some for some in paused):
+                oldest = at, account_id
+        return OldestCursor(self.name, oldest[1], max(timedelta(), now - oldest[0])) if oldest else None
 
 
 def is_untouched(state: ResourceState, subtasks: int) -> bool:
     """Whether no page was read yet of a backfill with so many subtasks. A shard without accounts has no
     subtask, and no backfill."""
     backfills = state.backfill.values() if isinstance(state.backfill, dict) else [state.backfill]
-    unfinished = [each for each in backfills if each is not None]
-    return 0 < len(unfinished) == subtasks and all(each.next_page is None for each in unfinished)
+    unfinished = [part for part in backfills if part is not None]
+    return 0 < len(unfinished) == subtasks and all(part.next_page is None for part in unfinished)
 
 
 class Summary:
-    """The summary of a capture with the bindings `watched`. `poller` is that of connected accounts."""
+    """The summary of a capture with the bindings `watched`. `poller` is that of connected accounts. Made when
+    the last binding opens, which runs it."""
 
     def __init__(
         self,
@@ -192,14 +235,14 @@ class Summary:
         self._watched = watched
         self._pauses = pauses
         self._poller = poller
-        self._told: Facts | None = None
-        self._told_time = _loop_time()
-        self._told_traffic = copy(http.traffic)
+        self._last: Facts | None = None
+        self._last_time = _loop_time()
+        self._last_traffic = copy(http.traffic)
 
     async def run(self, task: Task) -> None:
         """Writes summaries until the capture stops."""
         with going_on(task.log, "the summary"):
-            self._tell_beginning(task)
+            self._report_beginning(task)
         settings = self._http.settings
         wait = settings.first_summary
         while not await stops_within(wait, task.stopping.event):
@@ -212,53 +255,52 @@ class Summary:
         if self._is_due(facts):
             facts = replace(facts, oldest=await self._oldest_cursor())
             task.log.info(facts.words(), extra={"eventType": "connectorStatus", **facts.fields()})
-            self._told, self._told_time = facts, _loop_time()
-            self._told_traffic = copy(self._http.traffic)
+            self._last, self._last_time = facts, _loop_time()
+            self._last_traffic = copy(self._http.traffic)
 
-    def _tell_beginning(self, task: Task) -> None:
-        """By its observable field Estuary counts the backfills that begin. One line tells of them all."""
-        if names := [each.name for each in self._watched if each.begins]:
+    def _report_beginning(self, task: Task) -> None:
+        """Writes one line for all backfills that begin. By its observable field Estuary counts them."""
+        if names := [watched.name for watched in self._watched if watched.begins]:
             fields = {OBSERVABLE_FIELD: True, "catalog_task_name": task.catalog_task_name, "bindings": names}
             task.log.info(f"beginning the backfill of {_streams(len(names))}", extra=fields)
 
     def _look(self) -> Facts:
         """What is known at no cost: all but the oldest cursor."""
-        statuses = ((each.name, each.backfill_status(self._paused_for(each.name))) for each in self._watched)
-        seconds = max(1e-3, _loop_time() - self._told_time)
-        traffic, before = self._http.traffic, self._told_traffic
+        paused_for, traffic, before = self._pauses.paused_for, self._http.traffic, self._last_traffic
+        statuses = {
+            watched.name: watched.backfill_status(paused_for(watched.name)) for watched in self._watched
+        }
+        seconds = max(1e-3, _loop_time() - self._last_time)
         return Facts(
             streams=len(self._watched),
-            backfilling={name: status for name, status in statuses if status is not None},
+            backfilling={name: status for name, status in statuses.items() if status is not None},
             requests=(traffic.requests - before.requests) / seconds,
             limit=self._http.requests_per_second,
             refused_for_rate=traffic.refused_for_rate - before.refused_for_rate,
             paused=self._pauses.status(),
-            late=[late for each in self._watched if (late := each.delay.look()) is not None],
+            late=[late for watched in self._watched if (late := watched.delay.look()) is not None],
             accounts=self._poller.accounts if self._poller else 0,
             behind=self._poller.behind() if self._poller else timedelta(),
         )
 
     def _is_due(self, facts: Facts) -> bool:
         """Whether anything is under way or new, or the last summary is old."""
-        told, settings = self._told, self._http.settings
-        if told is None or facts.is_under_way or told.is_under_way or facts.paused != told.paused:
+        last, settings = self._last, self._http.settings
+        if last is None or facts.is_under_way or last.is_under_way or facts.paused != last.paused:
             return True
         # A look is a little late each time.
-        quiet = timedelta(seconds=_loop_time() - self._told_time) + settings.summary_interval / 2
+        quiet = timedelta(seconds=_loop_time() - self._last_time) + settings.summary_interval / 2
         return quiet >= settings.quiet_summary_interval
 
     async def _oldest_cursor(self) -> OldestCursor | None:
         """With many accounts each stream takes a while, and others have their turn in between."""
-        now, found = self._http.now(), list[OldestCursor]()
-        for each in self._watched:
-            paused = [some for what in (each.name, CHANGES) if (some := self._paused_for(what))]
-            if (oldest := each.oldest_cursor(now, paused)) is not None:
-                found.append(oldest)
+        now, cursors = self._http.now(), list[OldestCursor]()
+        for watched in self._watched:
+            paused = [some for what in (watched.name, CHANGES) if (some := self._pauses.paused_for(what))]
+            if (oldest := watched.oldest_cursor(now, paused)) is not None:
+                cursors.append(oldest)
             await asyncio.sleep(0)
-        return max(found, key=lambda each: each.age, default=None)
-
-    def _paused_for(self, what: str) -> PausedAccounts:
-        return self._pauses.paused_for(what)
+        return max(cursors, key=lambda cursor: cursor.age, default=None)
 
 
 def _loop_time() -> float:

@@ -20,7 +20,7 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
-from source_stripe_native.flow.items import Commit, capture, later
+from source_stripe_native.flow.output import Commit, capture, later
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.protocols import Failures
 from source_stripe_native.state.shapes import ConnectorState, StatePatch

@@ -22,7 +22,7 @@ from typing import Final
 import orjson
 
 from source_stripe_native.events.list_memory import UNKNOWN, ListMemories
-from source_stripe_native.flow.items import Commit
+from source_stripe_native.flow.output import Commit
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.shards import key_of

@@ -34,37 +34,29 @@ def readable(last: object) -> Json | None:
     """What can be read of a `lastCapture` and is compared with, in the form that the protocol has now: the
     config's fields as they are, and the bindings' names and backfill counters. None without a config, as
     nothing is compared then."""
-    outer = last.get("config") if isinstance(last, dict) else None
-    config = outer.get("config") if isinstance(outer, dict) else None
-    if not isinstance(last, dict) or not isinstance(config, dict):
-        return None
-    bindings = last.get("bindings")
-    known = [_binding(each) for each in bindings] if isinstance(bindings, list) else []
-    return {
-        "name": "",
-        "connectorType": "IMAGE",
-        "config": {"config": config},
-        "bindings": [each for each in known if each is not None],
-    }
+    match last:
+        case {"config": {"config": dict(config)}, "bindings": list(bindings)}:
+            known = [binding for last_binding in bindings if (binding := _binding(last_binding)) is not None]
+        case {"config": {"config": dict(config)}}:
+            known = []
+        case _:
+            return None
+    return {"name": "", "connectorType": "IMAGE", "config": {"config": config}, "bindings": known}
 
 
 def _binding(binding: object) -> Json | None:
-    """A binding's name and counter, None where they cannot be read."""
-    if not isinstance(binding, dict):
+    """A binding's name and counter, None where they cannot be read. The path, under which its state is kept,
+    has the name in any form of the resource config."""
+    match binding:
+        case {"resourceConfig": {"name": str(name)}, **rest} | {"resourcePath": [str(name)], **rest}:
+            counter = rest.get("backfill")
+        case _:
+            return None
+    backfill = 0 if counter is None else _read(_COUNTER, counter)
+    if backfill is None:
         return None
-    resource, path = binding.get("resourceConfig"), binding.get("resourcePath")
-    name = resource.get("name") if isinstance(resource, dict) else None
-    if not isinstance(name, str) and isinstance(path, list) and len(path) == 1:
-        # The resource config had another form, but the path is what its state is kept under.
-        (name,) = path
-    counter = _read(_COUNTER, 0 if binding.get("backfill") is None else binding["backfill"])
-    if not isinstance(name, str) or counter is None:
-        return None
-    return {
-        "collection": {"name": "", "key": [], "writeSchema": {}},
-        "resourceConfig": {"name": name},
-        "backfill": counter,
-    }
+    collection = {"name": "", "key": [], "writeSchema": {}}
+    return {"collection": collection, "resourceConfig": {"name": name}, "backfill": backfill}
 
 
 def refuse_switch(validate: Validate) -> None:
@@ -123,10 +115,7 @@ def _read(form: pydantic.TypeAdapter[Value], value: object) -> Value | None:
 
 def _not_backfilled_again(validate: Validate) -> list[str]:
     """The bindings that existed before, and whose backfill counter is not raised."""
-    last = validate.lastCapture
-    before = {each.resourceConfig.name: each.backfill for each in last.bindings} if last else {}
-    return [
-        name
-        for each in validate.bindings
-        if (counter := before.get(name := each.resourceConfig.name)) is not None and each.backfill <= counter
-    ]
+    last = validate.lastCapture.bindings if validate.lastCapture else []
+    before = {binding.resourceConfig.name: binding.backfill for binding in last}
+    now = {binding.resourceConfig.name: binding.backfill for binding in validate.bindings}
+    return [name for name, counter in now.items() if name in before and counter <= before[name]]

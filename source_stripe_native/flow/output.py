@@ -1,4 +1,5 @@
-"""The output: what the connector does with the CDK's tasks, buffers and transactor beyond their public names.
+"""The output: what fetch functions yield, and how it is written. What is used of the CDK's tasks, buffers and
+transactor beyond their public names is here.
 
 Rule: whatever ends the process or a task, each line that was begun is whole, and so is each transaction
 unless a signal ends the process. A task that is cancelled while its transaction is written waits for the end
@@ -7,20 +8,51 @@ once.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import IO, Any, BinaryIO, Final, TypeVar
 
+from estuary_cdk.capture.common import AssociatedDocument, BaseDocument
 from estuary_cdk.capture.task import Response, Task
 from estuary_cdk.capture.transactor import Transactor
 from estuary_cdk.flow import ConnectorState
 
-from source_stripe_native.flow.signals import Lines
+from source_stripe_native.flow.process import Lines
 
 Result = TypeVar("Result")
 
 _CHECKPOINT: Final = Response[Any, Any, ConnectorState]  # type: ignore[valid-type] # unbound, as in the CDK
 """The class of which the CDK makes each checkpoint. pydantic forgets a class that nobody keeps: it would be
 made anew after each collection of garbage, which takes two milliseconds."""
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What a fetch function yields to have its documents so far written in a checkpoint that moves no cursor.
+    The merge patch of the binding's `snapshot` in the state is written with it."""
+
+    entries: Mapping[str, Any] = field(default_factory=dict)
+
+
+def capture(item: object, binding_index: int, task: Task) -> bool:
+    """Captures `item` if it is a document. Returns False for a cursor, which is left to the caller."""
+    if isinstance(item, AssociatedDocument):
+        task.captured(item.binding, item.doc)
+    elif isinstance(item, BaseDocument | dict):
+        task.captured(binding_index, item)
+    else:
+        return False
+    return True
+
+
+def later(cursor: Any, previous: Any) -> datetime:
+    """Returns `cursor`, a time that must be later than `previous`. Raises RuntimeError otherwise."""
+    if isinstance(cursor, datetime) and isinstance(previous, datetime) and cursor > previous:
+        return cursor
+    raise RuntimeError(
+        f"a fetch of changes yielded the cursor {cursor!r}, which is no time after {previous!r}"
+    )
 
 
 class WholeLines:

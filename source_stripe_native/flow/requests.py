@@ -3,9 +3,8 @@
 Rule: a request, config or state that is not valid is refused in one line that says what to do. The line never
 repeats the input, which may contain the key.
 
-The state of many accounts is by far the largest part of a request, tens of megabytes of text. It is read
-without anything in between: from the text into the shared parts of a state (state_parts.py), and beside the
-loop.
+The state of many accounts is tens of megabytes of text. It is read from the text into the shared parts of a
+state (state/parts.py) at once, and beside the loop.
 """
 
 import asyncio
@@ -85,7 +84,7 @@ class ExaminedRequest(StripeRequest):
                 "open": {"capture": {"bindings": list(bindings)}, "state": {"bindingStateV1": dict(states)}}
             }:
                 # What a binding left behind before its last backfill may be in a shape of long ago.
-                current = {str(each.get("stateKey")) for each in bindings if isinstance(each, dict)}
+                current = {str(binding.get("stateKey")) for binding in bindings if isinstance(binding, dict)}
                 for key, state in states.items():
                     states[key] = _examined(state) if key in current else readable_part(state)
         return request
@@ -104,8 +103,8 @@ def stream_names(
     bindings: Sequence[CaptureBinding[ResourceConfig] | request.ValidateBinding[ResourceConfig]],
 ) -> set[str]:
     """The streams of `bindings`. Raises ConnectorError where there is none of such a name."""
-    names = {each.resourceConfig.name for each in bindings}
-    if unknown := sorted(names - {each.NAME for each in STREAMS}):
+    names = {binding.resourceConfig.name for binding in bindings}
+    if unknown := sorted(names - {row.NAME for row in STREAMS}):
         raise ConnectorError(
             f"There is no stream named {', '.join(unknown)}: discover again, or disable the binding."
         )
@@ -130,9 +129,9 @@ def shard_of(given: RangeSpec) -> Shard:
 def refuse_unknown(config: Json) -> None:
     """A field that is misspelled would silently have its default."""
     advanced = config.get("advanced")
-    unknown = [each for each in config if each not in EndpointConfig.model_fields]
+    unknown = [name for name in config if name not in EndpointConfig.model_fields]
     if isinstance(advanced, dict):
-        unknown += [f"advanced.{each}" for each in advanced if each not in Advanced.model_fields]
+        unknown += [f"advanced.{name}" for name in advanced if name not in Advanced.model_fields]
     if unknown:
         raise ConnectorError(
             f"The endpoint config has no {', '.join(unknown)}: correct the spelling, or leave it out."
@@ -161,8 +160,10 @@ async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeReques
     """The requests on stdin. Raises ConnectorError, without the input in it, for whatever cannot be read."""
     try:
         reader = await _stdin()
-        while (each := await _read_request(reader, cls)) is not None:
-            yield each
+        while text := await _read_text(reader):
+            request = asyncio.to_thread(parse_request, cls, text)
+            del text
+            yield await request
     except pydantic.ValidationError as error:
         raise ConnectorError(explain(error)) from None
     except ConnectorError:
@@ -184,12 +185,6 @@ async def _stdin() -> asyncio.StreamReader:
     return reader
 
 
-async def _read_request(reader: asyncio.StreamReader, cls: type[StripeRequest]) -> StripeRequest | None:
-    """The next request, None where there are no more."""
-    text = await _read_text(reader)
-    return await asyncio.to_thread(parse_request, cls, text) if text else None
-
-
 async def _read_text(reader: asyncio.StreamReader) -> str | bytes:
     """The next line: as text, so that it is not kept twice, unless it is none."""
     line = await reader.readline()
@@ -204,33 +199,36 @@ def parse_request(cls: type[StripeRequest], line: str | bytes) -> StripeRequest:
     # Python's parser would let half a surrogate pair pass.
     if isinstance(line, str) and _STATE in line and not ("\\u" in line and _SURROGATE.search(line)):
         try:
-            found = json.loads(line, object_hook=SharedParts().read)
+            request = json.loads(line, object_hook=SharedParts().read)
         except (ValueError, RecursionError):
             pass  # What is wrong with it is said below.
         else:
-            return cls.model_validate(found)
+            return cls.model_validate(request)
     return cls.model_validate_json(line)
 
 
 def explain(error: pydantic.ValidationError) -> str:
     """One line: the part of the request that is wrong, what is wrong with it, and what to do."""
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    if within := [each["loc"] for each in problems if "state" in each["loc"]]:
+    problems = _problems_of(error)
+    if within := [problem["loc"] for problem in problems if "state" in problem["loc"]]:
         places = {".".join(map(str, loc[loc.index("state") + 1 :][:3])) or "its top" for loc in within}
         return (
             f"The capture's state cannot be read at {', '.join(sorted(places))}: request a backfill of that "
             "binding, or create the capture anew where none is named."
         )
     for part, what in (("resourceConfig", "A binding's resource config"), ("config", "The endpoint config")):
-        if wrong := [_problem(part, each) for each in problems if part in each["loc"]]:
+        if wrong := [_problem(part, problem) for problem in problems if part in problem["loc"]]:
             return f"{what} is not valid: {'; '.join(wrong)}. Correct it and publish again."
     return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}. {SEND}"
 
 
 def explain_config(part: str, error: pydantic.ValidationError) -> str:
     """What is wrong with a config, one line; `part` is its name where all of it is."""
-    problems = error.errors(include_input=False, include_url=False, include_context=False)
-    return f"The {part} is not valid: {'; '.join(_problem(part, each) for each in problems)}."
+    return f"The {part} is not valid: {'; '.join(_problem(part, one) for one in _problems_of(error))}."
+
+
+def _problems_of(error: pydantic.ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_input=False, include_url=False, include_context=False)
 
 
 def _problem(part: str, problem: ErrorDetails) -> str:

@@ -5,14 +5,8 @@ The connector keeps the schedules itself and shows the CDK none. A firing is ser
     last initialized       firing            nothing but paused units is left      restart
          |---- backfill ----|---- backfill ----|---- stops with a request ----> |---- backfill ----|
 
-- When the capture opens, a binding without an open backfill is backfilled again if its schedule has fired
-  since the binding was initialized last.
-- While the capture runs, a firing waits until nothing but paused units keeps the binding's backfill open.
-  Then the capture stops, and the last checkpoint has a new backfill of everybody in it.
-
-An expression means what it means to pycron, which the CDK uses: all five fields must match, but if neither
-the day of the month nor that of the week has a `*`, one of the two is enough. Times are those of the machine,
-as the CDK's `last_initialized` is.
+An expression means what it means to pycron, which the CDK uses. Times are those of the machine, as the CDK's
+`last_initialized` is.
 """
 
 import functools
@@ -73,12 +67,10 @@ class Cron:
         return None
 
 
-def refuse_schedules(bindings: Mapping[str, str]) -> None:
-    """Raises ConnectorError, one line, for schedules that cannot be evaluated or never fire. `bindings` are
-    the expressions by stream."""
-    if problems := [
-        f"{name}'s {problem}" for name, each in bindings.items() if (problem := problem_of(each))
-    ]:
+def refuse_schedules(schedules: Mapping[str, str]) -> None:
+    """Raises ConnectorError, one line, for schedules, by stream, that cannot be evaluated or never fire."""
+    named = {name: problem_of(expression) for name, expression in schedules.items()}
+    if problems := [f"{name}'s {problem}" for name, problem in named.items() if problem is not None]:
         raise ConnectorError(f"{'; '.join(problems)}: correct the schedule, or leave it blank.")
 
 
@@ -92,19 +84,15 @@ def problem_of(expression: str) -> str | None:
     return f"schedule {expression!r} never fires"
 
 
-def _machine_time() -> datetime:
-    return datetime.now(tz=UTC)
-
-
 @dataclass
 class Schedules:
-    """The schedules of an open capture, by stream. Each binding asks `is_due` when it opens, and runs `keep`.
-    Once all tasks have ended, the connector calls `write_requests`. How often `keep` looks whether a firing
-    can be served is its `interval`."""
+    """The schedules of an open capture, by stream. Each binding asks `is_due` when it opens, and runs `keep`,
+    which looks once per `interval` whether a firing can be served. Once all tasks have ended, the connector
+    calls `write_requests`."""
 
     interval: timedelta = timedelta()
     crons: dict[str, Cron] = field(default_factory=dict)
-    now: Callable[[], datetime] = _machine_time
+    now: Callable[[], datetime] = lambda: datetime.now(tz=UTC)
     _requests: list[Callable[[Task], Awaitable[None]]] = field(default_factory=list)
 
     @classmethod
@@ -136,8 +124,8 @@ class Schedules:
         task: Task,
     ) -> None:
         """Waits until the schedule has fired since the binding was `initialized`, and until no unit backfills
-        but paused ones (`is_open`). Then stops the capture. `repeat` writes the state in which the binding is
-        backfilled again."""
+        but paused ones (`is_open`). Then stops the capture and requests `repeat`, which writes the state in
+        which the binding is backfilled again."""
         stopping, is_stopping = task.stopping.event, False
         fires_at = self.crons[stream].next_after(initialized)
         assert fires_at is not None, "a schedule that never fires is not taken"

@@ -1,7 +1,14 @@
-"""Waiting for one of several events, for a while."""
+"""Waiting: for events, for coroutines side by side, and for the end of a capture that stops."""
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any, TypeVar
+
+from estuary_cdk.capture.task import Task
+
+Result = TypeVar("Result")
 
 
 async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None:
@@ -19,3 +26,39 @@ async def stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
     if rest > timedelta() and not stopping.is_set():
         await wait_any(stopping, at_most=rest.total_seconds())
     return stopping.is_set()
+
+
+async def side_by_side(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """The coroutines' results in their order. The first failure ends the others before it is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(coroutine) for coroutine in coroutines]
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in tasks]
+
+
+@asynccontextmanager
+async def ended_in_time(task: Task, patience: timedelta) -> AsyncIterator[None]:
+    """Cancels the block once the capture has been stopping for `patience`, since a retry may take minutes.
+    Nothing is lost: a document counts only with the checkpoint after it.
+
+        asked                waited for                 cancelled
+          |---- each ends at its next checkpoint ----|---- a write under way is ended (output.py) ----|
+    """
+
+    async def set_deadline() -> None:
+        await task.stopping.event.wait()
+        deadline.reschedule(asyncio.get_running_loop().time() + patience.total_seconds())
+
+    try:
+        async with asyncio.timeout(None) as deadline:
+            watch = asyncio.create_task(set_deadline())
+            try:
+                yield
+            finally:
+                watch.cancel()
+    except TimeoutError:
+        if not deadline.expired():
+            raise
+        task.log.info("stopped in the middle: what was under way is done again at the next start")

@@ -9,16 +9,16 @@ binding of the accounts has one cursor for all of them:
 
 Rule: the cursor never passes the second up to which the events of every account have been read, and what they
 report is captured before the cursor moves on. After a crash each account's events are read from the cursor
-on (`EventFeed.subscribe_all`), so that no change is lost. An account that Stripe refuses holds nobody up: it
-is read again once it is back.
+on (`EventFeed.subscribe_all`). An account that is paused holds nobody up: it is read again once it is back.
 """
 
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 
+from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.flow.waits import wait_any
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Poller
+from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.state.windows import Window
 
 
@@ -32,7 +32,7 @@ class AccountChanges:
         types: frozenset[str],
         account_ids: Sequence[str],
         cursor: int,
-        poller: Poller,
+        poller: AccountPoller,
         interval: timedelta,
         stopping: asyncio.Event,
     ) -> None:
@@ -64,18 +64,17 @@ class AccountChanges:
 
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         """New accounts count as changed: one that was created long ago is not found by its creation time."""
-        for each in account_ids:
-            self._changed[each] = None
-            if (start := self._poller.high_watermark(each)) is not None:
-                self._read_until.setdefault(each, start)
+        for account_id in account_ids:
+            self._changed[account_id] = None
+            if (start := self._poller.high_watermark(account_id)) is not None:
+                self._read_until.setdefault(account_id, start)
 
     async def wait(self, cursor: int) -> None:
         """Returns once the events of all accounts have been read up to an interval after `cursor`; after an
         interval at the latest."""
         self._target = cursor + int(self._interval)
-        behind = {each for each, at in self._read_until.items() if at < self._target}
-        paused = self._poller.paused
-        self._behind = {account_id for account_id in behind if account_id not in paused}
+        paused, read_until = self._poller.paused, self._read_until.items()
+        self._behind = {key for key, at in read_until if at < self._target and key not in paused}
         if self._behind:
             self._reached.clear()
             await wait_any(self._reached, self._stopping, at_most=self._interval)
@@ -86,7 +85,7 @@ class AccountChanges:
         paused = self._poller.paused
         if paused:
             self._changed |= {account_id: None for account_id in self._read_until if account_id in paused}
-        end = min((at for each, at in self._read_until.items() if each not in paused), default=due.end)
+        end = min((at for key, at in self._read_until.items() if key not in paused), default=due.end)
         return Window(due.start, min(due.end, end)) if end > due.start else None
 
     def take(self) -> list[str]:

@@ -10,22 +10,34 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.events.feed import EventFeed
-from source_stripe_native.flow.waits import wait_any
-from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
+from source_stripe_native.flow.waits import stops_within, wait_any
 from source_stripe_native.scheduling.pauses import CHANGES, PausedAccounts, Pauses, Unit
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, Subscriber
+from source_stripe_native.scheduling.turns import AccountQueue, WorkItemPriority
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window, floor, is_past_retention
 from source_stripe_native.stripe.pages import Source
 
 
+class Subscriber(Protocol):
+    """A binding, as the account poller sees it."""
+
+    def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
+        """All events of `window` have been read, and the new events among them are of these types."""
+
+    def add_accounts(self, account_ids: Sequence[str]) -> None:
+        """There are new accounts, of which nothing is captured yet."""
+
+
 class AccountPoller:
-    """The account poller of one capture. `source_of` makes the source of an account's events; `find_new`
-    returns the ids of accounts that have connected since its last call."""
+    """The account poller of one capture, made when it opens. `source_of` makes the source of an account's
+    events; `find_new` returns the ids of accounts that have connected since its last call. Once all
+    `subscribers` have subscribed, the poller runs."""
 
     def __init__(
         self,
@@ -34,16 +46,16 @@ class AccountPoller:
         account_ids: Sequence[str],
         find_new: Callable[[], Awaitable[list[str]]],
         subscribers: int,
+        pauses: Pauses,
         settings: Settings = DEFAULTS,
-        pauses: Pauses | None = None,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
         self._account_ids = list(account_ids)
         self._find_new = find_new
         self._expected = subscribers
-        self._settings = settings
         self._pauses = pauses
+        self._settings = settings
         self._subscribers: list[Subscriber] = []
         self._interval = math.inf
         self._queue = AccountQueue(settings.quiet_wait.total_seconds())
@@ -53,19 +65,21 @@ class AccountPoller:
         self._wake = asyncio.Event()
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
-        """The poller runs in the task of the last subscriber to come, at the shortest interval of all."""
+        """From now on `subscriber` is notified of each account once per `interval`, as far as there is time.
+        The poller runs in the task of the last subscriber to come, at the shortest interval of all."""
         self._subscribers.append(subscriber)
         self._interval = min(self._interval, max(interval, MIN_INTERVAL).total_seconds())
         if len(self._subscribers) == self._expected:
             task.spawn_child("accounts", self.run)
 
     def high_watermark(self, account_id: str) -> int | None:
+        """The second before which the account's events have been read, in Unix seconds."""
         return self._feed.high_watermark(account_id)
 
     @property
     def paused(self) -> PausedAccounts:
         """The accounts whose events are not read for the time being."""
-        return PausedAccounts() if self._pauses is None else self._pauses.paused_for(CHANGES)
+        return self._pauses.paused_for(CHANGES)
 
     @property
     def accounts(self) -> int:
@@ -94,27 +108,23 @@ class AccountPoller:
             if self._queue.first(clock()) is None:
                 next_time = self._queue.next_ready_time()
                 self._wake.clear()
-                await wait_any(
-                    stopping, self._wake, at_most=None if next_time is None else max(0.0, next_time - clock())
-                )
+                at_most = None if next_time is None else max(0.0, next_time - clock())
+                await wait_any(stopping, self._wake, at_most=at_most)
                 continue
             account_id = self._queue.pop()
             # Where nothing is due, ten thousand accounts would be looked at without a pause.
             await asyncio.sleep(0)
             start_time, unit = clock(), Unit(CHANGES, account_id)
-            if self._pauses is not None and (until_time := self._pauses.until_time(unit)) > start_time:
-                self._push(account_id, until_time)
-                continue
-            try:
-                await self._read(account_id, stopping)
-            except Exception as error:
-                if self._pauses is None:
-                    raise
-                self._push(account_id, clock() + await self._pauses.pause(unit, error))
-            else:
-                if self._pauses is not None:
+            next_time = self._pauses.until_time(unit)
+            if next_time <= start_time:
+                try:
+                    await self._read(account_id, stopping)
+                except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
+                    next_time = clock() + await self._pauses.pause(unit, error)
+                else:
                     self._pauses.end(unit)
-                self._push(account_id, start_time + self._interval)
+                    next_time = start_time + self._interval
+            self._push(account_id, next_time)
 
     async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
         """Reads the new events of an account and notifies the subscribers, window after window. Events that
@@ -131,7 +141,7 @@ class AccountPoller:
         now = source.http.now()
         start = self._published.get(account_id, self._feed.first_cursor(account_id))
         if start is None:
-            # No binding follows events: the rounds then tell only that time has passed, from now on.
+            # No binding follows events: subscribers are notified only that time has passed, from now on.
             cursor = now - self._settings.lag - timedelta(seconds=1)
             self._feed.subscribe(account_id, cursor)
         else:
@@ -169,31 +179,21 @@ class AccountPoller:
         self._queue.push(account_id, WorkItemPriority.INCREMENTAL, ready_time, grace=min(quiet, bound))
         self._wake.set()
 
-    async def _new_accounts(self) -> list[str]:
-        """None where they cannot be listed: they are found by a later look."""
-        try:
-            return await self._find_new()
-        except Exception as error:
-            if self._pauses is None:
-                raise
-            await self._pauses.pause(Unit("New accounts", self._pauses.platform_id), error)
-            return []
-
     async def _look_for_new(self, task: Task) -> None:
-        while not task.stopping.event.is_set():
-            at_most = self._settings.new_accounts_interval.total_seconds()
-            await wait_any(task.stopping.event, at_most=at_most)
-            if task.stopping.event.is_set():
-                return
-            found = await self._new_accounts()
-            if found:
-                task.log.info("new accounts have connected", {"accounts": len(found)})
-                self._account_ids += found
-                for account_id in found:
-                    # No state says from where on a new account is followed: from before its backfill starts.
-                    self._feed.subscribe(account_id, self._source_of(account_id).http.now())
-                for subscriber in self._subscribers:
-                    subscriber.add_accounts(found)
-                now = asyncio.get_running_loop().time()
-                for account_id in found:
-                    self._push(account_id, now)
+        while not await stops_within(self._settings.new_accounts_interval, task.stopping.event):
+            try:
+                new = await self._find_new()
+            except Exception as error:  # noqa: BLE001 - they are found by a later look
+                await self._pauses.pause(Unit("New accounts", self._pauses.platform_id), error)
+                continue
+            if not new:
+                continue
+            task.log.info("new accounts have connected", {"accounts": len(new)})
+            self._account_ids += new
+            for account_id in new:
+                # No state says from where on a new account is followed: from before its backfill starts.
+                self._feed.subscribe(account_id, self._source_of(account_id).http.now())
+            for subscriber in self._subscribers:
+                subscriber.add_accounts(new)
+            for account_id in new:
+                self._push(account_id, asyncio.get_running_loop().time())

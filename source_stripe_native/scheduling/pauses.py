@@ -1,7 +1,7 @@
 """Pauses: what is not read for a while because of a failure, until when, and what Stripe said.
 
 Rule: a failure changes nothing outside its scope. The table in errors.py says what a failure concerns. Where
-its words leave that open, the key's own account is asked for: its answer tells a refused key from an account
+its words leave that open, the key's own account is asked for: its answer parts a refused key from an account
 that refuses the key, and a list that fails from a Stripe that is silent to everybody.
 
     failure      a minute      two minutes            four                       ... an hour at most
@@ -16,11 +16,10 @@ import asyncio
 import logging
 import math
 from collections import Counter
-from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import timedelta
 from logging import Logger
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from source_stripe_native.errors import (
     ABSENT,
@@ -87,9 +86,6 @@ class Paused:
     whats: Counter[str] = field(default_factory=Counter)
 
     def words(self) -> str:
-        """Empty where nothing is paused."""
-        if not self.accounts:
-            return ""
         named = SHOWN if len(self.whats) > SHOWN + 1 else len(self.whats)
         shown = [f"{number:,} for {what}" for what, number in self.whats.most_common(named)]
         if more := len(self.whats) - named:
@@ -97,23 +93,12 @@ class Paused:
         accounts = "1 account is" if self.accounts == 1 else f"{self.accounts:,} accounts are"
         return f"{accounts} paused after failures: {', '.join(shown)}"
 
-    def fields(self) -> dict[str, Any]:
-        """The same for programs."""
-        return {"accounts": self.accounts, "streams": dict(self.whats)}
 
-
-@dataclass(frozen=True)
-class PausedAccounts:
-    """The accounts that are paused for one stream, or all of them."""
-
-    account_ids: Set[str] = frozenset()
-    is_all: bool = False
+class PausedAccounts(frozenset[str]):
+    """The accounts that are paused for one stream. With "", all of them are."""
 
     def __contains__(self, account_id: object) -> bool:
-        return self.is_all or account_id in self.account_ids
-
-    def __bool__(self) -> bool:
-        return bool(self.account_ids)
+        return super().__contains__(account_id) or super().__contains__("")
 
 
 class Pauses:
@@ -156,23 +141,22 @@ class Pauses:
         """Reports that the unit was read: neither it nor its account is paused any more."""
         for concerned in unit.with_wider if self._pauses else ():
             pause = self._pauses.get(concerned)
-            # What was under way when the pause began tells nothing of its reason.
+            # What was under way when the pause began says nothing of its reason.
             if pause is not None and pause.until_time <= asyncio.get_running_loop().time():
                 del self._pauses[concerned]
-                self._log.log(self._level(unit), f"{concerned} is read again")
+                level = logging.INFO if unit.account_id == self.platform_id else logging.DEBUG
+                self._log.log(level, f"{concerned} is read again")
 
     def until_time(self, unit: Unit) -> float:
         """The loop's time until which the unit is paused, by itself or with its account; in the past where
         it is not."""
-        if not self._pauses:
-            return -math.inf
-        pauses = (self._pauses.get(concerned) for concerned in unit.with_wider)
-        return max((pause.until_time for pause in pauses if pause is not None), default=-math.inf)
+        pauses = self._pauses
+        concerned = [pauses[wider] for wider in unit.with_wider if wider in pauses] if pauses else []
+        return max((pause.until_time for pause in concerned), default=-math.inf)
 
-    def paused_for(self, what: str) -> "PausedAccounts":
+    def paused_for(self, what: str) -> PausedAccounts:
         """The accounts that are paused for a stream, or for `CHANGES`."""
-        account_ids = {unit.account_id for unit in self._pauses if unit.stream in (what, "")}
-        return PausedAccounts(account_ids, is_all="" in account_ids)
+        return PausedAccounts(unit.account_id for unit in self._pauses if unit.stream in (what, ""))
 
     def status(self) -> Paused:
         """What is paused, in numbers."""
@@ -230,9 +214,6 @@ class Pauses:
             f"{unit} is paused. It is tried again in a minute, and then ever more rarely, once an hour at "
             f"least. {KEPT_OUT + ' ' if is_kept_out else ''}{reason}",
         )
-
-    def _level(self, unit: Unit) -> int:
-        return logging.INFO if unit.account_id == self.platform_id else logging.DEBUG
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,8 @@
 
 Each account in its turn is a work item: one incremental subtask, and one backfill subtask for each variant
 that is unfinished. Work items run side by side within a number of subtasks. Accounts that are backfilling go
-first, but an account that only has changes to follow goes before those that became ready `max_wait` after it:
-the queue is ordered by deadline, so that no account starves. A work item that takes longer than its time
-slice while others wait yields at its next checkpoint and is queued again.
+first, by `max_wait` at most (turns.py). A work item that takes longer than its time slice while others wait
+yields at its next checkpoint and is queued again.
 """
 
 import asyncio
@@ -18,6 +17,7 @@ from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceSt
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding
+from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.protocols import (
@@ -25,12 +25,10 @@ from source_stripe_native.protocols import (
     FetchPageFnFactory,
     FetchPageFnFactoryWithSuffix,
 )
-from source_stripe_native.scheduling.account_queue import AccountQueue, WorkItemPriority
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
 from source_stripe_native.scheduling.subtasks import SubtaskExecutor
-from source_stripe_native.scheduling.work_items import WorkItem, WorkItemManager
-from source_stripe_native.state.parts import PerAccount, cursor_at
-from source_stripe_native.state.patches import state_of
+from source_stripe_native.scheduling.turns import AccountQueue
+from source_stripe_native.scheduling.work_items import PriorityQueueConfig, WorkItem, WorkItemManager
+from source_stripe_native.state.parts import cursor_at, state_of
 from source_stripe_native.state.shapes import ConnectorState
 from source_stripe_native.state.windows import Window, floor
 
@@ -39,11 +37,11 @@ GOLDEN_RATIO: Final = 0.618
 
 
 class Scheduler:
-    """The one coroutine that starts work items and takes their accounts back into the queue.
+    """The one coroutine that starts a binding's work items and takes their accounts back into the queue.
 
-    With a poller, accounts that are not backfilling are queued only when there is something to read: where
-    nothing concerns the binding, the poller's notification moves the cursor and costs no work item.
-    """
+    With a poller, which notifies it, accounts that are not backfilling are queued only when there is
+    something to read: where nothing concerns the binding, the notification moves the cursor and costs no
+    work item."""
 
     def __init__(
         self,
@@ -53,6 +51,7 @@ class Scheduler:
         config: PriorityQueueConfig,
     ) -> None:
         self._manager = manager
+        self._cursors = manager.cursors
         self._executor = executor
         self._account_ids = account_ids
         self._config = config
@@ -65,7 +64,7 @@ class Scheduler:
         """Accounts whose cursor moved without a document since it was last written, the longest dirty
         first. A dict of strings takes less than half of a set's memory."""
         self._missed: set[str] = set()
-        """Accounts of which something relevant was told while it was their turn, where lists are polled."""
+        """Accounts that had relevant events while it was their turn, where lists are polled."""
         self._added: list[str] = []
         self._poller = config.poller
 
@@ -98,12 +97,12 @@ class Scheduler:
         polls, is_relevant = self._config.polls, self._config.is_relevant(types)
         if polls is not None:
             if types:
-                polls.note_events(account_id, window.end)
+                polls.record_events(account_id, window.end)
             if is_relevant and account_id in self._running:
                 self._missed.add(account_id)
         if self._poller is None or account_id in self._running or account_id in self._queued:
             return
-        state = self._cursor(account_id)
+        state = self._cursors.get(account_id)
         if state is None or not isinstance(state.cursor, datetime) or floor(state.cursor) >= window.end:
             return
         cursor = floor(state.cursor)
@@ -146,47 +145,37 @@ class Scheduler:
         """Writes the cursors of accounts that had nothing new, those that have been dirty for the longest
         first. An account whose turn it is may have documents under way that no checkpoint covers yet: its
         own next checkpoint counts."""
-        waiting = [each for each in self._dirty if each not in self._running][:at_most]
-        cursors = {each: state for each in sorted(waiting) if (state := self._cursor(each)) is not None}
+        waiting = [account_id for account_id in self._dirty if account_id not in self._running][:at_most]
         for account_id in waiting:
             del self._dirty[account_id]
-        if cursors:
+        if cursors := {key: at for key in sorted(waiting) if (at := self._cursors.get(key)) is not None}:
             key = self._executor.binding.stateKey
             await task.checkpoint(ConnectorState(bindingStateV1={key: state_of(inc=cursors)}))
-
-    @property
-    def _cursors(self) -> PerAccount[ResourceState.Incremental]:
-        inc = self._manager.resource_state.inc
-        assert isinstance(inc, dict), "connected accounts have a cursor each"
-        return inc
-
-    def _cursor(self, account_id: str) -> ResourceState.Incremental | None:
-        return self._cursors.get(account_id)
 
     def _push_all(self, now: float) -> None:
         """The first turns: the account that was not read for the longest time goes first, and one that was
         read within the last interval waits for the rest of it unless it is backfilling."""
-        unfinished = self._manager.calculator.count_unfinished(self._account_ids)
+        unfinished = self._manager.calculator.unfinished
+        backfilling = dict.fromkeys(account_id for account_id in self._account_ids if unfinished(account_id))
         # With a poller the others wait for something to read.
-        waiting = list(unfinished) if self._poller is not None else self._account_ids
+        waiting = self._account_ids if self._poller is None else list(backfilling)
         ages = self._ages(waiting)
         for account_id in sorted(waiting, key=ages.__getitem__, reverse=True):
-            rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
-            is_backfilling = account_id in unfinished
-            priority = WorkItemPriority.BACKFILL if is_backfilling else WorkItemPriority.INCREMENTAL
-            self._queued[account_id] = None
-            self._queue.push(account_id, priority, now if is_backfilling else now + rest)
+            rest = 0.0
+            if account_id not in backfilling:
+                rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
+            self._push(account_id, now + rest)
         for account_id in self._config.postponed.account_ids if self._config.postponed else ():
             wait = self._wait_for_postponed(account_id)
             if wait is not None and account_id not in self._queued:
                 self._push(account_id, now + wait)
 
     def _ages(self, account_ids: Sequence[str]) -> dict[str, float]:
-        """Seconds since each account was last read, as far as its cursor tells."""
+        """Seconds since each account was last read, by its cursor."""
         now = self._config.now()
         known, ages = dict[int, float](), dict[str, float]()
         for account_id in account_ids:
-            state = self._cursor(account_id)
+            state = self._cursors.get(account_id)
             # Many accounts share a cursor.
             if (age := known.get(id(state))) is None:
                 at = state.cursor if state is not None else None
@@ -201,7 +190,7 @@ class Scheduler:
         self._queue.push(account_id, priority, ready_time, grace=grace)
 
     def _start_ready(self, task: Task, now: float) -> None:
-        spent = sum(work_item.cost for work_item, _ in self._running.values())
+        spent = sum(1 + len(work_item.backfill_variants) for work_item, _ in self._running.values())
         while (account_id := self._queue.first(now)) is not None:
             if (until_time := self._paused_until(account_id)) > now:
                 self._queue.pop()
@@ -229,27 +218,31 @@ class Scheduler:
 
     async def _run_item(self, work_item: WorkItem, task: Task) -> None:
         await self._executor.execute_work_item(work_item, task)
+        account_id, cursor = work_item.account_id, work_item.incremental_state.cursor
         self._manager.release(work_item)
-        del self._running[work_item.account_id]
+        del self._running[account_id]
         if work_item.cursor_dirty:
-            self._dirty[work_item.account_id] = None
-        cursor = work_item.incremental_state.cursor
+            self._dirty[account_id] = None
         if self._config.polls is not None and work_item.has_found and isinstance(cursor, datetime):
-            self._config.polls.note_find(work_item.account_id, floor(cursor))
-        now = asyncio.get_running_loop().time()
-        if work_item.has_failed:
-            self._push(work_item.account_id, self._paused_until(work_item.account_id))
-            self._executor.freed.set()
-            return
-        if self._config.pauses is not None:
-            self._config.pauses.end(self._executor.unit(work_item.account_id))
-        if work_item.caught_up_time is None or work_item.has_backfill_work() or self._has_more(work_item):
-            self._push(work_item.account_id, now)
-        elif self._poller is None:
-            self._push(work_item.account_id, work_item.caught_up_time + self._interval)
-        elif (wait := self._wait_for_postponed(work_item.account_id)) is not None:
-            self._push(work_item.account_id, now + wait)
+            self._config.polls.record_find(account_id, floor(cursor))
+        if not work_item.has_failed and self._config.pauses is not None:
+            self._config.pauses.end(self._executor.unit(account_id))
+        if (next_time := self._next_turn(work_item)) is not None:
+            self._push(account_id, next_time)
         self._executor.freed.set()
+
+    def _next_turn(self, work_item: WorkItem) -> float | None:
+        """When the account of a work item that has ended is to have its next turn, by the loop's clock; None
+        where it waits for something to read."""
+        account_id, now = work_item.account_id, asyncio.get_running_loop().time()
+        if work_item.has_failed:
+            return self._paused_until(account_id)
+        if work_item.caught_up_time is None or work_item.has_backfill_work() or self._has_more(work_item):
+            return now
+        if self._poller is None:
+            return work_item.caught_up_time + self._interval
+        wait = self._wait_for_postponed(account_id)
+        return None if wait is None else now + wait
 
     def _paused_until(self, account_id: str) -> float:
         """The loop's time until which the account is paused; in the past where it is not."""
@@ -285,11 +278,9 @@ def open_binding_with_priority_queue(
     backfill_subtask_suffixes: list[str] | None = None,
 ) -> None:
     """Captures a binding over all of `all_account_ids`, as the CDK's `open_binding` does for one account.
-
-    `resource_state` is keyed by account (see state.py) and holds a cursor for each of them. With
+    `resource_state` is keyed by account (see state/shapes.py) and holds a cursor for each of them. With
     `backfill_subtask_suffixes`, each account's backfill has one variant for each suffix and
-    `fetch_page_factory` takes the suffix too. Snapshots are not captured account by account.
-    """
+    `fetch_page_factory` takes the suffix too. Snapshots are not captured account by account."""
     if fetch_snapshot is not None or tombstone is not None:
         raise NotImplementedError("snapshots of connected accounts are not supported")
     config = config or PriorityQueueConfig()

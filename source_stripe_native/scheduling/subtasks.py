@@ -1,8 +1,7 @@
 """Subtasks: how a work item's backfill variants and its incremental subtask are run.
 
-Rule: state in memory follows the checkpoints, never the other way round. A variant ends completed or yielded.
-Only a completed variant is cleared; a variant that was cancelled, or that stopped with the capture, is picked
-up again at its last checkpoint.
+Rule: state in memory follows the checkpoints, never the other way round. Only a completed variant is cleared;
+one that yielded is picked up again at its last checkpoint.
 """
 
 import asyncio
@@ -14,12 +13,12 @@ from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
+from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.events.change_loop import sweep
 from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import Unit
-from source_stripe_native.scheduling.queue_config import MIN_INTERVAL, PriorityQueueConfig
-from source_stripe_native.scheduling.work_items import BackfillVariant, WorkItem
+from source_stripe_native.scheduling.work_items import BackfillVariant, PriorityQueueConfig, WorkItem
 from source_stripe_native.state.shapes import ConnectorState, new_account_state
 
 
@@ -47,20 +46,15 @@ class SubtaskExecutor:
         self._backfills = resource_state.backfill
 
     async def execute_work_item(self, work_item: WorkItem, task: Task) -> None:
-        subtasks = [
-            task.spawn_child(
-                f"backfill.{variant.state_key(work_item.account_id)}",
-                closing(functools.partial(self._execute_backfill_variant, work_item, variant)),
+        subtasks = {
+            f"backfill.{variant.state_key(work_item.account_id)}": functools.partial(
+                self._execute_backfill_variant, work_item, variant
             )
             for variant in work_item.backfill_variants
-        ]
-        subtasks.append(
-            task.spawn_child(
-                f"incremental.{work_item.account_id}",
-                closing(functools.partial(self._execute_incremental_subtask, work_item)),
-            )
-        )
-        await asyncio.gather(*subtasks)
+        }
+        incremental = functools.partial(self._execute_incremental_subtask, work_item)
+        subtasks[f"incremental.{work_item.account_id}"] = incremental
+        await asyncio.gather(*(task.spawn_child(name, closing(child)) for name, child in subtasks.items()))
         if work_item.backfill_requested:
             # From nothing, with a new cursor, once its subtasks have ended.
             await self.start_account(work_item.account_id, task, again=True)
@@ -114,7 +108,7 @@ class SubtaskExecutor:
 
     async def start_account(self, account_id: str, task: Task, *, again: bool = False) -> None:
         """Starts the account's capture from nothing: a backfill, and changes from now on. `again` says that
-        the backfill is a repeat, which the binding's state then says of all accounts: it is safe for each."""
+        the backfill is a repeat, which the binding's state then says of all accounts: it is safe for all."""
         initial = new_account_state(self.suffixes, self.config.now().replace(microsecond=0))
         backfill = {f"{account_id}{suffix}": at for suffix, at in initial.backfill.items()}
         state = ResourceState(inc={account_id: initial.inc}, backfill=backfill)
@@ -123,8 +117,7 @@ class SubtaskExecutor:
         await task.checkpoint(ConnectorState(bindingStateV1={self.binding.stateKey: state}))
         assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
         self.resource_state.inc[account_id] = initial.inc
-        for key, at in backfill.items():
-            self._backfills[key] = at
+        self._backfills |= backfill
 
 
 async def _binding_backfill_task_with_variant(
@@ -164,7 +157,7 @@ async def _binding_incremental_task_of_account(
     interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
     cancelled, stopping = work_item.cancellation_event, task.stopping.event
     while not stopping.is_set():
-        # Of before the sweep: the scheduler sees to what is read meanwhile.
+        # As before the sweep: the scheduler sees to what is read meanwhile.
         high_watermark = config.high_watermark(work_item.account_id)
         checkpoints = await _sweep(binding, binding_index, work_item, task)
         if work_item.backfill_requested:

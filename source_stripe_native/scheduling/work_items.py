@@ -1,23 +1,77 @@
 """Work items: what an account's turn consists of, made from the binding's state when the turn has come.
 
 Rule: an account has a cursor and backfills of its own while its turn lasts, and shares them before and after
-(state_parts.py).
+(state/parts.py).
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from estuary_cdk.capture.common import FetchChangesFn, FetchPageFn, RecurringFetchPageFn, ResourceState
+from estuary_cdk.capture.common import FetchChangesFn, ResourceState
 
 from source_stripe_native.protocols import (
+    AnyFetchPageFn,
     FetchChangesFnFactory,
     FetchPageFnFactory,
     FetchPageFnFactoryWithSuffix,
 )
-from source_stripe_native.scheduling.account_queue import WorkItemPriority
+from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.pauses import Pauses
+from source_stripe_native.scheduling.turns import PollTimes, WorkItemPriority
 from source_stripe_native.state.parts import own, share
+from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.stripe.postponed import Postponed
+
+
+@dataclass(frozen=True)
+class PriorityQueueConfig:
+    """Limits of one binding's scheduler, and what it shares with others."""
+
+    max_subtasks: int = 64
+    """Subtasks that run at once, incremental ones and variants together."""
+    time_slice: timedelta = timedelta(minutes=1)
+    """How long a work item runs before it yields to others that wait."""
+    max_wait: timedelta = timedelta(minutes=10)
+    """How long backfilling accounts go before an account that only has changes to follow."""
+    flush: timedelta = timedelta(minutes=1)
+    """How often the cursors of accounts that had nothing new are written, in one checkpoint."""
+    flush_at_most: int = 900
+    """Cursors that are written at once at most, unless the capture stops. The others wait for the next
+    time."""
+    reads_lists_in: Callable[[str, Window], bool] = lambda *_: False
+    """Whether lists of an account are read again in this window, whatever its events report."""
+    is_relevant: Callable[[frozenset[str]], bool] = bool
+    """Whether new events of these types concern the binding."""
+    polls: PollTimes | None = None
+    """When the binding's lists without events are polled; None where it has none. Their cursors wait
+    meanwhile."""
+    poller: AccountPoller | None = None
+    """Without a poller each account is read once per interval."""
+    postponed: Postponed | None = None
+    """The objects that are read later, for which an account has turns of its own."""
+    pauses: Pauses | None = None
+    """What is paused after a failure. Without it a failure ends the capture."""
+    watch: Callable[[Callable[[], timedelta]], None] | None = None
+    """Called once with a function: the longest time that an account has waited for its turn, or been
+    behind while it lasts."""
+    now: Callable[[], datetime] = lambda: datetime.now(tz=UTC)
+    """The clock of cursors and cutoffs."""
+
+    def high_watermark(self, account_id: str) -> int | None:
+        """Before which the poller has read the account's events, None without a poller."""
+        return self.poller.high_watermark(account_id) if self.poller else None
+
+    def is_behind(self, cursor: object, high_watermark: int | None, interval: timedelta) -> bool:
+        """Whether there is more to read after `cursor`: what the poller had read or, without a poller, an
+        `interval` and more."""
+        if not isinstance(cursor, datetime):
+            return True
+        if high_watermark is not None:
+            return floor(cursor) < high_watermark
+        return self.now() - cursor > interval
 
 
 @dataclass
@@ -25,7 +79,7 @@ class BackfillVariant:
     """One part of an account's backfill, such as its active prices: how it is fetched and how far it is."""
 
     suffix: str
-    fetch_fn: FetchPageFn[Any] | RecurringFetchPageFn[Any]
+    fetch_fn: AnyFetchPageFn
     state: ResourceState.Backfill
 
     def state_key(self, account_id: str) -> str:
@@ -53,15 +107,10 @@ class WorkItem:
     has_failed: bool = False
     """Whether one of its subtasks failed, so that the stream of the account is paused."""
     backfill_requested: bool = False
-    """Whether the incremental subtask found that only a new backfill can tell what changed."""
+    """Whether only a new backfill can find what changed."""
 
     def has_backfill_work(self) -> bool:
         return len(self.backfill_variants) > 0
-
-    @property
-    def cost(self) -> int:
-        """Its subtasks that still run."""
-        return 1 + len(self.backfill_variants)
 
 
 class PriorityCalculator:
@@ -84,16 +133,6 @@ class PriorityCalculator:
             if isinstance(at := backfill.get(f"{account_id}{suffix}"), ResourceState.Backfill)
         }
 
-    def count_unfinished(self, account_ids: Sequence[str]) -> dict[str, int]:
-        """How many unfinished variants each of the accounts has, without those that have none."""
-        found: dict[str, int] = {}
-        if (backfill := self.resource_state.backfill) and isinstance(backfill, dict):
-            for suffix in self.backfill_subtask_suffixes:
-                for account_id in account_ids:
-                    if backfill.get(f"{account_id}{suffix}" if suffix else account_id) is not None:
-                        found[account_id] = found.get(account_id, 0) + 1
-        return found
-
     def get_account_priority(self, account_id: str) -> WorkItemPriority:
         return WorkItemPriority.BACKFILL if self.unfinished(account_id) else WorkItemPriority.INCREMENTAL
 
@@ -111,40 +150,38 @@ class WorkItemManager:
         fetch_page_factory: FetchPageFnFactory | FetchPageFnFactoryWithSuffix,
         backfill_subtask_suffixes: Sequence[str] | None = None,
     ) -> None:
+        assert isinstance(resource_state.inc, dict), "connected accounts have a cursor each"
         self.resource_state = resource_state
+        self.cursors = resource_state.inc
         self.fetch_changes_factory = fetch_changes_factory
         self.calculator = PriorityCalculator(resource_state, backfill_subtask_suffixes)
-        if backfill_subtask_suffixes is None:
-            plain = cast(FetchPageFnFactory, fetch_page_factory)
-            self.fetch_page_factory: FetchPageFnFactoryWithSuffix = lambda account_id, suffix: (
-                plain(account_id) if suffix == "" else None
-            )
-        else:
-            self.fetch_page_factory = cast(FetchPageFnFactoryWithSuffix, fetch_page_factory)
+        self._takes_suffix = backfill_subtask_suffixes is not None
+        self.fetch_page_factory = fetch_page_factory
 
     def create_work_item(self, account_id: str) -> WorkItem:
-        incremental = self.resource_state.inc
-        assert isinstance(incremental, dict), "connected accounts have a cursor each"
         return WorkItem(
             account_id=account_id,
             priority=self.calculator.get_account_priority(account_id),
             incremental_fetch_fn=self.fetch_changes_factory(account_id),
-            incremental_state=own(incremental, account_id),
+            incremental_state=own(self.cursors, account_id),
             backfill_variants=self._get_backfill_work(account_id),
         )
 
     def release(self, work_item: WorkItem) -> None:
         """Ends the account's turn: its cursor is a shared one again."""
-        assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
-        share(self.resource_state.inc, work_item.account_id)
+        share(self.cursors, work_item.account_id)
 
     def _get_backfill_work(self, account_id: str) -> list[BackfillVariant]:
-        unfinished = self.calculator.unfinished(account_id)
         backfills = self.resource_state.backfill
-        if not unfinished or not isinstance(backfills, dict):
+        if not isinstance(backfills, dict):
             return []
         return [
             BackfillVariant(suffix, fetch_fn, own(backfills, f"{account_id}{suffix}"))
-            for suffix in unfinished
-            if (fetch_fn := self.fetch_page_factory(account_id, suffix)) is not None
+            for suffix in self.calculator.unfinished(account_id)
+            if (fetch_fn := self._fetch_page(account_id, suffix)) is not None
         ]
+
+    def _fetch_page(self, account_id: str, suffix: str) -> AnyFetchPageFn | None:
+        if self._takes_suffix:
+            return cast(FetchPageFnFactoryWithSuffix, self.fetch_page_factory)(account_id, suffix)
+        return cast(FetchPageFnFactory, self.fetch_page_factory)(account_id)

@@ -10,7 +10,7 @@ an id that is the identity.
 """
 
 import base64
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,9 +19,6 @@ from estuary_cdk.capture.common import ResourceState
 from pydantic import ValidationError
 
 from source_stripe_native.state.parts import Json
-
-Entries = Mapping[str, ResourceState.Snapshot | None]
-"""The entries of a binding's state, by `entry_key`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +38,7 @@ def to_entry(identity: str, listed: Listed, at: datetime) -> Json:
     """The entry of an object that was found to differ at `at`."""
     digest = base64.b64encode(listed.digest).decode().rstrip("=")
     # Mostly, the identity is the id.
-    keys = {name: each for name, each in listed.keys.items() if (name, each) != ("id", identity)}
+    keys = {name: value for name, value in listed.keys.items() if (name, value) != ("id", identity)}
     text = orjson.dumps(keys, option=orjson.OPT_SORT_KEYS).decode()
     return {"updated_at": at.isoformat(), "last_count": 1, "last_digest": f"{digest} {text}"}
 
@@ -52,37 +49,35 @@ def read_entries(
     """The account, the identity and what is remembered of each object of these accounts; and the merge patch
     that removes the entries of others, and those that are not as `to_entry` makes them. So it removes a
     snapshot of another kind, the only one of its binding: with entries beside it none could be read."""
-    found, patch = list[tuple[str, str, Listed]](), Json()
+    known, patch = list[tuple[str, str, Listed]](), Json()
     if isinstance(state.snapshot, ResourceState.Snapshot):
-        return found, dict.fromkeys(ResourceState.Snapshot.model_fields)
-    for key, entry in _entries(state).items():
+        return known, dict.fromkeys(ResourceState.Snapshot.model_fields)
+    for key, entry in (state.snapshot or {}).items():
         account_id, _, identity = key.partition("/")
         listed = _read(identity, entry.last_digest) if entry is not None else None
         if listed is None or account_id not in account_ids:
             patch[key] = None
         else:
-            found.append((account_id, identity, listed))
-    return found, patch
+            known.append((account_id, identity, listed))
+    return known, patch
 
 
 def readable_entries(former: object) -> Json:
     """The entries of a former state, which may be in a shape of long ago."""
-    found = former.get("snapshot") if isinstance(former, dict) else None
-    return {key: each for key, each in found.items() if _is_entry(each)} if isinstance(found, dict) else {}
-
-
-def _entries(state: ResourceState) -> Entries:
-    return state.snapshot if isinstance(state.snapshot, dict) else {}
+    entries = former.get("snapshot") if isinstance(former, dict) else None
+    if not isinstance(entries, dict):
+        return {}
+    return {key: entry for key, entry in entries.items() if _is_entry(entry)}
 
 
 def _read(identity: str, text: str) -> Listed | None:
     digest, _, keys = text.partition(" ")
     try:
-        found = orjson.loads(keys)
+        read = orjson.loads(keys)
         decoded = base64.b64decode(digest + "=" * (-len(digest) % 4))
     except ValueError:
         return None
-    return Listed(decoded, {"id": identity} | found) if identity and isinstance(found, dict) else None
+    return Listed(decoded, {"id": identity} | read) if identity and isinstance(read, dict) else None
 
 
 def _is_entry(entry: object) -> bool:

@@ -7,38 +7,44 @@ The shape follows from the config and the stream, never from how many accounts t
                                                    {suffix: {cutoff, ...}}       (several variants, or slices)
     connected accounts  {account_id: {cursor}}     {account_id + suffix: {cutoff, ...}}
 
-Both shapes are read into one form, account by account, and written in the shape wanted. The difference is an
-RFC 7396 merge patch, so that the change is one checkpoint: all of it or none.
+Both shapes are read into one form, account by account, and written in the shape wanted. The difference is a
+merge patch, so that the change is one checkpoint: all of it or none.
 
 A slice is named after its oldest second, `_from_2024-05-01T00:00:00Z`. The oldest slice is `_from_start`: it
 starts at the start date. A slice's `next_page` says how far it has come down to its oldest second.
 
 A backfill is the first of its binding, or a repeat: by schedule, on request, or because events are gone. In a
-repeat the collection may hold objects that are deleted meanwhile. The CDK marks a repeat by schedule in the
-state, as `is_connector_initiated`; this connector marks every repeat so.
+repeat the collection may hold objects that are deleted meanwhile. Every repeat is marked in the state as the
+CDK marks one by schedule, with `is_connector_initiated`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from estuary_cdk.capture.common import ConnectorState as GenericConnectorState
 from estuary_cdk.capture.common import LogCursor, ResourceState
 from pydantic import BaseModel, ValidationError
 
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.state.parts import Backfill, Incremental, Json, Part, PerAccount, Shared
-from source_stripe_native.state.patches import difference, state_of
+from source_stripe_native.state.parts import (
+    Backfill,
+    Incremental,
+    Json,
+    PerAccount,
+    Shared,
+    difference,
+    state_of,
+)
 from source_stripe_native.state.remembered_lists import readable_entries
 from source_stripe_native.state.windows import floor
 
 ConnectorState = GenericConnectorState[ResourceState]
 
 _COMPOSITE: Final = re.compile(r"(acct_[^_]+)(.*)")
-"""A backfill's key with connected accounts: the account's id, and a suffix that is empty or starts with
-"_"."""
+"""A backfill's key with connected accounts: the account's id, and the suffix."""
 
 FROM_START: Final = "_from_start"
 """The suffix of the oldest slice of a backfill, which is all of it at first."""
@@ -113,15 +119,13 @@ def reconcile(
     owner: str = "",
 ) -> Json:
     """The merge patch that brings a binding's `state` into the shape wanted, empty where it is that already.
-
     New accounts start as in `initial`, accounts that are gone or of another shard are dropped, and an account
     without a cursor follows changes from its backfill's cutoff on. A state without account ids is that of
-    `owner`, by default of the first account.
-    """
+    `owner`, by default of the first account."""
     if _is_wanted(state, account_ids, suffixes):
         return {}
     owner = owner or _ids(account_ids)[0]
-    known, wanted = (_read(each, account_ids, suffixes, owner) for each in (state, initial))
+    known, wanted = (_read(part, account_ids, suffixes, owner) for part in (state, initial))
     for account_id, new in wanted.items():
         have = known.get(account_id)
         if have is None:
@@ -139,17 +143,19 @@ def _is_wanted(state: ResourceState, account_ids: str | Sequence[str], suffixes:
         return False
     if inc.keys() != set(account_ids) or None in inc.values():
         return False
-    unfinished = {key for key, at in (backfill or {}).items() if at is not None}
-    return not unfinished or unfinished <= {f"{each}{suffix}" for each in account_ids for suffix in suffixes}
+    unfinished = _backfills(state).keys()
+    return not unfinished or unfinished <= {f"{key}{suffix}" for key in account_ids for suffix in suffixes}
 
 
 def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
     """The time, in Unix seconds, before which changes of an account are known by its first backfill: the
     cutoff while that is unfinished. Zero where it is not, and in a repeat: a deletion before the cutoff may
-    become visible late, and no page tells of it. An empty `account_id` stands for a state without ids."""
-    found = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
-    keys = [f"{account_id}{suffix}" for suffix in suffixes] if account_id else list(found)
-    unfinished = [at for key in keys if (at := found.get(key)) is not None]
+    become visible late, and no page reports it. An empty `account_id` stands for a state without ids."""
+    if not account_id:
+        unfinished = list(_backfills(state).values())
+    else:
+        parts = state.backfill if isinstance(state.backfill, dict) else {}
+        unfinished = [at for suffix in suffixes if (at := parts.get(f"{account_id}{suffix}")) is not None]
     inc = state.inc.get(account_id) if isinstance(state.inc, dict) else state.inc
     if state.is_connector_initiated or not unfinished or inc is None or not isinstance(inc.cursor, datetime):
         return 0
@@ -196,19 +202,19 @@ def previous_state(state: ConnectorState, state_key: str) -> ResourceState | Non
 
     The connector itself requests a backfill only where events are gone: no cursor is carried over then, but
     what is remembered of lists."""
+    own = state.bindingStateV1.get(state_key)
     if state_key in state.backfillRequests:
-        own = state.bindingStateV1.get(state_key)
         return ResourceState(snapshot=own.snapshot if own is not None else None)
-    if (own := state.bindingStateV1.get(state_key)) is not None:
+    if own is not None:
         return own
     path, _ = _split_state_key(state_key)
     former = [
-        (each.inc is not None, counter, each)
-        for key, each in state.bindingStateV1.items()
+        (binding.inc is not None, counter, binding)
+        for key, binding in state.bindingStateV1.items()
         for of, counter in [_split_state_key(key)]
-        if each is not None and of == path
+        if binding is not None and of == path
     ]
-    return max(former, key=lambda each: each[:2], default=(False, 0, None))[2]
+    return max(former, key=lambda candidate: candidate[:2], default=(False, 0, None))[2]
 
 
 def readable_part(former: object) -> Json:
@@ -218,7 +224,7 @@ def readable_part(former: object) -> Json:
     lists = {"snapshot": entries} if (entries := readable_entries(former)) else {}
     if _is_cursor(inc):
         return {"inc": inc, **lists}
-    known = {key: each for key, each in inc.items() if _is_cursor(each)} if isinstance(inc, dict) else {}
+    known = {key: at for key, at in inc.items() if _is_cursor(at)} if isinstance(inc, dict) else {}
     return ({"inc": known} if known else {}) | lists
 
 
@@ -226,47 +232,30 @@ def in_time(state: ResourceState, now: datetime) -> Json:
     """The merge patch that moves each cursor and cutoff after `now` back to `now`, and each before the epoch
     to the epoch. A cursor ahead of Stripe's clock would stand still, and hold up the account's others."""
 
-    def of_inc(each: Incremental) -> Incremental:
-        at = _between(EPOCH, each.cursor, now)
-        return each if at is each.cursor else Incremental(cursor=at)
+    def bounded(part: Incremental | Backfill | None) -> Incremental | Backfill | None:
+        name = "cursor" if isinstance(part, Incremental) else "cutoff"
+        at = getattr(part, name, None)
+        if part is None or not isinstance(at, datetime) or EPOCH <= at <= now:
+            return part
+        return part.model_copy(update={name: max(EPOCH, min(at, now))})
 
-    def of_backfill(each: Backfill) -> Backfill:
-        at = _between(EPOCH, each.cutoff, now)
-        return each if at is each.cutoff else Backfill(cutoff=at, next_page=each.next_page)
+    def all_bounded(parts: object) -> Any:
+        if isinstance(parts, dict):
+            # Each part once, however many accounts share it.
+            distinct = {id(part): part for part in parts.values()}.values()
+            if all(bounded(part) is part for part in distinct):
+                return parts
+            return {key: bounded(part) for key, part in parts.items()}
+        return bounded(parts)  # type: ignore[arg-type]
 
-    times = [each.cursor for each in _distinct(state.inc)] + [
-        each.cutoff for each in _distinct(state.backfill)
-    ]
-    if all(EPOCH <= at <= now for at in times if isinstance(at, datetime)):
-        return {}
-    bounded = state_of(inc=_mapped(state.inc, of_inc), backfill=_mapped(state.backfill, of_backfill))
-    return difference(state, bounded)
+    return difference(state, state_of(inc=all_bounded(state.inc), backfill=all_bounded(state.backfill)))
 
 
 def accounts_after(state: ResourceState, owner: str, time: datetime) -> list[str]:
     """The accounts with a cursor or a cutoff after `time`. `owner` is the account of a state without ids."""
-    times = [(account_id, each.cursor) for account_id, each in _cursors(state, owner).items()]
-    flat = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
-    times += [(_split(key, owner)[0], at.cutoff) for key, at in flat.items() if at is not None]
-    return list(dict.fromkeys(each for each, at in times if isinstance(at, datetime) and at > time))
-
-
-def _between(earliest: datetime, at: LogCursor, latest: datetime) -> LogCursor:
-    return max(earliest, min(at, latest)) if isinstance(at, datetime) else at
-
-
-def _distinct(part: Part | PerAccount[Part] | None) -> list[Part]:
-    """The parts, each of them once, however many accounts share it."""
-    parts = part.values() if isinstance(part, dict) else [part]
-    return [each for each in {id(each): each for each in parts}.values() if each is not None]
-
-
-def _mapped(
-    part: Part | PerAccount[Part] | None, change: Callable[[Part], Part]
-) -> Part | PerAccount[Part] | None:
-    if isinstance(part, dict):
-        return {key: None if each is None else change(each) for key, each in part.items()}
-    return None if part is None else change(part)
+    times = [(account_id, inc.cursor) for account_id, inc in _cursors(state, owner).items()]
+    times += [(_split(key, owner)[0], at.cutoff) for key, at in _backfills(state).items()]
+    return list(dict.fromkeys(key for key, at in times if isinstance(at, datetime) and at > time))
 
 
 def _split_state_key(state_key: str) -> tuple[str, int]:
@@ -286,7 +275,14 @@ def _cursors(state: ResourceState, owner: str) -> Mapping[str, Incremental]:
     """The cursors by account, from either shape."""
     if isinstance(state.inc, Incremental):
         return {owner: state.inc}
-    return {key: each for key, each in (state.inc or {}).items() if each is not None}
+    return {key: inc for key, inc in (state.inc or {}).items() if inc is not None}
+
+
+def _backfills(state: ResourceState) -> Mapping[str, Backfill]:
+    """The unfinished backfills by key, from either shape."""
+    if isinstance(state.backfill, Backfill):
+        return {"": state.backfill}
+    return {key: at for key, at in (state.backfill or {}).items() if at is not None}
 
 
 def _ids(account_ids: str | Sequence[str]) -> Sequence[str]:
@@ -297,16 +293,16 @@ def _read(
     state: ResourceState, account_ids: str | Sequence[str], suffixes: Sequence[str], owner: str
 ) -> dict[str, AccountState]:
     """The state account by account, from either shape; accounts it knows nothing of are left out."""
-    ids = _ids(account_ids)
     incs = _cursors(state, owner)
-    flat = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
     backfills: dict[str, dict[str, Backfill]] = {}
-    for key, at in flat.items():
-        if at is not None:
-            account_id, suffix = _split(key, owner)
-            backfills.setdefault(account_id, {})[suffix] = at
-    found = {each: AccountState(incs.get(each), _variants(backfills.get(each, {}), suffixes)) for each in ids}
-    return {each: has for each, has in found.items() if has.inc is not None or has.backfill}
+    for key, at in _backfills(state).items():
+        account_id, suffix = _split(key, owner)
+        backfills.setdefault(account_id, {})[suffix] = at
+    return {
+        account_id: AccountState(incs.get(account_id), _variants(backfills.get(account_id, {}), suffixes))
+        for account_id in _ids(account_ids)
+        if account_id in incs or account_id in backfills
+    }
 
 
 def _split(key: str, owner: str) -> tuple[str, str]:
@@ -335,7 +331,7 @@ def _is_slice(suffix: str) -> bool:
 
 
 def _earliest_cutoff(backfills: Iterable[Backfill]) -> datetime:
-    return min(cursor_time(each.cutoff) for each in backfills)
+    return min(cursor_time(backfill.cutoff) for backfill in backfills)
 
 
 def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) -> ResourceState:
@@ -344,13 +340,10 @@ def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) 
         only = accounts[account_ids]
         flat = only.backfill.get("") if set(only.backfill) <= {""} else only.backfill
         return state_of(inc=only.inc, backfill=flat)
-    return state_of(
-        inc=Shared({each: accounts[each].inc for each in account_ids}),
-        backfill=Shared(
-            {
-                f"{each}{suffix}" if suffix else each: at
-                for each in account_ids
-                for suffix, at in accounts[each].backfill.items()
-            }
-        ),
-    )
+    backfill = {
+        f"{account_id}{suffix}" if suffix else account_id: at
+        for account_id in account_ids
+        for suffix, at in accounts[account_id].backfill.items()
+    }
+    inc = Shared({account_id: accounts[account_id].inc for account_id in account_ids})
+    return state_of(inc=inc, backfill=Shared(backfill))

@@ -6,9 +6,8 @@ account's key is the first eight hexadecimal digits of the SHA-256 of its id:
     0                        key of acct_1Abc                    0xFFFFFFFF
     |------- shard 0 -------|--------*-------- shard 1 ------------------|
 
-Rule: everything of an account is captured by the shard that has its key, its document in Accounts included:
-no object is written by two shards. The key depends on the id alone, so that an account stays where it is
-until its shard is split.
+Rule: everything of an account is captured by the shard that has its key, so that no object is written by two
+shards. The key depends on the id alone: an account stays where it is until its shard is split.
 """
 
 from collections.abc import Iterable
@@ -36,7 +35,7 @@ class Shard:
 
     def own(self, account_ids: Iterable[str]) -> list[str]:
         """Those of `account_ids` that belong to the shard, in their order."""
-        return [each for each in account_ids if self.has(each)]
+        return [account_id for account_id in account_ids if self.has(account_id)]
 
     @property
     def is_whole(self) -> bool:

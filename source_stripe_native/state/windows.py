@@ -1,21 +1,18 @@
-"""Half-open windows of whole seconds, and how long a window of /v1/events should be. Pure: functions of
-cursor, clock and settings.
+"""Half-open windows of whole seconds, and how long a window of /v1/events should be. Pure.
 
     cursor          cursor + span              now - lag        now
       |---- this window -----|---- later windows ----|  not yet  |
 
-Stripe's clock is whole seconds. A window is a half-open range of them: the second of its end belongs to the
-next window, no second is read twice and no second is skipped. A cursor with a fraction of a second (older
-states have such cursors) is floored: its second is read in full.
+The second of a window's end belongs to the next window. A cursor with a fraction of a second (older states
+have such cursors) is floored: its second is read in full.
 
 A window is as long as it takes to hold `Settings.target` events, so that a checkpoint is never far away:
 
     |- span -|- span -|-  ...  -|- newest part of a window that held too much -|
 
-The density of a window shows only while it is read, newest first, and its old end, where the cursor is, comes
-last. When a window proves to hold too much, what has been read of it is kept until its turn comes. The rest
-is read in windows of the length that this part suggests. No event is read for nothing, and a quiet account
-costs no additional request.
+The density of a window shows only while it is read, newest first. When a window proves to hold too much, what
+has been read of it is kept until its turn comes. The rest is read in windows of the length that this part
+suggests. No event is read for nothing, and a quiet account costs no additional request.
 """
 
 from dataclasses import dataclass

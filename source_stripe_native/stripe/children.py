@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Final
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
-from source_stripe_native.flow.side_by_side import side_by_side
+from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.row import BaseStripeObject, segment
 from source_stripe_native.stripe.client import Json, Params

@@ -26,7 +26,7 @@ from source_stripe_native.errors import (
     StripeError,
     is_refusal,
 )
-from source_stripe_native.flow.side_by_side import side_by_side
+from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
