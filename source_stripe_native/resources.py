@@ -16,7 +16,7 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.binding_state import Binding, reconcile_state
 from source_stripe_native.capture.stream_binding import CaptureContext, StreamBinding
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
-from source_stripe_native.errors import ConnectorError
+from source_stripe_native.errors import ConnectorError, is_passing
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.flow.schedules import Schedules
@@ -157,7 +157,13 @@ async def all_resources(
     wanted = [row for row in STREAMS if names is None or row.NAME in names]
     readable, unproven = wanted, set[str]()
     # A capture that opens asks for events alone: whatever else it may not read is paused, binding by binding.
-    permissions = await probe(http, log, wanted if states is None else [], connected=connected)
+    try:
+        permissions = await probe(http, log, wanted if states is None else [], connected=connected)
+    except ConnectorError as error:
+        if states is None or not is_passing(error):
+            raise
+        # So are events that fail for now.
+        permissions = Permissions(wanted, {})
     if permissions.no_changes is not None:
         raise ConnectorError(no_changes(permissions.no_changes, permissions.denied))
     if states is None:

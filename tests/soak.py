@@ -739,6 +739,7 @@ class Chaos:
             ended.cancel()
             await running
             found += await self.left()
+            self.wait_for_all()
             session = Session(1 << 30)
         raise AssertionError("the last session ends again and again")
 

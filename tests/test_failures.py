@@ -64,6 +64,7 @@ TROUBLES: Final = {
     "an object without id": Fault(odd="no id"),
 }
 """Every kind of trouble that one request may meet."""
+PASSING: Final = ("500", "500, not to be tried again", "lock", "reset", "cut off", "no JSON")
 IN_ONE_ACCOUNT: Final = {"401 This account's access was revoked", "403 account_invalid"}
 """Troubles of a connected account, which concern the key where the account is the key's own."""
 QUICK: Final = replace(
@@ -228,6 +229,30 @@ async def test_the_trouble_of_one_list_changes_nothing_for_other_streams(
             server.faults.set()
             world.clock.advance(10)
             await finished(capture, [PLATFORM], changed=True)
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("trouble", PASSING)
+async def test_a_capture_opens_though_the_events_of_its_account_cannot_be_read_for_now(
+    world: World, server: StripeServer, trouble: str, connected: bool
+) -> None:
+    accounts = [PLATFORM, *(world.connect()["id"] for _ in range(connected))]
+    fill(world, ["Customers"], accounts, event=False)
+    server.faults.set(replace(TROUBLES[trouble], path="/v1/events"))
+    # A capture under a restricted key asks whether it may read events.
+    key = world.restrict({row.readable_with for row in KINDS.values()})
+    capture = Capture(server, ["Customers"], connected=connected, settings=QUICK, key=key)
+
+    def has_all() -> bool:
+        return len(capture.last("Customers")) == 2 * len(accounts)
+
+    with hurried():
+        await capture.session(has_all)
+        server.faults.set()
+        world.clock.advance(10)
+        new = world.create("customer", accounts[-1])["id"]
+        world.clock.advance(120)
+        await capture.session(lambda: new in capture.last("Customers"))
 
 
 def depends_on(row: type[BaseStripeObject], other: type[BaseStripeObject]) -> bool:

@@ -146,6 +146,29 @@ async def test_first_failure_ends_the_others_before_it_is_raised() -> None:
     assert await side_by_side([run(2), run(1)]) == [2, 1]
 
 
+@pytest.mark.parametrize("turns", range(5))
+async def test_a_cancellation_is_not_lost_where_a_failure_comes_with_it(turns: int) -> None:
+    failing = asyncio.Event()
+
+    async def fail() -> None:
+        await failing.wait()
+        raise RuntimeError("a failure")
+
+    async def survive_failures() -> None:
+        with contextlib.suppress(RuntimeError):
+            await side_by_side([fail(), asyncio.sleep(9)])
+
+    task = asyncio.create_task(survive_failures())
+    await asyncio.sleep(0.01)
+    failing.set()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    was_done = task.done()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled() or was_done
+
+
 async def test_what_is_remembered_of_compared_lists_has_the_bytes_that_it_may_have(
     server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -29,13 +29,21 @@ async def stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
 
 
 async def side_by_side(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """The coroutines' results in their order. The first failure ends the others before it is raised."""
+    """The coroutines' results in their order. The first failure ends the others before it is raised. A
+    cancellation is raised whatever fails along with it: in a TaskGroup the failure would take its place."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    if not tasks:
+        return []
     try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(coroutine) for coroutine in coroutines]
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from None
-    return [task.result() for task in tasks]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        return [task.result() for task in tasks if task in done]
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        for task in tasks:
+            # Or else Python would log the failures of the others.
+            _ = task.cancelled() or task.exception()
 
 
 @asynccontextmanager
