@@ -8,15 +8,17 @@ import pytest
 
 from source_stripe_native.backfill.progress import BackfillStatus
 from source_stripe_native.capture.summary import Facts, Late, OldestCursor
+from source_stripe_native.models import STREAMS
 from source_stripe_native.scheduling.pauses import Paused
 from source_stripe_native.stripe.pages import Workload
 from tests.documentation import blocks, text_of
 
+ALL = len(STREAMS)
 PAGE = "docs/operate.md"
-QUIET = Facts(121, oldest=OldestCursor("Files", None, timedelta(minutes=5)), requests=0.4, limit=20.0)
+QUIET = Facts(ALL, oldest=OldestCursor("Files", None, timedelta(minutes=5)), requests=0.4, limit=20.0)
 CHARGES = BackfillStatus(120_000, 0.43, 720)
 BACKFILLING = Facts(
-    121,
+    ALL,
     backfilling={
         "Charges": CHARGES,
         "Events": BackfillStatus(9_000),
@@ -29,7 +31,7 @@ BACKFILLING = Facts(
     limit=20.0,
 )
 TROUBLE = Facts(
-    121,
+    ALL,
     backfilling={"Charges": CHARGES},
     oldest=OldestCursor("Files", None, timedelta(minutes=14)),
     requests=19.1,
