@@ -8,6 +8,7 @@ a session is killed is gone.
 import asyncio
 import io
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -43,20 +44,30 @@ ROWS = {each.NAME: each for each in STREAMS}
 
 
 class _Pipe(io.RawIOBase):
-    """The connector's stdout: calls `take` with each line."""
+    """The connector's stdout: calls `take` with each line. `rest` is the line that has not ended yet."""
+
+    stall: float = 0.0
+    """Seconds for which nothing is taken, from the middle of the next write on."""
 
     def __init__(self, take: Callable[[Json], None]) -> None:
         self._take = take
-        self._rest = b""
+        self.rest = b""
+        self._is_stalled = False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        *lines, self._rest = (self._rest + bytes(data)).split(b"\n")
+        # As of a pipe that is full: a part is taken, and the rest later.
+        if self._is_stalled:
+            time.sleep(self.stall)
+            self.stall = 0.0
+        self._is_stalled = self.stall > 0
+        part = bytes(data[: len(data) // 2 + 1]) if self._is_stalled else bytes(data)
+        *lines, self.rest = (self.rest + part).split(b"\n")
         for line in lines:
             self._take(orjson.loads(line))
-        return len(data)
+        return len(part)
 
 
 @dataclass
@@ -80,6 +91,11 @@ class Capture:
     state: Json = field(default_factory=dict)
     documents: list[tuple[str, Json]] = field(default_factory=list)
     checkpoints: int = 0
+    is_open: bool = False
+    """Whether the session that runs has been opened."""
+    stall: float = 0.0
+    """Seconds for which the reader of the output stalls, in the middle of a line, where a session is to
+    end."""
 
     @property
     def endpoint_config(self) -> Json:
@@ -127,19 +143,22 @@ class Capture:
         *,
         checkpoints: int | None = None,
         seconds: float = 60,
-    ) -> None:
+        stops: bool = False,
+    ) -> bool:
         """Runs the connector until `until` holds at a checkpoint, or for so many `checkpoints`, and kills it
-        there; or until it exits by itself. Raises SystemExit where it exits with an error, and TimeoutError
-        after `seconds`."""
+        there, or stops it as its 24 hours do; or until it exits by itself. Returns whether it exited. Raises
+        SystemExit where it exits with an error, and TimeoutError after `seconds`."""
         pending: list[tuple[str, Json]] = []
         enough = asyncio.Event()
         loop = asyncio.get_running_loop()
-        made, killed = 0, False
+        made, killed, stopped = 0, False, False
+        self.is_open = False
 
         def take(response: Json) -> None:
-            nonlocal made, killed
+            nonlocal made, killed, stopped
             if killed:
                 return
+            self.is_open |= "opened" in response
             if captured := response.get("captured"):
                 pending.append((self.streams[captured["binding"]], captured["doc"]))
             elif checkpoint := response.get("checkpoint"):
@@ -148,10 +167,10 @@ class Capture:
                 self.state = json_merge_patch.merge(self.state, checkpoint["state"]["updated"])
                 made += 1
                 self.checkpoints += 1
-                if until() or made == checkpoints:
+                if not stopped and (until() or made == checkpoints):
                     # This is the thread that writes: the loop learns of it a little later.
-                    killed = True
-                    loop.call_soon_threadsafe(enough.set)
+                    killed, stopped = not stops, stops
+                    loop.call_soon_threadsafe(self._stop if stops else enough.set)
 
         request = {
             "capture": {
@@ -166,18 +185,26 @@ class Capture:
             "state": self.state,
         }
         if checkpoints == 0:
-            return
+            return False
         async with asyncio.timeout(seconds):
-            await self._serve({"open": request}, take, enough)
-        if not killed:
+            has_exited = await self._serve({"open": request}, take, enough)
+        if has_exited and not killed:
             # Flow takes the end of the output in the middle of a checkpoint for a failure.
             assert not pending, f"the connector exited before the checkpoint of {len(pending)} documents"
+        return has_exited
 
-    async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
+    def _stop(self) -> None:
+        assert self._connector._stopping is not None
+        self._pipe.stall = self.stall
+        self._connector._stopping.event.set()
+
+    async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> bool:
+        """Runs the connector until it exits, or until there is `enough`. Returns whether it exited."""
         # The CDK's lock on stdout belongs to one event loop, and each test has its own.
         _emit._emit_lock = asyncio.Lock()
-        connector = Connector(self.settings)
-        connector.output = io.BufferedWriter(_Pipe(take), buffer_size=1)
+        self._connector = connector = Connector(self.settings)
+        self._pipe = pipe = _Pipe(take)
+        connector.output = io.BufferedWriter(pipe, buffer_size=1)
         logging.setLoggerClass(FlowLogger)
         log = cast(FlowLogger, logging.getLogger("flow"))
         log.setLevel(self.level)
@@ -192,13 +219,16 @@ class Capture:
         killed = asyncio.create_task(enough.wait())
         try:
             await asyncio.wait([serving, killed], return_when=asyncio.FIRST_COMPLETED)
-            if serving.done() and (code := serving.result()):
+            if (has_exited := serving.done()) and (code := serving.result()):
                 raise SystemExit(code)
+            pipe.stall = self.stall
         finally:
             for each in (serving, killed):
                 each.cancel()
             await asyncio.wait([serving, killed])
             _end_detached_tasks()
+        assert not pipe.rest, "the last line is not whole"
+        return has_exited
 
     # What came of it
 

@@ -1,10 +1,13 @@
 """The promise, and what puts it to the test: every object's last state is captured, whatever fails.
 
 A case is a world, a capture of some streams of it, and sessions. In each session the world changes under the
-capture's hands, requests fail in all the ways that pass, events show up late, the key may lose a permission;
-then the capture is killed. The last session goes on until it has caught up, through `rounds` of changes with
-no kill between. What was captured is then held to the world. All of a case follows from its data, but for the
-order in which the event loop runs things.
+capture's hands, requests fail in all the ways that pass, some troubles last (see `tests.troubles`), events
+show up late and schedules fire; then the capture is killed or stops, perhaps while the reader of its output
+stalls. The last session goes on until it has caught up, through `rounds` of changes and troubles with no kill
+between. All of a case follows from its data, but for the order in which the event loop runs things.
+
+What was captured is then held to the world. Besides, no session ends by itself but for a refused key or a
+schedule, whatever ends it each line is whole, and nothing is held or paused once all has been caught up with.
 
 The streams are all of the catalogue. Lists are compared every few seconds in place of hours, and the world
 begins shortly before a midnight (UTC), at which lists of a longer past are read again.
@@ -17,12 +20,15 @@ does not hold.
 
 import argparse
 import asyncio
+import fcntl
 import logging
 import math
 import os
-import re
+import resource
+import signal
 import sys
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -36,15 +42,18 @@ import orjson
 import pytest
 import stamina
 
-from sandbox.stripe import Fault, Faults, StripeServer, Visit, World, errors
+from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
 from sandbox.stripe.journal import Journal
-from sandbox.stripe.kinds import CHILDREN, KINDS, VIEWS
+from sandbox.stripe.kinds import CHILDREN, KINDS
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import API_BASE_VARIABLE
 from source_stripe_native.stripe.pages import PageToken
+from source_stripe_native.stripe.postponed import PREFIX
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
+from tests.held import Holders, holders_watched, running, still_held
 from tests.test_streams import DAY, HELD, ROWS
+from tests.troubles import KEY, LACKING, RULES, TROUBLES, Trouble, Troubles, may_be_refused, paths_of
 from tests.untold import MADE_THERE, OWN_WAY, SOLD, Untold
 from tests.verdict import wrong
 from tests.warm_python import python
@@ -63,9 +72,11 @@ PATIENCE: Final = 40.0
 PROCESS_PATIENCE: Final = 60.0
 """As long for a process, which shares the processor with the local Stripe."""
 MINUTE: Final = 60.0
+OPEN_PATIENCE: Final = 5.0
+"""Seconds in which an open capture that has caught up should hold nothing for a moment."""
 WARM: Final = 20
 """Cases after which everything is loaded, so that memory should grow no more."""
-PROCESS_EVERY: Final = 150
+PROCESS_EVERY: Final = 30
 """Every so many cases one is of real processes."""
 LARGEST: Final = 24
 INTERVAL: Final = timedelta(seconds=0.1)
@@ -109,7 +120,9 @@ CHANGED: Final = frozenset(each.kind for each in HELD.values()) - {"account", "e
 """Kinds that the world changes at random. Lines of a Checkout session come with it, never later."""
 
 # What cases mix in: each is drawn from these values, and from those behind it once the connector holds them.
-REFUSES: Final[tuple[str, ...]] = ("", "", "account", "endpoint")
+REFUSES: Final[tuple[str, ...]] = ("", "", "account", "endpoint", "failure")
+ENDS: Final[tuple[str, ...]] = ("kill", "kill", "stop", "signal")
+STALLS: Final = (0.0, 0.0, 0.2)
 LATE_OBJECTS: Final = (0, 30, 300)
 EFFECTS: Final = (False, True)
 ODD_BODIES: Final = (0.0, 0.01)
@@ -121,8 +134,11 @@ BEFORE_MIDNIGHT: Final = {"P1D": (600, 10_800), "PT1H": (600, 10_800), "PT2M": (
 """Seconds, by the window: a day has many of the smallest."""
 
 PROGRAM: Final = """
+import sys
 from datetime import timedelta
+from estuary_cdk.capture import base_capture_connector
 from source_stripe_native.__main__ import Settings, main
+base_capture_connector.PERIODIC_RESTART_INTERVAL = float(sys.argv[1])
 limits = {each: 100_000 for each in ("requests_live", "requests_test", "requests_per_endpoint")}
 main(
     Settings(
@@ -130,24 +146,44 @@ main(
         longest_poll_wait=timedelta(),
         snapshot_interval=timedelta(seconds=60),
         child_snapshot_interval=timedelta(seconds=120),
+        patience=timedelta(seconds=3),
+        key_patience=timedelta(),
+        shortest_pause=timedelta(milliseconds=200),
+        longest_pause=timedelta(seconds=1),
+        stop_patience=timedelta(milliseconds=200),
+        line_patience=timedelta(minutes=1),
+        min_rate=200,
         **limits,
     )
 )
 """
-"""The connector as a process, without what it owes to Stripe's limits."""
+"""The connector as a process, without what it owes to Stripe's limits and with little patience. Its argument
+is after how many seconds it stops, as it does after 24 hours."""
+FOREVER: Final = 1e6
+YEARLY: Final = "0 0 1 1 *"
+"""A schedule that fires when it is told that the binding was initialized long ago."""
+LONG_AGO: Final = "2020-01-01T00:00:00Z"
+RESTARTS: Final = 20
+"""How often the last session may end because of a schedule or a refused key."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """Killed after so many `checkpoints`. While it runs each request comes with a change by `chance`; it
-    `loses` a permission in the middle. So many `changes` come after it, each `pause` seconds after the
-    last."""
+    """Ends after so many `checkpoints`. While it runs each request comes with a change by `chance`, and the
+    `troubles` come and go. So many `changes` come after it, each `pause` seconds after the last.
+
+    It `ends` by a kill, by a stop as a schedule or the 24 hours make it, or, if it is a process, by a signal.
+    Its reader then `stalls` for so many seconds in the middle of a line. Before it the schedules of some
+    bindings have `fired`."""
 
     checkpoints: int
     chance: float = 0.0
-    loses: bool = False
+    troubles: tuple[Trouble, ...] = ()
     changes: int = 0
     pause: int = 0
+    ends: str = "kill"
+    stalls: float = 0.0
+    fired: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,8 +192,9 @@ class Case:
     there are of each kind at the beginning; `late` how many seconds later than its time an event shows up at
     most; `faults` the chance of each kind of failure for each request.
 
-    From one of the sessions on, and until the last, one connected account `refuses` for good: every request
-    ("account") or those to the lists of one stream ("endpoint"). Objects of polled lists are in their lists
+    From one of the sessions on, and until the last, one connected account `refuses`: for good every request
+    ("account") or those to the lists of one stream ("endpoint"), or it fails to answer those ("failure").
+    Objects of polled lists are in their lists
     up to `late_objects` seconds after their creation. `effects` changes objects with only another one's
     events. `odd_bodies` and `wrong_dates` are the chances of each for a request, `deletions` that of a change
     to be the deletion of a customer."""
@@ -189,6 +226,9 @@ class Case:
     """Seconds before midnight (UTC) at which the world begins."""
     rounds: int = 0
     """How often the world changes in the last session, each time after the capture has caught up."""
+    last: Session = Session(1 << 30)
+    """The last session, but for how it ends. Its first trouble comes at its beginning, one more with each
+    round."""
 
     @property
     def start(self) -> int:
@@ -216,7 +256,18 @@ class Tally:
 
 
 COUNTED: Final = (
-    *("cases", "processes", "sessions", "kills", "refused sessions", "refusals", "faults", "requests"),
+    *(
+        "cases",
+        "processes",
+        "sessions",
+        "kills",
+        "stops",
+        "signals",
+        "stalls",
+        "restarts",
+        "refused sessions",
+    ),
+    *("troubles", "refusals", "faults", "requests"),
     *("changes", "documents", "lost", "stale", "invented"),
 )
 COUNTED_BY_WAY: Final = ("streams", "documents", "lost", "stale", "invented")
@@ -267,43 +318,85 @@ class Watch(Journal):
 
 
 class Process(Capture):
-    """A capture whose sessions are processes, killed by SIGKILL."""
+    """A capture whose sessions are processes."""
 
-    kill_after: float | None = None
-    """Seconds after which a session is killed, if it has not come to its end."""
+    ends = "kill"
+    """How a session ends that has not come to its end: by SIGKILL, by SIGTERM, or by a stop of its own."""
+    after: float = FOREVER
+    """After how many seconds."""
 
-    async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> None:
-        process = await asyncio.create_subprocess_exec(
-            *(python(), "-c", PROGRAM),
-            cwd=ROOT,
-            env={**os.environ, API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "error"},
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            limit=1 << 27,
-        )
-        assert process.stdin
-        assert process.stdout
+    async def _serve(self, request: Json, take: Callable[[Json], None], enough: asyncio.Event) -> bool:
+        read_end, write_end = os.pipe()
+        if self.stall:
+            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, resource.getpagesize())
         try:
-            async with asyncio.timeout(self.kill_after):
-                process.stdin.write(orjson.dumps(request) + b"\n")
-                while not enough.is_set() and (line := await process.stdout.readline()):
-                    if line.endswith(b"\n"):
-                        take(orjson.loads(line))
-                    await asyncio.sleep(0)
-            if not enough.is_set() and (code := await process.wait()):
-                raise SystemExit(code)
-        except TimeoutError:
-            if self.kill_after is None:
-                raise
+            process = await asyncio.create_subprocess_exec(
+                *(python(), "-c", PROGRAM, str(self.after if self.ends == "stop" else FOREVER)),
+                cwd=ROOT,
+                env={**os.environ, API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "error"},
+                stdin=asyncio.subprocess.PIPE,
+                stdout=write_end,
+            )
         finally:
+            os.close(write_end)
+        output = asyncio.StreamReader(limit=1 << 27)
+        pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(output), os.fdopen(read_end, "rb", buffering=0)
+        )
+        ending = asyncio.create_task(self._end(process, pipe))
+        assert process.stdin
+        try:
+            process.stdin.write(orjson.dumps(request) + b"\n")
+            while not enough.is_set() and (line := await output.readline()):
+                if line.endswith(b"\n"):
+                    take(orjson.loads(line))
+                else:
+                    assert self.ends == "kill", f"{self.ends} in the middle of a line"
+                await asyncio.sleep(0)
+            if enough.is_set():
+                return False
+            return self._has_exited(await process.wait())
+        finally:
+            ending.cancel()
+            pipe.close()
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+
+    def _has_exited(self, code: int) -> bool:
+        """Whether a session has exited that has ended with this code. Raises SystemExit where it should not
+        have ended so."""
+        if self.has_ended and code == {"kill": -signal.SIGKILL, "signal": 128 + signal.SIGTERM}.get(
+            self.ends
+        ):
+            return False
+        if code:
+            raise SystemExit(code)
+        return True
+
+    async def _end(self, process: asyncio.subprocess.Process, pipe: asyncio.ReadTransport) -> None:
+        self.has_ended = False
+        await asyncio.sleep(self.after)
+        self.has_ended = True
+        if self.stall:
+            pipe.pause_reading()
+            await asyncio.sleep(self.stall)
+        with suppress(ProcessLookupError):
+            if self.ends == "kill":
+                process.kill()
+            if self.ends == "signal":
+                process.send_signal(signal.SIGTERM)
+        if self.stall:
+            # The process takes a moment to start, and stops that much later.
+            await asyncio.sleep(self.stall + (1 if self.ends == "stop" else 0))
+            pipe.resume_reading()
 
 
 class Chaos:
     """What happens to a capture and to its world."""
 
+    capture: Capture
+    troubles: Troubles
     loop: asyncio.AbstractEventLoop
     """The one in which requests are answered. Checkpoints come in by another thread."""
 
@@ -325,12 +418,23 @@ class Chaos:
         self.started: dict[tuple[str, str], int] = {}
         self.horizon = 0
         self.chance = 0.0
-        self.loses_after: int | None = None
+        self.requests = 0
+        """Requests of the session."""
+        self.to_come: list[Trouble] = []
+        """Troubles of the session that have not begun."""
+        self.later: list[Trouble] = []
+        """Troubles of the rounds to come."""
+        self.is_key_refused = False
+        """Whether the key was revoked in the session."""
+        self.has_caught_up = asyncio.Event()
+        """Whether the last session has caught up for good."""
+        self.holders = Holders()
+        self.has_fired = False
+        """Whether a schedule has, which may stop a later session too."""
         self.rounds = case.rounds
         self.is_turning = False
         """Whether the next round is about to begin."""
-        self.permissions = {row.readable_with for row in KINDS.values()}
-        self.key = self.world.restrict(self.permissions)
+        self.key = self.world.restrict({row.readable_with for row in KINDS.values()})
 
     def populate(self, account: str) -> None:
         for name in KINDS:
@@ -394,20 +498,16 @@ class Chaos:
             return
         account, stream = self.rng.choice(accounts), self.rng.choice(self.case.streams)
         paths = paths_of(HELD[stream].kind)
-        # An account's events are never refused alone. An account that bars the platform from its persons and
-        # external accounts has none until the next daily backfill.
-        if self.case.refuses == "endpoint" and any(
-            each.startswith(("/v1/events", "/v1/accounts")) for each in paths
-        ):
+        if self.case.refuses == "endpoint" and not may_be_refused(paths):
             return
         self.refusing = account
         self.tally.counts["refusals"] += 1
         if self.case.refuses == "account":
             self.world.revoked.add(account)
             return
-        error = errors.not_set_up("this product")
+        trouble = RULES["500" if self.case.refuses == "failure" else LACKING]
         for each in paths:
-            rule = Fault(each, account=account, status=error.status, type=error.type, message=error.message)
+            rule = replace(trouble, path=each, account=account)
             self.refusals.append(rule)
             self.faults.add(rule)
 
@@ -420,21 +520,22 @@ class Chaos:
         self.refusals.clear()
 
     def on_visit(self, _: Visit) -> None:
-        """Comes with every request: something changes, time goes by, a list's cursor goes away."""
-        if self.loses_after is not None:
-            self.loses_after -= 1
-            if self.loses_after < 0:
-                self.lose_permission()
+        """Comes with every request: a trouble begins, something changes, time goes by, a list's cursor goes
+        away."""
+        self.requests += 1
+        if self.to_come and self.requests > self.to_come[0].after and self.capture.is_open:
+            self.begin(self.to_come.pop(0))
         if self.rng.random() < self.chance:
             self.change()
             self.world.clock.advance(self.rng.choice((0, 0, 1, 2)))
         if self.cursors and self.rng.random() < self.chance:
             self.delete(*self.cursors.pop())
 
-    def lose_permission(self) -> None:
-        self.loses_after = None
-        needed = sorted({KINDS[HELD[each].kind].readable_with for each in self.case.streams})
-        self.world.keys.add(self.key, self.permissions - {self.rng.choice(needed)})
+    def begin(self, trouble: Trouble) -> None:
+        if (in_force := self.troubles.begin(trouble, is_open=self.capture.is_open)) is not None:
+            self.tally.counts["troubles"] += 1
+            self.is_key_refused |= trouble.kind == KEY
+            self.loop.call_later(trouble.seconds, self.troubles.lift, in_force)
 
     def delete(self, stream: str, id: str) -> None:
         """Deletes an object, if it can be and Stripe would tell, or the capture would see."""
@@ -473,18 +574,37 @@ class Chaos:
             waited = max(waited, DAY - self.world.clock.now() % DAY + SETTLE + self.case.poll_wait)
         self.world.clock.advance(waited)
 
-    def has_ended(self, capture: Capture) -> bool:
-        """Whether the last session has caught up for good. Otherwise the next round begins once it has."""
-        if self.is_turning or not self.caught_up(capture):
+    def at_end(self, capture: Capture) -> bool:
+        """Looks whether the last session has caught up for good. Otherwise the next round begins once it
+        has."""
+        if self.is_turning or self.has_caught_up.is_set() or not self.is_done(capture):
             return False
-        if not self.rounds:
-            return True
-        self.is_turning = True
-        self.loop.call_soon_threadsafe(self.turn)
+        if self.rounds:
+            self.is_turning = True
+            self.loop.call_soon_threadsafe(self.turn)
+        else:
+            self.loop.call_soon_threadsafe(self.has_caught_up.set)
         return False
+
+    def is_done(self, capture: Capture) -> bool:
+        """Whether the capture has caught up, and no trouble is left."""
+        return not (self.to_come or self.troubles.in_force or self.still_open(capture))
+
+    def still_open(self, capture: Capture) -> list[str]:
+        """What is paused, postponed or not caught up with."""
+        postponed = (
+            f"{stream} has {key}"
+            for stream in self.case.streams
+            for key in capture.binding_state(stream).get("snapshot") or {}
+            if key.startswith(f"{PREFIX}/")
+        )
+        paused = (f"{unit} is paused" for unit in self.holders.paused())
+        return [*self.behind(capture), *postponed, *paused]
 
     def turn(self) -> None:
         """A round: changes, and time for them to be read."""
+        if self.later:
+            self.begin(self.later.pop(0))
         for _ in range(ROUND):
             self.change()
             self.world.clock.advance(self.rng.choice((0, 1, 7, 60)))
@@ -500,56 +620,93 @@ class Chaos:
     async def tick(self) -> None:
         """Time goes by in a long session, as an account is read only when there is time to read it."""
         while True:
-            await asyncio.sleep(1)
-            self.world.clock.advance(2)
+            await asyncio.sleep(0.25)
+            self.world.clock.advance(1)
 
     def caught_up(self, capture: Capture) -> bool:
         """Whether every backfill is complete and each cursor as far as it could be when it began."""
+        return not self.behind(capture)
+
+    def behind(self, capture: Capture) -> list[str]:
+        """The streams, each with the accounts and parts that have not caught up."""
+        found = []
         for stream in self.case.streams:
             state = capture.binding_state(stream)
             inc = state.get("inc") or {}
             cursors = {"": inc} if "cursor" in inc else inc
             wait = self.case.poll_wait if ROWS[stream].POLLS else 0
-            behind = [
-                account
+            late = [
+                f"{account or 'cursor'} at {at['cursor']}"
                 for account, at in cursors.items()
                 if account != (self.refusing or None)
                 and datetime.fromisoformat(at["cursor"]).timestamp() < self.horizon - wait
             ]
             unfinished = [
-                key
+                f"{key} is backfilled"
                 for key in state.get("backfill") or {}
                 if not self.refusing or not key.startswith(self.refusing)
             ]
-            if not cursors or behind or unfinished:
-                return False
-        return True
+            if not cursors or late or unfinished:
+                found.append(f"{stream} is behind: {', '.join([*late, *unfinished])}")
+        return found
 
-    async def session(self, capture: Capture, session: Session, until: Callable[[], bool]) -> None:
-        """One session and what comes after it. Raises SystemExit where it ends otherwise than by the loss of
-        a permission."""
+    async def session(
+        self,
+        capture: Capture,
+        session: Session,
+        until: Callable[[], bool],
+    ) -> None:
+        """One session and what comes after it. Raises SystemExit where it ends otherwise than it should."""
 
         def at_checkpoint() -> bool:
             self.note(capture)
             return until()
 
         self.set_horizon()
+        if session.fired:
+            self.fire(capture)
         ticking = asyncio.create_task(self.tick())
-        self.chance = session.chance
-        self.loses_after = self.rng.randrange(60) if session.loses else None
-        self.tally.counts["sessions"] += 1
+        self.chance, self.requests, self.is_key_refused = session.chance, 0, False
+        capture.is_open, capture.stall = False, session.stalls
+        self.to_come = [each for each in session.troubles if each.after >= 0]
+        for trouble in session.troubles:
+            if trouble.after < 0:
+                self.begin(trouble)
+        is_process = isinstance(capture, Process)
+        stops = session.ends == "stop"
+        counts = self.tally.counts
+        counts.update(sessions=1, stalls=int(session.stalls > 0))
         try:
-            patience = PROCESS_PATIENCE if isinstance(capture, Process) else PATIENCE
-            await capture.session(at_checkpoint, checkpoints=session.checkpoints, seconds=patience)
-            self.tally.counts["kills"] += 1
+            has_exited = await capture.session(
+                at_checkpoint,
+                checkpoints=session.checkpoints,
+                seconds=PROCESS_PATIENCE if is_process else PATIENCE,
+                stops=stops and not is_process,
+            )
+            counts["stops" if has_exited and stops else "restarts" if has_exited else f"{session.ends}s"] += 1
+            assert not has_exited or stops or session.fired or self.has_fired, "it has exited by itself"
         except SystemExit:
-            if not session.loses or self.loses_after is not None:
+            if not self.is_key_refused:
                 raise
-            self.tally.counts["refused sessions"] += 1
+            counts["refused sessions"] += 1
+        except TimeoutError:
+            raise TimeoutError("; ".join(self.still_open(capture))) from None
         finally:
             ticking.cancel()
-        self.world.keys.add(self.key, self.permissions)
-        self.chance, self.loses_after = 0.0, None
+            self.chance = 0.0
+            self.to_come.clear()
+            self.troubles.lift_all()
+        self.change_between(session)
+
+    def fire(self, capture: Capture) -> None:
+        """Lets the schedules of some bindings have fired."""
+        for stream in self.case.streams:
+            if capture.binding_state(stream) and self.rng.random() < 0.5:
+                self.has_fired = True
+                capture.state["bindingStateV1"][stream]["last_initialized"] = LONG_AGO
+
+    def change_between(self, session: Session) -> None:
+        """What happens after a session."""
         for cursor in self.cursors:
             if self.rng.random() < 0.3:
                 self.delete(*cursor)
@@ -561,18 +718,38 @@ class Chaos:
         waits = all(ROWS[each].POLLS for each in self.case.streams)
         self.world.clock.advance(SETTLE + (self.case.poll_wait if waits else 0))
 
+    async def last_session(self, capture: Capture) -> list[str]:
+        """The last session, which is started again where a schedule or a refused key ends it. Returns what is
+        held though all has been caught up with."""
+        last = self.case.last
+        first, self.later = last.troubles[:1], list(last.troubles[1 : 1 + self.rounds])
+        session = Session(1 << 30, troubles=first, fired=last.fired)
+        found: list[str] = []
+        for _ in range(RESTARTS):
+            running = asyncio.create_task(self.session(capture, session, lambda: self.at_end(capture)))
+            ended = asyncio.create_task(self.has_caught_up.wait())
+            await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
+            if self.has_caught_up.is_set():
+                held = await still_held(self.holders, OPEN_PATIENCE)
+                running.cancel()
+                await asyncio.wait([running])
+                self.tally.counts["kills"] += 1
+                found += [f"{number} {what} held by an open capture" for what, number in held.items()]
+                return [*found, *await self.left()]
+            ended.cancel()
+            await running
+            found += await self.left()
+            session = Session(1 << 30)
+        raise AssertionError("the last session ends again and again")
 
-def paths_of(kind: str) -> list[str]:
-    """The paths of a kind's lists and objects, as globs: those of its containers if it has none of its
-    own."""
-    held = {each for container in KINDS[kind].holders for each in container.kinds}
-    lists = [path for each in sorted(held or {kind}) for path in lists_of(each)]
-    found = [re.sub(r"{\w+}", "*", each) for each in lists if each]
-    return [path for each in found for path in (each, f"{each}/*")]
-
-
-def lists_of(kind: str) -> list[str]:
-    return [KINDS[kind].path, *(view.path for view in VIEWS if kind in view.kinds)]
+    async def left(self) -> list[str]:
+        """What is left of a session that has ended."""
+        held = await still_held(self.holders)
+        self.holders.clear()
+        return [
+            *(f"{number} {what} left" for what, number in held.items()),
+            *(f"{name} left" for name in running()),
+        ]
 
 
 def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
@@ -646,57 +823,85 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
     for account in world.accounts:
         chaos.populate(account)
     world.late, world.running, chaos.untold.is_told = case.late, True, True
-    with hurried() as patch:
+    with hurried() as patch, holders_watched() as chaos.holders:
         async with StripeServer(world) as server:
             chaos.faults = server.faults = Faults([*failures(case.faults), *oddities(case)], case.seed)
             server.journal = watch = Watch(chaos.on_visit)
             patch.setenv(API_BASE_VARIABLE, server.url)
-            capture = kind(
-                server,
-                streams=list(case.streams),
-                connected=case.connected is not None,
-                key=chaos.key,
-                interval=f"PT{INTERVAL.total_seconds()}S",
-                config={"advanced": {"incremental_window_size": case.window}},
-                # Slices are of use at any latency.
-                settings=replace(
-                    UNLIMITED,
-                    page_size=case.page_size,
-                    pages_to_divide=case.divided,
-                    slice_surplus=10**9,
-                    longest_poll_wait=timedelta(seconds=case.poll_wait),
-                    active_poll_wait=timedelta(seconds=case.poll_wait / 4),
-                    # The world's clock makes a leap with each round, of which Stripe is asked at once.
-                    longest_silence=timedelta() if case.rounds else UNLIMITED.longest_silence,
-                    snapshot_interval=timedelta(seconds=case.compared),
-                    child_snapshot_interval=timedelta(seconds=2 * case.compared),
-                ),
+            chaos.capture = capture = capture_of(case, kind, server, chaos.key)
+            chaos.troubles = Troubles(
+                world, server.faults, chaos.rng, case.streams, chaos.key, case.page_size
             )
-
             chaos.loop = asyncio.get_running_loop()
-
-            def caught_up() -> bool:
-                return chaos.caught_up(capture)
-
-            for number, session in enumerate(case.sessions):
-                if isinstance(capture, Process):
-                    capture.kill_after = 0.1 + chaos.rng.random() * 2.5
-                tally.at = f"session {number}"
-                if chaos.rng.random() < 0.5:
-                    chaos.refuse()
-                await chaos.session(capture, session, caught_up)
-            if isinstance(capture, Process):
-                capture.kill_after = None
-            tally.at = "the last session"
-            chaos.lift()
-            chaos.wait_for_all()
-            await chaos.session(capture, Session(checkpoints=1 << 30), lambda: chaos.has_ended(capture))
+            found = await run_sessions(chaos, capture)
             tally.counts["requests"] += watch.total
             tally.counts["faults"] += sum(server.faults.fired(each) for each in server.faults.rules)
     tally.counts["cases"] += 1
     tally.counts["processes"] += isinstance(capture, Process)
     tally.counts["documents"] += len(capture.documents)
-    return wrong(chaos, capture)
+    return [*found, *wrong(chaos, capture)]
+
+
+def capture_of(case: Case, kind: type[Capture], server: StripeServer, key: str) -> Capture:
+    return kind(
+        server,
+        streams=list(case.streams),
+        connected=case.connected is not None,
+        key=key,
+        interval=f"PT{INTERVAL.total_seconds()}S",
+        schedule=YEARLY if any(each.fired for each in (*case.sessions, case.last)) else "",
+        config={"advanced": {"incremental_window_size": case.window}},
+        settings=replace(
+            UNLIMITED,
+            page_size=case.page_size,
+            pages_to_divide=case.divided,
+            # Slices are of use at any latency.
+            slice_surplus=10**9,
+            longest_poll_wait=timedelta(seconds=case.poll_wait),
+            active_poll_wait=timedelta(seconds=case.poll_wait / 4),
+            # The world's clock makes a leap with each round, of which Stripe is asked at once.
+            longest_silence=timedelta() if case.rounds else UNLIMITED.longest_silence,
+            snapshot_interval=timedelta(seconds=case.compared),
+            child_snapshot_interval=timedelta(seconds=2 * case.compared),
+            shortest_pause=timedelta(milliseconds=50),
+            longest_pause=timedelta(milliseconds=200),
+            stop_patience=timedelta(milliseconds=100),
+            schedule_interval=timedelta(milliseconds=50),
+            # What is kept for a stream that comes late is no longer held after a moment.
+            shared_page_retention=timedelta(milliseconds=300),
+            # What refusals for rate have made slow is fast again at once.
+            min_rate=1_000,
+        ),
+    )
+
+
+async def run_sessions(chaos: Chaos, capture: Capture) -> list[str]:
+    """Runs the sessions of a case and returns what they left or still held."""
+    found: list[str] = []
+    for number, session in enumerate(chaos.case.sessions):
+        chaos.tally.at = f"session {number}"
+        if isinstance(capture, Process):
+            capture.ends, capture.after = session.ends, 0.1 + chaos.rng.random() * 2.5
+        if chaos.rng.random() < 0.5:
+            chaos.refuse()
+        # A stop or a signal is to meet a process at any time.
+        is_to_end = isinstance(capture, Process) and session.ends != "kill"
+        await chaos.session(capture, session, lambda: not is_to_end and chaos.caught_up(capture))  # noqa: B023
+        found += await chaos.left()
+    if isinstance(capture, Process):
+        capture.ends, capture.after = "kill", FOREVER
+    chaos.tally.at = "the last session"
+    chaos.lift()
+    chaos.wait_for_all()
+    return [*found, *await chaos.last_session(capture)]
+
+
+def draw_troubles(rng: Random, most: int, longest: float) -> tuple[Trouble, ...]:
+    """Up to so many troubles."""
+    return tuple(
+        Trouble(scope, kind, rng.choice((-1, 0, 20, 100)), rng.uniform(0.05, longest))
+        for scope, kind in (rng.choice(TROUBLES) for _ in range(rng.randint(0, most)))
+    )
 
 
 def draw(rng: Random, size: int) -> Case:
@@ -705,9 +910,12 @@ def draw(rng: Random, size: int) -> Case:
         Session(
             checkpoints=rng.randint(1, 8 + size),
             chance=rng.choice((0, 0.05, 0.2)),
-            loses=rng.random() < 0.1,
+            troubles=draw_troubles(rng, 3, 2.0),
             changes=rng.randint(0, 8 + size),
             pause=rng.choice((0, 0, 1, 7, 45)),
+            ends=rng.choice(ENDS[:-1]),
+            stalls=rng.choice(STALLS),
+            fired=rng.random() < 0.1,
         )
         for _ in range(rng.randint(0, 4))
     )
@@ -735,12 +943,25 @@ def draw(rng: Random, size: int) -> Case:
         compared=rng.choice(COMPARED if size < MANY else COMPARED[-1:]),
         before_midnight=rng.choice(BEFORE_MIDNIGHT[window]),
         rounds=rng.choice((0, 1, 2)),
+        last=Session(1 << 30, troubles=draw_troubles(rng, 3, 3.0), fired=rng.random() < 0.1),
     )
 
 
 def draw_process(rng: Random) -> Case:
     """A case of real processes, which wait between a failure and the next attempt: failures are rare."""
-    sessions = tuple(Session(1 << 30, chance=0.03, changes=20, pause=3) for _ in range(4))
+    sessions = tuple(
+        Session(
+            1 << 30,
+            chance=0.03,
+            troubles=draw_troubles(rng, 2, 6.0),
+            changes=20,
+            pause=3,
+            ends=rng.choice(ENDS),
+            stalls=2 * rng.choice(STALLS),
+            fired=rng.random() < 0.1,
+        )
+        for _ in range(rng.randint(1, 6))
+    )
     return Case(
         seed=rng.randrange(1 << 32),
         streams=SOAKED,
@@ -752,6 +973,7 @@ def draw_process(rng: Random) -> Case:
         faults=0.004,
         untold=0.3,
         rounds=1,
+        last=Session(1 << 30, troubles=draw_troubles(rng, 2, 6.0), fired=rng.random() < 0.1),
     )
 
 
@@ -774,8 +996,8 @@ def soak(seconds: float, seed: int) -> int:
         case = draw_process(rng) if as_process else draw(rng, min(number // 100, LARGEST))
         try:
             found = asyncio.run(run(case, tally, Process if as_process else Capture))
-        except (SystemExit, TimeoutError) as error:
-            found = [f"{tally.at} ended in {error!r}"]
+        except (SystemExit, TimeoutError, AssertionError) as error:
+            found = [f"{tally.at} ended in {error!r}", *traceback.format_tb(error.__traceback__)[-1:]]
         if found:
             print(*tally.ways(), sep="\n")
             print(f"{tally}\ncase {number} of seed {seed} does not hold:", *found, case, sep="\n  ")

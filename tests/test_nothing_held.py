@@ -3,33 +3,29 @@ task, whatever kind of run it was and however it ended."""
 
 import asyncio
 import contextlib
-import gc
 import logging
-from collections.abc import AsyncIterator, Awaitable
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
-from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import in_order
-from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.flow.side_by_side import side_by_side
 from source_stripe_native.models import STREAMS
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Source
-from source_stripe_native.stripe.readings import Readings
 from tests.capture import UNLIMITED, Capture
 from tests.cdk_task import on_virtual_time
 from tests.conftest import NOW
+from tests.held import Holders, holders_watched, running, still_held
 from tests.test_steps import change, fill
 
 HOUR: Final = 3_600
-PACKAGES: Final = ("source_stripe_native", "estuary_cdk")
 SETTINGS: Final = replace(
     UNLIMITED,
     page_size=10,
@@ -48,64 +44,10 @@ RUNS: Final = {
 }
 
 
-@dataclass
-class Holders:
-    """All that the captures of a test can hold anything by."""
-
-    budgets: list[ByteBudget] = field(default_factory=list)
-    readings: list[Readings[Any]] = field(default_factory=list)
-    superseded: list[SupersededIds] = field(default_factory=list)
-
-    def held(self) -> dict[str, int]:
-        return {
-            "bytes": sum(budget.reserved for budget in self.budgets),
-            "who wait for bytes": sum(len(budget._waiting) for budget in self.budgets),
-            "readings": sum(readings.under_way for readings in self.readings),
-            "records": sum(superseded.records for superseded in self.superseded),
-        }
-
-
 @pytest.fixture
-def holders(monkeypatch: pytest.MonkeyPatch) -> Holders:
-    found = Holders()
-
-    def watch(cls: type, instances: list[Any]) -> None:
-        made = cls.__init__  # type: ignore[misc]
-
-        def make(self: Any, *args: Any, **options: Any) -> None:
-            made(self, *args, **options)
-            instances.append(self)
-
-        monkeypatch.setattr(cls, "__init__", make)
-
-    watch(ByteBudget, found.budgets)
-    watch(Readings, found.readings)
-    watch(SupersededIds, found.superseded)
-    return found
-
-
-def running() -> list[str]:
-    """The tasks of a capture that are left, but for those that the CDK leaves to the end of the process."""
-    coroutines: list[Any] = [task.get_coro() for task in asyncio.all_tasks()]
-    names = (
-        coroutine.__qualname__
-        for coroutine in coroutines
-        if any(package in coroutine.cr_code.co_filename for package in PACKAGES)
-    )
-    return [
-        name for name in names if not name.startswith(("BaseCaptureConnector.handle.", "ConnectorStatus."))
-    ]
-
-
-async def ends(holders: Holders) -> dict[str, int]:
-    """What is still held after a moment."""
-    # What a task of the CDK's leaves of a generator when it is cancelled.
-    gc.collect()
-    for _ in range(100):
-        if not any(holders.held().values()):
-            break
-        await asyncio.sleep(0.02)
-    return {what: number for what, number in holders.held().items() if number}
+def holders() -> Iterator[Holders]:
+    with holders_watched() as found:
+        yield found
 
 
 async def filled(server: StripeServer, streams: list[str], *, connected: bool) -> Capture:
@@ -139,11 +81,11 @@ async def test_nothing_is_held_by_a_capture_that_has_caught_up(
         await asyncio.wait(
             [session, asyncio.create_task(has_caught_up.wait())], return_when="FIRST_COMPLETED"
         )
-        held = await ends(holders)
+        held = await still_held(holders)
         session.cancel()
         await asyncio.wait([session])
         assert held == {}
-        assert (await ends(holders), running()) == ({}, [])
+        assert (await still_held(holders), running()) == ({}, [])
 
 
 @pytest.mark.parametrize("connected", [False, True])
@@ -154,7 +96,7 @@ async def test_nothing_is_held_wherever_a_capture_is_stopped(
     capture = await filled(server, RUNS[run], connected=connected)
     for checkpoints in (1, 2, 4):
         await capture.session(lambda: all(map(capture.caught_up, capture.streams)), checkpoints=checkpoints)
-        assert (await ends(holders), running()) == ({}, [])
+        assert (await still_held(holders), running()) == ({}, [])
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -163,7 +105,6 @@ async def test_nothing_is_held_after_a_failure(
     world: World,
     server: StripeServer,
     holders: Holders,
-    monkeypatch: pytest.MonkeyPatch,
     run: str,
     status: int,
 ) -> None:
@@ -173,7 +114,7 @@ async def test_nothing_is_held_after_a_failure(
     server.faults.set(Fault("/v1/*", query="limit", status=status, message="Down", after=12, times=1))
     with contextlib.suppress(SystemExit):
         await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
-    assert (await ends(holders), running()) == ({}, [])
+    assert (await still_held(holders), running()) == ({}, [])
     assert world.clock.now() >= NOW
 
 

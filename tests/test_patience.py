@@ -225,3 +225,20 @@ def test_patience_given_holds_for_everything() -> None:
             assert 9 <= end - start < 25
 
     of(main)
+
+
+@pytest.mark.parametrize("status", [0, 429, 503])
+@pytest.mark.parametrize("seconds", [LATENCY / 2, 0.3, 1.0, 7.0])
+def test_a_request_that_is_asked_again_ends_once_it_is_cancelled(status: int, seconds: float) -> None:
+    """Whatever it waits for: its answer, its turn or the end of a pause."""
+
+    async def main() -> float:
+        http = Told(until(SILENCE, status))
+        asking = asyncio.create_task(http.get(LOG, "/v1/prices"))
+        await asyncio.sleep(seconds)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert asking.cancelled()
+        return asyncio.get_running_loop().time()
+
+    assert run_on_virtual_time(main()) == pytest.approx(seconds)

@@ -16,6 +16,7 @@ from tests.soak import (
     COMPARED,
     DELETIONS,
     EFFECTS,
+    ENDS,
     LATE_OBJECTS,
     LATEST,
     NOT_SOAKED,
@@ -23,6 +24,7 @@ from tests.soak import (
     REFUSES,
     SETTLE,
     SOAKED,
+    STALLS,
     UNTOLD,
     WRONG_DATES,
     Case,
@@ -33,18 +35,30 @@ from tests.soak import (
     run,
 )
 from tests.test_streams import DAY, ROWS
+from tests.troubles import TROUBLES, Trouble
 from tests.untold import Untold
 
 CASES = 72
 MIDNIGHT = (NOW // DAY + 1) * DAY
 
+FEW_TROUBLES = st.lists(
+    st.builds(
+        lambda what, after: Trouble(what[0], what[1], after, seconds=0.15),
+        st.sampled_from(TROUBLES),
+        st.sampled_from([-1, 0, 20]),
+    ),
+    max_size=1,
+).map(tuple)
 SESSIONS = st.builds(
     Session,
     checkpoints=st.integers(1, 8),
     chance=st.sampled_from([0.0, 0.05, 0.2]),
-    loses=st.sampled_from([False] * 7 + [True]),
+    troubles=FEW_TROUBLES,
     changes=st.integers(0, 8),
     pause=st.sampled_from([0, 0, 1, 7, 45]),
+    ends=st.sampled_from(ENDS[:-1]),
+    stalls=st.sampled_from(STALLS).map(lambda seconds: seconds / 4),
+    fired=st.sampled_from([False] * 7 + [True]),
 )
 
 
@@ -81,6 +95,7 @@ def cases(first: tuple[str, ...] = ()) -> st.SearchStrategy[Case]:
         untold=st.sampled_from(UNTOLD),
         compared=st.sampled_from(COMPARED),
         rounds=st.sampled_from([0, 0, 1]),
+        last=st.builds(Session, st.just(1 << 30), troubles=FEW_TROUBLES),
     )
 
 
@@ -94,7 +109,8 @@ async def test_every_objects_last_state_is_captured_whatever_fails(part: int, da
     tally = Tally()
     assert await run(case, tally) == [], tally
     event("connected accounts" if case.connected else "one account")
-    event("a lost permission" if tally.counts["refused sessions"] else "all permissions")
+    event("a refused key" if tally.counts["refused sessions"] else "no refused key")
+    event("troubles that last" if tally.counts["troubles"] else "no trouble that lasts")
 
 
 HALVES = {None: SOAKED[::2], 1: SOAKED[1::2], 2: SOAKED[1::2]}
@@ -115,14 +131,19 @@ async def test_no_session_ends_by_itself_under_three_percent_of_each_failure(con
 
 
 @pytest.mark.parametrize("connected", [None, 1])
-async def test_every_objects_last_state_is_captured_by_processes_that_are_killed(
+async def test_every_objects_last_state_is_captured_by_processes_however_they_end(
     connected: int | None,
 ) -> None:
-    sessions = (Session(1 << 30, chance=0.03, changes=20, pause=3),) * 4
+    trouble = Trouble("one account", "reset", after=20, seconds=0.5)
+    sessions = tuple(
+        Session(1 << 30, chance=0.03, changes=20, pause=3, troubles=(trouble,), ends=end, stalls=0.3)
+        for end in ("kill", "stop", "signal", "kill")
+    )
     case = Case(7, HALVES[connected], sessions, connected, objects=3, page_size=100, late=60, faults=0.004)
     tally = Tally()
     assert await run(case, tally, Process) == [], tally
-    assert tally.counts["kills"] == 5
+    assert tally.counts["sessions"] == 5
+    assert tally.counts["troubles"]
 
 
 def started(capture: Capture) -> bool:

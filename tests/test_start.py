@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import estuary_cdk
+import orjson
 import pytest
 
 from source_stripe_native.flow.start import GOOGLE
@@ -39,6 +40,15 @@ def test_a_start_loads_neither_the_command_line_nor_googles_client() -> None:
     loaded = run(STARTED).stdout.split()
     assert {"aiohttp", "estuary_cdk", "orjson"} <= set(loaded)
     assert not {"click", "rich", "ruamel", "requests", "urllib3", "cryptography"} & set(loaded)
+
+
+def test_a_process_that_has_loaded_nothing_yet_answers() -> None:
+    """As Flow starts it. A logger that an import makes would be none of the CDK's."""
+    request = '{"spec": {"connectorType": "LOCAL"}}\n'
+    command = [sys.executable, "-m", "source_stripe_native"]
+    process = subprocess.run(command, input=request, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert orjson.loads(process.stdout)["spec"]["configSchema"]
 
 
 def test_what_stands_for_googles_client_is_all_that_the_cdk_takes_of_it() -> None:

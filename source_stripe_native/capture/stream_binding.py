@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from estuary_cdk.capture.common import (
     FetchChangesFn,
@@ -57,8 +57,6 @@ from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.workload import Workload
-
-LOG: Final = logging.getLogger("flow")
 
 
 @dataclass(frozen=True)
@@ -112,8 +110,10 @@ class StreamBinding:
         return changes.fetch
 
     def _source(self, account_id: str | None) -> Source:
+        # The capture's logger has to be the CDK's: none may be made before the CDK has set its class.
+        log = logging.getLogger("flow")
         return replace(
-            source_of(self.row, self.accounts.platform_id, account_id, self.http, LOG),
+            source_of(self.row, self.accounts.platform_id, account_id, self.http, log),
             workload=self.delay.workload,
             shard=self.accounts.shard if self.follows_accounts else WHOLE,
             postponed=self.context.postponed.get(self.row.NAME),

@@ -289,6 +289,8 @@ class StripeSession:
         """Asks for the `number`-th time, and again for as long as Stripe refuses that for rate."""
         request, pause = asking.request, 0.0
         while True:
+            # A cancellation is none of the failures that the last verdict is about.
+            asking.verdict = False
             queued_time = self._time()
             if pause:
                 await asyncio.sleep(pause)
