@@ -299,6 +299,7 @@ def plain(document: Json) -> Json:
 
 SECRETS = {
     "apps.install": ("auth_code",),
+    "billing_portal.session": ("url",),
     "identity.verification_session": ("url",),
     "three_d_secure.authentication": ("challenge_url", "fingerprinting_url"),
     "webhook_endpoint": ("secret",),
