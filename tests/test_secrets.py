@@ -31,12 +31,12 @@ PROGRAM = """
 from datetime import timedelta
 from source_stripe_native.__main__ import Settings, main
 limits = {each: 100_000 for each in ("requests_live", "requests_test", "requests_per_endpoint")}
-main(Settings(unary_patience=timedelta(seconds=1), flush_interval=timedelta(milliseconds=100), **limits))
+times = {"unary_patience": timedelta(seconds=1), "flush_interval": timedelta(milliseconds=100)}
+main(Settings(key_patience=timedelta(), **times, **limits))
 """
 """The connector, but that discover has little patience, and without what it owes to Stripe's limits."""
 COLD = {"an interrupt", "discover"}
 """The ways whose process has a Python of its own, so that the system shows its arguments."""
-FINAL = {"Stripe-Should-Retry": "false"}
 ECHOES = (
     Fault(path="/v1/customers*", status=500, message=f"Bearer {KEY} failed", times=2),
     Fault(path="/v1/charges", status=429, message=f"too many of {KEY}", headers={"x-key": KEY}, times=1),
@@ -104,7 +104,7 @@ async def test_the_key_is_seen_nowhere_however_a_process_ends(tmp_path: Path) ->
         for _ in range(120):
             world.create(kind, event=False)
     redirected = Fault(status=302, headers={"Location": f"http://127.0.0.1:9/?key={KEY}"}, message=KEY)
-    broken = Fault(path="/v1/customers", status=500, message=f"Bearer {KEY}", headers=FINAL)
+    broken = Fault(status=401, code="api_key_expired", message=f"Bearer {KEY}")
     faults = [*ECHOES, *failures(0.002)]
     async with AsyncExitStack() as running:
 
@@ -118,7 +118,7 @@ async def test_the_key_is_seen_nowhere_however_a_process_ends(tmp_path: Path) ->
         opened, wrong = open_request(capture), open_request(Capture(good, key=f"sk_live_{SECRET}"))
         discover = {"discover": {"connectorType": "LOCAL", "config": capture.endpoint_config}}
         runs: dict[str, tuple[Json, str, End, int]] = {
-            "a request fails for good": (opened, failing.url, lambda _: failing.faults.add(broken), 1),
+            "the key is refused": (opened, failing.url, lambda _: failing.faults.add(broken), 1),
             "an interrupt": (opened, lasting.url, lambda it: it.send_signal(signal.SIGINT), 130),
             "a kill": (opened, lasting.url, lambda it: it.kill(), -signal.SIGKILL),
             "an unknown key": (wrong, good.url, None, 1),

@@ -22,10 +22,15 @@ async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None
 
 
 async def stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
-    """Whether the capture stops within `rest`. Returns as soon as it does."""
-    if rest > timedelta() and not stopping.is_set():
+    """Whether the capture stops within `rest`. Returns as soon as it does. Where there is no rest, the others
+    have their turn: several bindings may have found at once that they have to be backfilled again."""
+    if stopping.is_set():
+        return True
+    if rest > timedelta():
         await wait_any(stopping, at_most=rest.total_seconds())
-    return stopping.is_set()
+        return stopping.is_set()
+    await asyncio.sleep(0)
+    return False
 
 
 async def side_by_side(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:

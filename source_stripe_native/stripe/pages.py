@@ -412,7 +412,8 @@ async def _render(source: Source, path: str, params: Params) -> Json:
             body = await source.get(path, sized, is_divisible=is_divisible)
             break
         except (StripeError, UnreachableError) as error:
-            if not is_divisible or not is_no_answer(error):
+            # While Stripe answers nobody, a smaller page would fail too.
+            if not is_divisible or not is_no_answer(error) or not await source.http.is_answering(source.log):
                 raise
             about = {"path": path, "account": source.account_id, "objects": size, "error": error.answer}
             source.log.debug("a page is asked for in smaller parts", about)
