@@ -134,7 +134,7 @@ async def test_the_key_is_seen_nowhere_however_a_process_ends(tmp_path: Path) ->
         )
         assert dict(zip(runs, ended, strict=True)) == {name: (code, []) for name, (*_, code) in runs.items()}
 
-        world.keys.add(KEY, everything - {"price"})
+        world.keys.add(KEY, everything - {"event"})
         assert await told(opened, good.url, tmp_path / "a permission is missing", None) == (1, [])
         world.keys.revoke(KEY)
         assert await told(opened, good.url, tmp_path / "revoked", None) == (1, [])
