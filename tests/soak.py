@@ -76,7 +76,7 @@ OPEN_PATIENCE: Final = 5.0
 """Seconds in which an open capture that has caught up should hold nothing for a moment."""
 WARM: Final = 20
 """Cases after which everything is loaded, so that memory should grow no more."""
-PROCESS_EVERY: Final = 30
+PROCESS_EVERY: Final = 12
 """Every so many cases one is of real processes."""
 LARGEST: Final = 24
 INTERVAL: Final = timedelta(seconds=0.1)
@@ -366,9 +366,11 @@ class Process(Capture):
     def _has_exited(self, code: int) -> bool:
         """Whether a session has exited that has ended with this code. Raises SystemExit where it should not
         have ended so."""
-        if self.has_ended and code == {"kill": -signal.SIGKILL, "signal": 128 + signal.SIGTERM}.get(
-            self.ends
-        ):
+        ended: dict[str, tuple[int, ...]] = {"kill": (-signal.SIGKILL,), "signal": (128 + signal.SIGTERM,)}
+        if not self.is_open:
+            # Python itself ends before the connector is loaded.
+            ended["signal"] += (-signal.SIGTERM,)
+        if self.has_ended and code in ended.get(self.ends, ()):
             return False
         if code:
             raise SystemExit(code)
