@@ -205,7 +205,8 @@ PARAMETER_UNKNOWN = KnownError((400,), code="parameter_unknown").advise(
     "The API version does not know a parameter of this request: set advanced.api_version to a newer version."
 )
 ACCOUNT_CLOSED = KnownError((403,), code="account_invalid", scope=Scope.ACCOUNT).advise(
-    "The account is not connected (any more). The next start of the capture leaves it out."
+    "The account is not connected (any more): see it in Stripe's dashboard. The next start of the capture "
+    "leaves it out."
 )
 KEY_OF_OTHER_MODE = KnownError((400, 401, 403, 404), code="livemode_mismatch").advise(
     "The API key is of test mode and the object of live mode, or the other way round: put a key of the right "
