@@ -103,10 +103,8 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             open_session(
                 config,
                 self._settings,
-                self._settings.patience,
-                self._settings.key_patience,
                 # A single account is captured by one shard alone, however small that is.
-                shard.share if config.capture_connected_accounts else 1.0,
+                share=shard.share if config.capture_connected_accounts else 1.0,
             )
         )
         states = {

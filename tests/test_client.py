@@ -39,7 +39,7 @@ def session(
     server: StripeServer | str, key: str = "sk_test_Sandbox00000000000000000", **options: Any
 ) -> StripeSession:
     base = server if isinstance(server, str) else server.url
-    return StripeSession(key, base=base, settings=UNLIMITED, **options)
+    return StripeSession(key, base=base, **{"settings": UNLIMITED, **options})
 
 
 @asynccontextmanager
@@ -426,7 +426,7 @@ LIFTED = timedelta(minutes=1)
 async def test_key_that_worked_before_is_tried_again(
     server: StripeServer, waits: list[float], message: str
 ) -> None:
-    async with session(server, key_patience=LIFTED) as stripe:
+    async with session(server, settings=replace(UNLIMITED, key_patience=LIFTED)) as stripe:
         await stripe.get(LOG, PATH)
         server.faults.add(Fault(status=401, message=message, times=3))
         await stripe.get(LOG, PATH)
@@ -438,7 +438,7 @@ async def test_key_that_stays_refused_is_an_error_after_its_patience(
     server: StripeServer, waits: list[float]
 ) -> None:
     began = time.monotonic()
-    async with session(server, key_patience=timedelta(seconds=0.1)) as stripe:
+    async with session(server, settings=replace(UNLIMITED, key_patience=timedelta(seconds=0.1))) as stripe:
         await stripe.get(LOG, PATH)
         server.faults.add(EXPIRED)
         with pytest.raises(StripeError, match=r"^The API key was revoked or has expired: create a new key"):
@@ -449,7 +449,7 @@ async def test_key_that_stays_refused_is_an_error_after_its_patience(
 
 async def test_key_that_never_worked_is_refused_at_once(server: StripeServer, waits: list[float]) -> None:
     server.faults.add(EXPIRED)
-    async with session(server, key_patience=LIFTED) as stripe:
+    async with session(server, settings=replace(UNLIMITED, key_patience=LIFTED)) as stripe:
         for _ in range(2):
             with pytest.raises(StripeError):
                 await stripe.get(LOG, PATH)
@@ -460,7 +460,7 @@ async def test_refusals_that_are_not_about_the_key_itself_are_raised_at_once(
     server: StripeServer, waits: list[float]
 ) -> None:
     message = "The provided key 'rk_live_***' does not have the required permissions for this endpoint"
-    async with session(server, key_patience=LIFTED) as stripe:
+    async with session(server, settings=replace(UNLIMITED, key_patience=LIFTED)) as stripe:
         await stripe.get(LOG, PATH)
         for fault in (Fault(status=401, message=message), Fault(status=403)):
             server.faults.set(fault)

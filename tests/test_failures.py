@@ -561,3 +561,40 @@ async def test_a_mistake_in_the_summary_ends_nothing(
         (lambda: bool(logged(caplog, "the summary failed, and the capture goes on")), lambda: None),
     )
     assert logged(caplog, "progress failed, and the capture goes on")
+
+
+# Stripe that answers nobody
+
+
+@pytest.mark.parametrize("is_connected", [False, True])
+async def test_an_outage_longer_than_the_patience_of_a_request_ends_nothing(
+    world: World, server: StripeServer, is_connected: bool
+) -> None:
+    everyone = [PLATFORM, *(world.connect()["id"] for _ in range(is_connected))]
+    populate(world, everyone, 2)
+    calm = replace(QUICK, patience=timedelta(milliseconds=50), outage_patience=timedelta(minutes=1))
+    capture = Capture(server, ["Customers", "Prices"], connected=is_connected, settings=calm)
+    await capture.session(lambda: has_all_of(capture, world, everyone))
+    world.clock.advance(10)
+    populate(world, everyone, 1)
+    world.clock.advance(120)
+
+    def break_down() -> None:
+        server.faults.set(Fault(reset=True))
+        asyncio.get_running_loop().call_later(0.5, server.faults.set)
+
+    break_down()
+    # What opens a capture is asked for during the outage, too.
+    await capture.session(lambda: has_all_of(capture, world, everyone))
+
+
+async def test_an_outage_of_half_an_hour_ends_the_capture(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    brief = replace(QUICK, patience=timedelta(seconds=0.1), outage_patience=timedelta(seconds=0.5))
+    capture = Capture(server, ["Customers"], settings=brief)
+    await capture.session(checkpoints=1)
+    server.faults.set(Fault(reset=True))
+    with pytest.raises(SystemExit):
+        await capture.session()
+    assert logged(caplog, "Stripe could not be reached at")

@@ -86,11 +86,11 @@ def rate_limiter_for(
 class StripeSession:
     """A session with Stripe under one key, to be used as an async context manager.
 
-    `patience` is how long a request is asked again, whatever fails; without it `Settings.patience`, and
-    `Settings.outage_patience` where nobody is answered. `key_patience` is how long a key is tried again that
-    Stripe has accepted before and now refuses. `context` is the account, or the path of accounts, that every
-    request is made for (`Stripe-Context`), by default the key's own account. An organization's key has none,
-    and needs both `context` and `version`.
+    `patience` is how long a request is asked again, whatever fails, where a person waits. Without it that is
+    `Settings.patience`, and `Settings.outage_patience` where nobody is answered, and for
+    `Settings.key_patience` a key is tried again that Stripe has accepted before and now refuses. `context` is
+    the account, or the path of accounts, that every request is made for (`Stripe-Context`), by default the
+    key's own account. An organization's key has none, and needs both `context` and `version`.
 
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
     last reported of the account's own default. Raises ConnectorError for a key or a version that cannot be
@@ -105,7 +105,6 @@ class StripeSession:
         version: str | None = None,
         context: str | None = None,
         patience: timedelta | None = None,
-        key_patience: timedelta = timedelta(),
         rate_limiter: RateLimiter | None = None,
         settings: Settings = DEFAULTS,
     ) -> None:
@@ -134,7 +133,7 @@ class StripeSession:
         self._base_url = URL(base)
         self._patience = (patience or settings.patience).total_seconds()
         self._outage_patience = (patience or settings.outage_patience).total_seconds()
-        self._key_patience = key_patience.total_seconds()
+        self._key_patience = 0.0 if patience else settings.key_patience.total_seconds()
         self._key_accepted = False
         self._rate_limiter = rate_limiter or rate_limiter_for(key, settings=settings)
         self.traffic = Traffic()

@@ -27,12 +27,12 @@ _ADDRESS: Final = re.compile(
 def open_session(
     config: EndpointConfig,
     settings: Settings,
-    patience: timedelta,
-    key_patience: timedelta = timedelta(),
+    patience: timedelta | None = None,
     share: float = 1.0,
 ) -> StripeSession:
-    """A session under the config's key, context and version, and under a `share` of its limits. Raises
-    ConnectorError for an address, a key or a version that cannot be used."""
+    """A session under the config's key, context and version, and under a `share` of its limits. `patience` is
+    that of a person who waits. Raises ConnectorError for an address, a key or a version that cannot be
+    used."""
     key = config.credentials.access_token
     return StripeSession(
         key,
@@ -40,7 +40,6 @@ def open_session(
         version=config.advanced.api_version or None,
         context=config.advanced.stripe_context or None,
         patience=patience,
-        key_patience=key_patience,
         rate_limiter=rate_limiter_for(key, config.advanced.max_requests_per_second, settings, share),
         settings=settings,
     )
