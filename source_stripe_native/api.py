@@ -131,7 +131,7 @@ class Backfill:
                 if step.is_last:
                     await steps.aclose()
                 await self._remember(source, step.documents)
-                held.settle()
+                held.commit()
                 next_token, is_last = page_of.end(step, self.hooks), step.is_last
                 for document in step.documents:
                     if page_of.is_new(document):
@@ -287,12 +287,12 @@ class Changes:
                             self.superseded.add(cls.NAME, source.account_id, cls.identity(item))
                             yield item
                         elif self.commits:
-                            held.settle()
+                            held.commit()
                             yield item
                             await held.renew()
                 if cls.POLLS:
                     polled.keep(source, reader.memory_after(window))
-                held.settle()
+                held.commit()
                 yield window.end_at
                 held.release()
                 await reading.end()

@@ -52,7 +52,7 @@ def holders_watched() -> Iterator[Holders]:
     with pytest.MonkeyPatch.context() as patch:
 
         def watch(cls: type, instances: list[Any]) -> None:
-            made = cls.__init__  # type: ignore[misc]
+            made = cls.__init__  # type: ignore[misc]  # any class has one
 
             def make(self: Any, *args: Any, **options: Any) -> None:
                 made(self, *args, **options)

@@ -889,7 +889,7 @@ async def run_sessions(chaos: Chaos, capture: Capture) -> list[str]:
             chaos.refuse()
         # A stop or a signal is to meet a process at any time.
         is_to_end = isinstance(capture, Process) and session.ends != "kill"
-        await chaos.session(capture, session, lambda: not is_to_end and chaos.caught_up(capture))  # noqa: B023
+        await chaos.session(capture, session, lambda: not is_to_end and chaos.caught_up(capture))  # noqa: B023  # it is awaited within the turn
         found += await chaos.left()
     if isinstance(capture, Process):
         capture.ends, capture.after = "kill", FOREVER

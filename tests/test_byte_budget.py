@@ -58,7 +58,7 @@ class Reader:
         for size in step.reads:
             await asyncio.sleep(1)
             held.count(size)
-        held.settle()
+        held.commit()
         assert held.size == sum(step.reads)
         if step.ends == "failed":
             raise RuntimeError("step")
@@ -151,7 +151,7 @@ async def test_what_was_expected_beyond_what_was_read_is_free_before_it_is_writt
         held.count(10)
         (waiting,) = await during(budget, 90)
         assert budget.reserved == SIZE
-        held.settle()
+        held.commit()
         assert budget.reserved == 10 + 90
         await ended(waiting)
 

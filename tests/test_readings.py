@@ -123,6 +123,6 @@ async def test_oldest_results_go_first(most: int, kept: list[str]) -> None:
         return text
 
     for text in ("a", "b", "c"):
-        await readings.get(text, lambda _, text=text: read(text), Urgency(Priority.CHANGES))  # type: ignore[misc]
+        await readings.get(text, lambda _, text=text: read(text), Urgency(Priority.CHANGES))  # type: ignore[misc]  # a default of a lambda has no type
     assert [*readings._kept] == kept
     assert sorted([*dropped, *kept]) == ["a", "b", "c"]

@@ -44,7 +44,7 @@ class Reservation:
         self.read += size
         self.size = max(self.size, self.read)
 
-    def settle(self) -> None:
+    def commit(self) -> None:
         """Frees what was expected beyond what was read. Must be called once everything is read."""
         self.size = self.read
         self.budget.admit()

@@ -258,7 +258,7 @@ def main() -> None:
         if name.startswith("flow_"):
             _report("flow", name.removeprefix("flow_"), flow)
     for name, service in lists(v1, "v1"):
-        _report("list", name, lambda service=service: page_over(service, limit=3))  # type: ignore[misc]
+        _report("list", name, lambda service=service: page_over(service, limit=3))  # type: ignore[misc]  # a default of a lambda has no type
 
 
 def _report(kind: str, name: str, deed: Callable[[], Any]) -> None:
