@@ -1,6 +1,6 @@
 """Back-pressure: how many bytes may be read that are not written yet.
 
-    reserve ---- read ---- settle ---- checkpoint ---- release
+    reserve ---- read ---- commit ---- checkpoint ---- release
     (expected)  (counted)  (as read)   (written)
 
 Rule: a step reserves what it is expected to hold before it reads anything, and holds it until the checkpoint
