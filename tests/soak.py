@@ -336,6 +336,7 @@ class Process(Capture):
                 env={**os.environ, API_BASE_VARIABLE: self.server.url, "LOG_LEVEL": "error"},
                 stdin=asyncio.subprocess.PIPE,
                 stdout=write_end,
+                stderr=asyncio.subprocess.PIPE,
             )
         finally:
             os.close(write_end)
@@ -355,7 +356,9 @@ class Process(Capture):
                 await asyncio.sleep(0)
             if enough.is_set():
                 return False
-            return self._has_exited(await process.wait())
+            assert process.stderr
+            log = (await process.stderr.read()).decode()
+            return self._has_exited(await process.wait(), log)
         finally:
             ending.cancel()
             pipe.close()
@@ -363,9 +366,9 @@ class Process(Capture):
                 process.kill()
             await process.wait()
 
-    def _has_exited(self, code: int) -> bool:
-        """Whether a session has exited that has ended with this code. Raises SystemExit where it should not
-        have ended so."""
+    def _has_exited(self, code: int, log: str) -> bool:
+        """Whether a session has exited that has ended with this code. Raises SystemExit, with the end of its
+        log, where it should not have ended so."""
         ended: dict[str, tuple[int, ...]] = {"kill": (-signal.SIGKILL,), "signal": (128 + signal.SIGTERM,)}
         if not self.is_open:
             # Python itself ends before the connector is loaded.
@@ -373,7 +376,7 @@ class Process(Capture):
         if self.has_ended and code in ended.get(self.ends, ()):
             return False
         if code:
-            raise SystemExit(code)
+            raise SystemExit(f"{code} after {log[-2000:]}")
         return True
 
     async def _end(self, process: asyncio.subprocess.Process, pipe: asyncio.ReadTransport) -> None:
@@ -434,8 +437,6 @@ class Chaos:
         self.has_fired = False
         """Whether a schedule has, which may stop a later session too."""
         self.rounds = case.rounds
-        self.is_turning = False
-        """Whether the next round is about to begin."""
         self.key = self.world.restrict({row.readable_with for row in KINDS.values()})
 
     def populate(self, account: str) -> None:
@@ -576,28 +577,17 @@ class Chaos:
             waited = max(waited, DAY - self.world.clock.now() % DAY + SETTLE + self.case.poll_wait)
         self.world.clock.advance(waited)
 
-    def at_end(self, capture: Capture) -> bool:
-        """Looks whether the last session has caught up for good. Otherwise the next round begins once it
-        has."""
-        if self.is_turning or self.has_caught_up.is_set() or self.troubles.in_force:
-            return False
-        if self.still_open(capture):
-            return False
-        if self.to_come:
-            self.is_turning = True
-            self.loop.call_soon_threadsafe(self.begin_next)
-        elif self.rounds:
-            self.is_turning = True
-            self.loop.call_soon_threadsafe(self.turn)
-        else:
-            self.loop.call_soon_threadsafe(self.has_caught_up.set)
-        return False
-
-    def begin_next(self) -> None:
-        """Begins a trouble for which the session has made too few requests."""
-        self.is_turning = False
+    def at_end(self, capture: Capture) -> None:
+        """Looks whether the last session has caught up for good. Otherwise the next trouble or round begins
+        once it has."""
+        if self.has_caught_up.is_set() or self.troubles.in_force or self.still_open(capture):
+            return
         if self.to_come:
             self.begin(self.to_come.pop(0))
+        elif self.rounds:
+            self.turn()
+        else:
+            self.has_caught_up.set()
 
     def still_open(self, capture: Capture) -> list[str]:
         """What is paused, postponed or not caught up with."""
@@ -624,13 +614,16 @@ class Chaos:
         else:
             self.wait_for_all()
         self.set_horizon()
-        self.is_turning = False
 
-    async def tick(self) -> None:
-        """Time goes by in a long session, as an account is read only when there is time to read it."""
+    async def tick(self, look: Callable[[], object]) -> None:
+        """Time goes by in a long session, as an account is read only when there is time to read it. Looks
+        whether the session has ended, as a capture that is quiet writes no checkpoint for a while."""
         while True:
             await asyncio.sleep(0.25)
             self.world.clock.advance(1)
+            # The state may change meanwhile, in the thread that writes.
+            with suppress(RuntimeError):
+                look()
 
     def caught_up(self, capture: Capture) -> bool:
         """Whether every backfill is complete and each cursor as far as it could be when it began."""
@@ -664,8 +657,10 @@ class Chaos:
         capture: Capture,
         session: Session,
         until: Callable[[], bool],
+        look: Callable[[], object] = lambda: None,
     ) -> None:
-        """One session and what comes after it. Raises SystemExit where it ends otherwise than it should."""
+        """One session and what comes after it: `until` is asked at each checkpoint, `look` is called at all
+        times. Raises SystemExit where it ends otherwise than it should."""
 
         def at_checkpoint() -> bool:
             self.note(capture)
@@ -674,7 +669,7 @@ class Chaos:
         self.set_horizon()
         if session.fired:
             self.fire(capture)
-        ticking = asyncio.create_task(self.tick())
+        ticking = asyncio.create_task(self.tick(look))
         self.chance, self.requests, self.is_key_refused = session.chance, 0, False
         capture.is_open, capture.stall = False, session.stalls
         self.to_come = [each for each in session.troubles if each.after >= 0]
@@ -735,7 +730,9 @@ class Chaos:
         session = Session(1 << 30, troubles=first, fired=last.fired)
         found: list[str] = []
         for _ in range(RESTARTS):
-            running = asyncio.create_task(self.session(capture, session, lambda: self.at_end(capture)))
+            running = asyncio.create_task(
+                self.session(capture, session, lambda: False, lambda: self.at_end(capture))
+            )
             ended = asyncio.create_task(self.has_caught_up.wait())
             await asyncio.wait([running, ended], return_when=asyncio.FIRST_COMPLETED)
             if self.has_caught_up.is_set():
