@@ -105,8 +105,12 @@ class Troubles:
             rule = replace(rule, query=f"limit={self._page_size}")
             if self._page_size < 2:
                 return None
-        if trouble.kind == LACKING and not may_be_refused(paths):
-            return None
+        if trouble.kind == LACKING:
+            # What follows from a change, such as its children, counts as refused once it was refused.
+            row = KINDS[HELD[stream].kind]
+            if row.parent or row.holders or not may_be_refused(paths):
+                return None
+            paths = [path for path in paths if not path.endswith("*")]
         # A capture that cannot ask for its account does not open, and is started again.
         if not paths or (not is_open and any(path == "*" or path.startswith("/v1/acc") for path in paths)):
             return None
