@@ -353,7 +353,9 @@ class _WindowReading:
             if commit := self._commit(document):
                 yield commit
         passed = due_days.passed(self.source, self.memories, self.window)
-        if entries := self.memories.change(self.source, {**self._remembered(), **passed}):
+        entries = self.memories.change(self.source, {**self._remembered(), **passed})
+        # A list that cannot be read must not hold up what the events reported.
+        if entries or (self.uncommitted and self.source.stream.SNAPSHOTS):
             yield Commit(entries)
         async for item in read_snapshot(self.source, self.memories, self.window, self.changes.since):
             yield item

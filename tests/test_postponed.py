@@ -18,6 +18,7 @@ from source_stripe_native.stripe.postponed import Postponed
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.soak import hurried
+from tests.test_documents import until_paused
 from tests.test_streams import differences
 
 QUICK: Final = replace(
@@ -170,3 +171,37 @@ def test_what_is_postponed_survives_a_restart_with_its_failures(failures: list[t
         for account_id in ("acct_1", "acct_2", "acct_3"):
             assert sorted(after.due(account_id, now)) == sorted(before.due(account_id, now))
             assert after.wait(account_id, now) == before.wait(account_id, now)
+
+
+async def test_all_that_fail_at_once_are_in_the_state(world: World, server: StripeServer) -> None:
+    capture = Capture(server, ["Charges"], settings=QUICK)
+    await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
+    world.clock.advance(10)
+    charges = [world.create("charge", event=False)["id"] for _ in range(40)]
+    for charge in charges:
+        world.tell("charge.updated", "charge", charge, api_version=OLDER)
+    world.clock.advance(120)
+    server.faults.set(Fault("/v1/charges*", status=500))
+    with hurried():
+        await capture.session(lambda: capture.caught_up("Charges"))
+        assert {key.rpartition(":")[2] for key in postponed(capture, "Charges")} == {*charges}
+        server.faults.set()
+        await capture.session(lambda: capture.last("Charges").keys() == {*charges})
+
+
+async def test_what_cannot_be_read_by_its_id_alone_is_not_postponed(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = world.create("card", event=False)
+    capture = Capture(server, ["Cards"], settings=QUICK)
+    await capture.session(lambda: not capture.binding_state("Cards").get("backfill"))
+    world.clock.advance(10)
+    world.tell("customer.source.updated", "card", card["id"], api_version=OLDER)
+    world.clock.advance(120)
+    server.faults.set(Fault(f"*/{card['id']}", status=500))
+    with hurried():
+        await until_paused(capture, caplog)
+        assert not postponed(capture, "Cards")
+        server.faults.set()
+        await capture.session(lambda: capture.caught_up("Cards"))
+    assert capture.last("Cards")[card["id"]]["customer"] == card["customer"]

@@ -4,6 +4,7 @@ Rule: each step is one checkpoint, all of it or none, and none where nothing dif
 open nothing else is captured, so that the steps may use the task in which the capture opens.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -92,17 +93,20 @@ async def restore_snapshot(
     memories: ListMemories | None,
     account_ids: Sequence[str],
     settings: Settings,
+    writing: asyncio.Lock,
 ) -> Postponed:
     """Hands over to `memories` what the state remembers of lists that are compared as a whole, and returns
     the objects that were postponed. What it has of accounts other than these is removed: they are not
-    captured any more, or by another shard."""
+    captured any more, or by another shard. `writing` is held while the task has something to write."""
 
     async def write(entries: Json) -> None:
-        # In the task in which the capture opens. Those that capture have buffers of their own.
-        try:
-            await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))
-        finally:
-            task.reset()
+        # In the task in which the capture opens, which all bindings share. Those that capture have buffers of
+        # their own.
+        async with writing:
+            try:
+                await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))
+            finally:
+                task.reset()
 
     postponed = Postponed(settings, write)
     patch = postponed.restore(state, set(account_ids))

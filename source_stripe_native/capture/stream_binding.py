@@ -66,6 +66,8 @@ class CaptureContext:
     schedules: Schedules = field(default_factory=Schedules)
     postponed: dict[str, Postponed] = field(default_factory=dict)
     """The objects of each stream that cannot be read for now."""
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the task in which the capture opens writes a checkpoint."""
     initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
     """The initial states of connected accounts, by suffixes."""
     subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)
@@ -226,7 +228,14 @@ class StreamBinding:
             await repeat_backfill(binding, state, self.suffixes, self.http, task)
         memories = self.context.polled.memories if self.row.SHOWS_DELETIONS or self.row.CHANGES_AT else None
         self.context.postponed[self.row.NAME] = await restore_snapshot(
-            binding, state, task, memories, self.accounts.all_ids, self.http.settings
+            binding,
+            state,
+            task,
+            memories,
+            # What is not captured account by account is the platform's, whichever shard has it.
+            [*self.accounts.all_ids, self.accounts.platform_id],
+            self.http.settings,
+            self.context.writing,
         )
         await asyncio.sleep(0)
         self._subscribe(state)

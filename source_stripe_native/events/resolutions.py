@@ -69,13 +69,9 @@ async def read_again(source: Source, subjects: Iterable[Subject]) -> Documents:
     async def resolutions() -> AsyncIterator[Awaitable[Resolved]]:
         for subject in subjects:
             change = Change(subject, is_related=True)
-            obj: Json | None = {"id": subject.id}
-            if subject.kind is Kind.PARENT:
-                obj = await retrieve(_of_parents(source), {"id": subject.id}, ())
-            if subject.kind in (Kind.PARENT, Kind.CONTAINER) and obj is not None:
-                change.events.append({"type": "", "created": 0, "data": {"object": obj}})
-            if obj is not None:
-                yield _resolved(source, change, ListedRereads(source, ()))
+            if subject.kind in (Kind.PARENT, Kind.CONTAINER):
+                change.events.append({"type": "", "created": 0, "data": {"object": {"id": subject.id}}})
+            yield _resolved(source, change, ListedRereads(source, ()))
 
     async for document in _documents(source, resolutions()):
         yield document
@@ -99,6 +95,8 @@ async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Re
             case Kind.OBJECT:
                 return await _reread(source, change, listed)
             case Kind.PARENT:
+                if not change.events[0]["type"] and not await _read_parent(source, change):
+                    return None
                 documents = await _children_of(source, change)
             case Kind.CONTAINER:
                 documents = await _embedded(source, change)
@@ -107,11 +105,31 @@ async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Re
             case Kind.LIST:
                 documents = await _listed(source, change)
     except Exception as error:
-        # Only the event of a removal shows the object that is to be read.
-        if change.subject.kind is Kind.REMOVAL or not await source.postpones(str(change.subject), error):
+        if not _can_wait(source, change) or not await source.postpones(str(change.subject), error):
             raise
         return None
     return _to_their_end(source, change.subject, documents) if documents is not None else None
+
+
+async def _read_parent(source: Source, change: Change) -> bool:
+    """Reads the parent of a change that has nothing but its id. Returns False where it cannot be had."""
+    about = {"parent": change.subject.id}
+    with refusals_noticed(
+        source, "Stripe refuses to show a parent: its children are left as they are", about
+    ):
+        if (parent := await retrieve(_of_parents(source), {"id": change.subject.id}, ())) is not None:
+            change.events[0]["data"]["object"] = parent
+            return True
+    return False
+
+
+def _can_wait(source: Source, change: Change) -> bool:
+    """Whether a subject can be read later by its id alone: no event of the change is needed for it."""
+    types = source.stream.EVENT_TYPES
+    if change.subject.kind is Kind.OBJECT and source.stream.object_path({"id": change.subject.id}) is None:
+        return False
+    is_deletion = change.deletion is not None or any(types.get(e["type"]) == "d" for e in change.events)
+    return change.subject.kind is not Kind.REMOVAL and not is_deletion
 
 
 async def _to_their_end(source: Source, subject: Subject, documents: Documents) -> Documents:

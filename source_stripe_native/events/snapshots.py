@@ -21,6 +21,7 @@ from typing import Final
 
 import orjson
 
+from source_stripe_native.errors import is_passing
 from source_stripe_native.events.list_memory import UNKNOWN, ListMemories
 from source_stripe_native.flow.output import Commit
 from source_stripe_native.settings import Settings
@@ -125,8 +126,17 @@ async def _pages(source: Source, window: Window) -> AsyncIterator[AsyncIterator[
 
 
 async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
-    """The objects that are missing in a list though Stripe still has them, or refuses to say. What can only
-    be listed is taken to be gone."""
+    """The objects that are missing in a list though Stripe still has them, or refuses or fails to say. What
+    can only be listed is taken to be gone."""
+    try:
+        return await _found_there(source, missing)
+    except Exception as error:
+        if not is_passing(error):
+            raise
+        return set(missing)  # The next reading asks again.
+
+
+async def _found_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     field, there = source.stream.PARENT_FIELD, set(missing)
     about = {"account": source.account_id}
     with refusals_noticed(source, "what a list lacks cannot be read, and is taken to be there", about):

@@ -166,8 +166,10 @@ class Pauses:
     async def _scope(self, unit: Unit, error: Exception) -> Scope:
         """What `error` concerns, once the key's own account was asked for where that is open."""
         scope = scope_of(error)
-        if scope is Scope.KEY and unit.account_id != self.platform_id and await self._is_key_good():
-            return Scope.ACCOUNT
+        if scope is Scope.KEY and unit.account_id != self.platform_id:
+            answer = await self._own_answer(OWN_ACCOUNT)
+            if answer is None or is_passing(answer):
+                return Scope.ACCOUNT if answer is None else Scope.UNIT
         if scope is Scope.BINDING and unit.account_id != self.platform_id:
             assert isinstance(error, StripeError), "only Stripe's answers concern a binding"
             return scope if await self._lacks_permission(unit, error) else Scope.UNIT

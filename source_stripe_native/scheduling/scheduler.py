@@ -236,7 +236,7 @@ class Scheduler:
         where it waits for something to read."""
         account_id, now = work_item.account_id, asyncio.get_running_loop().time()
         if work_item.has_failed:
-            return self._paused_until(account_id)
+            return max(now, self._paused_until(account_id))
         if work_item.caught_up_time is None or work_item.has_backfill_work() or self._has_more(work_item):
             return now
         if self._poller is None:

@@ -444,9 +444,16 @@ async def _render_object(source: Source, path: str, params: Params) -> Json:
             object_id = str(body["data"][0].get("id"))
             beyond = [pair for pair in bare if pair[0] != "starting_after"]
             try:
-                await source.get(path, [*beyond, ("starting_after", object_id), expansion], is_divisible=True)
+                after = [*beyond, ("starting_after", object_id), expansion]
+                others = (await source.get(path, after, is_divisible=True)).get("data")
+                # Of the last object of a list, the first one is the other.
+                others = others or (await source.get(path, [*beyond, expansion], is_divisible=True)).get(
+                    "data"
+                )
             except ConnectorError:
-                # Stripe fails for others as well, which may pass: nothing is left out.
+                others = None
+            if not others:
+                # Nothing shows that Stripe renders other objects: nothing is left out.
                 raise error from None
             source.log.warning(
                 f"{source.stream.NAME}: {object_id} of account {source.account_id} is captured without "
