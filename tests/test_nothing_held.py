@@ -111,7 +111,7 @@ async def test_nothing_is_held_after_a_failure(
     """Of one request of many."""
     capture = await filled(server, RUNS[run], connected=False)
     capture.settings = replace(
-        SETTINGS, patience=timedelta(milliseconds=1), shortest_pause=timedelta(milliseconds=50)
+        SETTINGS, patience=timedelta(milliseconds=500), shortest_pause=timedelta(milliseconds=50)
     )
     server.faults.set(Fault("/v1/*", query="limit", status=status, message="Down", after=12, times=1))
     with contextlib.suppress(SystemExit):
