@@ -226,9 +226,11 @@ async def test_the_trouble_of_one_list_changes_nothing_for_other_streams(
             alone = functools.partial(incomplete, capture, [PLATFORM], True, others)
             if alone():
                 await capture.session(lambda: not alone())
+            assert not alone()
             server.faults.set()
             world.clock.advance(10)
             await finished(capture, [PLATFORM], changed=True)
+            assert not incomplete(capture, [PLATFORM], True)
 
 
 @pytest.mark.parametrize("connected", [False, True])
@@ -248,11 +250,13 @@ async def test_a_capture_opens_though_the_events_of_its_account_cannot_be_read_f
 
     with hurried():
         await capture.session(has_all)
+        assert has_all()
         server.faults.set()
         world.clock.advance(10)
         new = world.create("customer", accounts[-1])["id"]
         world.clock.advance(120)
         await capture.session(lambda: new in capture.last("Customers"))
+    assert new in capture.last("Customers")
 
 
 def depends_on(row: type[BaseStripeObject], other: type[BaseStripeObject]) -> bool:
@@ -586,6 +590,7 @@ async def test_an_outage_longer_than_the_patience_of_a_request_ends_nothing(
     break_down()
     # What opens a capture is asked for during the outage, too.
     await capture.session(lambda: has_all_of(capture, world, everyone))
+    assert has_all_of(capture, world, everyone)
 
 
 async def test_an_outage_of_half_an_hour_ends_the_capture(
