@@ -225,6 +225,23 @@ async def test_what_one_account_refuses_to_expand_stays_in_the_documents_of_the_
     assert refused in line.message
 
 
+@pytest.mark.parametrize(
+    "stream", rows([each for each in EXPANDED if len(each.EXPANSIONS) == 1 and each.PARENT is None])
+)
+async def test_a_permission_that_is_back_at_once_leaves_no_field_out(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, stream: Any
+) -> None:
+    for _ in range(3):
+        world.create(HELD[stream.NAME].kind, event=False)
+    message = "The provided key 'rk_test_1' does not have the required permissions for this endpoint"
+    server.faults.set(Fault(query="expand", status=403, message=message, times=1))
+    brief = replace(UNLIMITED, shortest_pause=timedelta(milliseconds=50))
+    capture = Capture(server, [stream.NAME], settings=brief)
+    await capture.session(lambda: capture.caught_up(stream.NAME))
+    assert captured(capture, stream.NAME) == expected(world, stream.NAME, connected=False)
+    assert logged(caplog, "is asked without") == []
+
+
 async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

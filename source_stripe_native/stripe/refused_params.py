@@ -78,7 +78,9 @@ class RefusedParams:
         bare = [pair for pair in params if pair[0] != PARAM]
         if await refusal(path, bare) is not None:
             return []
-        refused = expansions if len(expansions) == 1 else []
+        # A missing permission may be that for the list itself, which is back by now: it names no expansion.
+        is_named = not PERMISSION_MISSING.matches(error)
+        refused = expansions if len(expansions) == 1 and is_named else []
         for expansion in expansions if not refused else ():
             reason = await refusal(path, [*bare, (PARAM, expansion)])
             if reason is not None and not _is_about_expansions(reason):
