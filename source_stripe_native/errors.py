@@ -33,6 +33,14 @@ def excerpt(text: str) -> str:
     return line if len(line) <= MAX_BODY else f"{line[:MAX_BODY]}..."
 
 
+def duration(seconds: float) -> str:
+    """A length of time in its largest unit that is at least two: "90 seconds", "12 minutes"."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
+
+
 class Scope(IntEnum):
     """What a failure concerns, the narrowest first."""
 

@@ -524,7 +524,7 @@ async def test_broken_connections_without_end_are_one_error_that_names_them(
     async with session(server, patience=IMPATIENT) as stripe:
         with pytest.raises(ConnectorError) as it:
             await stripe.get(LOG, PATH, account_id=account)
-    assert str(it.value).startswith(f"Stripe could not be reached at {server.url} for 1 seconds: check the")
+    assert str(it.value).startswith(f"Stripe could not be reached at {server.url} for 1 second: check the")
     assert f"GET {PATH} for account {account} failed: Server disconnected" in str(it.value)
     assert len(server.journal) > 1
 

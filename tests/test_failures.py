@@ -216,7 +216,7 @@ async def test_the_trouble_of_one_list_changes_nothing_for_other_streams(
                 await finished(capture, [PLATFORM], changed=False)
             rows = [ROWS[name] for name in names]
             troubled = rows[number % len(rows)]
-            path = troubled.list_path().replace("{}", "*")
+            path = f"/v1/{troubled.SEARCH_NAME.format(parent='*')}"
             event(f"{trouble} at {path} of {', '.join(names)}")
             world.clock.advance(10)
             fill(world, names, [PLATFORM], event=True)

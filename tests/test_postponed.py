@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.postponed import Postponed
-from tests.capture import UNLIMITED, Capture, Json
+from tests.capture import ROWS, UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.soak import hurried
 from tests.test_documents import until_paused
-from tests.test_streams import differences
+from tests.test_failures import fill
+from tests.test_streams import HELD, differences
 
 QUICK: Final = replace(
     UNLIMITED, shortest_pause=timedelta(milliseconds=50), longest_pause=timedelta(milliseconds=200)
@@ -122,6 +124,51 @@ async def test_a_parent_whose_children_cannot_be_listed_holds_up_no_backfill(
                 and not postponed(capture, "InvoiceLineItems")
             )
         )
+
+
+CHILD_ROWS: Final = [
+    row
+    for row in STREAMS
+    if row.PARENT is not None
+    and row.NAME in HELD
+    and not row.PARENT.ARE_ACCOUNTS
+    # The list of a version that the tests' capture does not have, and the one that days go by.
+    and not row.UNTIL_VERSION
+    and not row.RANGED
+]
+
+
+@pytest.mark.parametrize("is_connected", [False, True], ids=["single", "connected"])
+@pytest.mark.parametrize("stream", [row.NAME for row in CHILD_ROWS])
+async def test_children_that_cannot_be_listed_at_first_are_all_there_at_last(
+    world: World, server: StripeServer, stream: str, is_connected: bool
+) -> None:
+    account = world.connect()["id"] if is_connected else PLATFORM
+    parent = ROWS[stream].PARENT
+    assert parent is not None
+    fill(world, [parent.NAME, stream], [account], event=False)
+    path = f"/v1/{ROWS[stream].SEARCH_NAME.format(parent='*')}"
+    server.faults.set(Fault(f"{path}*", account=account, status=500))
+    capture = Capture(server, [stream], connected=is_connected, settings=QUICK)
+
+    def missing() -> str:
+        return differences(capture, stream, is_connected, changed=False)
+
+    def is_left() -> bool:
+        return bool(missing() or postponed(capture, stream))
+
+    def mended() -> bool:
+        server.faults.set()
+        return not is_left()
+
+    with hurried():
+        await capture.session(lambda: not capture.binding_state(stream).get("backfill"))
+        assert 500 in {visit.status for visit in server.journal}
+        server.faults.set()
+        world.clock.advance(120)
+        if is_left():
+            await capture.session(mended)
+    assert not missing()
 
 
 async def test_too_many_objects_pause_their_stream(

@@ -16,8 +16,8 @@ from source_stripe_native.backfill.progress import (
     FindOldest,
     Progress,
     ProgressHooks,
-    duration,
 )
+from source_stripe_native.errors import duration
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.pages import Page, PageToken

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from logging import Logger
 from typing import Any
 
-from source_stripe_native.errors import StripeError, is_refusal
+from source_stripe_native.errors import StripeError, duration, is_refusal
 from source_stripe_native.flow.log_lines import going_on
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window
@@ -54,14 +54,6 @@ class BackfillStatus:
             "documents": self.documents,
             "left_seconds": None if self.seconds_left is None else round(self.seconds_left),
         }
-
-
-def duration(seconds: float) -> str:
-    """A length of time in its largest unit that is at least two: "90 seconds", "12 minutes"."""
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
 
 
 @dataclass

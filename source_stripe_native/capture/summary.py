@@ -16,7 +16,8 @@ from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
 from estuary_cdk.logger import OBSERVABLE_FIELD
 
-from source_stripe_native.backfill.progress import BackfillStatus, Progress, duration
+from source_stripe_native.backfill.progress import BackfillStatus, Progress
+from source_stripe_native.errors import duration
 from source_stripe_native.flow.log_lines import going_on
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller

@@ -33,6 +33,7 @@ from source_stripe_native.stripe.documents import (
     to_document,
     to_tombstone,
 )
+from source_stripe_native.stripe.expansions import parent_params
 from source_stripe_native.stripe.listings import (
     embedded_objects,
     expand_params,
@@ -117,7 +118,7 @@ async def _read_parent(source: Source, change: Change) -> bool:
     with refusals_noticed(
         source, "Stripe refuses to show a parent: its children are left as they are", about
     ):
-        if (parent := await retrieve(_of_parents(source), {"id": change.subject.id}, ())) is not None:
+        if (parent := await _retrieve_parent(source, {"id": change.subject.id})) is not None:
             change.events[0]["data"]["object"] = parent
             return True
     return False
@@ -280,9 +281,11 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
     return to_tombstone(source, last["data"]["object"], kept or "d", last["created"])
 
 
-def _of_parents(source: Source) -> Source:
-    assert source.stream.PARENT is not None
-    return replace(source, stream=source.stream.PARENT)
+async def _retrieve_parent(source: Source, parent: Json) -> Json | None:
+    """The parent as it is now, with what its children are found by. None where Stripe no longer has it."""
+    stream = source.stream
+    assert stream.PARENT is not None
+    return await retrieve(replace(source, stream=stream.PARENT), parent, parent_params(stream))
 
 
 async def _children_of(source: Source, change: Change) -> Documents:
@@ -307,7 +310,7 @@ async def _children_of(source: Source, change: Change) -> Documents:
         {"parent": change.subject.id},
     ):
         if deletion is None and children.lacks_fields(stream, parent):
-            parent = await retrieve(_of_parents(source), parent, ()) or parent
+            parent = await _retrieve_parent(source, parent) or parent
         lists = await children.open_child_lists(source, parent, _ALL_TIME, stream.list_params(), shown=shown)
     if lists is None:
         return _as_tombstones(source, change.subject.id, shown_now, event["created"])

@@ -34,6 +34,7 @@ from source_stripe_native.errors import (
     ConnectorError,
     StripeError,
     UnreachableError,
+    duration,
     is_passing,
 )
 from source_stripe_native.flow.byte_budget import ByteBudget
@@ -248,10 +249,10 @@ class StripeSession:
                 with tries:
                     return await self._ask_in_turn(log, asking, tries.num)
         except attempts.NETWORK as error:
-            seconds = int(max(self._patience, self._outage.duration(self._time())))
+            silence = duration(max(self._patience, self._outage.duration(self._time())))
             raise UnreachableError(
-                f"Stripe could not be reached at {self._base} for {seconds} "
-                "seconds: check the network and Stripe's status page. "
+                f"Stripe could not be reached at {self._base} for {silence}: "
+                "check the network and Stripe's status page. "
                 f"{asking.request} failed: {attempts.reason(error)}"
             ) from error
         raise AssertionError("the retry context returns or raises")

@@ -31,6 +31,12 @@ def embedded_params(stream: type[BaseStripeObject]) -> list[tuple[str, str]]:
     return [(PARAM, f"data.{stream.EMBEDDED}"), *list_params(stream, f"{stream.EMBEDDED}.data.")]
 
 
+def parent_params(stream: type[BaseStripeObject]) -> list[tuple[str, str]]:
+    """The query parameters by which a single parent shows the items under which children are listed. A list
+    of children inside it is not asked for: it is read by itself."""
+    return [(PARAM, stream.PARENT_ITEMS)] if stream.EMBEDDED_EXPANDED and stream.PARENT_ITEMS else []
+
+
 def list_params(stream: type[BaseStripeObject], prefix: str = "") -> list[tuple[str, str]]:
     """The query parameters by which a list's objects have the row's expansions. `prefix` is where the objects
     are inside the list's own, as in `line_items.data.`. What is too deep for a list is left out."""
