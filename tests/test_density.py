@@ -108,7 +108,7 @@ def requests(bindings: Bindings) -> int:
 # Catching up
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(history=histories(), seed=st.integers(0, 2**32))
 async def test_any_history_is_read_about_once_in_readings_of_bounded_size(
     history: History, seed: int
@@ -242,7 +242,9 @@ async def test_a_slow_binding_beside_a_fast_one_costs_no_requests() -> None:
 
 
 async def test_all_bindings_catch_up_together_on_one_reading_of_what_happened() -> None:
-    names = [each.NAME for each in STREAMS if each.follows_events() and not (each.POLLS or each.RELIST)]
+    # A child costs requests of its own.
+    follows = [row for row in STREAMS if row.follows_events() and row.PARENT is None]
+    names = [row.NAME for row in follows if not (row.POLLS or row.RELIST)]
     assert len(names) > 30
     rng = Random(0)
     async with behind(steady(DAY, 10 * TARGET), *names) as (bindings, opened, made):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -54,9 +55,11 @@ def logged(caplog: pytest.LogCaptureFixture, text: str) -> list[logging.LogRecor
     return [each for each in caplog.records if text in each.message]
 
 
-async def until_paused(capture: Capture, caplog: pytest.LogCaptureFixture) -> str:
+async def until_paused(
+    capture: Capture, caplog: pytest.LogCaptureFixture, at_checkpoint: Callable[[], bool] = lambda: False
+) -> str:
     """Runs a session until something is paused. Returns what the log says of it."""
-    session = asyncio.create_task(capture.session())
+    session = asyncio.create_task(capture.session(at_checkpoint))
     while not logged(caplog, "is paused."):
         await asyncio.sleep(0.01)
         assert not session.done()

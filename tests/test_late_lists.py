@@ -326,7 +326,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Story([(at, at + late) for at, late in objects if at + late > 0], pauses)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(
     story=stories(),
     stream=st.sampled_from(SEVERAL),

@@ -144,7 +144,7 @@ async def test_objects_that_only_the_top_of_a_list_shows_are_captured_wherever_t
         fields: Json = {"test_clock": clock} if number % 4 == 0 else {}
         customer = world.create("customer", at=NOW - HOUR + number, event=False, **fields)["id"]
         world.create("payment_method", customer=customer, event=False)
-    for kill in range(1, 9):
+    for kill in range(1, 8):
         capture = Capture(server, ["PaymentMethods"], settings=SMALL)
         await capture.session(checkpoints=kill)
         await backfill(capture)
