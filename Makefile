@@ -37,6 +37,7 @@ check: $(STAMP) ## look for mistakes without running anything: format, lint, typ
 	@$(IN_VENV) mypy
 	@$(IN_VENV) lint-imports --no-logo
 	@$(IN_VENV) python tools/describe_streams.py --check
+	@$(IN_VENV) python tools/personal.py --check
 	@! command -v pip-audit >/dev/null || $(MAKE) --no-print-directory audit
 
 audit: $(STAMP) ## look up what is installed among known vulnerabilities: needs pip-audit, and the network

@@ -3,7 +3,7 @@ reads."""
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from estuary_cdk.capture.common import ResourceConfigWithSchedule
 from estuary_cdk.feature_flags import FeatureFlagsConfig
@@ -17,6 +17,8 @@ MIN_INTERVAL: Final = timedelta(seconds=1)
 """An interval of zero must not keep the processor busy: Stripe's clock has whole seconds."""
 
 ResourceConfig = ResourceConfigWithSchedule
+Redaction = Literal["none", "hash", "block"]
+"""What becomes of personal data."""
 
 
 def interval_of(resource: ResourceConfig) -> timedelta:
@@ -79,6 +81,16 @@ class Advanced(FeatureFlagsConfig):
         "is the path of both, acct_123/acct_456. Such a key needs the API version too. Leave it blank with "
         "the key of an account.",
         default=None,
+        json_schema_extra={"nonsensitive": True},
+    )
+
+    redact_personal_data: Redaction = Field(
+        title="Redact Personal Data",
+        description="Whether Flow redacts names, addresses, emails, phone numbers, free text and other "
+        "personal data before it writes a document: none keeps them, hash replaces each value by a digest, "
+        "so that equal values still join, and block removes them. A change takes effect once the streams are "
+        "discovered again and published.",
+        default="none",
         json_schema_extra={"nonsensitive": True},
     )
 

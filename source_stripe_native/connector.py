@@ -16,6 +16,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
 from source_stripe_native.flow.log_lines import last_line, passing, report
 from source_stripe_native.flow.output import WholeCommits, capture_task
+from source_stripe_native.flow.redaction import annotate, refuse_unredacted
 from source_stripe_native.flow.requests import (
     ExaminedRequest,
     StripeRequest,
@@ -71,13 +72,17 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         self, log: FlowLogger, discover: request.Discover[EndpointConfig]
     ) -> response.Discovered[ResourceConfig]:
         async with open_session(discover.config, self._settings, self._settings.unary_patience) as http:
-            return common.discovered(await all_resources(log, http, discover.config, listed=False))
+            found = common.discovered(await all_resources(log, http, discover.config, listed=False))
+        for binding in found.bindings:
+            annotate(binding.documentSchema, discover.config.advanced.redact_personal_data)
+        return found
 
     async def validate(
         self, log: FlowLogger, validate: request.Validate[EndpointConfig, ResourceConfig]
     ) -> response.Validated:
         refuse_switch(validate)
         refuse_future(validate.config)
+        refuse_unredacted(validate.bindings, validate.config.advanced.redact_personal_data)
         refuse_schedules(
             {binding.resourceConfig.name: binding.resourceConfig.schedule for binding in validate.bindings}
         )

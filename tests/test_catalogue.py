@@ -131,7 +131,7 @@ async def test_streams_are_discovered_as_in_the_reference_catalogue(
     assert [name for name in ours if name not in NEW] == list(ours)[: len(theirs)], "the order"
 
 
-async def test_the_config_is_that_of_the_reference_connector_and_three_fields_more(
+async def test_the_config_is_that_of_the_reference_connector_and_four_fields_more(
     server: StripeServer,
 ) -> None:
     ours = undescribed(await Capture(server).ask("spec", {"connectorType": "LOCAL"}))
@@ -139,6 +139,7 @@ async def test_the_config_is_that_of_the_reference_connector_and_three_fields_mo
     for name in ("max_requests_per_second", "stripe_context"):
         assert advanced["properties"].pop(name)["default"] is None
     assert advanced["properties"].pop("feature_flags")["default"] == ""
+    assert advanced["properties"].pop("redact_personal_data")["default"] == "none"
     assert ours == undescribed(read(REFERENCE)["spec"])
 
 

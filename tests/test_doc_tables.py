@@ -180,6 +180,7 @@ def test_each_field_of_the_config_is_documented_with_its_default(first: str, mod
         "capture_connected_accounts": "`false`",
         "advanced.incremental_window_size": f"`{iso(DEFAULT_WINDOW)}`",
         "advanced.max_requests_per_second": limits,
+        "advanced.redact_personal_data": "`none`",
         "interval": f"`{iso(DEFAULT_INTERVAL)}`",
         "schedule": f"blank; `0 0 * * *`, which is daily, for {', '.join(daily[:-1])} and {daily[-1]}",
     }

@@ -29,8 +29,9 @@ from source_stripe_native.cli.survey import (
     seconds_of,
     survey,
 )
-from source_stripe_native.config import EndpointConfig
+from source_stripe_native.config import EndpointConfig, Redaction
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.flow.redaction import STRATEGIES, annotations
 from source_stripe_native.flow.requests import explain_config, refuse_unknown
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams import STREAMS
@@ -45,6 +46,14 @@ ALL_HISTORY: Final = "2011-01-01T00:00:00Z"
 """The start date of a check without a config: before Stripe was open to anyone."""
 WIDTH: Final = 120
 """Columns of a table that no terminal shows."""
+
+
+REDACTING: Final = (
+    "Add this to the write schema of each collection of the capture, at its top level, and publish: "
+    "documents are redacted from then on. What was captured before stays as it is. To replace that too, "
+    'backfill all bindings in the mode "Dataflow reset".'
+)
+"""What a change asks for."""
 
 
 class _StreamName(click.Choice[str]):
@@ -136,6 +145,16 @@ def permissions(names: tuple[str, ...]) -> None:
         "`check` says with a key what the key lacks, in Stripe's own words."
     )
     _show_new_key(needed)
+
+
+@main.command()
+@click.argument("strategy", type=click.Choice(list(STRATEGIES)))
+def redact(strategy: Redaction) -> None:
+    """Prints what redacts personal data in a collection's schema, for a capture that runs already.
+
+    Discover proposes the same with advanced.redact_personal_data in the endpoint config."""
+    click.echo(json.dumps(annotations(strategy), indent=2))
+    click.echo(REDACTING, err=True)
 
 
 def checklist(streams: Iterable[type[BaseStripeObject]]) -> dict[str, list[str]]:

@@ -46,6 +46,7 @@ FORMS: Final = {
     "stripe_context": "an account id such as acct_123, a path of them such as acct_123/acct_456, or blank",
     "incremental_window_size": "an ISO 8601 duration above zero such as PT1H",
     "max_requests_per_second": "a number above zero such as 50, or left out",
+    "redact_personal_data": "none, hash or block",
     "feature_flags": "a text such as flag_a,no_flag_b, or blank",
     "interval": "an ISO 8601 duration such as PT5M",
     "schedule": "a cron expression in UTC such as '0 6 * * *', or blank",
