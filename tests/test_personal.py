@@ -307,6 +307,10 @@ async def test_a_capture_whose_collections_are_not_redacted_is_refused(
     )
     bindings = [capture.binding(name) for name in capture.streams]
     part = {"flow://connector-schema": annotations("hash"), "other": [True]}
+    # A person has redacted one field of the other's.
+    bindings[1]["collection"]["writeSchema"] = {
+        "properties": {"nickname": {"redact": {"strategy": "sha256"}}}
+    }
     bindings[0]["collection"]["writeSchema"] = {"$defs": part, "$ref": "flow://connector-schema"}
     config = {"name": NAME, "connectorType": "LOCAL", "config": capture.endpoint_config}
     if not lacking:

@@ -55,7 +55,7 @@ def _is_annotated(schema: Any, redaction: Redaction) -> bool:
     """Whether a write schema has the annotations, wherever Flow has put what discover proposed."""
     inside: Iterable[Any] = schema if isinstance(schema, list) else ()
     if isinstance(schema, dict):
-        if schema.get("redact") == {"strategy": STRATEGIES[redaction]}:
+        if schema.get(f"{_NAME}_text") == _text(redaction):
             return True
         inside = schema.values()
     return any(_is_annotated(each, redaction) for each in inside)
@@ -63,12 +63,6 @@ def _is_annotated(schema: Any, redaction: Redaction) -> bool:
 
 def annotations(redaction: Redaction) -> Json:
     """The part of a schema that redacts personal data."""
-    text = {
-        "anyOf": [
-            {"type": ["string", "number"], "redact": {"strategy": STRATEGIES[redaction]}},
-            {"type": _OTHER_TYPES, "items": _reference("text")},
-        ]
-    }
     anything: Json = {
         "items": _reference(),
         "patternProperties": {
@@ -77,10 +71,19 @@ def annotations(redaction: Redaction) -> Json:
         },
         "allOf": [],
     }
-    definitions = {_NAME: anything, f"{_NAME}_text": text}
+    definitions = {_NAME: anything, f"{_NAME}_text": _text(redaction)}
     for row in SPLIT:
         definitions |= _split(row, anything)
     return {"$defs": definitions, "allOf": [_reference()]}
+
+
+def _text(redaction: Redaction) -> Json:
+    return {
+        "anyOf": [
+            {"type": ["string", "number"], "redact": {"strategy": STRATEGIES[redaction]}},
+            {"type": _OTHER_TYPES, "items": _reference("text")},
+        ]
+    }
 
 
 def _split(row: Split, anything: Json) -> Json:
