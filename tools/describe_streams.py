@@ -19,6 +19,7 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from source_stripe_native.cli.commands import checklist  # noqa: E402 - the path is set above
+from source_stripe_native.cli.purposes import PURPOSES, streams_for  # noqa: E402 - the path is set above
 from source_stripe_native.events.snapshots import interval_of  # noqa: E402 - the path is set above
 from source_stripe_native.settings import DEFAULTS  # noqa: E402 - the path is set above
 from source_stripe_native.streams import STREAMS  # noqa: E402 - the path is set above
@@ -93,6 +94,13 @@ All streams: where they come from, how soon their changes are captured, their ke
   coupons, plans and products: see [Accounts](accounts.md#capture-connected-accounts).
 - *Permission* and *product*: what a restricted key and the account need. See [Create a key](create-a-key.md).
 - *Enabled*: whether discover proposes the binding as enabled.
+"""
+
+SETS: Final = """
+## Which streams for what
+
+Enable the bindings of the sets that you need, and disable the others. `source-stripe-native check --for finance`
+counts what a set has, and `permissions --for finance` lists the permissions that it needs.
 """
 
 JOINS: Final = """
@@ -213,6 +221,14 @@ def table() -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
 
 
+def sets() -> Iterator[str]:
+    yield "| for | streams |"
+    yield "|---|---|"
+    for purpose, names in PURPOSES.items():
+        streams = [each.NAME for each in streams_for((), (purpose,))]
+        yield f"| {purpose} | {'all' if len(names) == len(STREAMS) else ', '.join(streams)} |"
+
+
 ENABLED: Final = frozenset(each.NAME for each in STREAMS if not each.DISABLED)
 
 
@@ -260,6 +276,8 @@ def page() -> str:
     parts = (
         HEAD,
         "\n".join(table()),
+        SETS,
+        "\n".join(sets()),
         JOINS,
         "\n".join(diagram()),
         "\nAll others join a stream that is disabled by default:\n",

@@ -20,6 +20,7 @@ from rich.table import Table
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from source_stripe_native.cli.purposes import PURPOSES, streams_for
 from source_stripe_native.cli.survey import (
     Count,
     StreamSurvey,
@@ -83,6 +84,14 @@ class _StreamName(click.Choice[str]):
 
 STREAM: Final = _StreamName()
 
+_for = click.option(
+    "--for",
+    "purposes",
+    type=click.Choice(list(PURPOSES)),
+    multiple=True,
+    help="The streams of a set, beside those that are named; may be repeated.",
+)
+
 
 @click.group()
 @click.version_option(package_name="source-stripe-native")
@@ -105,16 +114,23 @@ def main() -> None:
     metavar="STREAM",
     help="A stream to check; may be repeated. Default: all.",
 )
+@_for
 @click.option("--json", "is_json", is_flag=True, help="Write JSON in place of tables.")
 @click.pass_context
-def check(context: click.Context, config: Path | None, names: tuple[str, ...], is_json: bool) -> None:
+def check(
+    context: click.Context,
+    config: Path | None,
+    names: tuple[str, ...],
+    purposes: tuple[str, ...],
+    is_json: bool,
+) -> None:
     """Says what a key can capture.
 
     Asks Stripe for a page or two of each list, and changes nothing. Exits with 1 where a stream cannot be
     read that was named, or for which the key lacks a permission."""
     numbers: Settings = context.obj or DEFAULTS
     endpoint = _endpoint_config(config)
-    streams = [each for each in STREAMS if not names or each.NAME in names]
+    streams = streams_for(names, purposes) or STREAMS
     try:
         found = asyncio.run(_survey(endpoint, streams, numbers))
     except ConnectorError as error:
@@ -129,10 +145,10 @@ def check(context: click.Context, config: Path | None, names: tuple[str, ...], i
 
 @main.command()
 @click.argument("names", metavar="[STREAM]...", type=STREAM, nargs=-1)
-def permissions(names: tuple[str, ...]) -> None:
+@_for
+def permissions(names: tuple[str, ...], purposes: tuple[str, ...]) -> None:
     """Lists the read permissions that a restricted key needs, for some streams or for all."""
-    wanted = [each for each in STREAMS if not names or each.NAME in names]
-    needed = checklist(wanted)
+    needed = checklist(streams_for(names, purposes) or STREAMS)
     table = _table("Permission (Read)", "Stripe's name", "How sure", "Needed by")
     for permission, needed_by in needed.items():
         table.add_row(permission, KNOWN.get(permission, ""), sureness(permission), ", ".join(needed_by))
