@@ -26,6 +26,7 @@ COPIED: Final = ("acmeCo", "config.yaml", "docs", "test-prices.flow.yaml", "tool
 LINKED: Final = (
     "Makefile",
     "bench",
+    "examples",
     "poetry.lock",
     "poetry.toml",
     "pyproject.toml",

@@ -1,59 +1,24 @@
-"""What stands in the documentation beside its commands: queries, configs, links, names and sentences."""
+"""What stands in the documentation beside its commands and queries: configs, links, names and sentences."""
 
 import json
 import re
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import pytest
 from ruamel.yaml import YAML
 
 from sandbox.flow.catalog import load_catalog
-from sandbox.flow.database import Database
-from sandbox.flow.document import KeyLocation
-from sandbox.stripe import Shop, StripeServer
 from source_stripe_native.flow.requests import refuse_unknown
 from source_stripe_native.models import EndpointConfig, ResourceConfig
-from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
-from tests.capture import ROWS, Capture
-from tests.conftest import NOW
-from tests.documentation import ROOT, anchors, blocks, codes, links, pages, sentences, words_of
+from tests.capture import ROWS
+from tests.documentation import ROOT, anchors, blocks, codes, links, pages, sentences
 
 NAMES: Final = set(ROWS)
 LONGEST_SENTENCE: Final = 35
 """Words."""
 
-# Queries and configs
-
-
-async def test_every_query_has_an_answer_from_the_demo(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    queries = [each for page in pages() for each in blocks(page) if each.language == "sql"]
-    streams = sorted({word for page in pages() for word in words_of(page)} & NAMES)
-    file = tmp_path / "stripe.duckdb"
-    async with StripeServer(Shop(now=NOW, days=200).world) as server:
-        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        capture = Capture(server, streams)
-
-        def is_backfilled() -> bool:
-            states = [capture.binding_state(each) for each in streams]
-            return all(state and not state.get("backfill") for state in states)
-
-        await capture.session(is_backfilled)
-    with Database(file) as database:
-        database.write(
-            {each: list(capture.last_by_key(each).values()) for each in streams},
-            {each: [KeyLocation(pointer) for pointer in ROWS[each].KEY] for each in streams},
-        )
-    with duckdb.connect(str(file)) as shop:
-        for query in queries:
-            try:
-                rows = shop.sql(query.text).fetchall()
-            except duckdb.Error as error:
-                pytest.fail(f"{query.page}:{query.line}: {error}")
-            assert rows, f"{query.page}:{query.line} finds nothing"
+# Configs
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """docs/operate.md shows summaries as the connector writes them."""
 
 import json
+import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +14,7 @@ from source_stripe_native.capture.summary import Facts, Late, OldestCursor
 from source_stripe_native.models import STREAMS
 from source_stripe_native.scheduling.pauses import Paused
 from source_stripe_native.stripe.pages import Workload
-from tests.documentation import blocks, text_of
+from tests.documentation import blocks, rows, text_of
 
 ALL = len(STREAMS)
 PAGE = "docs/operate.md"
@@ -52,6 +55,23 @@ def test_the_page_shows_a_summary_as_it_is_written(facts: Facts) -> None:
 def test_the_page_shows_the_fields_as_they_are_written() -> None:
     (shown,) = [json.loads(each.text) for each in blocks(PAGE) if each.language == "json"]
     assert shown == {"eventType": "connectorStatus", **TROUBLE.fields()}
+
+
+def paths(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """The fields inside a value, with `*` for what is named after a stream or a reason."""
+    if not isinstance(value, dict):
+        yield ".".join(path)
+        return
+    is_map = path[-1:] in (("backfilling",), ("late",), ("streams",), ("read_again",))
+    for name, inner in value.items():
+        yield from paths(inner, (*path, "*" if is_map else name))
+
+
+def test_the_page_documents_each_field() -> None:
+    table = [field for field, _ in rows(PAGE, "| field | what it has |")]
+    documented = [each for cell in table for each in re.findall(r"`(.*?)`", cell)]
+    written = list(paths({"eventType": "connectorStatus", **TROUBLE.fields()}))
+    assert sorted(documented) == sorted(set(written))
 
 
 @pytest.mark.parametrize(

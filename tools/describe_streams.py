@@ -99,8 +99,8 @@ All streams: where they come from, how soon their changes are captured, their ke
 SETS: Final = """
 ## Which streams for what
 
-Enable the bindings of the sets that you need, and disable the others. `source-stripe-native check --for finance`
-counts what a set has, and `permissions --for finance` lists the permissions that it needs.
+Enable the bindings of the sets that you need, and disable the others. `source-stripe-native check` counts
+what a set has, and `permissions` lists the permissions that it needs: with `--for finance`, for example.
 """
 
 JOINS: Final = """

@@ -37,6 +37,8 @@ _SUBSCRIBED = 3
 """How many products, the first ones, can be had by subscription too."""
 _FIRST = ("Ada", "Ben", "Chloe", "Dan", "Eva", "Finn", "Grace", "Hugo", "Ines", "Jon", "Kim", "Lena", "Max")
 _LAST = ("Adams", "Berg", "Costa", "Diaz", "Evans", "Fischer", "Garcia", "Horn", "Jones", "Kaya", "Lopez")
+_VAT = 20
+"""The percentage of tax that the prices of an office's invoice include."""
 _REASONS = ("duplicate", "fraudulent", "requested_by_customer")
 _CARDS = ("visa", "visa", "visa", "mastercard", "mastercard_debit", "amex", "fr", "jp")
 _TOLD = frozenset(
@@ -74,6 +76,8 @@ class Shop:
         """When something happens to each subscription next."""
         self._charges: list[str] = []
         self._customers: list[str] = []
+        self._leases: list[str] = []
+        """The customers who lease a machine, which is paid by its use."""
         self._open()
         self._rest = [row.name for row in KINDS.values() if row.name not in _TOLD and not row.holders]
         """The kinds that the story leaves out. Discounts need a holder."""
@@ -119,6 +123,13 @@ class Shop:
                     self._prices.append(
                         self._make("price", **sold, nickname=f"{name}, monthly", recurring=monthly)
                     )
+        self._meter = str(self._make("billing.meter", display_name="Cups")["id"])
+        product = self._make("product", name="Leased machine")["id"]
+        used = {"interval": "month", "interval_count": 1, "usage_type": "metered", "meter": self._meter}
+        self._leased = self._make("price", product=product, currency="eur", unit_amount=10, recurring=used)
+        self._tax_rate = str(
+            self._make("tax_rate", display_name="VAT", percentage=_VAT, inclusive=True)["id"]
+        )
         for percent in (10, 25):
             lasting: Json = {"duration": "repeating", "duration_in_months": 3} if percent == 10 else {}
             self._make(
@@ -143,6 +154,7 @@ class Shop:
             10: self._dispute,
             15: self._send,
             20: self._please,
+            25: self._lease,
         }
         planned = plans.get(day % 30)
         if planned and self._charges and self._agenda:
@@ -262,6 +274,8 @@ class Shop:
 
     def _extend(self, act: Act, subscription: Json) -> None:
         (item,) = act.of("subscription_item", subscription["id"])
+        if item["price"]["id"] == self._leased["id"]:
+            return
         price = self._price(subscription["customer"], recurring=True)
         change = {"id": item["id"], "price": price["id"], "quantity": item["quantity"] + 1}
         billing.change_items(act, subscription["id"], [change], "create_prorations")
@@ -274,13 +288,37 @@ class Shop:
         act = self._act()
         sent: Json = {"collection_method": "send_invoice", "currency": price["currency"]}
         invoice = invoices.draft(act, customer, [line], due_date=act.at + 14 * _DAY, **sent)
-
+        act.change("invoice", invoice["id"], **self._taxes(invoice["total"]))
         invoices.finalize(act, invoice["id"])
         if self._rng.random() < 0.8:
             method = invoices.method_for(act, invoice)
             self._try(invoices.pay, self._act(), invoice["id"], method)
         if turn % 2:
-            invoices.credit(self._act(), invoice["id"], [{"unit_amount": price["unit_amount"]}])
+            lines = [{"unit_amount": price["unit_amount"]}]
+            invoices.credit(self._act(), invoice["id"], lines, **self._taxes(price["unit_amount"]))
+
+    def _taxes(self, total: int) -> Json:
+        """What an invoice or a credit note says of the tax in its total."""
+        tax = round(total * _VAT / (100 + _VAT))
+        shown: Json = {"amount": tax, "tax_behavior": "inclusive", "taxable_amount": total - tax}
+        shown |= {"tax_rate_details": {"tax_rate": self._tax_rate}, "type": "tax_rate_details"}
+        shown["taxability_reason"] = "standard_rated"
+        return {"total_excluding_tax": total - tax, "total_taxes": [shown]}
+
+    def _lease(self, _turn: int) -> None:
+        """One more leased machine, and a day's use of all that are leased."""
+        customer = self._customer()
+        self._plan(billing.subscribe(self._act(), customer, [{"price": self._leased["id"]}])["id"])
+        self._leases.append(customer)
+        day = self._at - self._at % _DAY - _DAY
+        for each in self._leases:
+            used: Json = {
+                "start_time": day,
+                "end_time": day + _DAY,
+                "aggregated_value": self._rng.randrange(400),
+            }
+            id = f"mtrusg_{each}_{self._meter}_{day}"
+            self._make("billing.meter_event_summary", id=id, meter=self._meter, **used)
 
     def _refund(self, _turn: int = 0) -> None:
         charge = self.world.get("charge", self._rng.choice(self._charges[-30:]))

@@ -1,4 +1,4 @@
-"""Sets of streams by what they are for: `check --for` and `permissions --for` take them, and the documentation
+"""Sets of streams by what they are for: `check --for` and `permissions --for` take them, and docs/streams.md
 shows them.
 
 Rule: a set has what its questions take, parents and children alike, whatever discover enables.
