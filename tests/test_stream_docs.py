@@ -29,6 +29,16 @@ def test_a_list_that_nobody_reads_is_a_problem(monkeypatch: pytest.MonkeyPatch) 
     assert "/v1/tax_rates is left out and a stream's" in describe_streams.unread()
 
 
+def test_a_stream_that_other_tools_names_lack_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert describe_streams.unnamed() == []
+    names = {each: names for each, names in describe_streams.NAMES.items() if each != "Prices"}
+    monkeypatch.setattr(describe_streams, "NAMES", names | {"Orders": describe_streams.NAMES["Prices"]})
+    assert describe_streams.unnamed() == [
+        "Prices has no row in tools/other_tools.py",
+        "tools/other_tools.py names Orders, which is no stream",
+    ]
+
+
 def test_every_stream_has_a_line() -> None:
     lines = describe_streams.page().partition("## What joins")[0].splitlines()
     for stream in STREAMS:

@@ -1,5 +1,6 @@
 """Write what the documentation says of each stream, from the catalogue: docs/streams.md, the table of streams
-and their diagram, and the table of permissions in docs/create-a-key.md.
+and their diagram, the table of permissions in docs/create-a-key.md, and the names that other tools give to
+tables in docs/other-tools.md.
 
 python tools/describe_streams.py            writes the files
 python tools/describe_streams.py --check    says what is stale, and which list of Stripe nobody reads
@@ -27,9 +28,11 @@ from source_stripe_native.streams.grants import KNOWN, sureness  # noqa: E402 - 
 from source_stripe_native.streams.row import BaseStripeObject  # noqa: E402 - the path is set above
 from tools.facts import shape  # noqa: E402 - the path is set above
 from tools.joins import Join, joins, lists, objects_of  # noqa: E402 - the path is set above
+from tools.other_tools import NAMES  # noqa: E402 - the path is set above
 
 DOCS: Final = ROOT / "docs"
 KEY_PAGE: Final = DOCS / "create-a-key.md"
+TOOLS_PAGE: Final = DOCS / "other-tools.md"
 MARK: Final = "<!-- tools/describe_streams.py writes what follows, up to the end of the table. -->\n"
 """Where the written part of a page begins, which is otherwise written by hand."""
 
@@ -272,6 +275,24 @@ def permissions() -> Iterator[str]:
         yield f"| {permission} | {name} | {sureness(permission)} | {enabled} | {others} |"
 
 
+def other_names() -> Iterator[str]:
+    yield "| stream | Fivetran | Airbyte | Stripe Data Pipeline |"
+    yield "|---|---|---|---|"
+    for row in STREAMS:
+        if row.NAME in NAMES:
+            cells = (", ".join(f"`{each}`" for each in cell.split(", ") if each) for cell in NAMES[row.NAME])
+            yield f"| {row.NAME} | {' | '.join(cells)} |"
+
+
+def unnamed() -> list[str]:
+    """What is wrong with the names of other tools: streams that they lack, and rows without a stream."""
+    lacking, names = ENABLED - NAMES.keys(), {each.NAME for each in STREAMS}
+    return [
+        *(f"{each} has no row in tools/other_tools.py" for each in sorted(lacking)),
+        *(f"tools/other_tools.py names {each}, which is no stream" for each in NAMES if each not in names),
+    ]
+
+
 def page() -> str:
     parts = (
         HEAD,
@@ -292,10 +313,10 @@ def page() -> str:
 
 def pages() -> dict[Path, str]:
     """Each page that has a written part, as it is to be."""
-    by_hand = KEY_PAGE.read_text().partition(MARK)[0]
-    return {
-        DOCS / "streams.md": page(),
-        KEY_PAGE: "\n".join((by_hand + MARK, *permissions())) + "\n",
+    tables = {KEY_PAGE: permissions(), TOOLS_PAGE: other_names()}
+    return {DOCS / "streams.md": page()} | {
+        path: "\n".join((path.read_text().partition(MARK)[0] + MARK, *table)) + "\n"
+        for path, table in tables.items()
     }
 
 
@@ -304,6 +325,7 @@ def problems() -> list[str]:
     stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
     return [
         *unread(),
+        *unnamed(),
         *(f"{path.relative_to(ROOT)} is stale: run tools/describe_streams.py" for path in stale),
     ]
 
