@@ -12,7 +12,7 @@ from sandbox.flow.catalog import load_catalog
 from source_stripe_native.flow.requests import refuse_unknown
 from source_stripe_native.models import EndpointConfig, ResourceConfig
 from tests.capture import ROWS
-from tests.documentation import ROOT, anchors, blocks, codes, links, pages, sentences
+from tests.documentation import ROOT, anchors, blocks, codes, links, pages, sentences, text_of
 
 NAMES: Final = set(ROWS)
 LONGEST_SENTENCE: Final = 35
@@ -105,3 +105,10 @@ def test_sentences_are_short() -> None:
         if len(sentence.split()) > LONGEST_SENTENCE
     ]
     assert long == []
+
+
+def test_each_question_of_a_new_user_has_an_answer_of_its_own_two_clicks_from_the_readme() -> None:
+    assert "docs/README.md" in {target for _, target in links("README.md")}
+    questions = re.findall(r"\[([^\]]+)\]\(([^)]+)\)", text_of("docs/README.md"))
+    assert all(text.endswith("?") for text, _ in questions)
+    assert len(questions) == len({target for _, target in questions}) >= 27

@@ -279,7 +279,7 @@ def other_names() -> Iterator[str]:
     yield "| stream | Fivetran | Airbyte | Stripe Data Pipeline |"
     yield "|---|---|---|---|"
     for row in STREAMS:
-        if row.NAME in NAMES:
+        if any(NAMES.get(row.NAME, ())):
             cells = (", ".join(f"`{each}`" for each in cell.split(", ") if each) for cell in NAMES[row.NAME])
             yield f"| {row.NAME} | {' | '.join(cells)} |"
 
