@@ -62,13 +62,16 @@ def recurring_revenue(world: World) -> list[Row]:
 
 def development(world: World) -> list[Row]:
     starts = {month(each["created"]) for each in world.list_all("invoice")}
+    kinds = set[str]()
     monthly: Counter[tuple[date, str]] = Counter()
     for invoice in world.list_all("invoice"):
         for line in children(world, "line_item", invoice["id"]):
             begins, ends = line["period"]["start"], line["period"]["end"]
             for start in starts if line["subscription"] and invoice["status"] in FINAL else ():
                 if at(begins) <= start < at(ends):
+                    kinds.add(line["parent"]["type"])
                     monthly[start.date(), line["currency"]] += line["amount"] * 2_628_000 / (ends - begins)
+    assert kinds == {"invoice_item_details", "subscription_item_details"}, "prorations count too"
     return [
         {"month": start, "currency": currency, "monthly": pytest.approx(amount, abs=0.51)}
         for (start, currency), amount in monthly.items()

@@ -4,6 +4,7 @@ import pytest
 
 from source_stripe_native.models import STREAMS
 from tools import describe_streams
+from tools.other_tools import NAMES
 
 
 def test_the_pages_are_fresh_and_no_list_is_forgotten() -> None:
@@ -31,8 +32,8 @@ def test_a_list_that_nobody_reads_is_a_problem(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_stream_that_other_tools_names_lack_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     assert describe_streams.unnamed() == []
-    names = {each: names for each, names in describe_streams.NAMES.items() if each != "Prices"}
-    monkeypatch.setattr(describe_streams, "NAMES", names | {"Orders": describe_streams.NAMES["Prices"]})
+    names = {each: names for each, names in NAMES.items() if each != "Prices"}
+    monkeypatch.setattr(describe_streams, "NAMES", names | {"Orders": NAMES["Prices"]})
     assert describe_streams.unnamed() == [
         "Prices has no row in tools/other_tools.py",
         "tools/other_tools.py names Orders, which is no stream",

@@ -96,12 +96,15 @@ def _note_type(draft: Draft) -> str:
 
 
 def _line_of_item(item: Json) -> Json:
+    of = ((item["parent"] or {}).get("subscription_details") or {}).get("subscription")
     details = {"invoice_item": item["id"], "proration": item["proration"], "proration_details": None}
     return {
         "amount": item["amount"],
         "currency": item["currency"],
+        "period": item["period"],
+        "subscription": of,
         "parent": {
-            "invoice_item_details": details | {"subscription": None},
+            "invoice_item_details": details | {"subscription": of},
             "subscription_item_details": None,
             "type": "invoice_item_details",
         },
