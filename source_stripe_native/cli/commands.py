@@ -84,7 +84,7 @@ class _StreamName(click.Choice[str]):
 
 STREAM: Final = _StreamName()
 
-_for = click.option(
+with_purposes: Final = click.option(
     "--for",
     "purposes",
     type=click.Choice(list(PURPOSES)),
@@ -114,7 +114,7 @@ def main() -> None:
     metavar="STREAM",
     help="A stream to check; may be repeated. Default: all.",
 )
-@_for
+@with_purposes
 @click.option("--json", "is_json", is_flag=True, help="Write JSON in place of tables.")
 @click.pass_context
 def check(
@@ -145,7 +145,7 @@ def check(
 
 @main.command()
 @click.argument("names", metavar="[STREAM]...", type=STREAM, nargs=-1)
-@_for
+@with_purposes
 def permissions(names: tuple[str, ...], purposes: tuple[str, ...]) -> None:
     """Lists the read permissions that a restricted key needs, for some streams or for all."""
     needed = checklist(streams_for(names, purposes) or STREAMS)

@@ -1,7 +1,7 @@
 """Sets of streams by what they are for: `check --for` and `permissions --for` take them, and docs/streams.md
 shows them.
 
-Rule: a set has what its questions take, parents and children alike, whatever discover enables.
+Rule: a set has what its questions take, whatever discover enables by default.
 """
 
 from collections.abc import Collection, Mapping
