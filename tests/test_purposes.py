@@ -6,19 +6,22 @@ from click.testing import CliRunner
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.cli.commands import checklist, main
-from source_stripe_native.cli.purposes import PURPOSES, streams_for
+from source_stripe_native.cli.purposes import PURPOSES, names_for
 from source_stripe_native.models import STREAMS
 from tests.capture import ROWS
 from tests.documentation import words_of
 from tests.test_command_line import run
 
 
-@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("purpose", PURPOSES.keys() - {"everything"})
 def test_a_set_has_streams_that_exist_in_the_catalogues_order(purpose: str) -> None:
-    assert PURPOSES[purpose] <= ROWS.keys()
-    assert [each.NAME for each in streams_for((), (purpose,))] == [
-        each.NAME for each in STREAMS if each.NAME in PURPOSES[purpose]
-    ]
+    assert PURPOSES[purpose] < ROWS.keys()
+    assert names_for((), (purpose,)) == tuple(each for each in ROWS if each in PURPOSES[purpose])
+
+
+def test_everything_is_as_if_nothing_was_named() -> None:
+    assert names_for(("Prices",), ("finance", "everything")) == ()
+    assert names_for((), ()) == ()
 
 
 def test_finance_and_subscriptions_are_enough_for_the_questions_of_finance() -> None:

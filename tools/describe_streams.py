@@ -20,7 +20,7 @@ ROOT: Final = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
 from source_stripe_native.cli.commands import checklist  # noqa: E402 - the path is set above
-from source_stripe_native.cli.purposes import PURPOSES, streams_for  # noqa: E402 - the path is set above
+from source_stripe_native.cli.purposes import PURPOSES  # noqa: E402 - the path is set above
 from source_stripe_native.events.snapshots import interval_of  # noqa: E402 - the path is set above
 from source_stripe_native.settings import DEFAULTS  # noqa: E402 - the path is set above
 from source_stripe_native.streams import STREAMS  # noqa: E402 - the path is set above
@@ -228,8 +228,8 @@ def sets() -> Iterator[str]:
     yield "| for | streams |"
     yield "|---|---|"
     for purpose, names in PURPOSES.items():
-        streams = [each.NAME for each in streams_for((), (purpose,))]
-        yield f"| {purpose} | {'all' if len(names) == len(STREAMS) else ', '.join(streams)} |"
+        streams = [each.NAME for each in STREAMS if each.NAME in names]
+        yield f"| {purpose} | {'all' if len(streams) == len(STREAMS) else ', '.join(streams)} |"
 
 
 ENABLED: Final = frozenset(each.NAME for each in STREAMS if not each.DISABLED)

@@ -20,7 +20,7 @@ from rich.table import Table
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from source_stripe_native.cli.purposes import PURPOSES, streams_for
+from source_stripe_native.cli.purposes import PURPOSES, names_for
 from source_stripe_native.cli.survey import (
     Count,
     StreamSurvey,
@@ -89,7 +89,7 @@ with_purposes: Final = click.option(
     "purposes",
     type=click.Choice(list(PURPOSES)),
     multiple=True,
-    help="The streams of a set, beside those that are named; may be repeated.",
+    help="Names the streams of a set; may be repeated.",
 )
 
 
@@ -130,7 +130,8 @@ def check(
     read that was named, or for which the key lacks a permission."""
     numbers: Settings = context.obj or DEFAULTS
     endpoint = _endpoint_config(config)
-    streams = streams_for(names, purposes) or STREAMS
+    names = names_for(names, purposes)
+    streams = [each for each in STREAMS if not names or each.NAME in names]
     try:
         found = asyncio.run(_survey(endpoint, streams, numbers))
     except ConnectorError as error:
@@ -148,7 +149,9 @@ def check(
 @with_purposes
 def permissions(names: tuple[str, ...], purposes: tuple[str, ...]) -> None:
     """Lists the read permissions that a restricted key needs, for some streams or for all."""
-    needed = checklist(streams_for(names, purposes) or STREAMS)
+    names = names_for(names, purposes)
+    wanted = [each for each in STREAMS if not names or each.NAME in names]
+    needed = checklist(wanted)
     table = _table("Permission (Read)", "Stripe's name", "How sure", "Needed by")
     for permission, needed_by in needed.items():
         table.add_row(permission, KNOWN.get(permission, ""), sureness(permission), ", ".join(needed_by))

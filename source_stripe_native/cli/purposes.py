@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from source_stripe_native.streams import STREAMS
-from source_stripe_native.streams.row import BaseStripeObject
 
 PURPOSES: Final[Mapping[str, frozenset[str]]] = {
     "finance": frozenset(
@@ -43,7 +42,8 @@ PURPOSES: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-def streams_for(names: Collection[str], purposes: Collection[str]) -> list[type[BaseStripeObject]]:
-    """The streams that are named, and those of the sets, in the catalogue's order."""
+def names_for(names: Collection[str], purposes: Collection[str]) -> tuple[str, ...]:
+    """The names of the streams that are named, and of those of the sets. Empty for all that there are, as if
+    none was named."""
     wanted = frozenset(names).union(*(PURPOSES[each] for each in purposes))
-    return [each for each in STREAMS if each.NAME in wanted]
+    return tuple(each.NAME for each in STREAMS if each.NAME in wanted and len(wanted) < len(STREAMS))
