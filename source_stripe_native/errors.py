@@ -333,14 +333,14 @@ REFUSALS: Final = frozenset({400, 402, 403, 404, 405, 410, 422})
 """Statuses with which Stripe refuses a request for good."""
 
 
-def is_refusal(error: Exception) -> bool:
-    """Whether Stripe refuses what was asked for, for good: neither the key nor Stripe's health is the reason,
-    and asking again does not help."""
+def is_refusal(error: Exception, widest: Scope = Scope.UNIT) -> bool:
+    """Whether Stripe refuses what was asked for, for good: asking again does not help, and the reason is
+    nothing wider than `widest`."""
     return (
         isinstance(error, StripeError)
         and error.status in REFUSALS
         and not error.should_retry
-        and error.scope <= Scope.ACCOUNT
+        and error.scope <= widest
     )
 
 

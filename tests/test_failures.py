@@ -195,6 +195,36 @@ async def test_the_trouble_of_one_account_changes_nothing_for_the_others(
             assert not incomplete(capture, everyone, changed=True)
 
 
+async def test_what_an_account_refuses_while_it_refuses_everything_is_read_once_it_is_back(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its events have reported by then what has to be read, and do not carry it."""
+    account = world.connect(controller={"type": "application"})["id"]
+    subscription = world.create("subscription", account, event=False, items=0)["id"]
+    refund = world.create("refund", account, event=False)
+    both, is_back = ["InlinePrices", "Charges"], False
+    capture = Capture(server, both, connected=True, settings=QUICK)
+    with hurried():
+        await capture.session(lambda: all(map(capture.caught_up, both)))
+        price = world.create("price", account, event=False, listed=False, active=False)
+        world.create("subscription_item", account, subscription=subscription, price=price)
+        world.update("charge", refund["charge"], account, event=False, amount_refunded=1)
+        world.update("refund", refund["id"], account, status="canceled")
+        world.clock.advance(120)
+        closed = replace(TROUBLES["403 account_invalid"], account=account)
+        server.faults.set(*(replace(closed, path=path) for path in ("/v1/[!e]*", "/v1/en*", "/v1/ex*")))
+        # In one process: another one would read the events of the last days again.
+        session = asyncio.create_task(capture.session(lambda: is_back and all(map(capture.caught_up, both))))
+        while not logged(caplog, "is paused."):  # noqa: ASYNC110 - the log sets no event
+            await asyncio.sleep(0.01)
+        server.faults.set()
+        world.clock.advance(120)
+        is_back = True
+        await session
+    assert capture.last("InlinePrices").keys() == {price["id"]}
+    assert capture.last("Charges")[refund["charge"]]["amount_refunded"] == 1
+
+
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**32),

@@ -8,7 +8,7 @@ import re
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from source_stripe_native.errors import OBJECT_GONE, StripeError, is_refusal
+from source_stripe_native.errors import OBJECT_GONE, StripeError
 from source_stripe_native.streams.redacted import redact
 from source_stripe_native.streams.row import Document, Embedding, Op, segment
 from source_stripe_native.stripe.client import Json, Params
@@ -169,7 +169,7 @@ async def complete_list(source: Source, cut: Json, owner: Json, expand: Params =
                 break
     except StripeError as error:
         # What an account refuses of itself is no reason to read no other account.
-        is_an_accounts = source.stream.ARE_ACCOUNTS and is_refusal(error)
+        is_an_accounts = source.stream.ARE_ACCOUNTS and source.is_refused(error)
         if not (is_an_accounts or OBJECT_GONE.matches(error)):
             raise
         about = {"url": path, "error": error.answer}

@@ -30,6 +30,7 @@ from source_stripe_native.errors import (
     PAGE_CURSOR_GONE,
     PERMISSION_MISSING,
     ConnectorError,
+    Scope,
     StripeError,
     UnreachableError,
     is_passing,
@@ -130,6 +131,12 @@ class Source:
         )
         return True
 
+    def is_refused(self, error: StripeError) -> bool:
+        """Whether Stripe refuses for good what was asked for, and that alone. An account that refuses
+        everything for a while refuses no object. The platform asks for accounts, which are objects to it."""
+        asks_for_accounts = self.stream.ARE_ACCOUNTS and self.connected_account_id is None
+        return is_refusal(error, Scope.ACCOUNT if asks_for_accounts else Scope.UNIT)
+
     async def look_up(self, path: str, params: Params) -> Json:
         """An object that many documents show: read once while it is remembered. An object that Stripe does
         not have, or refuses to show, is empty."""
@@ -138,7 +145,7 @@ class Source:
             try:
                 return await source.get(path, params)
             except StripeError as error:
-                if not is_refusal(error):
+                if not source.is_refused(error):
                     raise
                 about = {"path": path, "error": error.answer}
                 source.log.debug("an object that a document shows cannot be read", about)
@@ -242,7 +249,7 @@ def refusals_noticed(source: Source, message: str, about: Mapping[str, Any]) -> 
     try:
         yield asked
     except StripeError as error:
-        if not is_refusal(error):
+        if not source.is_refused(error):
             raise
         asked.is_refused = True
         notice(source, message, {**about, "error": error.answer})

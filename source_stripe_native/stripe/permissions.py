@@ -23,6 +23,7 @@ from source_stripe_native.errors import (
     NOT_FOR_RESTRICTED_KEYS,
     PATH_UNKNOWN,
     PERMISSION_MISSING,
+    Scope,
     StripeError,
     is_refusal,
 )
@@ -138,7 +139,7 @@ async def _denial(
         if stream.PARENT is None and PATH_UNKNOWN.matches(error):
             reason = f"the API version does not have the list. (Stripe: {error.stripe_message})"
             return Denial(reason)
-        if others_may and stream.PARENT is None and is_refusal(error):
+        if others_may and stream.PARENT is None and is_refusal(error, Scope.ACCOUNT):
             return Denial(error.answer, is_platforms_alone=True)
         if stream.PARENT is None or error.status not in ABOUT_PARENT:
             raise
