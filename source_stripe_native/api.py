@@ -92,6 +92,8 @@ class Backfill:
     """Called before and after a page is read. They may send the backfill elsewhere."""
     memories: ListMemories = field(default_factory=ListMemories)
     """What remembers the objects of a list that is compared as a whole, or that change by the clock."""
+    ends_at_cutoff: bool = False
+    """Whether nothing after the cutoff is read, in test mode too."""
 
     async def fetch(
         self, log: Logger, page: PageCursor | None, cutoff: LogCursor
@@ -100,7 +102,7 @@ class Backfill:
         cls, http = self.source.stream, self.source.http
         window = Window(self.start, floor(cursor_time(cutoff)) + 1)
         # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
-        read = Window(window.start, FOREVER) if http.is_test else window
+        read = Window(window.start, FOREVER) if http.is_test and not self.ends_at_cutoff else window
         top = PageToken(None, window.end - 1)
         token = None if page is None else PageToken.parse(str(page))
         if self.hooks is not None:

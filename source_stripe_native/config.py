@@ -3,12 +3,22 @@ reads."""
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from hashlib import sha256
+from typing import Annotated, Final, Literal
 
 from estuary_cdk.capture.common import ResourceConfigWithSchedule
 from estuary_cdk.feature_flags import FeatureFlagsConfig
 from estuary_cdk.flow import AccessToken
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 DEFAULT_HISTORY: Final = timedelta(days=30)
 DEFAULT_INTERVAL: Final = timedelta(minutes=5)
@@ -46,6 +56,70 @@ PATTERNS: Final = {
 def default_start_date() -> datetime:
     """Thirty days ago: the start date of a capture whose config names none."""
     return datetime.now(tz=UTC) - DEFAULT_HISTORY
+
+
+ObjectId = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+AccountRule = Annotated[
+    str, StringConstraints(strip_whitespace=True, pattern=r"^(acct_\w+|metadata\.[^=\[\]]{1,40}(=.*)?)$")
+]
+"""An account's id, or a key of its metadata with or without a value ("Metadata" in Stripe's docs)."""
+
+
+class ConnectedAccounts(BaseModel, extra="forbid"):
+    include: list[AccountRule] = Field(
+        title="Include",
+        description="The connected accounts to capture, each an id such as acct_123, a key of the accounts' "
+        "metadata such as metadata.team, or a key with a value such as metadata.team=blue. Left blank, all "
+        "are captured.",
+        default_factory=list,
+        json_schema_extra={"nonsensitive": True},
+    )
+    exclude: list[AccountRule] = Field(
+        title="Exclude",
+        description="The connected accounts that are not captured, in the same form, whatever includes them.",
+        default_factory=list,
+        json_schema_extra={"nonsensitive": True},
+    )
+
+
+class Refresh(BaseModel, extra="forbid"):
+    """A part of a stream that is to be captured again: objects, or what was created in a range of time."""
+
+    stream: str = Field(title="Stream", description="The stream to capture a part of again.")
+    ids: list[ObjectId] = Field(
+        title="IDs",
+        description="The ids of the objects to capture again; those of their parents where Stripe returns "
+        "such objects by their parents alone.",
+        default_factory=list,
+        max_length=1000,
+    )
+    since: AwareDatetime | None = Field(
+        title="Since",
+        description="In place of ids: what was created at this UTC time or later is captured again.",
+        default=None,
+    )
+    until: AwareDatetime | None = Field(
+        title="Until", description="What was created before this UTC time.", default=None
+    )
+    account: str | None = Field(
+        title="Account",
+        description="The account that the objects are of, where connected accounts are captured. Left blank, "
+        "a range is captured again of all accounts.",
+        default=None,
+        pattern=r"^acct_\w+$",
+    )
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "Refresh":
+        times = [at for at in (self.since, self.until) if at is not None]
+        if len(times) != (0 if self.ids else 2) or (times and times[0] >= times[1]):
+            raise ValueError("it has neither ids nor a range of time, or both")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """What tells this refresh from others."""
+        return sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:16]
 
 
 class Advanced(FeatureFlagsConfig):
@@ -92,6 +166,19 @@ class Advanced(FeatureFlagsConfig):
         "discovered again and published.",
         default="none",
         json_schema_extra={"nonsensitive": True},
+    )
+
+    connected_accounts: ConnectedAccounts = Field(
+        title="Connected Accounts",
+        description="Which of the connected accounts to capture, where not all are to be. The account of the "
+        "key is always captured.",
+        default_factory=ConnectedAccounts,
+    )
+
+    refresh: list[Refresh] = Field(
+        title="Refresh",
+        description="Parts of streams to capture again, each once, without a backfill of the whole binding.",
+        default_factory=list,
     )
 
     # Not a pattern of the field, which would change the config's JSON schema.

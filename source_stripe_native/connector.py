@@ -21,6 +21,7 @@ from source_stripe_native.flow.requests import (
     ExaminedRequest,
     StripeRequest,
     refuse_future,
+    refuse_useless,
     shard_of,
     stream_names,
 )
@@ -71,6 +72,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     async def discover(
         self, log: FlowLogger, discover: request.Discover[EndpointConfig]
     ) -> response.Discovered[ResourceConfig]:
+        refuse_useless(discover.config)
         async with open_session(discover.config, self._settings, self._settings.unary_patience) as http:
             found = common.discovered(await all_resources(log, http, discover.config, listed=False))
         for binding in found.bindings:
@@ -87,6 +89,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             {binding.resourceConfig.name: binding.resourceConfig.schedule for binding in validate.bindings}
         )
         names = stream_names(validate.bindings)
+        refuse_useless(validate.config, names)
         async with open_session(validate.config, self._settings, self._settings.unary_patience) as http:
             resources = await all_resources(log, http, validate.config, names, listed=False)
         warn_of_earlier_start(log, validate)

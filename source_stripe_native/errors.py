@@ -8,7 +8,7 @@ its scope (see `scheduling.pauses`). Only a failure of the key or of everything 
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Final
@@ -17,6 +17,8 @@ from estuary_cdk.flow import ValidationError
 
 MAX_BODY: Final = 500
 """Characters of an error body that are worth showing."""
+SHOWN: Final = 10
+"""Names that one line shows."""
 
 _KEY: Final = re.compile(r"((?:sk|rk|pk)_(?:org_)?(?:live|test)_|sk_org_)[A-Za-z0-9*_]+")
 _LOGIN: Final = re.compile(r"(?<=//)[^/\s@]+(?=@)")
@@ -39,6 +41,11 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return "1 second" if round(seconds) == 1 else f"{seconds:.0f} seconds"
+
+
+def shown(names: Sequence[str]) -> str:
+    """`names` in a line: some of them, and how many more there are."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if names[SHOWN:] else "")
 
 
 class Scope(IntEnum):
@@ -78,6 +85,16 @@ class ConnectorError(ValidationError):
 
 class UnreachableError(ConnectorError):
     """Stripe, or the way to it, did not answer a request for as long as there was patience."""
+
+
+class AccountsLeftError(ConnectorError):
+    """Accounts that are captured are no longer selected by the config."""
+
+    def __init__(self, account_ids: Sequence[str]) -> None:
+        super().__init__(
+            "Accounts are no longer selected by advanced.connected_accounts, and the capture starts again "
+            f"without them: {shown(account_ids)}."
+        )
 
 
 @dataclass(eq=False, repr=False)

@@ -16,11 +16,11 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.binding_state import Binding, reconcile_state
 from source_stripe_native.capture.stream_binding import CaptureContext, StreamBinding
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
-from source_stripe_native.errors import ConnectorError, is_passing
+from source_stripe_native.errors import PERMISSION_MISSING, ConnectorError, is_passing
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.flow.schedules import Schedules
-from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.account_poller import AccountPoller, new_accounts_unit
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import EPOCH, initial_state, with_cursors
@@ -30,7 +30,13 @@ from source_stripe_native.streams import STREAMS
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject
-from source_stripe_native.stripe.account_directory import CapturedAccounts, find_accounts, new_account_ids
+from source_stripe_native.stripe.account_directory import (
+    CapturedAccounts,
+    connected_account_ids,
+    find_accounts,
+    new_account_ids,
+    selection_of,
+)
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.permissions import (
@@ -148,7 +154,10 @@ async def all_resources(
     need no connected accounts `listed`. Raises ConnectorError where the key is refused or may not read
     events, where a stream asked for by name cannot be read, and where there is none left."""
     connected = config.capture_connected_accounts
-    accounts = await find_accounts(http, log, connected=connected, shard=shard, listed=listed)
+    accounts = await find_accounts(http, log, selection_of(config, shard), connected=connected)
+    unlisted: ConnectorError | None = None
+    if connected and listed:
+        accounts, unlisted = await _with_connected(http, log, accounts, (states or {}).values())
     if not accounts.all_ids and not config.capture_connected_accounts:
         log.info(f"account {accounts.platform_id} is captured by another shard: this one has nothing to do")
         return []
@@ -169,8 +178,8 @@ async def all_resources(
     if states is None:
         readable, unproven = permissions.readable, set(permissions.unproven)
         report_denied(log, permissions, is_asked_by_name=names is not None)
-    context = _capture_context(log, http, config, accounts, readable)
-    context = replace(context, schedules=schedules or Schedules())
+    context = await _capture_context(log, http, config, accounts, readable, unlisted)
+    context = replace(context, schedules=schedules or Schedules(), refresh=config.advanced.refresh)
     cutoff, start_date, resources = http.now(), config.start_date, list[StripeResource]()
     for row in readable:
         previous = states.get(row.NAME) if states is not None else None
@@ -181,6 +190,23 @@ async def all_resources(
             base_object(row, http, start_date, accounts, context, cutoff, previous, is_unproven=is_unproven)
         )
     return resources
+
+
+async def _with_connected(
+    http: StripeSession, log: Logger, accounts: CapturedAccounts, states: Iterable[ResourceState]
+) -> tuple[CapturedAccounts, ConnectorError | None]:
+    """`accounts` with the connected ones. Where these cannot be listed for now, it is with those that the
+    states know, and with the reason: the others are found later."""
+    selection, error = accounts.selection, None
+    try:
+        ids = await connected_account_ids(http, log, accounts.platform_id, selection)
+    except ConnectorError as failure:
+        parts = [state.inc for state in states if isinstance(state.inc, dict)]
+        known = dict.fromkeys(key for inc in parts for key in inc if key != accounts.platform_id)
+        if not is_passing(failure) and not (known and PERMISSION_MISSING.matches(failure)):
+            raise
+        error, ids = failure, [key for key in known if selection.may_have(key)]
+    return replace(accounts, connected_ids=ids), error
 
 
 def report_denied(log: Logger, permissions: Permissions, *, is_asked_by_name: bool) -> None:
@@ -196,13 +222,15 @@ def report_denied(log: Logger, permissions: Permissions, *, is_asked_by_name: bo
         log.info(line_about_platform(permissions.unproven))
 
 
-def _capture_context(
+async def _capture_context(
     log: Logger,
     http: StripeSession,
     config: EndpointConfig,
     accounts: CapturedAccounts,
     streams: Sequence[type[BaseStripeObject]],
+    unlisted: ConnectorError | None,
 ) -> CaptureContext:
+    """`unlisted` is why the connected accounts could not be listed."""
     types: frozenset[str] | None = None
     if any(row.IS_EVENT for row in streams):
         types = frozenset()
@@ -216,12 +244,15 @@ def _capture_context(
     pauses = Pauses(http, log, accounts.platform_id)
     if accounts.connected_ids is None:
         return CaptureContext(feed, pauses, superseded=superseded, polled=polled, sharing=sharing)
-    known, last_look = set(accounts.all_ids), floor(http.now())
+    known, last_look = set(accounts.all_ids), 0 if unlisted else floor(http.now())
+    if unlisted is not None:
+        await pauses.pause(new_accounts_unit(pauses), unlisted)
 
     async def find_new() -> list[str]:
         nonlocal last_look
-        since, last_look = last_look, floor(http.now())
-        new = accounts.shard.own(await new_account_ids(http, log, accounts.platform_id, known, since))
+        now, own_id, selection = floor(http.now()), accounts.platform_id, accounts.selection
+        new = await new_account_ids(http, log, own_id, known, last_look, selection)
+        last_look = now
         known.update(new)
         return new
 

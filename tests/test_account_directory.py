@@ -218,8 +218,9 @@ async def test_the_accounts_of_a_platform_are_its_own_and_the_connected_ones(
         world.connect(created=NOW - each // 3 * 86_400)
     server.latency = 0.005
     accounts = await find_accounts(http, LOG, connected=True)
-    assert accounts.platform_id == PLATFORM
-    assert sorted(accounts.all_ids) == sorted(world.accounts)
+    assert (accounts.platform_id, accounts.connected_ids) == (PLATFORM, [])
+    connected = await connected_account_ids(http, LOG, PLATFORM)
+    assert sorted([PLATFORM, *connected]) == sorted(world.accounts)
     visits = server.journal.visits("/v1/accounts")
     assert len(visits) <= 5 + DEFAULTS.account_ranges
     assert {each.status for each in visits} == {200}
@@ -230,7 +231,7 @@ async def test_the_accounts_of_a_platform_are_its_own_and_the_connected_ones(
 async def test_no_accounts_are_connected_to_a_platform_without_any(
     server: StripeServer, http: StripeSession
 ) -> None:
-    assert (await find_accounts(http, LOG, connected=True)).connected_ids == []
+    assert await connected_account_ids(http, LOG, PLATFORM) == []
 
 
 async def test_a_list_that_fails_in_a_range_fails_as_a_whole_and_leaves_nothing_behind(

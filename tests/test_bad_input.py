@@ -341,6 +341,27 @@ def window(span: object) -> Json:
             "advanced.feature_flags must be a text such as flag_a,no_flag_b, or blank",
         ),
         (
+            config(advanced={"connected_accounts": {"include": ["acct_1Abc", "Acme"]}}),
+            f"advanced.connected_accounts.include must be {requests.ACCOUNT_RULES}",
+        ),
+        (
+            config(advanced={"connected_accounts": {"includes": ["acct_1Abc"]}}),
+            "it has no advanced.connected_accounts.includes",
+        ),
+        (
+            config(
+                advanced={
+                    "refresh": [{"stream": "Charges", "ids": ["ch_1"], "since": "2026-05-01T00:00:00Z"}]
+                }
+            ),
+            f"advanced.refresh must be {requests.FORMS['refresh']}",
+        ),
+        (
+            config(advanced={"refresh": [{"stream": "Charges", "since": "May", "until": "June"}]}),
+            "advanced.refresh.0.since must be a UTC time such as 2020-01-01T00:00:00Z; "
+            "advanced.refresh.0.until must be a UTC time such as 2020-01-01T00:00:00Z",
+        ),
+        (
             config(start_date=7.5, advanced=[]) | {"credentials": {}},
             "credentials.access_token must be the API key (sk_... or rk_...); advanced must be an object",
         ),

@@ -237,3 +237,9 @@ def test_the_architecture_names_every_module() -> None:
     families = package / "streams"  # a file for each, which the page does not list
     modules = {each.stem for each in package.rglob("*.py") if each.parent != families}
     assert modules <= named
+
+
+def test_the_streams_that_cannot_be_refreshed_by_ids_are_documented() -> None:
+    names = [row.NAME for row in STREAMS if row.named_by() is None]
+    listed = f"{', '.join(sorted(names)[:-1])} and {max(names)} take a range only"
+    assert listed in " ".join(text_of("docs/operate.md").split())

@@ -5,7 +5,7 @@ open nothing else is captured, so that the steps may use the task in which the c
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from estuary_cdk.capture.common import ResourceState
@@ -13,8 +13,8 @@ from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
 
 from source_stripe_native.config import ResourceConfig
+from source_stripe_native.errors import shown
 from source_stripe_native.events.list_memory import ListMemories
-from source_stripe_native.settings import Settings
 from source_stripe_native.state.parts import Json, apply, state_of
 from source_stripe_native.state.remembered_lists import read_entries
 from source_stripe_native.state.shapes import (
@@ -26,12 +26,10 @@ from source_stripe_native.state.shapes import (
     reconcile,
 )
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.postponed import Postponed
+from source_stripe_native.stripe.postponed import Postponed, WriteEntries
 
 Binding = CaptureBinding[ResourceConfig]
 
-SHOWN = 10
-"""Accounts that a log line names."""
 AHEAD = "times of the state lie in the future and are taken as now. If changes are missing, backfill again"
 
 
@@ -44,8 +42,7 @@ async def correct_times(
     if not (patch := in_time(state, now)):
         return
     if ahead := accounts_after(state, owner, now + http.settings.clock_tolerance):
-        shown = ", ".join(ahead[:SHOWN]) + (f" and {len(ahead) - SHOWN} more" if ahead[SHOWN:] else "")
-        task.log.warning(f"{binding.resourceConfig.name}: {AHEAD}. Accounts: {shown}")
+        task.log.warning(f"{binding.resourceConfig.name}: {AHEAD}. Accounts: {shown(ahead)}")
     await _write_and_apply(patch, binding, state, task)
 
 
@@ -89,32 +86,34 @@ async def repeat_backfill(
 async def restore_snapshot(
     binding: Binding,
     state: ResourceState,
-    task: Task,
     memories: ListMemories | None,
     account_ids: Sequence[str],
-    settings: Settings,
-    writing: asyncio.Lock,
-) -> Postponed:
-    """Hands over to `memories` what the state remembers of lists that are compared as a whole, and returns
-    the objects that were postponed. What it has of accounts other than these is removed: they are not
-    captured any more, or by another shard. `writing` is held while the task has something to write."""
+    postponed: Postponed,
+    begin: Callable[[], Awaitable[Json]],
+) -> None:
+    """Hands over to `memories` what the state remembers of lists that are compared as a whole, and to
+    `postponed` the objects that were. What it has of accounts other than these is removed: they are not
+    captured any more, or by another shard. `begin` takes the entries of refreshes."""
+    patch = postponed.restore(state, set(account_ids)) | await begin()
+    if memories is not None:
+        listed, of_others = read_entries(state, set(account_ids))
+        patch |= of_others
+        memories.restore(binding.resourceConfig.name, listed, postponed.write)
+        state.snapshot = None
+    if patch:
+        await postponed.write(patch)
+
+
+def writer(binding: Binding, task: Task, writing: asyncio.Lock) -> WriteEntries:
+    """Writes entries of a binding's snapshot in the task in which the capture opens, which all bindings
+    share. Those that capture have buffers of their own. `writing` is held while the task has something to
+    write."""
 
     async def write(entries: Json) -> None:
-        # In the task in which the capture opens, which all bindings share. Those that capture have buffers of
-        # their own.
         async with writing:
             try:
                 await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))
             finally:
                 task.reset()
 
-    postponed = Postponed(settings, write)
-    patch = postponed.restore(state, set(account_ids))
-    if memories is not None:
-        listed, of_others = read_entries(state, set(account_ids))
-        patch |= of_others
-        memories.restore(binding.resourceConfig.name, listed, write)
-        state.snapshot = None
-    if patch:
-        await write(patch)
-    return postponed
+    return write

@@ -26,11 +26,15 @@ from source_stripe_native.capture.binding_state import (
     reconcile_state,
     repeat_backfill,
     restore_snapshot,
+    writer,
 )
+from source_stripe_native.capture.refreshes import Refreshes
 from source_stripe_native.capture.summary import Delay, Summary, WatchedStream, is_untouched
+from source_stripe_native.config import Refresh
 from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists, reads_lists_in
+from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.account_poller import AccountPoller
@@ -38,9 +42,9 @@ from source_stripe_native.scheduling.pauses import Pauses, Unit, UnitFailures
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig
-from source_stripe_native.state.parts import own_all
+from source_stripe_native.state.parts import Json, own_all
 from source_stripe_native.state.shapes import FROM_START, cursor_time, initial_state, known_before
-from source_stripe_native.state.shards import WHOLE
+from source_stripe_native.state.shards import ALL_ACCOUNTS
 from source_stripe_native.state.windows import floor, uncounted_lag
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import CapturedAccounts
@@ -66,6 +70,8 @@ class CaptureContext:
     schedules: Schedules = field(default_factory=Schedules)
     postponed: dict[str, Postponed] = field(default_factory=dict)
     """The objects of each stream that cannot be read for now."""
+    refresh: Sequence[Refresh] = ()
+    """What is to be captured again, of all streams."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the task in which the capture opens writes a checkpoint."""
     initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
@@ -134,7 +140,7 @@ class StreamBinding:
     def is_elsewhere(self) -> bool:
         """Whether the shard that has the platform captures the binding: this one leaves its state alone."""
         is_platforms = not self.row.PER_ACCOUNT and not self.row.ARE_ACCOUNTS
-        return is_platforms and not self.accounts.shard.has(self.accounts.platform_id)
+        return is_platforms and not self.accounts.selection.shard.has(self.accounts.platform_id)
 
     def fetch_changes(
         self, account_id: str | None, not_before: int, account_changes: AccountChanges | None = None
@@ -158,23 +164,31 @@ class StreamBinding:
         return replace(
             source_of(self.row, self.accounts.platform_id, account_id, self.http, log),
             workload=self.delay.workload,
-            shard=self.accounts.shard if self.follows_accounts else WHOLE,
+            selection=self.accounts.selection if self.follows_accounts else ALL_ACCOUNTS,
             postponed=self.context.postponed.get(self.row.NAME),
         )
 
     def fetch_page(
         self, account_id: str | None, start: int, suffix: str, hooks: PageHooks
     ) -> FetchPageFn[Any]:
-        backfill = Backfill(
-            replace(self._source(account_id), workload=Workload(), sharing=self.context.sharing),
+        source = replace(self._source(account_id), workload=Workload(), sharing=self.context.sharing)
+        return replace(self._backfill(source, start, suffix), hooks=hooks).fetch
+
+    def _backfill(self, source: Source, start: int, suffix: str) -> Backfill:
+        return Backfill(
+            source,
             start,
             list(self.row.VARIANTS[suffix].items()),
             self.row.EMBEDDINGS.get(suffix),
             self.context.superseded,
-            hooks,
-            self.context.polled.memories,
+            memories=self.context.polled.memories,
         )
-        return backfill.fetch
+
+    def fetch_range(self, account_id: str, suffix: str, since: datetime) -> FetchPageFn[Any]:
+        """Reads a part of a variant again."""
+        source = self._source(account_id if self.is_per_account else None)
+        backfill = self._backfill(replace(source, workload=Workload()), floor(since), suffix)
+        return replace(backfill, ends_at_cutoff=True).fetch
 
     def fetch_variant(self, account_id: str | None, suffix: str, progress: Progress) -> FetchPageFn[Any]:
         is_dated = self.row.is_listed_by_time() and suffix not in self.row.EMBEDDINGS
@@ -227,22 +241,44 @@ class StreamBinding:
         if self.context.schedules.is_due(self.row.NAME, state):
             await repeat_backfill(binding, state, self.suffixes, self.http, task)
         memories = self.context.polled.memories if self.row.SHOWS_DELETIONS or self.row.CHANGES_AT else None
-        self.context.postponed[self.row.NAME] = await restore_snapshot(
+        postponed = Postponed(self.http.settings, writer(binding, task, self.context.writing))
+        self.context.postponed[self.row.NAME] = postponed
+        wanted = [refresh for refresh in self.context.refresh if refresh.stream == self.row.NAME]
+        selection = self.accounts.selection.digest if self.follows_accounts else ""
+        refreshes = Refreshes(self.row, wanted, selection)
+        own_ids = self.accounts.all_ids if self.is_per_account else [own_id]
+
+        async def begin() -> Json:
+            now = self.http.now()
+            patch = refreshes.restore(state, own_ids, self.row.VARIANTS, postponed, now, task.log)
+            if refreshes.is_selection_new and not is_untouched(state, 1):
+                await repeat_backfill(binding, state, self.suffixes, self.http, task)
+            return patch
+
+        await restore_snapshot(
             binding,
             state,
-            task,
             memories,
             # What is not captured account by account is the platform's, whichever shard has it.
-            [*self.accounts.all_ids, self.accounts.platform_id],
-            self.http.settings,
-            self.context.writing,
+            [*self.accounts.all_ids, own_id],
+            postponed,
+            begin,
         )
+        if refreshes.has_ranges:
+            self.context.starts.append(
+                functools.partial(self._refresh, refreshes, binding, binding_index, task)
+            )
         await asyncio.sleep(0)
         self._subscribe(state)
         start: Callable[[], None] = functools.partial(self._open_one, binding, binding_index, state, task)
         if self.is_per_account:
             start = functools.partial(self._open_accounts, binding, binding_index, state, task, bindings)
         self.context.starts.append(start)
+
+    def _refresh(self, refreshes: Refreshes, binding: Binding, binding_index: int, task: Task) -> None:
+        fetch, pauses = self.fetch_range, self.context.pauses
+        run = functools.partial(refreshes.run, binding, binding_index, fetch, pauses)
+        task.spawn_child(f"{self.row.NAME}.refresh", closing(run))
 
     def _subscribe(self, state: ResourceState) -> None:
         """Subscribes the binding to the events of each account from its cursor on."""

@@ -23,7 +23,11 @@ from source_stripe_native.settings import Settings
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.streams.row import BaseStripeObject
-from source_stripe_native.stripe.account_directory import find_accounts
+from source_stripe_native.stripe.account_directory import (
+    connected_account_ids,
+    find_accounts,
+    selection_of,
+)
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
 from source_stripe_native.stripe.pages import Page, Source, range_params, read_page
 from source_stripe_native.stripe.permissions import Denial, probe
@@ -113,9 +117,12 @@ async def survey(
 ) -> Survey:
     """Asks Stripe which of `streams` the key can read, and for two pages of each. Raises ConnectorError where
     the key is refused, and StripeError for whatever else is wrong with a request."""
-    accounts = await find_accounts(http, log, connected=config.capture_connected_accounts)
+    connected = config.capture_connected_accounts
+    accounts = await find_accounts(http, log, selection_of(config), connected=connected)
+    own_id, selection = accounts.platform_id, accounts.selection
+    connected_ids = await connected_account_ids(http, log, own_id, selection) if connected else []
     wanted = list(streams)
-    permissions = await probe(http, log, wanted, connected=accounts.connected_ids is not None)
+    permissions = await probe(http, log, wanted, connected=connected)
     window = Window(max(floor(config.start_date), LAUNCH), floor(http.now()) + 1)
     lists = [each for each in permissions.readable if each.PARENT is None and not each.EMBEDDINGS]
     through = [found for each in permissions.readable for found in each.found_through()]
@@ -124,10 +131,10 @@ async def survey(
         zip(listed, await asyncio.gather(*(_count(http, log, each, window) for each in listed)), strict=True)
     )
     return Survey(
-        accounts.platform_id,
+        own_id,
         "_live_" in config.credentials.access_token,
         http.version or "",
-        None if accounts.connected_ids is None else len(accounts.connected_ids),
+        len(connected_ids) if connected else None,
         [_of_stream(each, permissions.denied.get(each.NAME), counts, http.settings) for each in wanted],
         permissions.no_changes,
     )

@@ -265,7 +265,8 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
         else:
             current = await listed.get(change.subject.id) or await retrieve(source, known)
     if current is not None:
-        return await to_document(source, current, "u" if op == "d" else op)
+        is_selected = source.selection.has(current)
+        return await to_document(source, current, "u" if op == "d" else op) if is_selected else None
     if asked.is_refused and newest and op != "d":
         # As it is: the rest of a list inside it would be refused too.
         return stamp(source, known, op)

@@ -14,7 +14,7 @@ import os
 import re
 import stat
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -35,10 +35,15 @@ from source_stripe_native.streams import STREAMS
 
 VERBS: Final = ("spec", "discover", "validate", "apply", "open", "acknowledge")
 
+UTC_TIME: Final = "a UTC time such as 2020-01-01T00:00:00Z"
+ACCOUNT_RULES: Final = (
+    "a list of account ids such as acct_123, or of keys of their metadata such as metadata.team or "
+    "metadata.team=blue"
+)
 FORMS: Final = {
     "credentials": "an object with the API key as its access_token",
     "access_token": "the API key (sk_... or rk_...)",
-    "start_date": "a UTC time such as 2020-01-01T00:00:00Z",
+    "start_date": UTC_TIME,
     "capture_connected_accounts": "true or false",
     "config": "an object",
     "advanced": "an object",
@@ -47,6 +52,15 @@ FORMS: Final = {
     "incremental_window_size": "an ISO 8601 duration above zero such as PT1H",
     "max_requests_per_second": "a number above zero such as 50, or left out",
     "redact_personal_data": "none, hash or block",
+    "connected_accounts": "an object with the lists include and exclude",
+    "refresh": "a list of objects with a stream, and either its ids or since and until, the later one last",
+    "stream": "the name of a stream",
+    "ids": "a list of at most 1,000 ids",
+    "since": UTC_TIME,
+    "until": UTC_TIME,
+    "account": "the id of an account such as acct_123",
+    "include": ACCOUNT_RULES,
+    "exclude": ACCOUNT_RULES,
     "feature_flags": "a text such as flag_a,no_flag_b, or blank",
     "interval": "an ISO 8601 duration such as PT5M",
     "schedule": "a cron expression in UTC such as '0 6 * * *', or blank",
@@ -147,6 +161,30 @@ def refuse_future(config: EndpointConfig) -> None:
         )
 
 
+def refuse_useless(config: EndpointConfig, names: Collection[str] | None = None) -> None:
+    """What is asked for and could not be done. `names` are the streams of the bindings, where they are
+    known."""
+    rules, connected = config.advanced.connected_accounts, config.capture_connected_accounts
+    if (rules.include or rules.exclude) and not connected:
+        raise ConnectorError(
+            "advanced.connected_accounts selects accounts, but capture_connected_accounts is false: set it "
+            "to true, or leave the selection out."
+        )
+    for refresh in config.advanced.refresh:
+        row = next((row for row in STREAMS if refresh.stream == row.NAME), None)
+        if row is None or (names is not None and refresh.stream not in names):
+            why = "no binding has this stream"
+        elif refresh.ids and row.named_by() is None:
+            why = "its objects have no ids to read them by, and a range is needed"
+        elif refresh.account and not (connected and row.PER_ACCOUNT):
+            why = "it is captured of one account, and none may be named"
+        elif refresh.ids and connected and row.PER_ACCOUNT and not refresh.account:
+            why = "ids need the account that they belong to"
+        else:
+            continue
+        raise ConnectorError(f"advanced.refresh cannot refresh {refresh.stream}: {why}. Correct the config.")
+
+
 def refuse_stdin() -> None:
     """Raises ConnectorError where requests cannot be awaited: asyncio would fail at it, or wait for ever."""
     mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin else 0
@@ -234,6 +272,8 @@ def _problems_of(error: pydantic.ValidationError) -> list[ErrorDetails]:
 
 def _problem(part: str, problem: ErrorDetails) -> str:
     loc = problem["loc"][problem["loc"].index(part) + 1 :] if part in problem["loc"] else problem["loc"]
+    # An entry of a list has the form that its list names.
+    loc = loc[:-1] if loc and isinstance(loc[-1], int) else loc
     path, name = ".".join(map(str, loc)) or part, str(loc[-1]) if loc else part
     if problem["type"] == "extra_forbidden":
         return f"it has no {path}"

@@ -15,6 +15,7 @@ from typing import Protocol
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.config import MIN_INTERVAL
+from source_stripe_native.errors import AccountsLeftError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.flow.waits import stops_within, wait_any
 from source_stripe_native.scheduling.pauses import CHANGES, PausedAccounts, Pauses, Unit
@@ -180,12 +181,20 @@ class AccountPoller:
         self._wake.set()
 
     async def _look_for_new(self, task: Task) -> None:
-        while not await stops_within(self._settings.new_accounts_interval, task.stopping.event):
+        interval, unit = self._settings.new_accounts_interval, new_accounts_unit(self._pauses)
+        wait = self._pauses.rest(unit)
+        while not await stops_within(interval if wait is None else wait, task.stopping.event):
             try:
                 new = await self._find_new()
-            except Exception as error:  # noqa: BLE001 - they are found by a later look
-                await self._pauses.pause(Unit("New accounts", self._pauses.platform_id), error)
+            except AccountsLeftError as left:
+                task.log.warning(str(left))
+                task.stopping.event.set()
+                return
+            except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
+                wait = timedelta(seconds=await self._pauses.pause(unit, error))
                 continue
+            self._pauses.end(unit)
+            wait = None
             if not new:
                 continue
             task.log.info("new accounts have connected", {"accounts": len(new)})
@@ -197,3 +206,8 @@ class AccountPoller:
                 subscriber.add_accounts(new)
             for account_id in new:
                 self._push(account_id, asyncio.get_running_loop().time())
+
+
+def new_accounts_unit(pauses: Pauses) -> Unit:
+    """What is paused where the connected accounts cannot be listed."""
+    return Unit("New accounts", pauses.platform_id)

@@ -1,4 +1,4 @@
-"""Shard: the part of a capture's accounts that one process captures. Pure.
+"""Which accounts one process captures: those that the config selects, of its shard. Pure.
 
 Flow splits a capture by giving each of its shards a part of one range of keys, the numbers of 32 bits. An
 account's key is the first eight hexadecimal digits of the SHA-256 of its id:
@@ -8,12 +8,15 @@ account's key is the first eight hexadecimal digits of the SHA-256 of its id:
 
 Rule: everything of an account is captured by the shard that has its key, so that no object is written by two
 shards. The key depends on the id alone: an account stays where it is until its shard is split.
+
+A selection has rules, each an account's id, or a key of its metadata with or without a value. The key's own
+account is always selected.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 LAST_KEY: Final = 0xFFFF_FFFF
 
@@ -49,3 +52,49 @@ class Shard:
 
 
 WHOLE: Final = Shard()
+
+METADATA: Final = "metadata."
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The accounts of the `shard` that match one of the rules `include`, any account where there is none, and
+    none of `exclude`. `own_id` is the key's own account."""
+
+    shard: Shard = WHOLE
+    own_id: str = ""
+    include: frozenset[str] = frozenset()
+    exclude: frozenset[str] = frozenset()
+
+    def has(self, account: Mapping[str, Any]) -> bool:
+        return self.shard.has(account["id"]) and (account["id"] == self.own_id or self._is_named(account))
+
+    def may_have(self, account_id: str) -> bool:
+        """Whether an account of which no more than the id is known may be one."""
+        is_included = not self.include or account_id in self.include or _by_metadata(self.include)
+        is_named = is_included and account_id not in self.exclude
+        return self.shard.has(account_id) and (account_id == self.own_id or is_named)
+
+    @property
+    def depends_on_metadata(self) -> bool:
+        """Whether an account may come or go by an edit of its metadata."""
+        return _by_metadata(self.include | self.exclude)
+
+    @property
+    def digest(self) -> str:
+        """What tells these rules from others, empty where there are none."""
+        rules = "\n".join([*sorted(self.include), "", *sorted(self.exclude)])
+        return sha256(rules.encode()).hexdigest()[:16] if self.include or self.exclude else ""
+
+    def _is_named(self, account: Mapping[str, Any]) -> bool:
+        names = {account["id"]}
+        for key, value in (account.get("metadata") or {}).items():
+            names |= {f"{METADATA}{key}", f"{METADATA}{key}={value}"}
+        return (not self.include or not names.isdisjoint(self.include)) and names.isdisjoint(self.exclude)
+
+
+def _by_metadata(rules: Iterable[str]) -> bool:
+    return any(rule.startswith(METADATA) for rule in rules)
+
+
+ALL_ACCOUNTS: Final = Selection()

@@ -224,6 +224,7 @@ class SetupIntents(BaseStripeObjectWithEvents):
 class SetupAttempts(BaseStripeObject):
     NAME = "SetupAttempts"
     SEARCH_NAME = "setup_attempts"
+    RETRIEVE = ""
     PERMISSION = "Setup Intents"
     PARENT = SetupIntents
     PARENT_PARAM = "setup_intent"

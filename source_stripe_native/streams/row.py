@@ -393,6 +393,14 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         return [*parents, *(embedding.stream for embedding in cls.EMBEDDINGS.values())]
 
     @classmethod
+    def named_by(cls) -> "type[BaseStripeObject] | None":
+        """The stream by whose ids alone objects are read again: this one, or that of the parents; None where
+        Stripe returns them by no id."""
+        if cls.SINGLE or cls.EMBEDDINGS:
+            return None
+        return cls.PARENT if cls.object_path({"id": "any"}) is None else cls
+
+    @classmethod
     def list_params(cls) -> list[tuple[str, str]]:
         """The query parameters of the whole list; none where only its variants have parameters."""
         return list(cls.VARIANTS.get("", {}).items())

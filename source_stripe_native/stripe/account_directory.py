@@ -9,17 +9,26 @@ Wherever there is room for another request, the unread part of a range is divide
 
 The newer half goes on after the last account read, the older half starts at its own top: no account is read
 twice, and the second at which the halves meet belongs to one of them.
+
+An account that the config leaves out is listed, and no request is made for it.
 """
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from logging import Logger
 from typing import Final
 
-from source_stripe_native.errors import ACCOUNT_CLOSED, PERMISSION_MISSING, ConnectorError, StripeError
-from source_stripe_native.state.shards import WHOLE, Shard
+from source_stripe_native.config import EndpointConfig
+from source_stripe_native.errors import (
+    ACCOUNT_CLOSED,
+    PERMISSION_MISSING,
+    AccountsLeftError,
+    ConnectorError,
+    StripeError,
+)
+from source_stripe_native.state.shards import ALL_ACCOUNTS, WHOLE, Selection, Shard
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
@@ -37,26 +46,36 @@ MARGIN: Final = 24 * 60 * 60
 class CapturedAccounts:
     """`platform_id` is the account of the key. `connected_ids` is None for a capture of that account alone,
     and a list, which may be empty, where connected accounts are captured too: the shape of state follows from
-    that. Of the connected accounts it has those of the `shard`."""
+    that. Of the connected accounts it has those of the `selection`."""
 
     platform_id: str
     connected_ids: list[str] | None = None
-    shard: Shard = WHOLE
+    selection: Selection = ALL_ACCOUNTS
 
     @cached_property
     def all_ids(self) -> list[str]:
         """Every account to read, the platform's own first where the shard has it. One list for all bindings:
         it is not to be changed."""
-        return [*self.shard.own([self.platform_id]), *(self.connected_ids or [])]
+        return [*self.selection.shard.own([self.platform_id]), *(self.connected_ids or [])]
 
 
 @dataclass
 class _Range:
-    """A range of creation times, and the ids found in it so far, newest first."""
+    """A range of creation times, and the accounts found in it so far, newest first."""
 
     window: Window
     token: PageToken | None = None
-    ids: list[str] = field(default_factory=list)
+    found: "Found" = field(default_factory=dict)
+
+
+Found = dict[str, bool]
+"""The ids of accounts, each with whether it is captured."""
+
+
+def selection_of(config: EndpointConfig, shard: Shard = WHOLE) -> Selection:
+    """The accounts of the `shard` that a config selects."""
+    rules = config.advanced.connected_accounts
+    return Selection(shard, include=frozenset(rules.include), exclude=frozenset(rules.exclude))
 
 
 async def own_account_id(http: StripeSession, log: Logger) -> str:
@@ -84,50 +103,81 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
 
 
 async def find_accounts(
-    http: StripeSession, log: Logger, *, connected: bool, shard: Shard = WHOLE, listed: bool = True
+    http: StripeSession,
+    log: Logger,
+    selection: Selection = ALL_ACCOUNTS,
+    *,
+    connected: bool,
 ) -> CapturedAccounts:
-    """The accounts that a capture reads, or the `shard` of it. Connected ones that are not `listed` are left
-    out: discover and validate need none."""
+    """The accounts that a capture reads, as far as they are known without a list: discover and validate need
+    no connected ones. Raises ConnectorError where the key's own is to be left out."""
     platform_id = await own_account_id(http, log)
+    if platform_id in selection.exclude:
+        raise ConnectorError(
+            f"advanced.connected_accounts.exclude names {platform_id}, the key's own account, which is "
+            "always captured: correct the list."
+        )
+    selection = replace(selection, own_id=platform_id)
     # A backfill ends where the clock is now: one wrong `Date` must not move that.
     await http.refresh_clock(log)
-    if not connected:
-        return CapturedAccounts(platform_id, None, shard)
-    connected_ids = await connected_account_ids(http, log, platform_id) if listed else []
-    return CapturedAccounts(platform_id, shard.own(connected_ids), shard)
+    return CapturedAccounts(platform_id, [] if connected else None, selection)
 
 
-async def connected_account_ids(http: StripeSession, log: Logger, platform_id: str) -> list[str]:
-    """The ids of all connected accounts, newest first."""
-    source = Source(http, log, Accounts, platform_id, None)
+async def connected_account_ids(
+    http: StripeSession, log: Logger, platform_id: str, selection: Selection = ALL_ACCOUNTS
+) -> list[str]:
+    """The ids of all connected accounts that are selected, newest first."""
+    found = await _list_all(Source(http, log, Accounts, platform_id, None, selection=selection))
+    ids = [id_ for id_, is_selected in found.items() if is_selected and id_ != platform_id]
+    log.info("listed the connected accounts", {"accounts": len(ids)})
+    return ids
+
+
+async def _list_all(source: Source) -> Found:
     bare = await read_page(source, ACCOUNTS_PATH, (), None)
-    ids = _ids(bare)
+    found = _found(source, bare)
     if bare.next is not None:
         # An account that connects from now on is found by the next look for new ones.
-        ids = await _read_ranges(source, Window(0, floor(http.now()) + 1))
-        if not set(_ids(bare)) <= set(ids):
+        found = await _read_ranges(source, Window(0, floor(source.http.now()) + 1))
+        if not _found(source, bare).keys() <= found.keys():
             # Some accounts have no creation time to be found by. The bare list has them all, in one long row.
-            log.info("some accounts do not tell when they were created: listing them one page after another")
-            ids = [id_ async for page in read_pages(source, ACCOUNTS_PATH, ()) for id_ in _ids(page)]
-    log.info("listed the connected accounts", {"accounts": len(ids)})
-    return [id_ for id_ in dict.fromkeys(ids) if id_ != platform_id]
+            source.log.info(
+                "some accounts do not tell when they were created: listing them one page after another"
+            )
+            found = {}
+            async for page in read_pages(source, ACCOUNTS_PATH, ()):
+                found |= _found(source, page)
+    return found
 
 
 async def new_account_ids(
-    http: StripeSession, log: Logger, platform_id: str, known: set[str], since: int
+    http: StripeSession,
+    log: Logger,
+    platform_id: str,
+    known: set[str],
+    since: int,
+    selection: Selection = ALL_ACCOUNTS,
 ) -> list[str]:
-    """The ids of connected accounts that are not `known`, of those created after `since` (Unix seconds, the
-    time of the last look) or on the first page of the bare list."""
-    source = Source(http, log, Accounts, platform_id, None)
-    bare = await read_page(source, ACCOUNTS_PATH, (), None)
-    ids = _ids(bare)
-    if bare.next is not None:
-        ids += await _read_ranges(source, Window(since - MARGIN, floor(http.now()) + 1))
-    return [id_ for id_ in dict.fromkeys(ids) if id_ not in known and id_ != platform_id]
+    """The ids of connected accounts that are selected and not `known`, of those created after `since` (Unix
+    seconds, the time of the last look) or on the first page of the bare list; where metadata selects, or
+    without a last look (0), of all. Raises AccountsLeftError where a known one is not selected any more."""
+    source = Source(http, log, Accounts, platform_id, None, selection=selection)
+    if selection.depends_on_metadata or not since:
+        found = await _list_all(source)
+    else:
+        bare = await read_page(source, ACCOUNTS_PATH, (), None)
+        found = _found(source, bare)
+        if bare.next is not None:
+            found |= await _read_ranges(source, Window(since - MARGIN, floor(http.now()) + 1))
+    if left := [id_ for id_ in known if not found.get(id_, True)]:
+        raise AccountsLeftError(left)
+    return [
+        id_ for id_, is_selected in found.items() if is_selected and id_ not in known and id_ != platform_id
+    ]
 
 
-async def _read_ranges(source: Source, window: Window) -> list[str]:
-    """The ids of the accounts created in `window`, newest first. Reads `Settings.account_ranges`
+async def _read_ranges(source: Source, window: Window) -> Found:
+    """The accounts created in `window`, newest first. Reads `Settings.account_ranges`
     ranges at once at most."""
     ranges = [_Range(window)]
     running = {_read(source, ranges[0]): ranges[0]}
@@ -138,7 +188,7 @@ async def _read_ranges(source: Source, window: Window) -> list[str]:
             # In the order in which they were asked for, so that the same answers lead to the same requests.
             for task in [task for task in running if task in ended]:
                 part, page = running.pop(task), task.result()
-                part.ids += _ids(page)
+                part.found |= _found(source, page)
                 part.token = page.next
                 if part.token is None:
                     continue
@@ -148,13 +198,13 @@ async def _read_ranges(source: Source, window: Window) -> list[str]:
                 running[_read(source, part)] = part
             if time.monotonic() - logged_time > source.settings.directory_log_interval.total_seconds():
                 logged_time = time.monotonic()
-                total = sum(len(part.ids) for part in ranges)
+                total = sum(len(part.found) for part in ranges)
                 source.log.info("listing the connected accounts", {"accounts": total})
     finally:
         for task in running:
             task.cancel()
     ranges.sort(key=lambda part: part.window.start, reverse=True)
-    return [id_ for part in ranges for id_ in part.ids]
+    return {id_: is_selected for part in ranges for id_, is_selected in part.found.items()}
 
 
 def _read(source: Source, part: _Range) -> asyncio.Task[Page]:
@@ -174,5 +224,5 @@ def _split(part: _Range, token: PageToken) -> _Range | None:
     return _Range(Window(start, middle))
 
 
-def _ids(page: Page) -> list[str]:
-    return [str(account["id"]) for account in page.objects]
+def _found(source: Source, page: Page) -> Found:
+    return {str(account["id"]): source.selection.has(account) for account in page.objects}

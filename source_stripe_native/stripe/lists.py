@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from source_stripe_native.errors import PARAMETER_MISSING, PERMISSION_MISSING, StripeError, is_refusal
+from source_stripe_native.state.shards import ALL_ACCOUNTS
 from source_stripe_native.state.windows import Window
 from source_stripe_native.streams.core import TestClocks
 from source_stripe_native.streams.row import BaseStripeObject
@@ -56,9 +57,9 @@ async def read_list(
     if token is None and stream.BY_TEST_CLOCK and source.http.is_test:
         clocked = await _read_clocked(source, stream, [*params, *expand])
         page = Page([*page.objects, *clocked], page.next, is_divisible=page.is_divisible and not clocked)
-    if source.shard.is_whole:
+    if source.selection is ALL_ACCOUNTS:
         return page
-    return replace(page, objects=[obj for obj in page.objects if source.shard.has(obj["id"])])
+    return replace(page, objects=[obj for obj in page.objects if source.selection.has(obj)])
 
 
 async def _read_keyed(

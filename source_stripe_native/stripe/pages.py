@@ -38,7 +38,7 @@ from source_stripe_native.errors import (
 )
 from source_stripe_native.flow.byte_budget import Reservation
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.shards import WHOLE, Shard
+from source_stripe_native.state.shards import ALL_ACCOUNTS, Selection
 from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
@@ -87,9 +87,9 @@ class Source:
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
     key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of all
-    its requests, an urgency where others may raise it. Where the objects are accounts, those of the `shard`
-    are read. What is read counts for the `reservation`. What cannot be read for now is `postponed`, if that
-    is given.
+    its requests, an urgency where others may raise it. Where the objects are accounts, those of the
+    `selection` are read. What is read counts for the `reservation`. What cannot be read for now is
+    `postponed`, if that is given.
     """
 
     http: StripeSession
@@ -101,7 +101,7 @@ class Source:
     priority: Priority | Urgency = Priority.CHANGES
     sharing: PageSharing | None = None
     workload: Workload = field(default_factory=Workload)
-    shard: Shard = WHOLE
+    selection: Selection = ALL_ACCOUNTS
     reservation: Reservation | None = None
     postponed: Postponed | None = None
 

@@ -13,7 +13,7 @@ as text (see `events.changes.Subject`).
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from estuary_cdk.capture.common import ResourceState
@@ -33,6 +33,9 @@ class _Failed:
 
     def due_at(self, settings: Settings) -> datetime:
         return self.at + settings.pause_after(self.times)
+
+    def entry(self) -> Json:
+        return {"updated_at": self.at.isoformat(), "last_count": self.times, "last_digest": ""}
 
 
 @dataclass
@@ -66,9 +69,15 @@ class Postponed:
         if times == 1 and len(failed) >= self.settings.postponed_at_most:
             return 0
         failed[subject] = _Failed(times, now)
-        entry = {"updated_at": now.isoformat(), "last_count": times, "last_digest": ""}
-        await self.write({f"{PREFIX}/{account_id}/{subject}": entry})
+        await self.write({f"{PREFIX}/{account_id}/{subject}": failed[subject].entry()})
         return times
+
+    def read_again(self, account_id: str, subjects: Collection[str]) -> Json:
+        """Postpones what is to be read again as soon as may be, without a failure. Returns the merge patch of
+        its entries."""
+        first = _Failed(0, datetime.fromtimestamp(0, tz=UTC))
+        self._accounts.setdefault(account_id, {}).update(dict.fromkeys(subjects, first))
+        return {f"{PREFIX}/{account_id}/{subject}": first.entry() for subject in subjects}
 
     async def remove(self, account_id: str | None, subjects: Collection[str]) -> None:
         """Forgets what was read again. To be called after the checkpoint of its documents."""

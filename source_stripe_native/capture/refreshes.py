@@ -1,0 +1,182 @@
+"""Refreshes: parts of a stream that the config asks to be captured again, each once.
+
+Rule: a refresh is noted in the checkpoint in which it begins, and so is what is left of it. Objects are
+postponed, as if they had failed, and so are read again with the next window (stripe/postponed.py). A range is
+read as a backfill reads its pages, of one account and variant after another. Everything else of the state
+stays as it is. A refresh that is no longer in the config is forgotten, so that the same one can be asked for
+again.
+
+    snapshot    {refresh/digest: {...}, refresh/digest/account_id/suffix: {..., last_digest: page token}}
+
+The first entry is the note, and the second what is left of a range. The stream of accounts notes the
+selection too, `refresh/selection-digest`: with another one all accounts are listed again.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from logging import Logger
+from typing import Any, Final
+
+from estuary_cdk.capture.common import FetchPageFn, ResourceState
+from estuary_cdk.capture.task import Task
+
+from source_stripe_native.backfill.page_loop import Binding
+from source_stripe_native.config import Refresh
+from source_stripe_native.flow.output import capture
+from source_stripe_native.flow.waits import stops_within
+from source_stripe_native.scheduling.pauses import Pauses, Unit
+from source_stripe_native.state.parts import Json
+from source_stripe_native.state.shapes import StatePatch
+from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe.postponed import Postponed
+
+PREFIX: Final = "refresh"
+SELECTION: Final = f"{PREFIX}/selection-"
+FetchRange = Callable[[str, str, datetime], FetchPageFn[Any]]
+"""Makes the function that reads an account's variant from a time on."""
+
+
+@dataclass
+class _Range:
+    """What is left of a range in one variant of an account. `page` is where it is read next."""
+
+    key: str
+    account_id: str
+    suffix: str
+    refresh: Refresh
+    page: str | None
+
+
+@dataclass
+class Refreshes:
+    """The refreshes of one binding that are `wanted`. Made when it opens, with the state."""
+
+    row: type[BaseStripeObject]
+    wanted: Sequence[Refresh]
+    selection: str = ""
+    """The digest of the selection, of which a change has to be noted."""
+    is_selection_new: bool = False
+    _ranges: list[_Range] = field(default_factory=list)
+
+    def restore(
+        self,
+        state: ResourceState,
+        account_ids: Sequence[str],
+        suffixes: Collection[str],
+        postponed: Postponed,
+        now: datetime,
+        log: Logger,
+    ) -> Json:
+        """Takes its entries out of the state, and begins what is new to it for these accounts. Returns the
+        merge patch of its entries."""
+        patch, known = Json(), {f"{PREFIX}/{refresh.digest}": refresh for refresh in self.wanted}
+        selection = f"{SELECTION}{self.selection}" if self.selection else ""
+        entries = state.snapshot if isinstance(state.snapshot, dict) else {}
+        begun = set[str]()
+        for key in [key for key in entries if key.startswith(f"{PREFIX}/")]:
+            _, digest, account_id, suffix = f"{key}//".split("/")[:4]
+            entry, refresh = entries.pop(key), known.get(f"{PREFIX}/{digest}")
+            if key == selection:
+                begun.add(key)
+            elif entry is None or refresh is None or (account_id and account_id not in account_ids):
+                patch[key] = None
+                self.is_selection_new |= key.startswith(SELECTION)
+            elif account_id:
+                self._ranges.append(_Range(key, account_id, suffix, refresh, entry.last_digest or None))
+            else:
+                begun.add(key)
+        if selection and selection not in begun:
+            self.is_selection_new = True
+            patch[selection] = _entry(now)
+        for note, refresh in known.items():
+            if note in begun:
+                continue
+            if own_ids := [key for key in account_ids if refresh.account in (None, key)]:
+                patch |= self._begin(note, refresh, own_ids, suffixes, postponed, now)
+            else:
+                about = {"account": refresh.account}
+                log.info(f"{self.row.NAME}: the account of a refresh is not captured here", about)
+        return patch
+
+    def _begin(
+        self,
+        note: str,
+        refresh: Refresh,
+        account_ids: Sequence[str],
+        suffixes: Collection[str],
+        postponed: Postponed,
+        now: datetime,
+    ) -> Json:
+        patch = {note: _entry(now)}
+        for account_id in account_ids:
+            if refresh.ids:
+                kind = "OBJECT" if self.row.named_by() is self.row else "PARENT"
+                patch |= postponed.read_again(account_id, [f"{kind}::{id_}" for id_ in refresh.ids])
+                continue
+            for suffix in suffixes:
+                key = f"{note}/{account_id}/{suffix}"
+                self._ranges.append(_Range(key, account_id, suffix, refresh, None))
+                patch[key] = _entry(now)
+        return patch
+
+    @property
+    def has_ranges(self) -> bool:
+        return bool(self._ranges)
+
+    async def run(
+        self, binding: Binding, binding_index: int, fetch: FetchRange, pauses: Pauses, task: Task
+    ) -> None:
+        """Reads the ranges until they are done or the capture stops. A failure pauses what it concerns, and
+        the others go on."""
+        task.log.info(f"{self.row.NAME}: ranges are captured again", {"ranges": len(self._ranges)})
+        rest, stopping = timedelta(), task.stopping.event
+        while self._ranges and not await stops_within(rest, stopping):
+            rests: list[timedelta] = []
+            for part in list(self._ranges):
+                unit = Unit(self.row.NAME, part.account_id, "refresh")
+                if (paused := pauses.rest(unit)) is None or not paused:
+                    try:
+                        await self._read(part, binding, binding_index, fetch, task)
+                    except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
+                        task.reset()
+                        paused = timedelta(seconds=await pauses.pause(unit, error))
+                    else:
+                        pauses.end(unit)
+                        paused = timedelta()
+                if stopping.is_set():
+                    return
+                rests.append(paused)
+            rest = min((paused for paused in rests if paused), default=timedelta())
+        if not self._ranges:
+            task.log.info(f"{self.row.NAME}: all ranges have been captured again")
+
+    async def _read(
+        self, part: _Range, binding: Binding, binding_index: int, fetch: FetchRange, task: Task
+    ) -> None:
+        since, until = part.refresh.since, part.refresh.until
+        assert since is not None, "ids are postponed"
+        assert until is not None, "a range has an end"
+        cutoff, done = until - timedelta(seconds=1), False
+        fetch_page = fetch(part.account_id, part.suffix, since)
+        while not done:
+            done = True
+            async with aclosing(fetch_page(task.log, part.page, cutoff)) as items:
+                async for item in items:
+                    if done := capture(item, binding_index, task):
+                        continue
+                    part.page = str(item)
+                    await _write(binding, task, {part.key: _entry(cutoff, part.page)})
+                    if task.stopping.event.is_set():
+                        return
+        await _write(binding, task, {part.key: None})
+        self._ranges.remove(part)
+
+
+def _entry(at: datetime, page: str = "") -> Json:
+    return {"updated_at": at.isoformat(), "last_count": 1, "last_digest": page}
+
+
+async def _write(binding: Binding, task: Task, entries: Json) -> None:
+    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))

@@ -1,0 +1,279 @@
+"""A part again: objects or a range of time that the config names are captured again once, whatever stream,
+mode and kill. Nothing else is, and the rest of the state stays as it is."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import pytest
+
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
+from source_stripe_native.config import EndpointConfig
+from source_stripe_native.errors import ConnectorError
+from source_stripe_native.flow.requests import refuse_useless
+from source_stripe_native.models import STREAMS
+from tests.capture import ROWS, Capture, Json
+from tests.conftest import NOW
+from tests.soak import hurried
+from tests.test_failures import QUICK, fill
+from tests.test_streams import ALL, HELD, differences, refused
+
+BY_ID: Final = [row.NAME for row in STREAMS if row.named_by() is not None and row.NAME in ALL]
+
+
+def at(seconds: int) -> str:
+    return datetime.fromtimestamp(NOW + seconds, tz=UTC).isoformat().replace("+00:00", "Z")
+
+
+EVER: Final = {"since": "2011-01-01T00:00:00Z", "until": at(100_000)}
+
+
+def capture_of(server: StripeServer, streams: list[str], *, connected: bool) -> Capture:
+    return Capture(server, streams, connected=connected, settings=QUICK)
+
+
+def refresh(capture: Capture, *refreshes: Json) -> None:
+    capture.config = {"advanced": {"refresh": list(refreshes)}}
+
+
+def entries(capture: Capture, stream: str) -> list[str]:
+    """What the state has of refreshes, and of objects that are still to be read again."""
+    return [
+        key
+        for key in capture.binding_state(stream).get("snapshot") or {}
+        if key.startswith(("refresh/", "postponed/"))
+    ]
+
+
+def is_done(capture: Capture) -> bool:
+    """Whether nothing but the notes is left."""
+    left = [key for stream in capture.streams for key in entries(capture, stream)]
+    notes = {f"{key.partition('/')[2]}" for key in left if key.count("/") == 1}
+    return len(notes) > 0 and all(key.count("/") == 1 for key in left)
+
+
+async def caught_up(capture: Capture) -> None:
+    # No overlap of a list has what there is by now.
+    capture.server.world.clock.advance(2000)
+    await capture.session(lambda: all(capture.caught_up(stream) for stream in capture.streams))
+
+
+async def refreshed(capture: Capture) -> list[tuple[str, Json]]:
+    """The documents that refreshes capture, in a session that ends with them."""
+    before = len(capture.documents)
+    capture.server.world.clock.advance(120)
+    with hurried():
+        await capture.session(
+            lambda: is_done(capture) and all(capture.caught_up(stream) for stream in capture.streams)
+        )
+    return capture.documents[before:]
+
+
+# Every stream, in both modes
+
+
+@pytest.fixture
+def accounts(world: World) -> list[str]:
+    return [PLATFORM, *(world.connect(controller={"type": "application"})["id"] for _ in range(2))]
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["single", "connected"])
+async def test_a_range_of_every_stream_is_captured_again_whole_and_once(
+    world: World, server: StripeServer, accounts: list[str], connected: bool
+) -> None:
+    fill(world, ALL, accounts, event=False)
+    capture = capture_of(server, ALL, connected=connected)
+    await caught_up(capture)
+    shapes = {name: capture.binding_state(name) for name in ALL}
+    capture.documents.clear()
+    refresh(capture, *({"stream": name, **EVER} for name in ALL))
+    await refreshed(capture)
+    # What changes without an event was captured as it was, or is as of today.
+    assert "\n".join(filter(None, (differences(capture, name, connected) for name in ALL))) == ""
+    assert refused(server) == []
+    for name in ALL:
+        state = capture.binding_state(name)
+        for key in ("backfill", "last_initialized"):
+            assert (state.get(key) or {}) == (shapes[name].get(key) or {})
+        assert state["inc"].keys() == shapes[name]["inc"].keys()
+        assert len([key for key in entries(capture, name) if key.startswith("refresh/")]) == 1
+    again = await refreshed(capture)
+    assert [(name, each["id"]) for name, each in again if not ROWS[name].SINGLE] == []
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["single", "connected"])
+async def test_objects_of_every_stream_are_captured_again_by_id_and_once(
+    world: World, server: StripeServer, accounts: list[str], connected: bool
+) -> None:
+    account = accounts[1] if connected else PLATFORM
+    fill(world, ALL, accounts, event=False)
+    capture = capture_of(server, BY_ID, connected=connected)
+    await caught_up(capture)
+    before = {name: capture.last_by_key(name) for name in BY_ID}
+    capture.documents.clear()
+    refreshes: list[Json] = []
+    for name in BY_ID:
+        named_by, is_per_account = ROWS[name].named_by(), connected and ROWS[name].PER_ACCOUNT
+        home = account if is_per_account else PLATFORM
+        assert named_by is not None
+        ids = [each["id"] for each in world.list_all(HELD[named_by.NAME].kind, home)]
+        if named_by is ROWS[name]:
+            ids = [each["id"] for each in before[name].values() if each["account_id"] == home]
+        if ids:
+            refreshes.append({"stream": name, "ids": ids} | ({"account": home} if is_per_account else {}))
+    assert len(refreshes) >= len(BY_ID) - 3
+    refresh(capture, *refreshes)
+    await refreshed(capture)
+    wrong = dict[str, int]()
+    for each in refreshes:
+        name, home = each["stream"], each.get("account", PLATFORM)
+        wanted = {key for key, document in before[name].items() if document["account_id"] == home}
+        if difference := capture.last_by_key(name).keys() ^ wanted:
+            wrong[name] = len(difference)
+    assert wrong == {}
+    assert "\n".join(stale(capture, each["stream"], connected, account) for each in refreshes).strip() == ""
+    assert await refreshed(capture) == []
+
+
+def stale(capture: Capture, name: str, connected: bool, account: str) -> str:
+    among = [account] if connected and ROWS[name].PER_ACCOUNT else None
+    return differences(capture, name, connected, among=among)
+
+
+# What is captured again
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["single", "connected"])
+async def test_a_range_has_what_was_created_in_it_alone(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    home = world.connect()["id"] if connected else PLATFORM
+    ids = [
+        world.create("charge", home, created=NOW + age, event=False)["id"] for age in (-400, -300, -200, -100)
+    ]
+    capture = capture_of(server, ["Charges"], connected=connected)
+    await caught_up(capture)
+    refresh(capture, {"stream": "Charges", "since": at(-300), "until": at(-100)})
+    assert [each["id"] for _, each in await refreshed(capture)] == [ids[2], ids[1]]
+
+
+async def test_of_several_accounts_the_one_that_is_named_is_captured_again(
+    world: World, server: StripeServer, accounts: list[str]
+) -> None:
+    fill(world, ["Charges"], accounts, event=False)
+    capture = capture_of(server, ["Charges"], connected=True)
+    await caught_up(capture)
+    refresh(capture, {"stream": "Charges", "account": accounts[2], **EVER})
+    assert {each["account_id"] for _, each in await refreshed(capture)} == {accounts[2]}
+
+
+async def test_a_refresh_of_an_account_that_connects_later_is_done_then(
+    world: World, server: StripeServer, accounts: list[str]
+) -> None:
+    fill(world, ["Charges"], accounts, event=False)
+    capture = capture_of(server, ["Charges"], connected=True)
+    await caught_up(capture)
+    refresh(capture, {"stream": "Charges", "account": accounts[1], **EVER})
+    capture.config["advanced"]["connected_accounts"] = {"exclude": [accounts[1]]}
+    await caught_up(capture)
+    assert entries(capture, "Charges") == []
+    del capture.config["advanced"]["connected_accounts"]
+    await caught_up(capture)
+    assert len(entries(capture, "Charges")) == 1
+
+
+async def test_a_refresh_that_is_taken_out_of_the_config_can_be_asked_for_again(
+    world: World, server: StripeServer
+) -> None:
+    fill(world, ["Charges"], [PLATFORM], event=False)
+    capture = capture_of(server, ["Charges"], connected=False)
+    await caught_up(capture)
+    for _ in range(2):
+        refresh(capture, {"stream": "Charges", **EVER})
+        assert len(await refreshed(capture)) == 2
+        refresh(capture)
+        await caught_up(capture)
+        assert entries(capture, "Charges") == []
+
+
+# Kills and failures
+
+
+@pytest.mark.parametrize("connected", [False, True], ids=["single", "connected"])
+@pytest.mark.parametrize("checkpoints", [1, 3, 4])
+async def test_a_refresh_goes_on_where_it_was_killed(
+    world: World, server: StripeServer, checkpoints: int, connected: bool
+) -> None:
+    home = world.connect()["id"] if connected else PLATFORM
+    wanted = {world.create("customer", home, at=NOW - 250 + each, event=False)["id"] for each in range(250)}
+    one = world.create("charge", home, event=False)["id"]
+    capture = capture_of(server, ["Customers", "Charges"], connected=connected)
+    await caught_up(capture)
+    capture.documents.clear()
+    server.journal.clear()
+    of_account = {"account": home} if connected else {}
+    refresh(
+        capture,
+        {"stream": "Customers", **EVER, **of_account},
+        {"stream": "Charges", "ids": [one], **of_account},
+    )
+    world.clock.advance(120)
+    await capture.session(lambda: is_done(capture), checkpoints=checkpoints)
+    await refreshed(capture)
+    assert capture.last("Customers").keys() == wanted
+    assert capture.last("Charges").keys() == {one}
+    # A page may come twice, and no more.
+    assert len(capture.documents) <= 250 + 100 + 2
+    assert await refreshed(capture) == []
+
+
+@pytest.mark.parametrize("request_of", ["range", "ids"])
+async def test_an_account_that_fails_holds_up_no_other_and_comes_later(
+    world: World, server: StripeServer, accounts: list[str], request_of: str
+) -> None:
+    fill(world, ["Charges"], accounts, event=False)
+    capture = capture_of(server, ["Charges"], connected=True)
+    await caught_up(capture)
+    before = capture.last_by_key("Charges")
+    capture.documents.clear()
+    server.faults.set(Fault("/v1/charges*", account=accounts[0], status=500))
+    refreshes = [{"stream": "Charges", **EVER}]
+    if request_of == "ids":
+        refreshes = [
+            {"stream": "Charges", "account": each["account_id"], "ids": [each["id"]]}  # type: ignore[dict-item]  # as named
+            for each in before.values()
+        ]
+    refresh(capture, *refreshes)
+    world.clock.advance(120)
+    with hurried():
+        await capture.session(lambda: len(capture.last("Charges")) == 4)
+        assert {each["account_id"] for _, each in capture.documents} == {*accounts[1:]}
+        server.faults.set()
+        await capture.session(lambda: is_done(capture))
+    assert capture.last("Charges").keys() == before.keys()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("refreshes", "connected", "problem"),
+    [
+        ([{"stream": "Charge", **EVER}], False, "Charge: no binding has this stream"),
+        ([{"stream": "Charges", **EVER}], False, "Charges: no binding has this stream"),
+        ([{"stream": "Discounts", "ids": ["di_1"]}], False, "Discounts: its objects have no ids"),
+        ([{"stream": "Prices", **EVER, "account": "acct_1"}], False, "Prices: it is captured of one account"),
+        ([{"stream": "Prices", "ids": ["price_1"]}], True, "Prices: ids need the account"),
+    ],
+)
+def test_a_refresh_that_cannot_be_done_is_refused_in_one_line(
+    refreshes: list[Json], connected: bool, problem: str
+) -> None:
+    config = EndpointConfig.model_validate(
+        {
+            "credentials": {"access_token": "sk_test_1"},
+            "capture_connected_accounts": connected,
+            "advanced": {"refresh": refreshes},
+        }
+    )
+    with pytest.raises(ConnectorError, match=f"advanced.refresh cannot refresh {problem}"):
+        refuse_useless(config, ["Prices", "Discounts"])
