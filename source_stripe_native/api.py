@@ -341,6 +341,8 @@ class _WindowReading:
     """What is to be remembered of them."""
     read_later: list[str] = field(default_factory=list)
     """What had been postponed and is read in this window."""
+    accounts: set[str] = field(default_factory=set)
+    """Where the documents are accounts, those that were read."""
 
     @property
     def memories(self) -> ListMemories:
@@ -367,7 +369,7 @@ class _WindowReading:
         if self.source.postponed is not None and self.read_later:
             await self.source.postponed.remove(self.source.account_id, self.read_later)
         if self.changes.account_changes is not None:
-            self.changes.account_changes.release()
+            self.changes.account_changes.release(self.accounts)
 
     async def _documents(
         self, events: WindowEvents | None, reader: ListReader
@@ -381,7 +383,7 @@ class _WindowReading:
         if accounts is not None:
             changed = [Subject(Kind.OBJECT, account_id) for account_id in accounts.take()]
             sources.append(read_again(source, changed))
-        written: set[str] = set()
+        written = self.accounts if accounts is not None else set[str]()
         for documents in (*sources, reader.read_new(window)):
             async for document in documents:
                 if (identity := source.stream.identity(document)) not in written:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import PLATFORM, StripeServer, World
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import DEFAULT_WINDOW, Accounts
 from source_stripe_native.scheduling.account_changes import AccountChanges
@@ -235,6 +235,27 @@ async def test_an_account_that_is_let_in_again_is_read_again_and_held_nobody_up(
     assert {capture.last("Accounts")[each]["email"] for each in (refused, other)} == {"new@example.com"}
 
 
+async def test_an_account_that_was_gone_only_while_it_was_read_again_is_captured(
+    world: World, server: StripeServer
+) -> None:
+    account = world.connect(at=NOW - 5000)["id"]
+    capture = Capture(server, ["Accounts"], connected=True)
+    await backfill(capture)
+    world.clock.advance(10)
+    world.update("account", account, email="new@example.com")
+    # Its events are read all the while: nothing of it is ever paused.
+    gone = Fault(f"/v1/accounts/{account}", status=403, code="account_invalid", message="Revoked", times=1)
+    server.faults.set(gone)
+    world.clock.advance(120)
+
+    def is_captured() -> bool:
+        world.clock.advance(2)
+        return is_current(capture)
+
+    await capture.session(is_captured, seconds=20)
+    assert [visit.status for visit in server.journal.visits(f"/v1/accounts/{account}")] == [403, 200]
+
+
 # Which accounts, and how far
 
 
@@ -278,7 +299,7 @@ def test_the_cursor_goes_as_far_as_every_account_has_been_read() -> None:
 def taken(tracked: AccountChanges) -> list[str]:
     """The accounts that a window captures."""
     accounts = tracked.take()
-    tracked.release()
+    tracked.release(accounts)
     return accounts
 
 
@@ -296,8 +317,18 @@ def test_an_account_of_a_window_that_failed_is_told_again() -> None:
     tracked.notify(B, Window(100, 300), UPDATED)
     assert tracked.take() == [A, B]
     tracked.notify(A, Window(300, 400), UPDATED)
-    tracked.release()
+    tracked.release([A, B])
     assert tracked.take() == [A]
+
+
+def test_an_account_of_which_no_document_came_is_told_again() -> None:
+    tracked = changes()
+    for account in (A, B):
+        tracked.notify(account, Window(100, 300), UPDATED)
+    assert tracked.take() == [A, B]
+    tracked.release([B])
+    assert taken(tracked) == [A]
+    assert taken(tracked) == []
 
 
 def test_an_account_of_which_something_was_not_read_counts_as_changed() -> None:

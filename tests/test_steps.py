@@ -257,7 +257,7 @@ class Waiting:
     def take(self) -> list[str]:
         return []
 
-    def release(self) -> None: ...
+    def release(self, captured: set[str]) -> None: ...
 
 
 async def test_binding_accounts_holds_nothing_while_it_waits_for_the_accounts(

@@ -13,7 +13,7 @@ on (`EventFeed.subscribe_all`). An account that is paused holds nobody up: it is
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from source_stripe_native.config import MIN_INTERVAL
@@ -92,10 +92,12 @@ class AccountChanges:
         """The accounts that have changed, but for those that are paused. Those of a window that failed are
         among them."""
         paused = self._poller.paused
-        self._taken |= {account_id: None for account_id in self._changed if account_id not in paused}
-        self._changed = {account_id: None for account_id in self._changed if account_id in paused}
+        changed = self._taken | self._changed
+        self._taken = {account_id: None for account_id in changed if account_id not in paused}
+        self._changed = {account_id: None for account_id in changed if account_id in paused}
         return list(self._taken)
 
-    def release(self) -> None:
-        """Forgets the accounts that were taken. To be called after the checkpoint of their documents."""
-        self._taken = {}
+    def release(self, captured: Collection[str]) -> None:
+        """Forgets the accounts that were taken, but for those of which no document was `captured`: they may
+        have been away only while they were read. To be called after the checkpoint of the documents."""
+        self._taken = {account_id: None for account_id in self._taken if account_id not in captured}
