@@ -289,6 +289,63 @@ async def test_a_capture_opens_though_the_events_of_its_account_cannot_be_read_f
     assert new in capture.last("Customers")
 
 
+LACKING: Final = Fault(
+    status=403,
+    message="The provided key 'rk_test_*1' does not have the required permissions for this endpoint.",
+)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "when"),
+    [
+        *((trouble, "at a restart") for trouble in (*PASSING, "permission")),
+        *(("500", when) for when in ("at the first start", "while it runs")),
+        ("permission", "while it runs"),
+    ],
+)
+async def test_a_list_of_accounts_that_fails_ends_nothing_and_is_read_later(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, trouble: str, when: str
+) -> None:
+    known, quick = world.connect()["id"], replace(QUICK, new_accounts_interval=timedelta(milliseconds=50))
+    fill(world, ["Customers"], [PLATFORM, known], event=False)
+    capture = Capture(server, ["Accounts", "Customers"], connected=True, settings=quick)
+    rule = replace(TROUBLES.get(trouble, LACKING), path="/v1/accounts")
+    waiting_for = {PLATFORM} if when == "at the first start" else {PLATFORM, known}
+
+    def is_waiting() -> bool:
+        if when == "while it runs" and capture.last("Customers"):
+            server.faults.set(rule)
+        has = {each["account_id"] for each in capture.last("Customers").values()}
+        return has >= waiting_for and bool(logged(caplog, "New accounts"))
+
+    with hurried():
+        if when != "at the first start":
+            await capture.session(lambda: capture.caught_up("Customers") and capture.caught_up("Accounts"))
+        world.clock.advance(120)
+        before = [world.create("customer", account)["id"] for account in (PLATFORM, known)]
+        world.clock.advance(120)
+        if when != "while it runs":
+            server.faults.set(rule)
+        await capture.session(is_waiting)
+        new = world.connect()["id"]
+        fill(world, ["Customers"], [new], event=False)
+
+        def is_mended() -> bool:
+            server.faults.set()
+            world.clock.advance(1)
+            return (
+                capture.last("Customers").keys() >= {*before}
+                and {each["account_id"] for each in capture.last("Customers").values()}
+                == {PLATFORM, known, new}
+                and capture.last("Accounts").keys() == {PLATFORM, known, new}
+            )
+
+        world.clock.advance(120)
+        await capture.session(is_mended)
+    # Each session says it once.
+    assert len([line for line in logged(caplog, "is paused.") if line.message.startswith("New acc")]) == 2
+
+
 def depends_on(row: type[BaseStripeObject], other: type[BaseStripeObject]) -> bool:
     """Whether a stream asks for anything below the list of the other one."""
     family = {row.list_path().split("/{}")[0], *(each.list_path() for each in row.found_through())}
