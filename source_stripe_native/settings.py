@@ -77,6 +77,8 @@ class Settings:
     """How long after its report the same pause is not reported again, however often it ends and begins."""
     key_answer_retention: timedelta = timedelta(seconds=10)
     """How long it is remembered whether Stripe answers the key, for all failures that leave that open."""
+    refusal_retention: timedelta = timedelta(hours=1)
+    """How long an expansion that lacks a permission is left out, before it is asked for again."""
     stop_patience: timedelta = timedelta(seconds=5)
     """How long a capture that is to stop goes on with what it is doing. Then it is cancelled."""
     empty_page_attempts: int = 3

@@ -43,7 +43,7 @@ class Directory:
     most_in_flight: int = 0
     time: int = NOW
     settings: Settings = DEFAULTS
-    refused_params: RefusedParams = field(default_factory=RefusedParams)
+    refused_params: RefusedParams = field(default_factory=lambda: RefusedParams(0.0))
     page_sizes: dict[tuple[str | None, str], int] = field(default_factory=dict)
     connects_at: int | None = None
     """Another account connects with this request."""

@@ -18,6 +18,7 @@ from source_stripe_native.models import STREAMS, Prices
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.expansions import object_params
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, unknown_filter, unstamped
 from tests.conftest import NOW
@@ -240,6 +241,33 @@ async def test_a_permission_that_is_back_at_once_leaves_no_field_out(
     await capture.session(lambda: capture.caught_up(stream.NAME))
     assert captured(capture, stream.NAME) == expected(world, stream.NAME, connected=False)
     assert logged(caplog, "is asked without") == []
+
+
+async def test_an_expansion_whose_permission_is_granted_is_asked_for_again_within_the_hour(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.create("invoice", event=False)
+    path, pairs = "/v1/invoices", [("expand[]", "data.test_clock"), ("expand[]", "data.customer")]
+    lacking = Fault(
+        query="data.customer",
+        status=403,
+        message="The provided key 'rk_test_1' does not have the required permissions",
+    )
+    server.faults.set(lacking)
+    time, hour = 0.0, UNLIMITED.refusal_retention.total_seconds()
+    async with StripeSession(world.key, base=server.url, settings=UNLIMITED) as http:
+        http.refused_params = RefusedParams(hour, lambda: time)
+        source = Source(http, LOG, Prices, PLATFORM, None)
+        for time in (0.0, hour - 1, hour, 2 * hour - 1):
+            server.journal.clear()
+            (invoice,) = (await source.get(path, pairs))["data"]
+            assert isinstance(invoice["customer"], str)
+            assert len(server.journal) == (1 if time % hour else 5)
+        server.faults.set()
+        time = 2 * hour
+        (invoice,) = (await source.get(path, pairs))["data"]
+        assert isinstance(invoice["customer"], dict)
+    assert len(logged(caplog, "is asked without")) == 1
 
 
 async def test_a_filter_that_stripe_does_not_know_is_sifted_here(

@@ -112,7 +112,7 @@ class Troubles:
                 return None
             paths = [path for path in paths if not path.endswith("*")]
         # A capture that cannot ask for its account does not open, and is started again.
-        if not paths or (not is_open and any(path == "*" or path.startswith("/v1/acc") for path in paths)):
+        if not paths or (not is_open and "*" in paths):
             return None
         one = account if trouble.scope in (OBJECT, LIST, ACCOUNT) else ""
         rules = [replace(rule, path=path, account=one) for path in paths]

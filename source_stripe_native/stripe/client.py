@@ -150,7 +150,7 @@ class StripeSession:
         )
         self.map_keys: dict[str, dict[str, None]] = {}
         """Fields inside maps that objects of a list have, by the list's path (see `lists`)."""
-        self.refused_params = RefusedParams()
+        self.refused_params = RefusedParams(settings.refusal_retention.total_seconds())
         self.page_sizes: dict[tuple[str | None, str], int] = {}
         """The sizes of pages that are small for now, by account and path (see `pages`)."""
         self.page_budget = ByteBudget(settings.unwritten_bytes - settings.change_bytes)

@@ -182,9 +182,10 @@ class Source:
                         self.connected_account_id, path, params, error, self.stream.filters(), self._refusal
                     )
                 if blamed:
-                    self.log.warning(
+                    self.log.log(
+                        logging.WARNING if any(blamed.values()) else logging.DEBUG,
                         f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "
-                        f"now on. Documents lack the fields, or lists are filtered here. {error.answer}"
+                        f"now on. Documents lack the fields, or lists are filtered here. {error.answer}",
                     )
                     continue
                 if PERMISSION_MISSING.matches(error):

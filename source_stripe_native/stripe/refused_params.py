@@ -6,10 +6,13 @@ or a filter. Neither may end a capture: the documents then lack the field, or th
 Rule: a parameter is blamed only where the same request without it is answered, and only by Stripe's own words
 about it: what fails for a passing reason leaves nothing out. The parameters that select a
 parent or a page are never left out, since other objects would be read without them. What one connected
-account refuses to expand is left out for that account alone; what the key's own account refuses, for all.
+account refuses to expand is left out for that account alone; what the key's own account refuses, for all. An
+expansion that lacks a permission is tried again from time to time, since the permission may be granted.
 """
 
 import asyncio
+import math
+import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable
 
@@ -24,11 +27,15 @@ Refusal = Callable[[str, Params], Awaitable[StripeError | None]]
 
 class RefusedParams:
     """What Stripe has refused: names of filters by endpoint, and paths of expansions by the account acted as
-    (None for the key's own) and endpoint."""
+    (None for the key's own) and endpoint. What lacks a permission is left out for `retention` seconds of the
+    monotonic clock `now`."""
 
-    def __init__(self) -> None:
+    def __init__(self, retention: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._retention = retention
+        self._now = now
         self._filters: dict[str, set[str]] = {}
-        self._expansions: dict[tuple[str | None, str], set[str]] = {}
+        self._expansions: dict[tuple[str | None, str], dict[str, float]] = {}
+        """Until when each expansion is left out."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def lock(self, path: str) -> asyncio.Lock:
@@ -41,8 +48,8 @@ class RefusedParams:
             return params
         endpoint = endpoint_of(path)
         filters = self._filters.get(endpoint, ())
-        of_all, of_account = (self._expansions.get((each, endpoint), set()) for each in (None, account_id))
-        expansions = of_all | of_account
+        of_all, of_account = (self._expansions.get((each, endpoint), {}) for each in (None, account_id))
+        expansions = {value for value, until in (of_all | of_account).items() if until > self._now()}
         if not filters and not expansions:
             return params
         return [
@@ -63,31 +70,35 @@ class RefusedParams:
         error: StripeError,
         filters: Iterable[str],
         refusal: Refusal,
-    ) -> list[str]:
-        """The parameters that `error` is about, which are left out from now on; none where it is about none
-        of the row's `filters` and expansions."""
+    ) -> dict[str, bool]:
+        """The parameters that `error` is about, which are left out from now on, each with whether that is
+        new; none where it is about none of the row's `filters` and expansions."""
         endpoint = endpoint_of(path)
         name = _base(error.param)
         is_sent = any(_base(param) == name for param, _ in params)
         if PARAMETER_UNKNOWN.matches(error) and name in filters and is_sent:
             self._filters.setdefault(endpoint, set()).add(name)
-            return [name]
+            return {name: True}
         expansions = [value for each, value in params if each == PARAM]
         if not expansions or not _is_about_expansions(error):
-            return []
+            return {}
         bare = [pair for pair in params if pair[0] != PARAM]
         if await refusal(path, bare) is not None:
-            return []
+            return {}
         # A missing permission may be that for the list itself, which is back by now: it names no expansion.
         is_named = not PERMISSION_MISSING.matches(error)
-        refused = expansions if len(expansions) == 1 and is_named else []
+        refused = dict.fromkeys(expansions, math.inf) if len(expansions) == 1 and is_named else {}
         for expansion in expansions if not refused else ():
             reason = await refusal(path, [*bare, (PARAM, expansion)])
             if reason is not None and not _is_about_expansions(reason):
                 raise reason
-            refused += [expansion] if reason is not None else []
-        self._expansions.setdefault((account_id, endpoint), set()).update(refused)
-        return refused
+            if reason is not None:
+                lacks = PERMISSION_MISSING.matches(reason)
+                refused[expansion] = self._now() + self._retention if lacks else math.inf
+        known = self._expansions.setdefault((account_id, endpoint), {})
+        blamed = {expansion: expansion not in known for expansion in refused}
+        known.update(refused)
+        return blamed
 
 
 def _is_about_expansions(error: StripeError) -> bool:
