@@ -179,6 +179,7 @@ class Advanced(FeatureFlagsConfig):
         title="Refresh",
         description="Parts of streams to capture again, each once, without a backfill of the whole binding.",
         default_factory=list,
+        json_schema_extra={"nonsensitive": True},
     )
 
     # Not a pattern of the field, which would change the config's JSON schema.

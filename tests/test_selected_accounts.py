@@ -201,3 +201,26 @@ def test_an_account_is_selected_if_a_rule_includes_it_and_none_excludes_it(
     assert selection.may_have(account) or not has
     if not selection.depends_on_metadata:
         assert selection.may_have(account) == has
+
+
+@pytest.mark.parametrize("verb", ["discover", "validate"])
+@pytest.mark.parametrize(
+    ("rules", "connected", "problem"),
+    [
+        ({"include": ["acct_1Abc"]}, False, "selects accounts, but capture_connected_accounts is false"),
+        ({"exclude": [PLATFORM]}, True, f"names {PLATFORM}, the key's own account"),
+    ],
+)
+async def test_rules_that_cannot_be_followed_are_refused_in_one_line(
+    server: StripeServer,
+    caplog: pytest.LogCaptureFixture,
+    verb: str,
+    rules: Json,
+    connected: bool,
+    problem: str,
+) -> None:
+    capture = capture_of(server, rules, ["Customers"])
+    capture.connected = connected
+    with pytest.raises(SystemExit):
+        await getattr(capture, verb)()
+    assert len([record for record in caplog.records if problem in record.getMessage()]) == 1

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
+from source_stripe_native.state.shards import ALL_ACCOUNTS
 from source_stripe_native.state.windows import FOREVER, Window
 from source_stripe_native.streams.row import Document, Embedding
 from source_stripe_native.stripe import children
@@ -265,8 +266,9 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
         else:
             current = await listed.get(change.subject.id) or await retrieve(source, known)
     if current is not None:
-        is_selected = source.selection.has(current)
-        return await to_document(source, current, "u" if op == "d" else op) if is_selected else None
+        if source.selection is not ALL_ACCOUNTS and not source.selection.has(current):
+            return None
+        return await to_document(source, current, "u" if op == "d" else op)
     if asked.is_refused and newest and op != "d":
         # As it is: the rest of a list inside it would be refused too.
         return stamp(source, known, op)
