@@ -16,7 +16,7 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.binding_state import Binding, reconcile_state
 from source_stripe_native.capture.stream_binding import CaptureContext, StreamBinding
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
-from source_stripe_native.errors import PERMISSION_MISSING, ConnectorError, is_passing
+from source_stripe_native.errors import ConnectorError, Scope, is_passing, scope_of
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.flow.schedules import Schedules
@@ -203,7 +203,7 @@ async def _with_connected(
     except ConnectorError as failure:
         parts = [state.inc for state in states if isinstance(state.inc, dict)]
         known = dict.fromkeys(key for inc in parts for key in inc if key != accounts.platform_id)
-        if not is_passing(failure) and not (known and PERMISSION_MISSING.matches(failure)):
+        if scope_of(failure) > Scope.BINDING or not (known or is_passing(failure)):
             raise
         error, ids = failure, [key for key in known if selection.may_have(key)]
     return replace(accounts, connected_ids=ids), error

@@ -298,7 +298,7 @@ LACKING: Final = Fault(
 @pytest.mark.parametrize(
     ("trouble", "when"),
     [
-        *((trouble, "at a restart") for trouble in (*PASSING, "permission")),
+        *((trouble, "at a restart") for trouble in (*PASSING, "permission", "an object without id")),
         *(("500", when) for when in ("at the first start", "while it runs")),
         ("permission", "while it runs"),
     ],

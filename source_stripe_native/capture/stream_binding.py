@@ -185,7 +185,7 @@ class StreamBinding:
         )
 
     def fetch_range(self, account_id: str, suffix: str, since: datetime) -> FetchPageFn[Any]:
-        """Reads a part of a variant again."""
+        """The function that reads a variant of an account again, from a time on (`refreshes.FetchRange`)."""
         source = self._source(account_id if self.is_per_account else None)
         backfill = self._backfill(replace(source, workload=Workload()), floor(since), suffix)
         return replace(backfill, ends_at_cutoff=True).fetch
