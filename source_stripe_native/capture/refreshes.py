@@ -88,7 +88,7 @@ class Refreshes:
             else:
                 begun.add(key)
         if selection and selection not in begun:
-            self.is_selection_new = True
+            # Without another one before it, nothing is included that was not.
             patch[selection] = _entry(now)
         for note, refresh in known.items():
             if note in begun:
