@@ -153,7 +153,8 @@ class Troubles:
         name = self._rng.choice(self._permissions)
         if trouble.kind == KEY and is_open:
             world.keys.revoke(self._key)
-        elif trouble.kind == PERMISSION:
+        # A capture that may not read events does not open: that is a wrong config.
+        elif trouble.kind == PERMISSION and (is_open or name != KINDS["event"].readable_with):
             world.keys.add(self._key, self._all_permissions - {name})
         else:
             return None
