@@ -20,14 +20,13 @@ from rich.table import Table
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from source_stripe_native.cli.estimate import Count
 from source_stripe_native.cli.purposes import PURPOSES, names_for
 from source_stripe_native.cli.survey import (
-    Count,
-    StreamSurvey,
     Survey,
     as_data,
-    limits_of,
-    seconds_of,
+    backfill_of,
+    sum_of,
     survey,
 )
 from source_stripe_native.config import EndpointConfig, Redaction
@@ -112,7 +111,7 @@ def main() -> None:
     type=STREAM,
     multiple=True,
     metavar="STREAM",
-    help="A stream to check; may be repeated. Default: all.",
+    help="A stream to check; may be repeated. Default: all, with a total of those enabled by default.",
 )
 @with_purposes
 @click.option("--json", "is_json", is_flag=True, help="Write JSON in place of tables.")
@@ -126,8 +125,8 @@ def check(
 ) -> None:
     """Says what a key can capture.
 
-    Asks Stripe for a page or two of each list, and changes nothing. Exits with 1 where a stream cannot be
-    read that was named, or for which the key lacks a permission."""
+    Asks Stripe for a few pages of each list, and changes nothing. Exits with 1 where a stream cannot be read
+    that was named, or where the key lacks a permission for one that is enabled by default."""
     numbers: Settings = context.obj or DEFAULTS
     endpoint = _endpoint_config(config)
     names = names_for(names, purposes)
@@ -137,11 +136,12 @@ def check(
     except ConnectorError as error:
         raise click.ClickException(str(error)) from None
     if is_json:
-        click.echo(json.dumps(as_data(found), indent=2))
+        click.echo(json.dumps(as_data(found, endpoint, numbers), indent=2))
     else:
-        _show(found, endpoint, numbers)
-    refused = [each for each in found.streams if each.denial and names]
-    raise SystemExit(1 if refused or found.missing or found.no_changes else 0)
+        _show(found, endpoint, numbers, of_all=not names)
+    if names:
+        raise SystemExit(1 if any(each.denial for each in found.streams) or found.no_changes else 0)
+    raise SystemExit(1 if found.enabled.missing else 0)
 
 
 @main.command()
@@ -253,40 +253,46 @@ def _table(*titles: str) -> Table:
     return table
 
 
-def _show(found: Survey, config: EndpointConfig, numbers: Settings) -> None:
+def _show(found: Survey, config: EndpointConfig, numbers: Settings, *, of_all: bool) -> None:
+    """`of_all` says that no stream was named: what discover enables then has a column and a total."""
     console = _console()
-    mode = "live mode" if found.is_live else "test mode"
-    console.print(f"Account {found.account_id}, {mode}, API version {found.version or 'unknown'}")
+    console.print(f"Account {found.account_id}, {found.mode} mode, API version {found.version or 'unknown'}")
     if found.connected is not None:
         console.print(f"{found.connected:,} connected accounts, whose objects are not counted below")
-    table = _table("Stream", "Objects", "Requests", "")
+    table = _table("Stream", "Enabled", "Objects", "Requests", "")
     for each in found.streams:
-        if each.denial is None:
-            requests = f"{sum(each.requests.values()):,}" if each.requests else ""
-            table.add_row(each.stream.NAME, _count(each.count), requests, "")
-        else:
-            lacks = ", ".join(each.denial.permissions)
-            table.add_row(each.stream.NAME, "", "", f"lacks {lacks}" if lacks else each.denial.reason)
+        cells = ["", "", each.denial.reason] if each.denial else [_count(each.count), "", ""]
+        if each.denial and each.denial.permissions:
+            cells[2] = f"lacks {', '.join(each.denial.permissions)}"
+        if each.requests:
+            cells[1] = _count(sum_of(each.requests))
+        table.add_row(each.stream.NAME, "yes" if each.is_enabled else "", *cells)
     console.print(table)
     if found.no_changes is not None:
         console.print(f"\nNothing can be captured with this key: {found.no_changes.reason}")
-    if found.missing:
-        console.print("\nGrant these read permissions to the key, or use another one:")
-        for name in found.missing:
-            console.print(f"  {name}")
-        _show_new_key(checklist(each.stream for each in found.streams if _is_there(each)))
-    if requests_of_all := found.requests:
-        total, per_endpoint = limits_of(config, numbers)
-        seconds = seconds_of(requests_of_all, total, per_endpoint, numbers)
-        console.print(
-            f"\nA backfill of what can be read takes about {sum(requests_of_all.values()):,} requests: "
-            f"{_time(seconds)} at {total:g} requests a second in all and {per_endpoint:g} to each endpoint."
-        )
-
-
-def _is_there(found: StreamSurvey) -> bool:
-    """Whether the stream can be read with a key that lacks nothing."""
-    return found.denial is None or bool(found.denial.permissions)
+    parts = {"the streams above": found}
+    if of_all:
+        parts = {"the streams that are enabled by default": found.enabled, "all streams": found}
+    told: set[str] = set()
+    for what, part in parts.items():
+        if missing := [name for name in part.missing if name not in told]:
+            also = " also" if told else ""
+            console.print(f"\nFor {what}, grant{also} these read permissions to the key, or use another one:")
+            for name in missing:
+                console.print(f"  {name}")
+            # The new key has what this one has, too.
+            granted = [each for each in found.streams if each.denial is None]
+            lacking = [each for each in part.streams if each.denial and each.denial.permissions]
+            _show_new_key(checklist(each.stream for each in (*granted, *lacking)))
+            told.update(missing)
+    console.print()
+    for what, part in parts.items():
+        if (backfill := backfill_of(part, config, numbers)) is not None:
+            console.print(
+                f"A backfill of {what} takes {_count(backfill.requests)} requests: "
+                f"{_time(*backfill.seconds)} at {backfill.total:g} requests a second in all and "
+                f"{backfill.per_endpoint:g} to each endpoint."
+            )
 
 
 def _show_new_key(permissions: Iterable[str]) -> None:
@@ -300,11 +306,12 @@ def _show_new_key(permissions: Iterable[str]) -> None:
 def _count(count: Count | None) -> str:
     if count is None:
         return "?"
-    return f"{count.objects:,}" if count.exact else f"~{count.objects:,}"
+    return f"{count.least:,}" if count.is_exact else f"{count.least:,} to {count.most:,}"
 
 
-def _time(seconds: float) -> str:
-    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(1, seconds):.0f} s"
+def _time(least: float, most: float) -> str:
+    for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60), ("s", 1)):
+        if most >= 2 * length or unit == "s":
+            first, last = (max(1, round(seconds / length)) for seconds in (least, most))
+            return f"{last} {unit}" if first == last else f"{first} to {last} {unit}"
+    raise AssertionError("a second is the shortest unit")

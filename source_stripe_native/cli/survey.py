@@ -1,22 +1,17 @@
 """The survey: what a key can capture, and what a backfill of it takes.
 
-Which streams can be read is what discover finds out as well. How much there is to read is a guess from the
-newest page of each list, and one from the middle of the time before it:
-
-    start                  middle                      now
-      |...........|--- page ---|...........|--- page ---|
-
-The density of the two pages stands for the list. Where all of the older half is on one page, the half is
-counted, and the newer half is divided in its turn. A list with no further page is counted exactly.
+Which streams can be read is what discover finds out as well. How much there is to read, estimate.py guesses
+from a few pages of each list. What is said of all streams is said of those that discover enables, too.
 """
 
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from logging import Logger
 from typing import Any, Final
 
+from source_stripe_native.cli.estimate import Count, count_pages, count_range, exactly
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.settings import Settings
@@ -29,36 +24,30 @@ from source_stripe_native.stripe.account_directory import (
     selection_of,
 )
 from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
-from source_stripe_native.stripe.pages import Page, Source, range_params, read_page
+from source_stripe_native.stripe.pages import Page, PageToken, Source, range_params, read_page
 from source_stripe_native.stripe.permissions import Denial, probe
 
 Stream = type[BaseStripeObject]
 LAUNCH: Final = 1_293_840_000
 """2011-01-01, before Stripe was open to anyone: no list goes back further."""
-PAGES: Final = 20
-"""Pages that are read of a list at most, beside the newest: each halves the time that is not yet known."""
-
-
-@dataclass(frozen=True)
-class Count:
-    """So many objects; where not `exact`, a guess."""
-
-    objects: int
-    exact: bool = True
-
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.objects + other.objects, self.exact and other.exact)
+Requests = Mapping[str, Count]
+"""So many requests by endpoint."""
 
 
 @dataclass(frozen=True)
 class StreamSurvey:
     """A stream: why it cannot be read (`denial`), or how many objects it may have (None where nothing tells)
-    and how many requests a backfill takes, by endpoint."""
+    and how many requests a backfill takes."""
 
     stream: Stream
     denial: Denial | None = None
     count: Count | None = None
-    requests: Mapping[str, int] | None = None
+    requests: Requests | None = None
+
+    @property
+    def is_enabled(self) -> bool:
+        """Whether discover proposes it as enabled."""
+        return not self.stream.DISABLED
 
 
 @dataclass(frozen=True)
@@ -75,19 +64,27 @@ class Survey:
     """Why the key may not read events, without which nothing is captured; None where it may."""
 
     @property
+    def mode(self) -> str:
+        return "live" if self.is_live else "test"
+
+    @property
     def missing(self) -> list[str]:
         """The permissions that the key lacks, as Stripe's dashboard calls them."""
         denials = (self.no_changes, *(each.denial for each in self.streams))
         return sorted({name for each in denials if each is not None for name in each.permissions})
 
     @property
-    def requests(self) -> dict[str, int]:
-        """The requests of a backfill of all streams, by endpoint. Streams that are found through one list
-        read it once."""
-        found: dict[str, int] = {}
+    def enabled(self) -> "Survey":
+        """The same of the streams that discover proposes as enabled."""
+        return replace(self, streams=[each for each in self.streams if each.is_enabled])
+
+    @property
+    def requests(self) -> Requests:
+        """The requests of a backfill of all streams. Streams that are found through one list read it once."""
+        found: dict[str, Count] = {}
         for each in self.streams:
             for endpoint, number in (each.requests or {}).items():
-                found[endpoint] = max(found.get(endpoint, 0), number)
+                found[endpoint] = max(found.get(endpoint, number), number, key=lambda count: count.most)
         return found
 
 
@@ -106,17 +103,11 @@ def limits_of(config: EndpointConfig, settings: Settings) -> tuple[float, float]
     return settings.requests_live if live else settings.requests_test, settings.requests_per_endpoint
 
 
-def _density(page: Page, end: int, field: str) -> float:
-    """Objects a second of a page that was read down from `end`."""
-    created = [at for each in page.objects if isinstance(at := each.get(field), int)]
-    return len(created) / max(1, end - min(created, default=end))
-
-
 async def survey(
     http: StripeSession, log: Logger, config: EndpointConfig, streams: Iterable[Stream]
 ) -> Survey:
-    """Asks Stripe which of `streams` the key can read, and for two pages of each. Raises ConnectorError where
-    the key is refused, and StripeError for whatever else is wrong with a request."""
+    """Asks Stripe which of `streams` the key can read, and for a few pages of each. Raises ConnectorError
+    where the key is refused, and StripeError for whatever else is wrong with a request."""
     connected = config.capture_connected_accounts
     accounts = await find_accounts(http, log, selection_of(config), connected=connected)
     own_id, selection = accounts.platform_id, accounts.selection
@@ -145,13 +136,14 @@ def _of_stream(
 ) -> StreamSurvey:
     if denial is not None:
         return StreamSurvey(stream, denial)
-    requests: dict[str, int] = {}
+    requests: dict[str, Count] = {}
     for each in stream.found_through() or [stream]:
         if (count := counts.get(each)) is not None:
-            requests[each.list_path()] = math.ceil(count.objects / settings.page_size) or 1
+            pages = [math.ceil(objects / settings.page_size) or 1 for objects in (count.least, count.most)]
+            requests[each.list_path()] = Count(*pages)
     parents = counts.get(stream.PARENT) if stream.PARENT is not None else None
     if parents is not None and not stream.EMBEDDED:
-        requests[endpoint_of(stream.list_path("parent"))] = parents.objects
+        requests[endpoint_of(stream.list_path("parent"))] = parents
     own = counts.get(stream) if stream.PARENT is None and not stream.EMBEDDINGS else None
     return StreamSurvey(stream, None, own, requests)
 
@@ -166,59 +158,81 @@ async def _count(http: StripeSession, log: Logger, stream: Stream, window: Windo
 
 async def _count_variant(source: Source, params: list[tuple[str, str]], window: Window) -> Count | None:
     stream = source.stream
+
+    async def read(part: Window, token: PageToken | None) -> Page:
+        limited = [*params, *range_params(stream, part)] if stream.LISTS_BY_CREATED else params
+        return await read_page(source, stream.list_path(), limited, token)
+
     try:
         if stream.LISTS_BY_CREATED:
-            return await _count_range(source, params, window)
-        page = await read_page(source, stream.list_path(), params, None)
+            return await count_range(read, window, stream.CREATED)
+        return await count_pages(read, window)
     except ConnectorError as error:
         source.log.debug("a list cannot be counted", {"stream": stream.NAME, "error": error.answer})
         return None
-    return Count(len(page.objects), exact=page.next is None)
 
 
-async def _count_range(source: Source, params: list[tuple[str, str]], window: Window) -> Count:
-    """How many objects of `window` a list has."""
+@dataclass(frozen=True)
+class Backfill:
+    """What a backfill takes: requests, and seconds at the limits of `total` requests a second in all and
+    `per_endpoint` to each endpoint."""
 
-    async def read(part: Window) -> Page:
-        return await read_page(
-            source, source.stream.list_path(), [*params, *range_params(source.stream, part)], None
-        )
-
-    newest = await read(window)
-    found = len(newest.objects)
-    if newest.next is None or newest.next.created is None:
-        return Count(found, exact=newest.next is None)
-    density = _density(newest, window.end, source.stream.CREATED)
-    rest = Window(window.start, newest.next.created)
-    # Beyond the length of the newest page, the density of that page says enough.
-    for _ in range(PAGES):
-        if rest.seconds <= window.end - newest.next.created:
-            break
-        older, newer = rest.halves()
-        page = await read(older)
-        if page.next is not None:
-            older_density = _density(page, older.end, source.stream.CREATED)
-            between = newer.seconds * (density + older_density) / 2
-            return Count(found + round(between + older.seconds * older_density), exact=False)
-        found, rest = found + len(page.objects), newer
-    return Count(found + max(1, round(rest.seconds * density)), exact=False)
+    requests: Count
+    seconds: tuple[float, float]
+    total: float
+    per_endpoint: float
 
 
-def as_data(found: Survey) -> dict[str, Any]:
-    """The survey as plain data, for output that a program reads."""
+def backfill_of(found: Survey, config: EndpointConfig, settings: Settings) -> Backfill | None:
+    """None where no list could be counted."""
+    if not (requests := found.requests):
+        return None
+    total, per_endpoint = limits_of(config, settings)
+    ends = [{path: getattr(count, end) for path, count in requests.items()} for end in ("least", "most")]
+    least, most = (seconds_of(end, total, per_endpoint, settings) for end in ends)
+    return Backfill(sum_of(requests), (least, most), total, per_endpoint)
+
+
+def sum_of(requests: Requests) -> Count:
+    return sum(requests.values(), exactly(0))
+
+
+def as_data(found: Survey, config: EndpointConfig, settings: Settings) -> dict[str, Any]:
+    """The survey as plain data, for output that a program reads: what the tables say."""
+
+    def data(part: Survey) -> dict[str, Any]:
+        backfill = backfill_of(part, config, settings)
+        return {
+            "streams": len(part.streams),
+            "missing_permissions": part.missing,
+            "requests": backfill and _range(backfill.requests),
+            "seconds": backfill and {"least": round(backfill.seconds[0]), "most": round(backfill.seconds[1])},
+        }
+
+    total, per_endpoint = limits_of(config, settings)
     return {
         "account": found.account_id,
-        "missing_permissions": found.missing,
+        "mode": found.mode,
+        "api_version": found.version or None,
+        "connected_accounts": found.connected,
+        "nothing_can_be_captured": found.no_changes.reason if found.no_changes else None,
+        "limits": {"requests_per_second": total, "to_one_endpoint": per_endpoint},
+        "enabled": data(found.enabled),
+        "all": data(found),
         "streams": [
             {
                 "stream": each.stream.NAME,
+                "enabled": each.is_enabled,
                 "readable": each.denial is None,
                 "reason": each.denial.reason if each.denial else None,
                 "permission": each.stream.PERMISSION,
-                "objects": each.count.objects if each.count else None,
-                "exact": bool(each.count and each.count.exact),
-                "requests": sum((each.requests or {}).values()) if each.requests is not None else None,
+                "objects": _range(each.count),
+                "requests": _range(None if each.requests is None else sum_of(each.requests)),
             }
             for each in found.streams
         ],
     }
+
+
+def _range(count: Count | None) -> dict[str, int] | None:
+    return None if count is None else {"least": count.least, "most": count.most}
