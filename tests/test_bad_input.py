@@ -225,7 +225,9 @@ async def test_config_that_does_not_do(world: World, server: StripeServer) -> No
             ),
             "an unknown binding": Bad(
                 ask().open("Pricse"),
-                "There is no stream named Pricse: discover again, or disable the binding",
+                re.escape(
+                    "There is no stream named Pricse (did you mean Prices?): discover again, or disable"
+                ),
             ),
         },
     )
@@ -414,6 +416,10 @@ async def test_version_that_is_none_is_refused_by_its_form(
         ({"schedule": "daily"}, "schedule must be a cron expression in UTC such as '0 6 * * *', or blank"),
         ({"cron": "0 0 * * *"}, "it has no cron"),
         ({"name": None}, "name: Input should be a valid string"),
+        (
+            {"name": "sk_live_Secret", "interval": "often"},
+            "interval must be an ISO 8601 duration such as PT5M",
+        ),
     ],
 )
 async def test_malformed_binding_is_said_field_by_field(
@@ -421,7 +427,8 @@ async def test_malformed_binding_is_said_field_by_field(
 ) -> None:
     for request in (Ask(server).validate(**resource), Ask(server).open(**resource)):
         error = await refusal(monkeypatch, orjson.dumps(request))
-        assert error == f"A binding's resource config is not valid: {problem}. Correct it and publish again."
+        which = "binding 1" if "name" in resource else "Prices"
+        assert error == f"Resource configs are not valid. {which}: {problem}. Correct them and publish again."
 
 
 @pytest.mark.parametrize(

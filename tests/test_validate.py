@@ -365,8 +365,9 @@ async def test_running_capture_does_not_stop_at_a_field_that_it_does_not_know(se
 
 
 async def test_unknown_bindings_are_named(server: StripeServer, caplog: pytest.LogCaptureFixture) -> None:
-    error = await refusal(caplog, Capture(server), {"Prices": 0, "Pricse": 0, "Costs": 0})
-    assert error == "There is no stream named Costs, Pricse: discover again, or disable the binding."
+    error = await refusal(caplog, Capture(server), {"Prices": 0, "Pricse": 0, "Zebra": 0})
+    named = "Pricse (did you mean Prices?), Zebra"
+    assert error == f"There is no stream named {named}: discover again, or disable the binding."
 
 
 async def test_binding_that_the_key_cannot_read_is_named_with_the_permission(

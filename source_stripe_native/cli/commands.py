@@ -4,7 +4,6 @@ The connector itself is run by Flow and has no options: see `__main__`.
 """
 
 import asyncio
-import difflib
 import json
 import logging
 import os
@@ -34,7 +33,7 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.redaction import STRATEGIES, annotations
 from source_stripe_native.flow.requests import explain_config, refuse_unknown
 from source_stripe_native.settings import DEFAULTS, Settings
-from source_stripe_native.streams import STREAMS
+from source_stripe_native.streams import STREAMS, nearest_stream
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.grants import KNOWN, new_key_address, sureness
@@ -68,9 +67,8 @@ class _StreamName(click.Choice[str]):
         value: object,
         ctx: click.Context | None,  # noqa: ARG002 - the parameters are those of click's method
     ) -> str:
-        spelled = {each.lower(): each for each in self.choices}
-        near = difflib.get_close_matches(str(value).lower(), spelled, 1)
-        hint = f"did you mean {spelled[near[0]]}?" if near else "`permissions` without a name lists them all."
+        near = nearest_stream(str(value))
+        hint = f"did you mean {near}?" if near else "`permissions` without a name lists them all."
         return f"there is no stream named {value}: {hint}"
 
     def shell_complete(

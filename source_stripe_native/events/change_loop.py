@@ -1,8 +1,9 @@
 """The loop over a binding's changes: one for a single account, and the sweep that connected accounts share.
 
-Rule: the loop does what the CDK's own incremental loop does (a test runs the same cases through both), but by
-Stripe's clock. By the machine's clock, a cursor may seem to lie days ahead, and the CDK's loop sleeps until
-then. Here a rest is never longer than the interval.
+Rule: the loop does what the CDK's own incremental loop does (a test runs the same cases through both), with
+two differences. The CDK's loop rests before its first reading. This one reads at once, so that changes are
+not late after a restart. And it goes by Stripe's clock: by the machine's, a cursor may seem to lie days
+ahead, and the CDK's loop sleeps until then. Here a rest is never longer than the interval.
 """
 
 from collections.abc import Awaitable, Callable
@@ -77,7 +78,7 @@ async def follow_changes(
         await task.checkpoint(progress)
 
     task.log.debug("resuming incremental replication", {"state": state})
-    rest = time_to_rest(state.cursor, now(), interval)
+    rest = timedelta()
     while not await stops_within(rest, stopping):
         try:
             cursors = await sweep(fetch_changes, state, binding, binding_index, task, checkpoint)

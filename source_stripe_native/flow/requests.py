@@ -31,7 +31,7 @@ from source_stripe_native.flow.log_lines import report
 from source_stripe_native.state.parts import Json, SharedParts
 from source_stripe_native.state.shapes import ConnectorState, readable_part
 from source_stripe_native.state.shards import LAST_KEY, Shard
-from source_stripe_native.streams import STREAMS
+from source_stripe_native.streams import STREAMS, nearest_stream
 
 VERBS: Final = ("spec", "discover", "validate", "apply", "open", "acknowledge")
 
@@ -70,6 +70,7 @@ FORMS: Final = {
 LONGEST_REQUEST: Final = 1 << 27
 """Bytes of one request, as much as the CDK takes."""
 
+_NAMES: Final = frozenset(row.NAME for row in STREAMS)
 _STATE: Final = '"bindingStateV1"'
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -91,6 +92,9 @@ class ExaminedRequest(StripeRequest):
                 f"A request must have exactly one verb of Flow's capture protocol, {', '.join(VERBS)}. {SEND}"
             )
         match request:
+            case {"validate": {"bindings": list(bound)}} | {"open": {"capture": {"bindings": list(bound)}}}:
+                _examine_resources(bound)
+        match request:
             case {"validate": dict(validate)}:
                 validate["lastCapture"] = last_capture.readable(validate.get("lastCapture"))
                 if isinstance(config := validate.get("config"), dict):
@@ -103,6 +107,24 @@ class ExaminedRequest(StripeRequest):
                 for key, state in states.items():
                     states[key] = _examined(state) if key in current else readable_part(state)
         return request
+
+
+def _examine_resources(bindings: Sequence[object]) -> None:
+    """Raises ConnectorError for resource configs that are not valid, with the streams that they are of."""
+    problems = []
+    for number, binding in enumerate(bindings, 1):
+        resource = binding.get("resourceConfig") if isinstance(binding, dict) else None
+        try:
+            ResourceConfig.model_validate(resource)
+        except pydantic.ValidationError as error:
+            name = resource.get("name") if isinstance(resource, dict) else None
+            which = name if name in _NAMES else f"binding {number}"
+            wrong = "; ".join(_problem("resource config", one) for one in _problems_of(error))
+            problems.append(f"{which}: {wrong}")
+    if problems:
+        raise ConnectorError(
+            f"Resource configs are not valid. {'. '.join(problems)}. Correct them and publish again."
+        )
 
 
 def _examined(state: object) -> object:
@@ -119,9 +141,11 @@ def stream_names(
 ) -> set[str]:
     """The streams of `bindings`. Raises ConnectorError where there is none of such a name."""
     names = {binding.resourceConfig.name for binding in bindings}
-    if unknown := sorted(names - {row.NAME for row in STREAMS}):
+    if unknown := sorted(names - _NAMES):
+        near = {name: nearest_stream(name) for name in unknown}
+        told = (f"{name} (did you mean {near[name]}?)" if near[name] else name for name in unknown)
         raise ConnectorError(
-            f"There is no stream named {', '.join(unknown)}: discover again, or disable the binding."
+            f"There is no stream named {', '.join(told)}: discover again, or disable the binding."
         )
     return names
 
@@ -255,9 +279,8 @@ def explain(error: pydantic.ValidationError) -> str:
             f"The capture's state cannot be read at {', '.join(sorted(places))}: request a backfill of that "
             "binding, or create the capture anew where none is named."
         )
-    for part, what in (("resourceConfig", "A binding's resource config"), ("config", "The endpoint config")):
-        if wrong := [_problem(part, problem) for problem in problems if part in problem["loc"]]:
-            return f"{what} is not valid: {'; '.join(wrong)}. Correct it and publish again."
+    if wrong := [_problem("config", problem) for problem in problems if "config" in problem["loc"]]:
+        return f"The endpoint config is not valid: {'; '.join(wrong)}. Correct it and publish again."
     return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}. {SEND}"
 
 

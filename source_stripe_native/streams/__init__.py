@@ -5,6 +5,7 @@ backfill is divided into variants and which events change it (row.py documents e
 value in the row, never a branch on a name. The rows stand in a file for each family of Stripe's API.
 """
 
+import difflib
 from typing import Final
 
 from source_stripe_native.streams import (
@@ -206,3 +207,10 @@ STREAMS: Final[list[type[BaseStripeObject]]] = [
     arrangements.AppsInstalls,
 ]
 """The catalogue in the order of discovery. A new stream is a class in its family's file and its name here."""
+
+
+def nearest_stream(name: str) -> str | None:
+    """The name of the stream that a misspelled name stands for, None where none is like it."""
+    names = {each.NAME.lower(): each.NAME for each in STREAMS}
+    near = difflib.get_close_matches(name.lower(), names, 1)
+    return names[near[0]] if near else None
