@@ -590,6 +590,20 @@ async def test_each_attempt_is_one_line_at_debug(
         assert line == {"level": "DEBUG", "attempt": 1 if is_for_rate else 3, "status": 200}
 
 
+async def test_a_line_has_the_query_but_no_secret(
+    server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    params = [("limit", "100"), ("expand[]", "data.tiers"), ("email", "sk_live_NobodyShouldSeeThis")]
+    with caplog.at_level(logging.DEBUG, LOG.name):
+        async with session(server) as stripe:
+            with suppress(StripeError):
+                await stripe.get(LOG, "/v1/prices", params)
+    (line,) = [each.args for each in caplog.records if each.name == LOG.name]
+    assert isinstance(line, dict)
+    assert str(line["query"]).startswith("limit=100&expand[]=data.tiers&email=sk_live_")
+    assert "NobodyShouldSeeThis" not in caplog.text + str(line)
+
+
 async def test_a_request_that_is_given_up_has_a_line_too(caplog: pytest.LogCaptureFixture) -> None:
     asked = asyncio.Event()
 

@@ -110,6 +110,27 @@ async def test_any_answer_ends_an_outage(
             server.journal.clear()
 
 
+@pytest.mark.parametrize("path", ["*", "/v1/prices"])
+async def test_requests_that_fail_say_since_when_also_where_others_are_answered(
+    world: World, server: StripeServer, path: str
+) -> None:
+    server.faults.add(Fault(path, status=503))
+    async with StripeSession(world.key, base=server.url, settings=UNLIMITED) as http:
+        assert http.failing_since() is None
+        failing = asyncio.create_task(http.get(LOG, "/v1/prices"))
+        while http.failing_since() is None:
+            await asyncio.sleep(0.01)
+            assert not failing.done()
+        if path != "*":
+            await http.get(LOG, "/v1/customers")
+        since = http.failing_since()
+        assert since is not None
+        assert timedelta() < http.now() - since < timedelta(seconds=30)
+        server.faults.set()
+        await failing
+        assert http.failing_since() is None
+
+
 class Counting(WorldsTime):
     """A session that counts the requests that it is asked for, retries not included."""
 

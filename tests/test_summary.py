@@ -124,6 +124,7 @@ def test_the_fields_have_the_same_for_programs() -> None:
         },
         "oldest_cursor": {"stream": "Files", "account": None, "age_seconds": 840},
         "requests": {"per_second": 0.4, "limit": 20.0, "refused_for_rate": 3},
+        "failing_since": None,
         "accounts_behind_seconds": 120,
         "paused": {"accounts": 3, "streams": {"Files": 2}},
         "late": {
@@ -146,6 +147,7 @@ class Watched:
     caplog: pytest.LogCaptureFixture
     cursor: datetime = AT
     late: timedelta = timedelta()
+    failing_since: datetime | None = None
     traffic: Traffic = field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
@@ -162,6 +164,7 @@ class Watched:
             settings=DEFAULTS,
             requests_per_second=20.0,
             now=lambda: AT + timedelta(seconds=now()),
+            failing_since=lambda: self.failing_since,
         )
         pauses = Pauses(cast(StripeSession, http), logging.getLogger("test"), "acct_1")
         self.summary = Summary(cast(StripeSession, http), [stream], pauses)
@@ -213,6 +216,13 @@ async def test_there_is_one_line_a_minute_while_anything_is_under_way_and_few_wh
         watched.late = timedelta()
         await asyncio.sleep(60)
         assert "behind" not in watched.lines[-1]
+        watched.failing_since = AT + timedelta(hours=2)
+        await asyncio.sleep(240)
+        failing = "requests have failed since 2026-01-01 14:00:00 UTC"
+        assert len([each for each in watched.lines if failing in each]) == 4
+        watched.failing_since = None
+        await asyncio.sleep(600)
+        assert [failing in each for each in watched.lines[-2:]] == [True, False]
         capture.stopping.event.set()
 
 

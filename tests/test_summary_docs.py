@@ -4,7 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -40,6 +40,7 @@ TROUBLE = Facts(
     requests=19.1,
     limit=20.0,
     refused_for_rate=3,
+    failing_since=datetime(2026, 1, 1, 12, 3, 10, tzinfo=UTC),
     paused=Paused(3, Counter({"Files": 2, "their changes": 1})),
     late=[
         Late("Prices", timedelta(minutes=14), Workload(90, Counter({"objects whose events lack fields": 80})))
@@ -78,6 +79,7 @@ def test_the_page_documents_each_field() -> None:
     "part",
     [
         "3 accounts are paused after failures: ",
+        "requests have failed since 2026-01-01 12:03:10 UTC",
         "Prices is 14 minutes behind (",
         " done, about 12 minutes left",
     ],

@@ -4,6 +4,7 @@ A line that is something else (an interpreter's traceback, say) is a warning who
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -19,6 +20,8 @@ class Log:
     """One of LEVELS."""
     message: str
     fields: dict[str, Any] = field(default_factory=dict)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    """When it was read."""
 
     def at_least(self, level: str) -> bool:
         return LEVELS.index(self.level) >= LEVELS.index(normal_level(level))
@@ -33,11 +36,15 @@ class Log:
 
     def as_text(self) -> str:
         """The line for a person: level, message, and the fields that say something about the data. Those of a
-        status say the same as its message, for programs."""
-        if self.is_status:
-            return f"{self.level.upper():5} {self.message}"
-        told = (f" {k}={orjson.dumps(v).decode()}" for k, v in self.fields.items() if k not in _PLACES)
-        return f"{self.level.upper():5} {self.message}{''.join(told)}"
+        status say the same as its message, for programs. At debug, a line begins with its time and with the
+        part of the connector that wrote it: the stream."""
+        fields = [] if self.is_status else [each for each in self.fields.items() if each[0] not in _PLACES]
+        told = "".join(f" {name}={orjson.dumps(value).decode()}" for name, value in fields)
+        begin = f"{self.level.upper():5} "
+        if not self.at_least("info"):
+            part = str(self.fields.get("source", "")).removeprefix("flow").removeprefix(".capture").strip(".")
+            begin += f"{self.at:%H:%M:%S} {part or 'connector'}: "
+        return f"{begin}{self.message}{told}"
 
 
 def normal_level(name: str) -> str:

@@ -101,10 +101,12 @@ class Facts:
     late: Sequence[Late] = ()
     accounts: int = 0
     behind: timedelta = timedelta()
+    failing_since: datetime | None = None
+    """Since when requests fail that are asked again."""
 
     @property
     def is_under_way(self) -> bool:
-        return bool(self.backfilling or self.late or self.behind)
+        return bool(self.backfilling or self.late or self.behind or self.failing_since)
 
     def words(self) -> str:
         parts = [self._streams()]
@@ -116,6 +118,8 @@ class Facts:
         parts.append(f"{self.requests:.1f} requests a second of {self.limit:g}")
         if self.refused_for_rate:
             parts[-1] += f", {self.refused_for_rate:,} refused for their rate"
+        if self.failing_since is not None:
+            parts.append(f"requests have failed since {self.failing_since:%Y-%m-%d %H:%M:%S} UTC")
         if self.behind:
             behind = duration(self.behind.total_seconds())
             parts.append(f"reading {self.accounts:,} accounts, up to {behind} behind")
@@ -143,6 +147,7 @@ class Facts:
                 "limit": self.limit,
                 "refused_for_rate": self.refused_for_rate,
             },
+            "failing_since": self.failing_since and f"{self.failing_since:%Y-%m-%dT%H:%M:%SZ}",
             "accounts_behind_seconds": round(self.behind.total_seconds()),
             "paused": {"accounts": self.paused.accounts, "streams": dict(self.paused.whats)},
             "late": {
@@ -282,6 +287,7 @@ class Summary:
             late=[late for watched in self._watched if (late := watched.delay.look()) is not None],
             accounts=self._poller.accounts if self._poller else 0,
             behind=self._poller.behind() if self._poller else timedelta(),
+            failing_since=self._http.failing_since(),
         )
 
     def _is_due(self, facts: Facts) -> bool:

@@ -14,10 +14,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from logging import Logger
 from typing import Final
+from urllib.parse import urlencode
 
 import aiohttp
 
-from source_stripe_native.errors import StripeError, UnreachableError, excerpt
+from source_stripe_native.errors import StripeError, UnreachableError, excerpt, scrub
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.wire import Params
 
@@ -124,6 +125,7 @@ class Attempt:
     request: Request
     number: int
     asked_time: float
+    params: Params = ()
     status: int | None = None
     """The HTTP status, None while there is no answer."""
     request_id: str = ""
@@ -149,6 +151,7 @@ class Attempt:
         fields = {
             "method": "GET",
             "path": self.request.path,
+            "query": scrub(urlencode(self.params, safe="[],:/")),
             "account": self.request.account_id,
             "attempt": self.number,
             "status": self.status,

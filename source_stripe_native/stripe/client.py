@@ -144,6 +144,8 @@ class StripeSession:
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
         self._outage = Outage(settings.outage_gap.total_seconds(), settings.warning_gap.total_seconds())
+        self._failing: dict[int, float] = {}
+        """When requests first failed that are asked again, by the identity of their `Asking`."""
         self._latencies: dict[str, float] = {}
         self.lookups = Readings[Json](
             settings.lookup_retention, settings.lookup_bytes, lambda answer: len(orjson.dumps(answer))
@@ -179,6 +181,13 @@ class StripeSession:
     def seconds_since_answer(self) -> float:
         """Seconds since Stripe's last answer, refusals included; infinite before the first one."""
         return time.monotonic() - self._answer_time
+
+    def failing_since(self) -> datetime | None:
+        """Since when requests fail in a way that may pass, but for their rate. None where none fails."""
+        now = self._time()
+        oldest = min(self._failing.values(), default=now)
+        seconds = max(now - oldest, self._outage.duration(now))
+        return self.now() - timedelta(seconds=seconds) if seconds > 0 else None
 
     @property
     def is_silent(self) -> bool:
@@ -255,6 +264,8 @@ class StripeSession:
                 "check the network and Stripe's status page. "
                 f"{asking.request} failed: {attempts.reason(error)}"
             ) from error
+        finally:
+            self._failing.pop(id(asking), None)
         raise AssertionError("the retry context returns or raises")
 
     async def _ask_in_turn(self, log: Logger, asking: Asking, number: int) -> Json:
@@ -270,12 +281,14 @@ class StripeSession:
                 endpoint_of(request.path), asking.priority, request.account_id
             )
             asking.left(queued_time, self._time())
-            attempt = Attempt(request, number, self._time())
+            attempt = Attempt(request, number, self._time(), asking.params)
             try:
                 return await self._ask(attempt, turn, asking.params, asking.count)
             except Exception as error:
                 asking.verdict = self._is_asked_again(asking, attempt, turn, error)
                 attempt.failed(error, self._outage, self._time(), is_retried=asking.verdict is not False)
+                if attempt.refused_by is None:
+                    self._failing.setdefault(id(asking), attempt.asked_time)
                 if attempt.refused_by is None or asking.verdict is False:
                     raise
                 pause = float(asking.verdict)

@@ -1,6 +1,7 @@
 """The runtime's pure rules: durations, state, keys, reductions, log lines."""
 
 import copy
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -201,6 +202,15 @@ def test_log_line_is_read_and_anything_else_is_a_warning(line: bytes, log: Log) 
 def test_log_line_leaves_out_where_in_the_code_it_was_written() -> None:
     log = Log("info", "read", {"source": "flow.capture", "file": "a.py:1", "traceback": ["x"], "pages": 3})
     assert log.as_text() == "INFO  read pages=3"
+
+
+def test_a_line_at_debug_says_when_and_of_which_stream() -> None:
+    at = datetime(2026, 1, 1, 12, 3, 10, tzinfo=UTC)
+    fields = {"source": "flow.capture.Prices.backfill._active", "args": {"path": "/v1/prices"}}
+    assert Log("debug", "request", fields, at).as_text() == (
+        'DEBUG 12:03:10 Prices.backfill._active: request args={"path":"/v1/prices"}'
+    )
+    assert Log("debug", "opening", {"source": "flow"}, at).as_text() == "DEBUG 12:03:10 connector: opening"
 
 
 def test_the_fields_of_a_status_are_for_programs() -> None:
