@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
@@ -144,6 +145,13 @@ def shown(command: Command, output: str) -> str:
     return ""
 
 
+def left_over(shell: Shell) -> list[str]:
+    """What commands have made in the checkout that git does not ignore."""
+    ignored = [each.rstrip("/") for each in (ROOT / ".gitignore").read_text().split()]
+    names = {each.name for each in shell.checkout.iterdir()} - {each.name for each in ROOT.iterdir()}
+    return sorted(name for name in names if not any(fnmatch(name, pattern) for pattern in ignored))
+
+
 @pytest.mark.parametrize("page", [each for each in pages() if commands(each)])
 async def test_every_command_of_a_page_runs_in_its_order(page: str, shell: Shell) -> None:
     for block in blocks(page):
@@ -153,6 +161,7 @@ async def test_every_command_of_a_page_runs_in_its_order(page: str, shell: Shell
             if wrong := await rule_for(command)(shell, command):
                 pytest.fail(f"{command}\n{wrong}")
     ends = await shell.interrupt()
+    assert left_over(shell) == [], "git would offer them for a commit"
     assert set(ends) <= set(INTERRUPTED), f"Ctrl-C ends commands of {page} with {ends}"
 
 
