@@ -44,10 +44,10 @@ def pytest_sessionstart() -> None:
 
     from sandbox.stripe.kinds import KINDS
     from source_stripe_native.models import STREAMS
-    from tests.tables import missing_entries
+    from tests.tables import forgotten, missing_entries
     from tests.test_streams import HELD
 
-    if missing := missing_entries(STREAMS, HELD, KINDS):
+    if missing := [*forgotten(STREAMS), *missing_entries(STREAMS, HELD, KINDS)]:
         raise pytest.UsageError(*missing)
 
 

@@ -81,7 +81,7 @@ class Shell:
             "\n".join(self.typed(each) for each in lines),
             cwd=self.checkout,
             env={
-                "HOME": str(self.checkout),
+                "HOME": str(self.checkout / ".venv"),
                 "LANG": "C.UTF-8",
                 "PATH": os.pathsep.join(path),
                 "PYTHONPATH": str(ROOT),

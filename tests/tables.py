@@ -6,11 +6,13 @@ for each missing entry: the file, the table and what to add.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.routes import match
 from source_stripe_native.streams.row import BaseStripeObject
+
+FAMILIES: Final = "source_stripe_native.streams."
 
 
 class Holds(Protocol):
@@ -29,6 +31,19 @@ def missing_entries(
             f"tests/test_streams.py: HELD has {name}, which is not in STREAMS: remove it"
             for name in held.keys() - {each.NAME for each in streams}
         ),
+    ]
+
+
+def forgotten(streams: Sequence[type[BaseStripeObject]]) -> list[str]:
+    """A line for each class of the catalogue's files that has a stream's name and is not in `streams`."""
+    rows = [BaseStripeObject]
+    for each in rows:
+        rows += each.__subclasses__()
+    return [
+        f"source_stripe_native/streams/__init__.py: STREAMS lacks {each.__name__} of "
+        f"{each.__module__.rpartition('.')[2]}.py: add it to the end"
+        for each in dict.fromkeys(rows)
+        if "NAME" in vars(each) and each not in streams and each.__module__.startswith(FAMILIES)
     ]
 
 

@@ -8,7 +8,7 @@ from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.row import DatedAccountObject
 from tests import conftest
-from tests.tables import missing_entries
+from tests.tables import forgotten, missing_entries
 from tests.test_streams import HELD, Held
 
 
@@ -47,6 +47,13 @@ def test_an_entry_that_leads_nowhere_is_told() -> None:
     assert missing_entries(STREAMS, held, KINDS) == [
         "sandbox/stripe/kinds: no Kind is named 'rate', which TaxRates has in HELD: add it",
         "tests/test_streams.py: HELD has Gone, which is not in STREAMS: remove it",
+    ]
+
+
+def test_a_class_that_is_forgotten_in_the_list_of_streams_is_told() -> None:
+    assert forgotten(STREAMS) == []
+    assert forgotten([each for each in STREAMS if each.NAME != "TaxRates"]) == [
+        "source_stripe_native/streams/__init__.py: STREAMS lacks TaxRates of tax.py: add it to the end"
     ]
 
 
