@@ -7,7 +7,14 @@ from typing import Final
 import pytest
 
 from sandbox.stripe.kinds import KINDS
-from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.models import STREAMS
+from source_stripe_native.streams import row
+from source_stripe_native.streams.row import (
+    AccountObject,
+    BaseStripeObject,
+    BaseStripeObjectWithEvents,
+    DatedAccountObject,
+)
 from tests.tables import missing_entries
 from tests.test_streams import HELD, ROWS
 from tests.test_tables import Novelties
@@ -42,6 +49,16 @@ def test_an_excerpt_is_the_code() -> None:
 @pytest.mark.parametrize(("value", "stream"), [each[1:] for each in shapes()])
 def test_a_stream_to_look_at_has_the_shape(value: str, stream: str) -> None:
     assert getattr(ROWS[stream], value) != DEFAULTS[value]
+
+
+def test_the_base_classes_are_for_what_the_table_says() -> None:
+    table = TEXT.partition("| base class | for |\n|---|---|\n")[2].partition("\n\n")[0]
+    named = {vars(row)[name] for name in re.findall(r"`([A-Z]\w+)`", table)}
+    assert named == {DatedAccountObject, AccountObject, BaseStripeObjectWithEvents, BaseStripeObject}
+    assert AccountObject.DISABLED
+    assert [each for each in STREAMS if issubclass(each, AccountObject) != (each.KEY != ["/id"])] == []
+    dated = (DatedAccountObject, BaseStripeObjectWithEvents)
+    assert [each for each in STREAMS if issubclass(each, dated) and "created" not in each.model_fields] == []
 
 
 def test_every_value_of_a_row_that_is_named_exists() -> None:
