@@ -31,7 +31,7 @@ FLAGS   ?= $(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up,--delay 1s --
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-check: $(STAMP) ## look for mistakes without running anything: format, lint, types, layers, pages; audit if it can be
+check: $(STAMP) ## look for mistakes: format, lint, types, layers, pages; audit
 	@$(IN_VENV) ruff format --check --quiet .
 	@$(IN_VENV) ruff check --quiet .
 	@$(IN_VENV) mypy
@@ -40,33 +40,33 @@ check: $(STAMP) ## look for mistakes without running anything: format, lint, typ
 	@$(IN_VENV) python tools/personal.py --check
 	@! command -v pip-audit >/dev/null || $(MAKE) --no-print-directory audit
 
-audit: $(STAMP) ## look up what is installed among known vulnerabilities: needs pip-audit, and the network
+audit: $(STAMP) ## look up known vulnerabilities (needs pip-audit)
 	@pip-audit --progress-spinner off --path "$$($(IN_VENV) python -c 'import sysconfig as s; print(s.get_path("purelib"))')"
 
 fmt: $(STAMP) ## format the code, and mend what the linter can
 	@$(IN_VENV) ruff format --quiet .
 	@$(IN_VENV) ruff check --fix --quiet .
 
-test: $(STAMP) ## run the tests
+test: $(STAMP) ## run the tests, in about three minutes on two cores
 	@$(IN_VENV) python -m compileall -q source_stripe_native sandbox tests # once, instead of in each process
 	@$(IN_VENV) pytest -n 4 --dist worksteal
 
-preview: $(STAMP) ## capture a local Stripe's prices and print the documents (SOURCE=my.flow.yaml: your own capture)
+preview: $(STAMP) ## capture a local Stripe's prices (SOURCE=my.flow.yaml: your own)
 	@$(IN_VENV) $(WITH_STRIPE) $(FLOWCTL) preview --source $(SOURCE) $(FLAGS)
 
-discover: $(STAMP) ## write the bindings that the key can read into test.flow.yaml (SOURCE=my.flow.yaml: into yours)
+discover: $(STAMP) ## write bindings into test.flow.yaml (SOURCE=my.flow.yaml: yours)
 	@$(IN_VENV) $(WITH_STRIPE) $(FLOWCTL) raw discover --source $(SOURCE)
 
-stripe: $(STAMP) ## serve the local Stripe until Ctrl-C (STRIPE="--demo --port 8080": with options)
+stripe: $(STAMP) ## serve the local Stripe until Ctrl-C (STRIPE="--demo": a shop)
 	@$(IN_VENV) python -m sandbox stripe $(STRIPE)
 
-soak: $(STAMP) ## put captures to the test with faults and kills, for SECONDS=600 (SEED=n repeats a run)
+soak: $(STAMP) ## run captures with faults and kills (SECONDS=600, SEED=n)
 	@$(IN_VENV) python -m tests.soak --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
 
-clients: $(STAMP) ## hold the local Stripe to Stripe's own command line and SDKs: needs npm, and the registries
+clients: $(STAMP) ## try Stripe's clients on the local Stripe (needs npm, network)
 	@$(IN_VENV) python -m tests.clients
 
-bench: $(STAMP) ## measure everything in about 20 minutes, or parts: make bench accounts requests ...
+bench: $(STAMP) ## measure in about 20 minutes, or parts: make bench accounts ...
 	@$(IN_VENV) python -m bench $(filter $(BENCHES),$(MAKECMDGOALS))
 
 $(BENCHES): bench

@@ -64,5 +64,6 @@ def test_without_the_virtual_environment_one_line_says_what_to_do(command_line: 
 def test_every_target_has_a_line_of_help() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = [line.split()[2:] for line in makefile.splitlines() if line.startswith(".PHONY: ")]
-    helped = [line.split()[1] for line in make("help")]
-    assert sorted(helped) == sorted(phony)
+    lines = make("help")
+    assert sorted(line.split()[1] for line in lines) == sorted(phony)
+    assert [line for line in lines if len(line) > 80] == []
