@@ -66,7 +66,7 @@ soak: $(STAMP) ## run captures with faults and kills (SECONDS=600, SEED=n)
 clients: $(STAMP) ## try Stripe's clients on the local Stripe (needs npm, network)
 	@$(IN_VENV) python -m tests.clients
 
-bench: $(STAMP) ## measure in about 20 minutes, or parts: make bench accounts ...
+bench: $(STAMP) ## measure everything in about 20 minutes, or parts: bench speed
 	@$(IN_VENV) python -m bench $(filter $(BENCHES),$(MAKECMDGOALS))
 
 $(BENCHES): bench

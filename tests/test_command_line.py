@@ -15,11 +15,14 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sandbox.flow import yamls
+from sandbox.flow.errors import CatalogError
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.__main__ import COMPLETION
 from source_stripe_native.cli import commands as command_line
-from source_stripe_native.cli.commands import KEY_VARIABLE, checklist, main
+from source_stripe_native.cli.commands import checklist, main
+from source_stripe_native.cli.config_file import KEY_VARIABLE
 from source_stripe_native.cli.survey import seconds_of, survey
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.models import STREAMS, Coupons
@@ -27,7 +30,7 @@ from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.streams.grants import KNOWN, Sureness, new_key_address, sureness
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
-from tests.capture import UNLIMITED
+from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.soak import ROOT
 from tests.warm_python import python
@@ -155,6 +158,50 @@ async def test_a_config_that_a_capture_would_refuse_is_refused(server: StripeSer
         1,
         f"Error: {config} is encrypted: decrypt it with sops, or put the key into STRIPE_API_KEY.\n",
     )
+
+
+KEY_LINE = "credentials: {access_token: KEY}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("start_date: 2020-01-01T00:00:00Z", ""),
+        ("start_date: '2020-01-01T00:00:00Z'", ""),
+        ("start_date: 2020-01-01 00:00:00Z", ""),
+        ("start_date: 2020-01-01", "start_date must be a UTC time"),
+        ("start_date: 2999-01-01T00:00:00Z", "is in the future"),
+        ("advanced: {api_version: 2024-06-20}", ""),
+        ("advanced: {api_version: '2024-06-20'}", ""),
+        ("advanced: {api_version: 2024}", "advanced.api_version must be a version such as 2024-06-20"),
+        ("advanced: {api_versoin: 2024-06-20}", "has no advanced.api_versoin"),
+        ("advanced: {max_requests_per_second: 0}", "advanced.max_requests_per_second must be a number above"),
+        ("capture_connected_accounts: yes", None),
+        ("start_date: !!binary aGk=", None),
+        ("advanced: {feature_flags: a", "config.yaml, line 3 is not YAML: "),
+        ("start_date: 1\nstart_date: 2", "config.yaml, line 3 is not YAML: found duplicate key"),
+        ("advanced:\n\tapi_version: 1", "config.yaml, line 3 is not YAML: "),
+        ("- 1", "config.yaml, line 2 is not YAML: "),
+    ],
+)
+async def test_a_config_is_refused_by_check_and_by_preview_alike(
+    server: StripeServer, tmp_path: Path, content: str, reason: str | None
+) -> None:
+    """`reason` is what `check` says, None where only the verdict counts."""
+    config = tmp_path / "config.yaml"
+    config.write_text(f"{KEY_LINE.replace('KEY', server.world.key)}{content}\n")
+    result = await run(server, "check", "--config", str(config), "--stream", "Coupons")
+    try:
+        await Capture(server, ["Coupons"], config=yamls.load(config)).validate()
+    except (CatalogError, SystemExit, TypeError):
+        assert result.exit_code == 1
+    else:
+        assert result.exit_code == 0, result.output
+    if reason is not None:
+        assert reason in result.output
+        assert (result.exit_code == 1) == bool(reason)
+    if result.exit_code:
+        assert len(result.output.strip().splitlines()) == 1
 
 
 def test_a_stream_that_is_misspelled_gets_the_name_that_is_meant() -> None:

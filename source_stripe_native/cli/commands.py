@@ -9,16 +9,14 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
-import pydantic
 from click.shell_completion import CompletionItem
 from rich.console import Console
 from rich.table import Table
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from source_stripe_native.cli.config_file import KEY_VARIABLE, examined, read_config
 from source_stripe_native.cli.estimate import Count
 from source_stripe_native.cli.purposes import PURPOSES, names_for
 from source_stripe_native.cli.survey import (
@@ -31,7 +29,6 @@ from source_stripe_native.cli.survey import (
 from source_stripe_native.config import EndpointConfig, Redaction
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.redaction import STRATEGIES, annotations
-from source_stripe_native.flow.requests import explain_config, refuse_unknown
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams import STREAMS, nearest_stream
 from source_stripe_native.streams.connect import Accounts
@@ -40,7 +37,6 @@ from source_stripe_native.streams.grants import KNOWN, new_key_address, sureness
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.sessions import open_session
 
-KEY_VARIABLE: Final = "STRIPE_API_KEY"
 ALL_HISTORY: Final = "2011-01-01T00:00:00Z"
 """The start date of a check without a config: before Stripe was open to anyone."""
 WIDTH: Final = 120
@@ -126,10 +122,10 @@ def check(
     Asks Stripe for a few pages of each list, and changes nothing. Exits with 1 where a stream cannot be read
     that was named, or where the key lacks a permission for one that is enabled by default."""
     numbers: Settings = context.obj or DEFAULTS
-    endpoint = _endpoint_config(config)
     names = names_for(names, purposes)
     streams = [each for each in STREAMS if not names or each.NAME in names]
     try:
+        endpoint = _endpoint_config(config)
         found = asyncio.run(_survey(endpoint, streams, numbers))
     except ConnectorError as error:
         raise click.ClickException(str(error)) from None
@@ -206,33 +202,15 @@ class _Line(logging.Formatter):
 
 
 def _endpoint_config(path: Path | None) -> EndpointConfig:
-    """The endpoint config of a file, or one with the key of the environment. Raises ClickException, which
-    never repeats the key, for one that is not valid."""
-    if path is None:
-        if not (key := os.environ.get(KEY_VARIABLE, "").strip()):
-            raise click.ClickException(
-                f"there is no key: name a config by --config FILE, or put the key into {KEY_VARIABLE}."
-            )
-        content: Any = {"credentials": {"access_token": key}, "start_date": ALL_HISTORY}
-    else:
-        try:
-            content = YAML(typ="safe").load(path.read_text())
-        except (OSError, UnicodeDecodeError, YAMLError):
-            raise click.ClickException(f"{path} is not YAML or JSON that can be read.") from None
-    if isinstance(content, dict):
-        if "sops" in content:
-            raise click.ClickException(
-                f"{path} is encrypted: decrypt it with sops, or put the key into {KEY_VARIABLE}."
-            )
-        try:
-            refuse_unknown(content)
-        except ConnectorError as error:
-            raise click.ClickException(str(error)) from None
-        content.setdefault("credentials", {"access_token": os.environ.get(KEY_VARIABLE, "")})
-    try:
-        return EndpointConfig.model_validate(content)
-    except pydantic.ValidationError as error:
-        raise click.ClickException(explain_config("config", error)) from None
+    """The endpoint config of a file, or one with the key of the environment. Raises ConnectorError."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if path is not None:
+        return read_config(path, key)
+    if not key:
+        raise ConnectorError(
+            f"there is no key: name a config by --config FILE, or put the key into {KEY_VARIABLE}."
+        )
+    return examined({"credentials": {"access_token": key}, "start_date": ALL_HISTORY})
 
 
 def _console() -> Console:

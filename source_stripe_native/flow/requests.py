@@ -284,11 +284,6 @@ def explain(error: pydantic.ValidationError) -> str:
     return f"The request is not one of Flow's capture protocol: {problems[0]['msg']}. {SEND}"
 
 
-def explain_config(part: str, error: pydantic.ValidationError) -> str:
-    """What is wrong with a config, one line; `part` is its name where all of it is."""
-    return f"The {part} is not valid: {'; '.join(_problem(part, one) for one in _problems_of(error))}."
-
-
 def _problems_of(error: pydantic.ValidationError) -> list[ErrorDetails]:
     return error.errors(include_input=False, include_url=False, include_context=False)
 
