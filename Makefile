@@ -23,7 +23,7 @@ BENCHES := speed limits requests accounts cadence start memory
 # The project's own specifications have the local Stripe's key. Yours have your own, for Stripe itself.
 WITH_STRIPE := $(if $(filter test%.flow.yaml,$(notdir $(SOURCE))),python -m sandbox stripe $(STRIPE) --)
 # flowctl has no flag that ends a preview which has all.
-FLAGS   ?= $(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up,--delay 1s --timeout 8s)
+FLAGS   ?= $(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up --table,--delay 1s --timeout 8s)
 
 .PHONY: $(BENCHES) help check audit fmt test soak clients preview discover stripe bench lock image clean
 .DEFAULT_GOAL := help
@@ -85,6 +85,6 @@ clean: ## remove what the other targets made
 
 $(STAMP): pyproject.toml poetry.lock tools/poetry.py tools/poetry.txt
 	@$(NEEDS_PYTHON)
-	@echo "setting up (about 30 s)" >&2
-	@$(POETRY) sync --compile --all-extras
+	@echo "The first time this downloads 150 MB into the checkout, in about a minute:" >&2
+	@$(POETRY) sync --all-extras
 	@touch $@

@@ -25,7 +25,8 @@ def make(*arguments: str) -> list[str]:
     [
         (
             ["preview"],
-            f"{WITH_STRIPE} -- python -m sandbox preview --source test-prices.flow.yaml --until-caught-up",
+            f"{WITH_STRIPE} -- python -m sandbox preview --source test-prices.flow.yaml --until-caught-up "
+            "--table",
         ),
         (
             ["preview", "SOURCE=test.flow.yaml", "STRIPE=--demo", "FLAGS=--pretty"],
@@ -33,7 +34,7 @@ def make(*arguments: str) -> list[str]:
         ),
         (
             ["preview", "SOURCE=my.flow.yaml"],
-            "python -m sandbox preview --source my.flow.yaml --until-caught-up",
+            "python -m sandbox preview --source my.flow.yaml --until-caught-up --table",
         ),
         (
             ["preview", "FLOWCTL=flowctl"],

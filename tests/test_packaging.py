@@ -140,3 +140,19 @@ def test_a_build_sees_what_it_copies_and_nothing_else() -> None:
 def test_a_persons_own_files_are_not_committed() -> None:
     ignored = (ROOT / ".gitignore").read_text().split()
     assert {"my.*", "*.duckdb"} <= {*ignored}
+
+
+# Set-up
+
+
+def test_poetry_is_installed_in_pinned_versions_from_wherever_pip_takes_packages() -> None:
+    text = (ROOT / "tools" / "poetry.txt").read_text()
+    pins = [line for line in text.splitlines() if not line.startswith("#")]
+    assert {"poetry", "poetry-core", "poetry-plugin-pypi-mirror"} <= {
+        each.partition("==")[0] for each in pins
+    }
+    loose = [each for each in pins if not re.fullmatch(r"[\w.-]+==[\w.]+( ; [^;]+)?", each)]
+    assert [each for each in loose if "darwin" not in each] == []
+    for name in ("tools/poetry.txt", "poetry.lock", "pyproject.toml", "Makefile"):
+        assert "index-url" not in (ROOT / name).read_text()
+        assert "[package.source]" not in (ROOT / name).read_text()
