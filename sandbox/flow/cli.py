@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -104,6 +105,7 @@ _source = click.option(
 @click.option("--until-caught-up", is_flag=True, help="End once every binding has what there was at first.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="End after N documents in all.")
 @click.option("--pretty", is_flag=True, help="Print documents with indentation.")
+@click.option("--table", is_flag=True, help="Print documents as a table of the fields that have room.")
 @click.option(
     "--state",
     "state_file",
@@ -151,6 +153,8 @@ def preview(
     asked = Preview(**options)
     if keep_deletions and not into:
         raise click.UsageError("--keep-deletions is about a database: it goes with --into")
+    if asked.pretty and asked.table:
+        raise click.UsageError("--pretty and --table are two ways to print documents: give one of them")
     if asked.state_file and initial_state is not None:
         raise click.UsageError("--state and --initial-state are two states: give one of them")
     with _errors():
@@ -164,9 +168,20 @@ def preview(
         try:
             with progress, _database(into, keep_deletions) as insert:
                 _run(replace(asked, insert=insert).run(capture, _write, progress))
+        except SystemExit:
+            if sys.stderr.isatty():
+                click.echo(_how_to_go_on(asked), err=True)
+            raise
         finally:
             if into and progress.transactions:
                 click.echo(f"Wrote {counted(progress.documents, 'document')} into {into}.", err=True)
+
+
+def _how_to_go_on(asked: Preview) -> str:
+    """What is said to somebody who has interrupted a preview."""
+    if asked.state_file:
+        return f"The state is kept in {asked.state_file}: the same command goes on from there."
+    return "No state is kept: with --state FILE, a preview goes on where the one before was interrupted."
 
 
 @click.group()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import orjson
 
+from sandbox.flow.doc_table import table_lines
 from sandbox.flow.document import Document, KeyLocation, printed
 from sandbox.flow.progress import REFRESH, Progress
 from sandbox.flow.session import Capture, Session
@@ -38,6 +40,8 @@ class Preview:
     limit: int | None = None
     """How many documents are printed at most."""
     pretty: bool = False
+    table: bool = False
+    """Whether documents are printed as rows of a table."""
     output_state: bool = False
     output_apply: bool = False
     state_file: Path | None = None
@@ -50,7 +54,7 @@ class Preview:
     async def run(self, capture: Capture, write: Write, progress: Progress) -> None:
         """Ends after the last session, when all is done that was asked for, or when the connector was silent
         for too long. Raises FlowError."""
-        progress.watch(capture)
+        progress.watch(capture, waits=self.until_caught_up)
         async with _refreshed(progress):
             await capture.validate()
             await _Run(self, capture, write, progress).all_sessions()
@@ -124,6 +128,11 @@ class _Run:
             self._next_save_time = now + _SAVING
 
     def _document_lines(self, documents: Sequence[tuple[int, Document]]) -> Iterator[bytes]:
+        if self._asked.table:
+            width, keys = shutil.get_terminal_size().columns, self._capture.collection_keys
+            for name, found in self._by_collection(documents).items():
+                yield from (f"{line}\n".encode() for line in table_lines(name, keys[name], found, width))
+            return
         for binding, document in documents:
             yield printed(self._capture.bindings[binding].target, document, pretty=self._asked.pretty)
 

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import click
 from rich.console import Console
+from rich.control import Control
 from rich.live import Live
 from rich.table import Table
 
@@ -24,6 +25,7 @@ from sandbox.flow.session import Capture
 REFRESH = 0.5
 """Seconds between two drawings of the table."""
 _RATE_SPAN = 10.0  # seconds that a rate is measured over
+_NAMED = 3  # streams that a line names
 
 
 class Progress:
@@ -59,6 +61,9 @@ class Progress:
             redirect_stderr=False,
         )
         self._live = shown if stream.isatty() else None
+        self._size = self._console.size
+        self._waits_since: datetime | None = None
+        """When a preview began that ends once all bindings have caught up."""
 
     def __enter__(self) -> Self:
         self._is_entered = True
@@ -84,9 +89,10 @@ class Progress:
         """How many were counted in all transactions."""
         return self._documents.total()
 
-    def watch(self, capture: Capture) -> None:
-        """Shows the bindings of a capture from now on."""
+    def watch(self, capture: Capture, *, waits: bool = False) -> None:
+        """Shows the bindings of a capture from now on, and with `waits` those that have not caught up."""
         self._capture = capture
+        self._waits_since = datetime.now(UTC) if waits else None
 
     def log(self, log: Log) -> None:
         if log.is_status:
@@ -126,6 +132,7 @@ class Progress:
             self._samples.popleft()
         if self._live is None or not self._is_entered:
             return
+        self._clear_where_resized()
         if self._live.is_started:
             self._live.refresh()
         else:
@@ -135,15 +142,37 @@ class Progress:
         """Takes the table away before something else is written, which may go to the same terminal. The next
         `refresh` brings it back: much is written faster than tables are drawn."""
         if self._live:
+            self._clear_where_resized()
             self._live.stop()
+
+    def _clear_where_resized(self) -> None:
+        """A terminal that becomes narrower wraps the table's lines, which then cannot be taken away."""
+        if (size := self._console.size) != self._size:
+            self._size = size
+            if self._live and self._live.is_started:
+                self._console.control(Control.home(), Control.clear())
 
     def _shown(self) -> Table:
         since, requests, documents = self._samples[0] if self._samples else (self._began, 0, Counter[str]())
         seconds = time.monotonic() - since
         rows, footer = self._rows(seconds, documents), [self._facts(seconds, requests)]
+        if waiting := self._waiting():
+            footer.append(waiting)
         if self._status:
             footer.append(self._status)
         return live_table(rows, footer, self._console.size.height, self._console.size.width)
+
+    def _waiting(self) -> str:
+        """What a preview waits for that ends once all bindings have caught up."""
+        if self._capture is None or (since := self._waits_since) is None:
+            return ""
+        standings = list(self._capture.standings())
+        names = [name for name, _, standing in standings if not standing.has_caught_up(since)]
+        if not names:
+            return ""
+        what = "its changes" if len(names) == 1 else "their changes"
+        told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if names[_NAMED:] else "")
+        return f"waiting for {len(names)} of {counted(len(standings), 'stream')} to read {what}: {told}"
 
     def _rows(self, seconds: float, before: Counter[str] | None = None) -> list[Row]:
         """A row for each binding; its rate is that of the last `seconds`, when it had what `before` has."""

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -368,7 +369,7 @@ def test_log_level_of_the_capture_reaches_the_connector_and_the_terminal(tmp_pat
     content = catalog(steps)
     content["captures"]["acmeCo/fake"]["shards"] = {"logLevel": "debug"}
     result = preview(tmp_path, content, "--sessions", "1")
-    assert result.stderr == "DEBUG page 2\n"
+    assert re.fullmatch(r"DEBUG \d\d:\d\d:\d\d connector: page 2\n", result.stderr)
     assert lines(result)[0][1]["value"] == "debug"
 
 

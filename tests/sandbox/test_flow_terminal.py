@@ -52,6 +52,10 @@ class Screen:
                     self._row = max(0, self._row - int(control or 1))
                 case b"K", _:
                     self.lines[self._row] = ""
+                case b"H", _:
+                    self._row = self._column = 0
+                case b"J", _:
+                    self.lines = [""] * len(self.lines)
                 case ((b"m" | b"h" | b"l"), _):
                     pass
                 case b"", b"\r":
@@ -62,6 +66,18 @@ class Screen:
                     self._write(text.decode(errors="replace"))
                 case _:
                     raise AssertionError(f"unknown control {control!r} {verb!r}")
+
+    def resize(self, height: int, width: int) -> None:
+        """Wraps what has become too long, as terminals do; the cursor stays below the last line."""
+        self.height, self.width = height, width
+        wrapped = [
+            piece
+            for line in self.lines
+            for piece in ([line[at : at + width] for at in range(0, len(line), width)] or [""])
+        ]
+        self.scrolled += wrapped[: max(0, len(wrapped) - height)]
+        self.lines = wrapped[-height:]
+        self._row, self._column = len(self.lines) - 1, 0
 
     def _write(self, text: str) -> None:
         while text:
@@ -88,10 +104,16 @@ class Terminal:
     def __init__(self, process: subprocess.Popen[bytes], end: int, screen: Screen) -> None:
         self.process, self.screen, self._end = process, screen, end
 
-    def until(self, holds: Callable[[Screen], bool]) -> None:
+    def until(self, holds: Callable[[Screen], bool], readings: int = 100_000) -> None:
         """Reads what comes until the screen is as wanted."""
         while not holds(self.screen):
+            readings -= 1
+            assert readings, "\n".join(self.screen.lines)
             self.screen.feed(os.read(self._end, 1 << 16))
+
+    def resize(self, height: int, width: int) -> None:
+        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+        self.screen.resize(height, width)
 
     def type(self, keys: bytes) -> None:
         os.write(self._end, keys)
@@ -197,6 +219,35 @@ def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path
     assert any('"id":"50"' in line for line in scrolled)
 
 
+@pytest.mark.parametrize(("height", "width"), [(24, 62), (60, 80), (70, 140)])
+def test_a_terminal_that_is_resized_shows_one_table(tmp_path: Path, height: int, width: int) -> None:
+    steps: list[dict[str, Any]] = [
+        logged("A status of more than the width. " * 9, eventType="connectorStatus"),
+        {"checkpoint": {}},
+    ]
+    with previewing(tmp_path, many(*steps), height=60) as terminal:
+        terminal.until(lambda screen: screen.lines[-1].startswith("A status"))
+        terminal.until(lambda screen: any("2 transactions" in line for line in screen.lines))
+        terminal.resize(height, width)
+        # Each drawing is a reading or two.
+        terminal.until(lambda screen: screen.lines[0].startswith("stream "), 8)
+        terminal.until(lambda screen: any(line.startswith("A status") for line in screen.lines), 8)
+        lines = [line for line in terminal.screen.lines if line.strip()]
+    assert len([line for line in lines if line.startswith("stream ")]) == 1
+    assert len([line for line in lines if " transactions" in line]) == 1
+    assert len(lines) <= height
+    assert all(is_table(line) or line.startswith("A status") for line in lines), lines
+
+
+def test_what_a_preview_waits_for_is_told(tmp_path: Path) -> None:
+    with previewing(tmp_path, many({"checkpoint": {}}), "--until-caught-up", height=60) as terminal:
+        terminal.until(lambda screen: any("waiting for 45 of 45" in line for line in screen.lines))
+        (told,) = [line for line in terminal.screen.lines if line.startswith("waiting for")]
+    assert told == (
+        "waiting for 45 of 45 streams to read their changes: Stream00, Stream01, Stream02 and 42 more"
+    )
+
+
 def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) -> None:
     kept = tmp_path / "state.json"
     status = logged("A status of more than the width of a screen. " * 9, eventType="connectorStatus")
@@ -212,6 +263,9 @@ def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) 
     assert any(line.startswith("45 documents, 2 transactions") for line in told)
     assert not any("A status" in line for line in told), "the last status is older than the summary"
     assert json.loads(kept.read_text())["bindingStateV1"]["Stream44"] == STATE
+    shown = "".join(line.strip("\r") for line in lines)
+    assert "The state is kept in " in shown
+    assert "the same command goes on from there." in shown
 
     content = many()
     content["captures"]["acmeCo/fake"]["endpoint"]["local"]["env"]["FAKE"] = json.dumps(
