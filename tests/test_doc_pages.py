@@ -1,14 +1,18 @@
 """What stands in the documentation beside its commands and queries: configs, links, names and sentences."""
 
+import io
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from rich.console import Console
 from ruamel.yaml import YAML
 
 from sandbox.flow.catalog import load_catalog
+from sandbox.flow.screen import Row, live_table
 from source_stripe_native.flow.requests import refuse_unknown
 from source_stripe_native.models import EndpointConfig, ResourceConfig
 from tests.capture import ROWS
@@ -112,3 +116,19 @@ def test_each_question_of_a_new_user_has_an_answer_of_its_own_two_clicks_from_th
     questions = re.findall(r"\[([^\]]+)\]\(([^)]+)\)", text_of("docs/README.md"))
     assert all(text.endswith("?") for text, _ in questions)
     assert len(questions) == len({target for _, target in questions}) >= 27
+
+
+def test_the_picture_of_a_preview_shows_what_a_preview_shows_and_is_small() -> None:
+    picture = ElementTree.parse(ROOT / "docs" / "preview.svg")
+    lines = [each.text or "" for each in picture.iter("{http://www.w3.org/2000/svg}text")]
+    command, flags, _, titles, *rows = lines
+    assert f"{command.removesuffix(chr(92))}{flags.strip()}" in text_of("docs/try-it.md")
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as shown:
+        console.print(live_table([Row("Prices", "following", 1, 0)], [], 24, 80))
+    assert titles.split() == shown.get().splitlines()[0].split()
+    names = [row.split()[0] for row in rows if "following  " in row or "backfilling  " in row]
+    assert set(names) <= NAMES
+    assert len(names) > 10
+    assert all(len(line) <= 80 for line in lines)
+    assert (ROOT / "docs" / "preview.svg").stat().st_size < 10_000

@@ -29,6 +29,7 @@ IN_FRONT = (
 )
 """Makes its stdin the terminal that it is in the foreground of, so that a typed Ctrl-C gets to it."""
 TOKEN = re.compile(rb"\x1b\[(\??[0-9;]*)([A-Za-z])|([\r\n])|([^\x1b\r\n]+)")
+CUT = re.compile(rb"(\x1b(\[\??[0-9;]*)?|[\xc0-\xff][\x80-\xbf]?)\Z")
 BINDINGS = 45
 STATE = {"inc": {"cursor": "2026-01-01T00:00:00Z"}}
 
@@ -44,8 +45,13 @@ class Screen:
     scrolled: list[str] = field(default_factory=list)
     _row: int = 0
     _column: int = 0
+    _rest: bytes = b""
 
     def feed(self, data: bytes) -> None:
+        # A reading may end in the middle of a control, or of a character.
+        data, self._rest = self._rest + data, b""
+        if cut := CUT.search(data):
+            data, self._rest = data[: cut.start()], data[cut.start() :]
         for control, verb, feed, text in TOKEN.findall(data):
             match verb, feed:
                 case b"A", _:
