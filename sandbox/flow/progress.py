@@ -170,9 +170,8 @@ class Progress:
         names = [name for name, _, standing in standings if not standing.has_caught_up(since)]
         if not names:
             return ""
-        what = "its changes" if len(names) == 1 else "their changes"
         told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if names[_NAMED:] else "")
-        return f"waiting for {len(names)} of {counted(len(standings), 'stream')} to read {what}: {told}"
+        return f"waiting for {len(names)} of {counted(len(standings), 'stream')} to catch up: {told}"
 
     def _rows(self, seconds: float, before: Counter[str] | None = None) -> list[Row]:
         """A row for each binding; its rate is that of the last `seconds`, when it had what `before` has."""

@@ -249,9 +249,7 @@ def test_what_a_preview_waits_for_is_told(tmp_path: Path) -> None:
     with previewing(tmp_path, many({"checkpoint": {}}), "--until-caught-up", height=60) as terminal:
         terminal.until(lambda screen: any("waiting for 45 of 45" in line for line in screen.lines))
         (told,) = [line for line in terminal.screen.lines if line.startswith("waiting for")]
-    assert told == (
-        "waiting for 45 of 45 streams to read their changes: Stream00, Stream01, Stream02 and 42 more"
-    )
+    assert told == ("waiting for 45 of 45 streams to catch up: Stream00, Stream01, Stream02 and 42 more")
 
 
 def test_interrupt_ends_with_a_summary_and_a_state_that_resumes(tmp_path: Path) -> None:
