@@ -33,7 +33,7 @@ class Row:
     paused: int = 0
     """How many accounts the connector leaves alone for now, since they are refused."""
     left: str = ""
-    """How much of a backfill is left (see `left_text`)."""
+    """How much of a backfill is done, and how long the rest takes (see `left_text`)."""
     age: timedelta | None = None
     """Of the oldest cursor."""
 
@@ -48,7 +48,7 @@ def live_table(rows: Sequence[Row], footer: Sequence[str], height: int, width: i
         shown = [row for place, row in enumerate(rows) if place in kept]
         cut = [row for place, row in enumerate(rows) if place not in kept]
         footer = [f"and {_phases(cut)}", *footer]
-    table = _table("stream", "state", "documents", "rate", "left", "cursor")
+    table = _table("stream", "state", "documents", "rate", "progress", "age")
     for row in shown:
         cells = (f"{row.documents:,}", _rate(row.rate), _short(row.left), _age(row.age))
         table.add_row(_short(row.stream), _short(_state(row)), *cells)
@@ -59,7 +59,7 @@ def live_table(rows: Sequence[Row], footer: Sequence[str], height: int, width: i
 def summary(rows: Sequence[Row], footer: Sequence[str]) -> Table:
     """What has come of each stream. Streams without documents are counted, but for those not done."""
     told = [row for row in rows if row.documents or row.phase != "following"]
-    table = _table("stream", "state", "documents", "rate", "cursor")
+    table = _table("stream", "state", "documents", "rate", "age")
     for row in told:
         cells = (f"{row.documents:,}", _rate(row.rate), _age(row.age))
         table.add_row(_short(row.stream), _short(_state(row)), *cells)
@@ -69,15 +69,15 @@ def summary(rows: Sequence[Row], footer: Sequence[str]) -> Table:
 
 
 def left_text(status: Any) -> str:
-    """How much of a backfill is left, by the connector's `{"done": share, "left_seconds": seconds}`: as far
-    as both are there."""
+    """How much of a backfill is done, and how long the rest takes, by the connector's
+    `{"done": share, "left_seconds": seconds}`: as far as both are there."""
     if not isinstance(status, dict):
         return ""
     facts = []
     if isinstance(done := status.get("done"), int | float):
-        facts.append(f"{math.floor(100 * done + 1e-6)}% done")
+        facts.append(f"{math.floor(100 * done + 1e-6)}%")
     if isinstance(seconds := status.get("left_seconds"), int | float):
-        facts.append(f"about {_length(seconds)} left")
+        facts.append(_length(seconds))
     return ", ".join(facts)
 
 
@@ -89,9 +89,9 @@ def counted(count: int, name: str) -> str:
 def _table(*titles: str) -> Table:
     table = Table.grid(padding=(0, 2))
     for title in titles:
-        is_number = title in ("documents", "rate", "cursor")
+        is_number = title in ("documents", "rate", "age")
         # rich takes room from the columns that may wrap, before it takes some from all.
-        may_wrap = title in ("stream", "state", "left")
+        may_wrap = title in ("stream", "state", "progress")
         table.add_column(justify="right" if is_number else "left", no_wrap=not may_wrap, overflow="ellipsis")
     table.add_row(*(Text(title, style="bold") for title in titles))
     return table
@@ -135,7 +135,7 @@ def _state(row: Row) -> str:
 
 
 def _age(age: timedelta | None) -> str:
-    return "" if age is None else f"{_length(age.total_seconds())} ago"
+    return "" if age is None else _length(age.total_seconds())
 
 
 def _length(seconds: float) -> str:

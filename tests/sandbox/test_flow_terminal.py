@@ -20,6 +20,7 @@ import pytest
 from rich.console import Console
 
 from sandbox.flow.screen import Row, live_table, summary
+from source_stripe_native.streams import STREAMS
 from tests.sandbox.fake_connector import catalog, written
 from tests.warm_python import python
 
@@ -201,7 +202,7 @@ def test_table_of_many_streams_stays_within_the_screen(tmp_path: Path, height: i
 def test_a_narrow_table_shortens_names_and_no_number(width: int) -> None:
     age = timedelta(seconds=70)
     rows = [
-        Row("PaymentIntentAmountDetailsLineItems", "backfilling", 1_234_567, 1234.5, 12, "43% done", age),
+        Row("PaymentIntentAmountDetailsLineItems", "backfilling", 1_234_567, 1234.5, 12, "43%", age),
         Row("Charges", "following", 1, 0.1, 0, "", age),
     ]
     console = Console(width=width, file=io.StringIO())
@@ -209,11 +210,22 @@ def test_a_narrow_table_shortens_names_and_no_number(width: int) -> None:
         with console.capture() as shown:
             console.print(table)
         _, first, second, *_ = shown.get().splitlines()
-        for number in ("1,234,567", "1,234.5/s", "70 s ago"):
+        for number in ("1,234,567", "1,234.5/s", "70 s"):
             assert f" {number}" in first
         assert first.startswith("Paym")
         assert second.startswith("Charges ")
         assert len(shown.get().splitlines()) == len(rows) + 2, "a row has one line"
+
+
+def test_the_names_of_the_streams_are_whole_at_80_columns() -> None:
+    longest = max((each.NAME for each in STREAMS if not each.DISABLED), key=len)
+    rows = [Row(longest, "backfilling", 123_456, 51.8, 0, "43%, 12 min", timedelta(seconds=70))]
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as shown:
+        console.print(live_table(rows, [], 24, 80))
+    assert shown.get().splitlines()[1].split() == [
+        longest, "backfilling", "123,456", "51.8/s", "43%,", "12", "min", "70", "s"
+    ]  # fmt: skip
 
 
 def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path) -> None:
@@ -297,12 +309,12 @@ def test_table_tells_of_backfills_and_accounts_paused_by_the_fields_of_the_conne
     ]
     with previewing(tmp_path, many(*steps), height=60) as terminal:
         terminal.until(lambda screen: any(line.startswith("The status") for line in screen.lines))
-        terminal.until(lambda screen: any("about 3 min left" in line for line in screen.lines))
+        terminal.until(lambda screen: any("80%, 3 min" in line for line in screen.lines))
         terminal.until(lambda screen: screen.lines[-1].startswith("The status"))
         lines = terminal.screen.lines
     rows = {line.split()[0]: line for line in lines if line.startswith("Stream0")}
     assert "backfilling, 2 paused" in rows["Stream07"]
-    assert "80% done, about 3 min left" in rows["Stream07"]
+    assert "80%, 3 min" in rows["Stream07"]
     assert "following, 1 paused" in rows["Stream08"]
     assert "paused" not in rows["Stream09"]
     assert any("3 accounts paused" in line for line in lines)
