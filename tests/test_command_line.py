@@ -114,6 +114,16 @@ async def test_a_restricted_key_is_told_which_permissions_to_grant(
     assert found["all"]["missing_permissions"] == ["Invoices"]
 
 
+async def test_a_permission_of_streams_that_are_disabled_by_default_is_told_and_no_failure(
+    world: World, server: StripeServer
+) -> None:
+    key = world.restrict({row.readable_with for row in KINDS.values()} - {"tax_code"})
+    result = await run(server, "check", key=key)
+    assert result.exit_code == 0
+    assert "For all streams, grant these read permissions" in result.output
+    assert "For the streams that are enabled by default, grant" not in result.output
+
+
 @pytest.mark.parametrize("named", [(), ("--stream", "Prices")])
 async def test_a_key_without_events_is_told_all_that_it_lacks_at_once(
     world: World, server: StripeServer, named: tuple[str, ...]

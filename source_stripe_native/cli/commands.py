@@ -133,9 +133,8 @@ def check(
         click.echo(json.dumps(as_data(found, endpoint, numbers), indent=2))
     else:
         _show(found, endpoint, numbers, of_all=not names)
-    if names:
-        raise SystemExit(1 if any(each.denial for each in found.streams) or found.no_changes else 0)
-    raise SystemExit(1 if found.enabled.missing else 0)
+    refused = any(each.denial for each in found.streams) if names else bool(found.enabled.missing)
+    raise SystemExit(1 if refused or found.no_changes else 0)
 
 
 @main.command()
