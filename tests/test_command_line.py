@@ -115,12 +115,15 @@ async def test_a_restricted_key_is_told_which_permissions_to_grant(
 
 
 async def test_a_permission_of_streams_that_are_disabled_by_default_is_told_and_no_failure(
-    world: World, server: StripeServer
+    world: World, server: StripeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(command_line, "WIDTH", 80)
     key = world.restrict({row.readable_with for row in KINDS.values()} - {"tax_code"})
     result = await run(server, "check", key=key)
     assert result.exit_code == 0
     assert "For all streams, grant these read permissions" in result.output
+    table, _, _ = result.output.partition("\n\n")
+    assert {each.NAME for each in STREAMS} <= {line.split()[0] for line in table.splitlines()}
     assert "For the streams that are enabled by default, grant" not in result.output
 
 

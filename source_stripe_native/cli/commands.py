@@ -223,8 +223,7 @@ def _table(*titles: str) -> Table:
     """A narrow terminal breaks names in the middle: to be copied, they have to be whole."""
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        is_number = title in ("Objects", "Requests")
-        table.add_column(title, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+        table.add_column(title, no_wrap=title == "Stream", overflow="fold")
     return table
 
 
@@ -234,15 +233,7 @@ def _show(found: Survey, config: EndpointConfig, numbers: Settings, *, of_all: b
     console.print(f"Account {found.account_id}, {found.mode} mode, API version {found.version or 'unknown'}")
     if found.connected is not None:
         console.print(f"{found.connected:,} connected accounts, whose objects are not counted below")
-    table = _table("Stream", "Enabled", "Objects", "Requests", "")
-    for each in found.streams:
-        cells = ["", "", each.denial.reason] if each.denial else [_count(each.count), "", ""]
-        if each.denial and each.denial.permissions:
-            cells[2] = f"lacks {', '.join(each.denial.permissions)}"
-        if each.requests:
-            cells[1] = _count(sum_of(each.requests))
-        table.add_row(each.stream.NAME, "yes" if each.is_enabled else "", *cells)
-    console.print(table)
+    console.print(_stream_table(found))
     if found.no_changes is not None:
         console.print(f"\nNothing can be captured with this key: {found.no_changes.reason}")
     parts = {"the streams above": found}
@@ -264,10 +255,36 @@ def _show(found: Survey, config: EndpointConfig, numbers: Settings, *, of_all: b
     for what, part in parts.items():
         if (backfill := backfill_of(part, config, numbers)) is not None:
             console.print(
-                f"A backfill of {what} takes {_count(backfill.requests)} requests: "
+                f"A backfill of {what} takes {_count(backfill.requests)} "
+                f"{'request' if backfill.requests.most == 1 else 'requests'}: "
                 f"{_time(*backfill.seconds)} at {backfill.total:g} requests a second in all and "
                 f"{backfill.per_endpoint:g} to each endpoint."
             )
+
+
+def _stream_table(found: Survey) -> Table:
+    """A line for each stream. What it lacks takes the place of its numbers: 80 columns have no room for
+    both."""
+    numbers_of = {
+        each.stream: (_count(each.count), _count(sum_of(each.requests)) if each.requests else "")
+        for each in found.streams
+        if each.denial is None
+    }
+    titles = ("Objects", "Requests")
+    widths = [max(len(row[place]) for row in (titles, *numbers_of.values())) for place in (0, 1)]
+
+    def aligned(row: tuple[str, str]) -> str:
+        return f"{row[0]:>{widths[0]}}  {row[1]:>{widths[1]}}"
+
+    table = _table("Stream", "Enabled", aligned(titles))
+    for each in found.streams:
+        if each.denial is None:
+            last = aligned(numbers_of[each.stream])
+        else:
+            lacks = ", ".join(each.denial.permissions)
+            last = f"lacks {lacks}" if lacks else each.denial.reason
+        table.add_row(each.stream.NAME, "yes" if each.is_enabled else "", last)
+    return table
 
 
 def _show_new_key(permissions: Iterable[str]) -> None:
