@@ -190,6 +190,7 @@ KEY_LINE = "credentials: {access_token: KEY}\n"
         ("advanced: {api_versoin: 2024-06-20}", "has no advanced.api_versoin"),
         ("advanced: {max_requests_per_second: 0}", "advanced.max_requests_per_second must be a number above"),
         ("capture_connected_accounts: yes", None),
+        ("advanced: {connected_accounts: {include: [acct_1]}}", "capture_connected_accounts is false"),
         ("start_date: !!binary aGk=", None),
         ("advanced: {feature_flags: a", "config.yaml, line 3 is not YAML: "),
         ("start_date: 1\nstart_date: 2", "config.yaml, line 3 is not YAML: found duplicate key"),

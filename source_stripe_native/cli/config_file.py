@@ -14,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.flow.requests import ExaminedRequest, explain, refuse_future
+from source_stripe_native.flow.requests import ExaminedRequest, explain, refuse_future, refuse_useless
 
 KEY_VARIABLE: Final = "STRIPE_API_KEY"
 
@@ -48,6 +48,7 @@ def examined(content: Any) -> EndpointConfig:
         raise ConnectorError(explain(error).removesuffix(" Correct it and publish again.")) from None
     assert request.validate_ is not None
     refuse_future(request.validate_.config)
+    refuse_useless(request.validate_.config)
     return request.validate_.config
 
 
