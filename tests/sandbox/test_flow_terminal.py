@@ -237,7 +237,7 @@ def test_documents_on_the_same_terminal_scroll_by_above_the_table(tmp_path: Path
     assert any('"id":"50"' in line for line in scrolled)
 
 
-@pytest.mark.parametrize(("height", "width"), [(24, 62), (60, 80), (70, 140)])
+@pytest.mark.parametrize(("height", "width"), [(60, 80), (70, 140)])
 def test_a_terminal_that_is_resized_shows_one_table(tmp_path: Path, height: int, width: int) -> None:
     steps: list[dict[str, Any]] = [
         logged("A status of more than the width. " * 9, eventType="connectorStatus"),
