@@ -179,8 +179,10 @@ def preview(
 
 def _how_to_go_on(asked: Preview) -> str:
     """What is said to somebody who has interrupted a preview."""
-    if asked.state_file:
+    if asked.state_file and asked.state_file.exists():
         return f"The state is kept in {asked.state_file}: the same command goes on from there."
+    if asked.state_file:
+        return "Nothing was captured yet: the same command begins anew."
     return "No state is kept: with --state FILE, a preview goes on where the one before was interrupted."
 
 
