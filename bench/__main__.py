@@ -27,6 +27,7 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
         accounts.backfill,
         accounts.kills,
         opening.quiet,
+        opening.very_many,
         opening.new,
         fleet.at_the_limit,
     ),

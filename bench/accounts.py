@@ -98,12 +98,16 @@ async def _quiet_round(accounts: int) -> Cost:
     return Cost(accounts, events, written.cpu, written.peak, written.checkpoints)
 
 
-def followed_since(world: World, cursor: datetime) -> Json:
-    """The state of a capture that has backfilled everything and follows each account since `cursor`."""
-    at = cursor.strftime("%Y-%m-%dT%H:%M:%SZ")
+def followed_since(world: World, cursor: datetime, spread: int = 0) -> Json:
+    """The state of a capture that has backfilled everything and follows each account since `cursor`, or up to
+    `spread` seconds before it, as each binding has written it last."""
+    before = [(cursor - timedelta(seconds=each)).strftime("%Y-%m-%dT%H:%M:%SZ") for each in range(spread + 1)]
+    at, rng = before[0], Random(1)
 
     def inc(name: str) -> Json:
-        return {each: {"cursor": at} for each in world.accounts} if name in PER_ACCOUNT else {"cursor": at}
+        if name not in PER_ACCOUNT:
+            return {"cursor": at}
+        return {each: {"cursor": rng.choice(before) if spread else at} for each in world.accounts}
 
     return {"bindingStateV1": {name: {"inc": inc(name), "last_initialized": at} for name in ALL}}
 

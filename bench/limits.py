@@ -124,7 +124,7 @@ def populated() -> World:
             continue
         parents = list(world.table(parent.kind).by_id) if parent else []
         for number in range(EACH):
-            fields: Json = {parent.field: rng.choice(parents)} if parent and parents else {}
+            fields: Json = {parent.argument: rng.choice(parents)} if parent and parents else {}
             world.create(kind.name, at=now - DAY + number, event=False, **fields)
     return world
 

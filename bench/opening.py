@@ -22,6 +22,8 @@ from sandbox.stripe import StripeServer
 FEW: Final = 10
 """Accounts of the capture that the bytes for each account and binding are counted against."""
 MINUTE: Final = 60.0
+HOUR: Final = 3_600
+LAST_KEY: Final = 0xFFFF_FFFF
 CHECKPOINT: Final = b'{"checkpoint"'
 
 
@@ -59,6 +61,19 @@ async def quiet(figures: Figures, accounts: int = 10_000) -> None:
     figures.add(about, "state written a minute, at most", many.most_a_minute() / 1e6, 3, "MB")
 
 
+async def very_many(figures: Figures, accounts: int = 50_000) -> None:
+    """Accounts whose cursors differ from binding to binding, as flushes leave them; and the first opening of
+    one of two shards, which has the state of both."""
+    one = await _open(accounts, 60, resumed=True, spread=HOUR)
+    about = f"open {accounts:,} accounts x {len(ALL)} bindings, with other cursors in each"
+    figures.add(about, "CPU until the first event request", one.started, 4, "s")
+    figures.add(about, "longest turn of the loop until then", 1e3 * one.held, 100, "ms")
+    figures.add(about, "peak memory", one.peak / 1e6, 200, "MB")
+    half = await _open(2 * accounts, 10, resumed=True, spread=HOUR, last_key=LAST_KEY // 2)
+    about = f"open one of two shards of {2 * accounts:,} accounts"
+    figures.add(about, "peak memory", half.peak / 1e6, 200, "MB")
+
+
 async def new(figures: Figures, accounts: int = 10_000) -> None:
     """A new capture, in its first half minute: everything is to be backfilled."""
     many = await _open(accounts, 30, resumed=False)
@@ -68,8 +83,11 @@ async def new(figures: Figures, accounts: int = 10_000) -> None:
     figures.add(about, "peak memory", many.peak / 1e6, 350, "MB")
 
 
-async def _open(accounts: int, seconds: float, *, resumed: bool) -> Opened:
-    """Runs a capture for so many seconds after its first event request, and kills it."""
+async def _open(
+    accounts: int, seconds: float, *, resumed: bool, spread: int = 0, last_key: int = LAST_KEY
+) -> Opened:
+    """Runs a capture for so many seconds after its first event request, and kills it. Its cursors are up to
+    `spread` seconds older. The shard has the accounts whose keys are not after `last_key`."""
     world = platform(accounts)
     since = datetime.now(tz=UTC) - timedelta(minutes=10)
     found = Opened()
@@ -83,12 +101,12 @@ async def _open(accounts: int, seconds: float, *, resumed: bool) -> Opened:
             ) as process,
         ):
             assert process.stdin is not None
-            state: Json = followed_since(world, since) if resumed else {}
-            process.stdin.write(
-                orjson.dumps(Task(ALL, connected=True, state=state).request(world.key)) + b"\n"
-            )
-            del state
-            async with asyncio.timeout(120):
+            state: Json = followed_since(world, since, spread) if resumed else {}
+            request = Task(ALL, connected=True, state=state).request(world.key)
+            request["open"]["range"] = {"keyBegin": 0, "keyEnd": last_key}
+            process.stdin.write(orjson.dumps(request) + b"\n")
+            del state, request
+            async with asyncio.timeout(240):
                 drain = asyncio.create_task(_drain(process, found))
                 while not server.journal.visits("/v1/events", limit=str(PAGE)):
                     if drain.done():

@@ -4,10 +4,11 @@ One function makes a resource of any row, and a binding of it knows how to open 
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from logging import Logger
+from typing import Any
 
 from estuary_cdk.capture.common import Resource, ResourceState
 from estuary_cdk.capture.task import Task
@@ -59,16 +60,14 @@ class RepeatableResource(StripeResource):
     """A stream's resource, whose initial state goes on from an earlier state's cursors. It has parts for
     each account and is hardly ever needed, so that it is made when the CDK asks for it."""
 
-    repeat: Callable[[ResourceState], ResourceState]
-    """Makes it of the state in which everything is still to be captured."""
-
     @property
     def initial_state(self) -> ResourceState:
-        return self.repeat(self._new)
+        made: ResourceState = self._make()
+        return made
 
     @initial_state.setter
-    def initial_state(self, new: ResourceState) -> None:
-        self._new = new
+    def initial_state(self, make: Any) -> None:
+        self._make = make
 
 
 def base_object(
@@ -88,20 +87,18 @@ def base_object(
     stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, cutoff or http.now())
     # Twice the margin, so that a cursor that is carried over leaves time to read on from it.
     oldest = http.now() - RETENTION + 2 * http.settings.retention_margin
-    resource = RepeatableResource(
+    return RepeatableResource(
         name=cls.NAME,
         key=cls.KEY,
         model=cls,
         open=stream.open,
-        initial_state=stream.initial,
+        initial_state=lambda: with_cursors(  # type: ignore[arg-type]  # taken by the setter
+            stream.initial, previous, stream.account_ids, oldest, accounts.platform_id
+        ),
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
         disable=cls.DISABLED or is_unproven,
     )
-    resource.repeat = lambda new: with_cursors(
-        new, previous, stream.account_ids, oldest, accounts.platform_id
-    )
-    return resource
 
 
 # The four names for Prices below are for callers from outside: the connector itself uses `base_object`.

@@ -25,6 +25,7 @@ from source_stripe_native import Connector
 from source_stripe_native.flow.requests import StripeRequest, parse_request
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import Settings
+from source_stripe_native.state.text import RequestText
 from source_stripe_native.stripe.documents import get_path
 
 Json = dict[str, Any]
@@ -211,7 +212,7 @@ class Capture:
         unary = "open" not in request
 
         async def requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeRequest, None]:
-            yield parse_request(cls, orjson.dumps(request).decode())
+            yield parse_request(cls, RequestText([orjson.dumps(request)]))
             if not unary:
                 await asyncio.Event().wait()
 

@@ -26,6 +26,7 @@ from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.shapes import initial_state
 from source_stripe_native.state.windows import RETENTION, Window, floor
 from source_stripe_native.stripe.pages import Source
@@ -77,8 +78,8 @@ class Feed:
 
     first_cursor = high_watermark
 
-    def subscribe(self, account_id: str, cursor: datetime) -> None:
-        self.starts[account_id] = floor(cursor)
+    def subscribe_each(self, cursors: dict[str, int]) -> None:
+        self.starts |= cursors
 
     def skip(self, account_id: str, to: int) -> None:
         self.skipped[account_id] = self.starts[account_id] = to
@@ -499,8 +500,8 @@ async def test_polling_quiet_accounts_costs_few_checkpoints_and_no_task_for_an_a
     assert written <= 40 * 2 * 11
     end = datetime.fromtimestamp(START, tz=UTC) + timedelta(seconds=9 * INTERVAL)
     for state in states:
-        assert isinstance(state.inc, dict)
-        assert all(each is not None and cast(datetime, each.cursor) >= end for each in state.inc.values())
+        cursors = Cursors.of(state, AccountNumbers())
+        assert all(cast(datetime, each.cursor) >= end for each in cursors.values())
 
 
 @on_virtual_time

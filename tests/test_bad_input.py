@@ -515,10 +515,6 @@ async def test_whatever_the_request_is_it_is_read_or_refused_in_one_line(verb: s
 @pytest.mark.parametrize(
     ("raised", "says"),
     [
-        (
-            ValueError("Separator is found, but chunk is longer than limit"),
-            "A request is longer than 128 MiB: divide",
-        ),
         (MemoryError(), "The memory does not suffice: give the connector more"),
         (OSError(5, "Input/output error"), "The operating system refused an operation: start the capture"),
         (KeyError("x"), "This is a mistake in the connector: start the capture again, and report this line"),
@@ -536,6 +532,30 @@ async def test_request_that_cannot_be_received_is_said_in_one_line(
     with pytest.raises(ConnectorError) as it:
         await anext(requests.read_requests(Connector().request_class()))
     assert str(it.value).startswith(says)
+
+
+@pytest.mark.parametrize("name", ["cursor", "other"])
+async def test_a_request_has_no_more_than_so_much_beside_the_cursors_of_its_accounts(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """However many accounts there are, the state of all of them has to reach each of several shards."""
+    of = {f"acct_{number}": {name: "2026-05-28T20:26:40Z"} for number in range(500)}
+    line = orjson.dumps({"spec": {"connectorType": "LOCAL", "of": of}}) + b"\n"
+
+    async def stdin() -> asyncio.StreamReader:
+        reader = asyncio.StreamReader(limit=1 << 10)
+        reader.feed_data(line + line)
+        reader.feed_eof()
+        return reader
+
+    monkeypatch.setattr(requests, "_stdin", stdin)
+    monkeypatch.setattr(requests, "LONGEST_REQUEST", len(line) // 10)
+    read = requests.read_requests(Connector().request_class())
+    if name == "cursor":
+        assert [request.spec is not None async for request in read] == [True, True]
+    else:
+        with pytest.raises(ConnectorError, match="A request is longer than 128 MiB"):
+            await anext(read)
 
 
 async def test_state_that_a_backfill_left_behind_is_not_read(world: World, server: StripeServer) -> None:

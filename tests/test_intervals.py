@@ -12,6 +12,7 @@ from sandbox.stripe import StripeServer
 from source_stripe_native import Connector
 from source_stripe_native.config import DEFAULT_INTERVAL
 from source_stripe_native.flow.requests import ExaminedRequest, parse_request
+from source_stripe_native.state.text import RequestText
 from tests.capture import UNLIMITED, Capture
 
 LEFT_OUT: Final[dict[str, Any]] = {}
@@ -43,7 +44,7 @@ async def test_an_interval_that_is_left_out_is_what_discover_proposes(
         "range": {},
         "state": {},
     }
-    opened = parse_request(ExaminedRequest, orjson.dumps({"open": request})).open
+    opened = parse_request(ExaminedRequest, RequestText([orjson.dumps({"open": request})])).open
     assert opened is not None
     connector, log = Connector(UNLIMITED), logging.getLogger("flow")
     assert isinstance(log, FlowLogger)

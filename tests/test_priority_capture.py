@@ -24,6 +24,7 @@ from source_stripe_native.priority_capture import (
 )
 from source_stripe_native.protocols import AnyFetchPageFn
 from source_stripe_native.scheduling.turns import AccountQueue
+from source_stripe_native.state.parts import state_of
 from source_stripe_native.state.shapes import initial_state
 from tests.cdk_task import (
     Capture,
@@ -169,7 +170,8 @@ async def capturing(
 
 
 def dump(state: ResourceState) -> Json:
-    return state.model_dump(mode="json", include={"inc", "backfill"}, exclude_none=True)
+    whole = state_of(inc=state.inc and dict(state.inc), backfill=state.backfill)
+    return whole.model_dump(mode="json", include={"inc", "backfill"}, exclude_none=True)
 
 
 # The queue

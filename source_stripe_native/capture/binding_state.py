@@ -5,7 +5,7 @@ open nothing else is captured, so that the steps may use the task in which the c
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from estuary_cdk.capture.common import ResourceState
@@ -74,7 +74,7 @@ async def repeat_backfill(
     if state.backfill:
         # Whatever of it is unknown here is gone too. A stop in between leaves a binding with a due schedule.
         await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"backfill": None}}))
-    account_ids = list(state.inc) if isinstance(state.inc, dict) else ""
+    account_ids = list(state.inc) if isinstance(state.inc, Mapping) else ""
     state.backfill = initial_state(account_ids, suffixes, http.now()).backfill
     state.last_initialized, state.is_connector_initiated = datetime.now(tz=UTC), True
     begun = state_of(
@@ -94,9 +94,10 @@ async def restore_snapshot(
     """Hands over to `memories` what the state remembers of lists that are compared as a whole, and to
     `postponed` the objects that were. What it has of accounts other than these is removed: they are not
     captured any more, or by another shard. `begin` takes the entries of refreshes."""
-    patch = postponed.restore(state, set(account_ids)) | await begin()
+    known = set(account_ids) if state.snapshot else set[str]()
+    patch = postponed.restore(state, known) | await begin()
     if memories is not None:
-        listed, of_others = read_entries(state, set(account_ids))
+        listed, of_others = read_entries(state, known)
         patch |= of_others
         memories.restore(binding.resourceConfig.name, listed, postponed.write)
         state.snapshot = None

@@ -7,7 +7,7 @@ drive the same fetch functions, and a row's variants become subtasks in either.
 import asyncio
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -42,6 +42,7 @@ from source_stripe_native.scheduling.pauses import Pauses, Unit, UnitFailures
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig
+from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.parts import Json, own_all
 from source_stripe_native.state.shapes import FROM_START, cursor_time, initial_state, known_before
 from source_stripe_native.state.shards import ALL_ACCOUNTS
@@ -76,8 +77,8 @@ class CaptureContext:
     """Held while the task in which the capture opens writes a checkpoint."""
     initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
     """The initial states of connected accounts, by suffixes."""
-    subscribed: dict[str, ResourceState.Incremental] = field(default_factory=dict)
-    """With which cursor each account was subscribed last, while bindings open."""
+    numbers: AccountNumbers = field(default_factory=AccountNumbers)
+    """The connected accounts, as the cursors of new bindings number them."""
     starts: list[Callable[[], None]] = field(default_factory=list)
     """What starts the bindings that are open."""
     watched: list[WatchedStream] = field(default_factory=list)
@@ -226,7 +227,6 @@ class StreamBinding:
                 start()
                 await asyncio.sleep(0)
             self.context.starts.clear()
-            self.context.subscribed.clear()
             if self.context.watched:
                 summary = Summary(self.http, self.context.watched, self.context.pauses, self.context.poller)
                 task.spawn_child("summary", summary.run)
@@ -237,7 +237,9 @@ class StreamBinding:
         """Brings the state up to date, subscribes to the events, and adds how the binding starts."""
         own_id = self.accounts.platform_id
         await correct_times(binding, state, task, self.http, own_id)
-        await reconcile_state(self.account_ids, binding, state, self.initial, task, self.suffixes, own_id)
+        await reconcile_state(
+            self.account_ids, binding, state, self._initial_of_new(state), task, self.suffixes, own_id
+        )
         if self.context.schedules.is_due(self.row.NAME, state):
             await repeat_backfill(binding, state, self.suffixes, self.http, task)
         memories = self.context.polled.memories if self.row.SHOWS_DELETIONS or self.row.CHANGES_AT else None
@@ -280,21 +282,25 @@ class StreamBinding:
         run = functools.partial(refreshes.run, binding, binding_index, fetch, pauses)
         task.spawn_child(f"{self.row.NAME}.refresh", closing(run))
 
+    def _initial_of_new(self, state: ResourceState) -> ResourceState:
+        """The initial state of the accounts of which `state` has no cursor."""
+        account_ids, known = self.account_ids, state.inc
+        if isinstance(account_ids, list) and isinstance(known, Mapping):
+            account_ids = list(set(account_ids) - set(known))
+        return initial_state(account_ids, self.suffixes, self.cutoff)
+
     def _subscribe(self, state: ResourceState) -> None:
         """Subscribes the binding to the events of each account from its cursor on."""
         if not self.row.follows_events():
             return
-        feed, subscribed = self.context.feed, self.context.subscribed
-        cursors = state.inc if isinstance(state.inc, dict) else {self.accounts.platform_id: state.inc}
-        for account_id, at in cursors.items():
-            # Mostly, the binding before is as far, which its cursor shows at a glance.
-            if at is None or subscribed.get(account_id) is at or not isinstance(at.cursor, datetime):
-                continue
+        feed = self.context.feed
+        if self.is_per_account:
+            feed.subscribe_each(Cursors.of(state, self.context.numbers).seconds())
+        elif isinstance(state.inc, ResourceState.Incremental) and isinstance(state.inc.cursor, datetime):
             if self.follows_accounts:
-                feed.subscribe_all(at.cursor)
+                feed.subscribe_all(state.inc.cursor)
             else:
-                feed.subscribe(account_id, at.cursor)
-                subscribed[account_id] = at
+                feed.subscribe(self.accounts.platform_id, state.inc.cursor)
 
     def _open_one(self, binding: Binding, binding_index: int, state: ResourceState, task: Task) -> None:
         """Starts a binding with one state for all that it captures."""

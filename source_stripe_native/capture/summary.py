@@ -6,7 +6,7 @@ new, and every ten minutes while all is quiet. Flow shows the last one as the ca
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy, deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import CHANGES, Paused, PausedAccounts, Pauses
 from source_stripe_native.settings import Settings
+from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Workload
 
@@ -199,7 +200,7 @@ class WatchedStream:
         backfills, inc, waiting = self.state.backfill, self.state.inc, 0
         if self.progress is None:
             return None
-        if paused and self.progress.unfinished and isinstance(backfills, dict) and isinstance(inc, dict):
+        if paused and self.progress.unfinished and isinstance(backfills, dict) and isinstance(inc, Mapping):
             account_ids = (account_id for account_id in inc if account_id in paused)
             keys = (f"{account_id}{suffix}" for account_id in account_ids for suffix in self.suffixes)
             waiting = sum(backfills.get(key) is not None for key in keys)
@@ -207,15 +208,16 @@ class WatchedStream:
 
     def oldest_cursor(self, now: datetime, paused: Collection[PausedAccounts]) -> OldestCursor | None:
         """The oldest cursor of all accounts that are not paused."""
-        oldest: tuple[datetime, str | None] | None = None
-        inc = self.state.inc
-        cursors = inc.items() if isinstance(inc, dict) else [(None, inc)]
-        for account_id, part in cursors:
-            if part is None or not isinstance(at := part.cursor, datetime):
-                continue
-            if (oldest is None or at < oldest[0]) and not any(account_id in some for some in paused):
-                oldest = at, account_id
-        return OldestCursor(self.name, oldest[1], max(timedelta(), now - oldest[0])) if oldest else None
+        inc, account_id = self.state.inc, None
+        if isinstance(inc, Mapping):
+            cursors = Cursors.of(self.state, AccountNumbers())
+            account_id = cursors.oldest(paused)
+            inc = cursors.get(account_id or "")
+        elif any(None in some for some in paused):
+            return None
+        if not isinstance(inc, ResourceState.Incremental) or not isinstance(inc.cursor, datetime):
+            return None
+        return OldestCursor(self.name, account_id, max(timedelta(), now - inc.cursor))
 
 
 def is_untouched(state: ResourceState, subtasks: int) -> bool:

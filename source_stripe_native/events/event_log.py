@@ -93,7 +93,7 @@ class WindowResult:
         return 0 if self.batch is None else self.batch.size
 
 
-@dataclass
+@dataclass(slots=True)
 class LogReader:
     """How far an account's events have been read, in Unix seconds, and what the next readings need to know:
     for all bindings together, or for one that reads on its own."""

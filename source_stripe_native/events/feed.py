@@ -16,6 +16,7 @@ import orjson
 
 from source_stripe_native.events.event_log import EventBatch, LogReader
 from source_stripe_native.settings import DEFAULTS, Settings
+from source_stripe_native.state.cursors import Seconds
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
@@ -59,15 +60,12 @@ class WindowEvents:
                     yield self.restored or int(new_before) > self.window.start, event
 
 
-@dataclass
+@dataclass(slots=True)
 class _Account:
     """An account's kept events: all since `kept_since`, or since the last batch that was dropped."""
 
     kept_since: int
     reader: LogReader
-    restored: Collection[int]
-    """The cursors from earlier processes. Up to its cursor such a binding has read before, but not what has
-    become visible since: every event of the overlap is new to it."""
     dropped: int | None = None
     batches: list[EventBatch] = field(default_factory=list)
     types: frozenset[str] = frozenset()
@@ -78,11 +76,11 @@ class _Account:
         self.dropped = batch.window.end
         return batch
 
-    def has_after(self, start: int) -> bool:
-        """Whether everything that a binding at `start` needs is kept."""
+    def has_after(self, start: int, restored: Collection[int]) -> bool:
+        """Whether everything that a binding at `start` needs is kept, some cursors being `restored` ones."""
         if self.dropped is None:
             return start >= self.kept_since
-        overlap = self.reader.settings.restored_overlap if start in self.restored else 0
+        overlap = self.reader.settings.restored_overlap if start in restored else 0
         return start - overlap >= self.dropped
 
     def can_be_shared(self, start: int) -> bool:
@@ -92,10 +90,10 @@ class _Account:
         since = self.kept_since if self.dropped is None else self.dropped
         return start >= since and all(start <= batch.low_watermark for batch in self._after(start)[:1])
 
-    def events_after(self, start: int) -> WindowEvents:
+    def events_after(self, start: int, cursors: Collection[int]) -> WindowEvents:
         """The events after `start`, as many of them as make a checkpoint: all remaining batches may be too
-        many."""
-        settings, restored = self.reader.settings, start in self.restored
+        many. `cursors` are those that are restored."""
+        settings, restored = self.reader.settings, start in cursors
         taken, events, end = list[EventBatch](), 0, self.reader.high_watermark
         for batch in self._after(start - settings.restored_overlap if restored else start):
             events += batch.events
@@ -103,7 +101,7 @@ class _Account:
                 end = batch.window.start
                 break
             taken.append(batch)
-        others = any(start <= cursor < end for cursor in self.restored)
+        others = any(start <= cursor < end for cursor in cursors)
         return WindowEvents(Window(start, end), taken, restored, self.types if others else frozenset())
 
     def _after(self, start: int) -> list[EventBatch]:
@@ -122,9 +120,9 @@ class EventFeed:
         self.window_size = window_size
         self._accounts: dict[str | None, _Account] = {}
         self._readings = Readings[bool]()
-        self._first_cursors: dict[str | None, int] = {}
+        self._subscribed: list[Seconds | dict[str | None, int]] = []
+        """The cursors with which bindings subscribed, each as whole seconds by account."""
         self._common_cursor: int | None = None
-        self._restored: dict[str | None, set[int]] = {}
         self._own_readers: dict[tuple[str | None, str], LogReader] = {}
         """Of the bindings that read on their own, by account and stream."""
         self._kept: dict[EventBatch, _Account] = {}
@@ -133,13 +131,12 @@ class EventFeed:
 
     def subscribe(self, account_id: str | None, cursor: datetime) -> None:
         """Subscribes a binding at `cursor`. Must be called before the account's first reading."""
-        start = floor(cursor)
-        self._restored.setdefault(account_id, set()).add(start)
-        known = self._first_cursors.get(account_id, start)
-        if abs(known - start) <= self._settings.subscription_spread.total_seconds():
-            self._first_cursors[account_id] = min(known, start)
-        else:
-            self._first_cursors[account_id] = max(known, start)
+        self.subscribe_each({account_id: floor(cursor)})
+
+    def subscribe_each(self, cursors: Seconds | dict[str | None, int]) -> None:
+        """Subscribes a binding at the cursor of each account, before any of them is read."""
+        if cursors not in self._subscribed:
+            self._subscribed.append(cursors)
 
     def subscribe_all(self, cursor: datetime) -> None:
         """Subscribes a binding that follows all accounts, at one `cursor`."""
@@ -149,15 +146,22 @@ class EventFeed:
         """Gives up the events before `to`, which Stripe no longer keeps."""
         while (account := self._accounts.get(account_id)) and account.batches:
             self._drop_oldest(account)
-        self._accounts[account_id] = self._account(account_id, to)
+        self._accounts[account_id] = self._account(to)
 
     def first_cursor(self, account_id: str | None) -> int | None:
         """The cursor from which the account is first read, None where nobody has subscribed."""
-        first, common = self._first_cursors.get(account_id), self._common_cursor
-        if first is None or common is None:
-            return common if first is None else first
-        is_near = first - common <= self._settings.subscription_spread.total_seconds()
-        return min(first, common) if is_near else first
+        restored, common = self._restored(account_id), self._common_cursor
+        if not restored:
+            return common
+        spread = self._settings.subscription_spread.total_seconds()
+        newest = max(restored)
+        first = min(cursor for cursor in restored if newest - cursor <= spread)
+        return first if common is None or first - common > spread else min(first, common)
+
+    def _restored(self, account_id: str | None) -> set[int]:
+        """The cursors from earlier processes. Up to its cursor such a binding has read before, but not what
+        has become visible since: every event of the overlap is new to it."""
+        return {at for cursors in self._subscribed if (at := cursors.get(account_id))}
 
     def high_watermark(self, account_id: str | None) -> int | None:
         """The second from which the account is read next, None where nobody has subscribed."""
@@ -194,14 +198,15 @@ class EventFeed:
             if not await shared.shared(self._readings, source.account_id, advance):
                 return None
             account = self._known(source, start)
-        return account.events_after(start) if account.has_after(start) else None
+        restored = self._restored(source.account_id)
+        return account.events_after(start, restored) if account.has_after(start, restored) else None
 
     def _known(self, source: Source, start: int) -> _Account:
         """The account, a new one where it was not read yet: from `start` on where nobody has subscribed."""
         if (account := self._accounts.get(source.account_id)) is not None:
             return account
         first = self.first_cursor(source.account_id)
-        return self._account(source.account_id, start if first is None else first)
+        return self._account(start if first is None else first)
 
     async def _advance(self, start: int, source: Source) -> bool:
         """Reads the next window of the account. Returns whether one was due."""
@@ -230,8 +235,8 @@ class EventFeed:
         reader = self._own_readers.get((source.account_id, source.stream.NAME))
         return reader is not None and reader.high_watermark == start
 
-    def _account(self, account_id: str | None, since: int) -> _Account:
-        return _Account(since, self._reader(since), self._restored.setdefault(account_id, set()))
+    def _account(self, since: int) -> _Account:
+        return _Account(since, self._reader(since))
 
     def _reader(self, start: int, *, is_alone: bool = False) -> LogReader:
         span = int(self.window_size.total_seconds())

@@ -3,15 +3,12 @@
 Rule: a request, config or state that is not valid is refused in one line that says what to do. The line never
 repeats the input, which may contain the key.
 
-The state of many accounts is tens of megabytes of text. It is read from the text into the shared parts of a
-state (state/parts.py) at once, and beside the loop.
+The state of many accounts is more text than is to be in memory: it is read as it comes (state/text.py).
 """
 
 import asyncio
-import json
 import logging
 import os
-import re
 import stat
 import sys
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -28,9 +25,11 @@ from source_stripe_native.config import Advanced, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow import last_capture
 from source_stripe_native.flow.log_lines import report
-from source_stripe_native.state.parts import Json, SharedParts
+from source_stripe_native.state.cursors import Cursors
+from source_stripe_native.state.parts import Json
 from source_stripe_native.state.shapes import ConnectorState, readable_part
 from source_stripe_native.state.shards import LAST_KEY, Shard
+from source_stripe_native.state.text import RequestText
 from source_stripe_native.streams import STREAMS, nearest_stream
 
 VERBS: Final = ("spec", "discover", "validate", "apply", "open", "acknowledge")
@@ -68,11 +67,17 @@ FORMS: Final = {
 """What a field of a config has to be, for the error about one that is not."""
 
 LONGEST_REQUEST: Final = 1 << 27
-"""Bytes of one request, as much as the CDK takes."""
+"""Bytes of one request that are kept, as many as the CDK takes."""
+PIECE: Final = 1 << 18
+"""Bytes of a request that are read at once, at least."""
 
 _NAMES: Final = frozenset(row.NAME for row in STREAMS)
-_STATE: Final = '"bindingStateV1"'
-_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+TOO_LONG: Final = (
+    "A request is longer than 128 MiB, the cursors of its accounts not counted: its state has too much of "
+    "unfinished backfills and of compared lists. Create the capture anew, with more shards from the start."
+)
+
+_STATE: Final = b'"bindingStateV1"'
 
 SEND: Final = "Run the connector with Flow or flowctl, or send it one such request a line."
 
@@ -127,13 +132,18 @@ def _examine_resources(bindings: Sequence[object]) -> None:
         )
 
 
-def _examined(state: object) -> object:
+def _examined(state: Any) -> object:
     """A binding's state. One that cannot be read is left for the request's own types, which say where it
     is. All at once, the states would keep the loop waiting."""
+    has_many = isinstance(state, dict) and isinstance(state.get("inc"), Cursors)
     try:
-        return ResourceState.model_validate(state)
+        examined = ResourceState.model_validate({**state, "inc": None} if has_many else state)
     except pydantic.ValidationError:
         return state
+    if has_many:
+        # The CDK writes all of a state that has no such time.
+        examined.inc = state["inc"] if examined.last_initialized else dict(state["inc"])
+    return examined
 
 
 def stream_names(
@@ -223,7 +233,7 @@ async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeReques
     """The requests on stdin. Raises ConnectorError, without the input in it, for whatever cannot be read."""
     try:
         reader = await _stdin()
-        while text := await _read_text(reader):
+        while (text := await _read_text(reader)).size:
             request = asyncio.to_thread(parse_request, cls, text)
             del text
             yield await request
@@ -232,42 +242,42 @@ async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeReques
     except ConnectorError:
         raise
     except Exception as error:  # noqa: BLE001 - the CDK would show a traceback
-        if str(error).startswith("Separator is"):
-            # So asyncio refuses a line beyond the limit.
-            line = "A request is longer than 128 MiB: divide the capture into several with fewer bindings."
-        else:
-            line = report(logging.getLogger("flow"), error)
-        raise ConnectorError(line) from None
+        raise ConnectorError(report(logging.getLogger("flow"), error)) from None
 
 
 async def _stdin() -> asyncio.StreamReader:
     # As the CDK reads it, but for the lines: the CDK keeps the last one as long as it waits for another.
-    reader = asyncio.StreamReader(limit=LONGEST_REQUEST)
+    reader = asyncio.StreamReader(limit=PIECE)
     protocol = asyncio.StreamReaderProtocol(reader)
     await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
     return reader
 
 
-async def _read_text(reader: asyncio.StreamReader) -> str | bytes:
-    """The next line: as text, so that it is not kept twice, unless it is none."""
-    line = await reader.readline()
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line
-
-
-def parse_request(cls: type[StripeRequest], line: str | bytes) -> StripeRequest:
-    """A request from its JSON. Raises pydantic.ValidationError for one that is not valid."""
-    # Python's parser would let half a surrogate pair pass.
-    if isinstance(line, str) and _STATE in line and not ("\\u" in line and _SURROGATE.search(line)):
+async def _read_text(reader: asyncio.StreamReader) -> RequestText:
+    """The next line, an empty one at the end. Raises ConnectorError where too much of it would be kept."""
+    text = RequestText()
+    while text.size <= LONGEST_REQUEST:
         try:
-            request = json.loads(line, object_hook=SharedParts().read)
+            text.add(await reader.readuntil(b"\n"))
+            return text
+        except asyncio.IncompleteReadError as end:
+            text.add(end.partial)
+            return text
+        except asyncio.LimitOverrunError as more:
+            text.add(await reader.readexactly(more.consumed))
+    raise ConnectorError(TOO_LONG)
+
+
+def parse_request(cls: type[StripeRequest], text: RequestText) -> StripeRequest:
+    """A request from its JSON. Raises pydantic.ValidationError for one that is not valid."""
+    if _STATE in text.left:
+        try:
+            request = text.read()
         except (ValueError, RecursionError):
             pass  # What is wrong with it is said below.
         else:
             return cls.model_validate(request)
-    return cls.model_validate_json(line)
+    return cls.model_validate_json(text.left)
 
 
 def explain(error: pydantic.ValidationError) -> str:

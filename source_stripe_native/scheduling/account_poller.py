@@ -144,7 +144,7 @@ class AccountPoller:
         if start is None:
             # No binding follows events: subscribers are notified only that time has passed, from now on.
             cursor = now - self._settings.lag - timedelta(seconds=1)
-            self._feed.subscribe(account_id, cursor)
+            self._feed.skip(account_id, floor(cursor))
         else:
             cursor = datetime.fromtimestamp(start, tz=UTC)
         if is_past_retention(cursor, now, self._settings.retention_margin):
@@ -199,9 +199,8 @@ class AccountPoller:
                 continue
             task.log.info("new accounts have connected", {"accounts": len(new)})
             self._account_ids += new
-            for account_id in new:
-                # No state says from where on a new account is followed: from before its backfill starts.
-                self._feed.subscribe(account_id, self._source_of(account_id).http.now())
+            # No state says from where on a new account is followed: from before its backfill starts.
+            self._feed.subscribe_each(dict.fromkeys(new, floor(self._source_of(new[0]).http.now())))
             for subscriber in self._subscribers:
                 subscriber.add_accounts(new)
             for account_id in new:

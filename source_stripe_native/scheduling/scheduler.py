@@ -9,7 +9,7 @@ yields at its next checkpoint and is queued again.
 import asyncio
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from source_stripe_native.protocols import (
 from source_stripe_native.scheduling.subtasks import SubtaskExecutor
 from source_stripe_native.scheduling.turns import AccountQueue
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig, WorkItem, WorkItemManager
-from source_stripe_native.state.parts import cursor_at, state_of
+from source_stripe_native.state.parts import state_of
 from source_stripe_native.state.shapes import ConnectorState
 from source_stripe_native.state.windows import Window, floor
 
@@ -60,9 +60,6 @@ class Scheduler:
         self._running: dict[str, tuple[WorkItem, float]] = {}
         """The work item of each account whose turn it is, and when its time slice ends."""
         self._queued: dict[str, None] = {}
-        self._dirty: dict[str, None] = {}
-        """Accounts whose cursor moved without a document since it was last written, the longest dirty
-        first. A dict of strings takes less than half of a set's memory."""
         self._missed: set[str] = set()
         """Accounts that had relevant events while it was their turn, where lists are polled."""
         self._added: list[str] = []
@@ -86,7 +83,7 @@ class Scheduler:
             wake_time = [
                 at for at in (self._queue.next_ready_time(), self._end_time_slices(now)) if at is not None
             ]
-            if self._dirty:
+            if self._cursors.is_dirty:
                 wake_time.append(flush_time)
             await wait_any(freed, stopping, at_most=max(0.0, min(wake_time) - now) if wake_time else None)
         await self._flush(task, at_most=None)
@@ -102,10 +99,9 @@ class Scheduler:
                 self._missed.add(account_id)
         if self._poller is None or account_id in self._running or account_id in self._queued:
             return
-        state = self._cursors.get(account_id)
-        if state is None or not isinstance(state.cursor, datetime) or floor(state.cursor) >= window.end:
+        cursor = self._cursors.second(account_id)
+        if not cursor or cursor >= window.end:
             return
-        cursor = floor(state.cursor)
         is_due = polls.is_due(account_id, cursor, window.end) if polls else cursor < window.start
         if is_relevant or is_due or self._config.reads_lists_in(account_id, Window(cursor, window.end)):
             # Of those that only their lists' turn brings there may be many at once.
@@ -115,11 +111,11 @@ class Scheduler:
             return
         if polls is not None:
             return
-        self._cursors[account_id] = cursor_at(window.end)
-        if not self._dirty:
+        self._cursors.move(account_id, window.end)
+        if not self._cursors.is_dirty:
             # Nothing was there to be written, so that nothing would wake the scheduler to write it.
             self._executor.freed.set()
-        self._dirty[account_id] = None
+        self._cursors.mark_dirty(account_id)
 
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         self._added.extend(account_ids)
@@ -128,7 +124,7 @@ class Scheduler:
     def waiting(self) -> timedelta:
         """How long an account has waited for its turn, or has been behind while it lasts."""
         now, time_slice = asyncio.get_running_loop().time(), self._config.time_slice.total_seconds()
-        ages = self._ages(list(self._running))
+        ages = self._ages(self._running)
         turns = [
             min(now - end_time + time_slice, ages[account_id] - self._interval)
             for account_id, (_, end_time) in self._running.items()
@@ -142,23 +138,18 @@ class Scheduler:
             self._push(account_id, asyncio.get_running_loop().time())
 
     async def _flush(self, task: Task, at_most: int | None) -> None:
-        """Writes the cursors of accounts that had nothing new, those that have been dirty for the longest
-        first. An account whose turn it is may have documents under way that no checkpoint covers yet: its
-        own next checkpoint counts."""
-        waiting = [account_id for account_id in self._dirty if account_id not in self._running][:at_most]
-        for account_id in waiting:
-            del self._dirty[account_id]
-        if cursors := {key: at for key in sorted(waiting) if (at := self._cursors.get(key)) is not None}:
+        """Writes the cursors of accounts that had nothing new. An account whose turn it is may have documents
+        under way that no checkpoint covers yet: its own next checkpoint counts."""
+        if cursors := self._cursors.take_dirty(at_most, but_for=self._running):
             key = self._executor.binding.stateKey
             await task.checkpoint(ConnectorState(bindingStateV1={key: state_of(inc=cursors)}))
 
     def _push_all(self, now: float) -> None:
         """The first turns: the account that was not read for the longest time goes first, and one that was
         read within the last interval waits for the rest of it unless it is backfilling."""
-        unfinished = self._manager.calculator.unfinished
-        backfilling = dict.fromkeys(account_id for account_id in self._account_ids if unfinished(account_id))
+        backfilling = self._manager.calculator.backfilling(self._account_ids)
         # With a poller the others wait for something to read.
-        waiting = self._account_ids if self._poller is None else list(backfilling)
+        waiting = self._account_ids if self._poller is None else backfilling
         ages = self._ages(waiting)
         for account_id in sorted(waiting, key=ages.__getitem__, reverse=True):
             rest = 0.0
@@ -170,19 +161,10 @@ class Scheduler:
             if wait is not None and account_id not in self._queued:
                 self._push(account_id, now + wait)
 
-    def _ages(self, account_ids: Sequence[str]) -> dict[str, float]:
+    def _ages(self, account_ids: Iterable[str]) -> dict[str, float]:
         """Seconds since each account was last read, by its cursor."""
-        now = self._config.now()
-        known, ages = dict[int, float](), dict[str, float]()
-        for account_id in account_ids:
-            state = self._cursors.get(account_id)
-            # Many accounts share a cursor.
-            if (age := known.get(id(state))) is None:
-                at = state.cursor if state is not None else None
-                age = (now - at).total_seconds() if isinstance(at, datetime) else math.inf
-                known[id(state)] = age
-            ages[account_id] = age
-        return ages
+        now, second = self._config.now().timestamp(), self._cursors.second
+        return {account_id: now - (second(account_id) or -math.inf) for account_id in account_ids}
 
     def _push(self, account_id: str, ready_time: float, grace: float | None = None) -> None:
         self._queued[account_id] = None
@@ -222,7 +204,7 @@ class Scheduler:
         self._manager.release(work_item)
         del self._running[account_id]
         if work_item.cursor_dirty:
-            self._dirty[account_id] = None
+            self._cursors.mark_dirty(account_id)
         if self._config.polls is not None and work_item.has_found and isinstance(cursor, datetime):
             self._config.polls.record_find(account_id, floor(cursor))
         if not work_item.has_failed and self._config.pauses is not None:

@@ -6,7 +6,7 @@ one that yielded is picked up again at its last checkpoint.
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from datetime import datetime
 
 from estuary_cdk.capture.common import ResourceState
@@ -115,7 +115,7 @@ class SubtaskExecutor:
         if again:
             state.is_connector_initiated = self.resource_state.is_connector_initiated = True
         await task.checkpoint(ConnectorState(bindingStateV1={self.binding.stateKey: state}))
-        assert isinstance(self.resource_state.inc, dict), "connected accounts have a cursor each"
+        assert isinstance(self.resource_state.inc, MutableMapping), "connected accounts have a cursor each"
         self.resource_state.inc[account_id] = initial.inc
         self._backfills |= backfill
 

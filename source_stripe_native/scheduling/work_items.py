@@ -5,7 +5,7 @@ Rule: an account has a cursor and backfills of its own while its turn lasts, and
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -21,7 +21,8 @@ from source_stripe_native.protocols import (
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.scheduling.turns import PollTimes, WorkItemPriority
-from source_stripe_native.state.parts import own, share
+from source_stripe_native.state.cursors import AccountNumbers, Cursors
+from source_stripe_native.state.parts import own
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.postponed import Postponed
 
@@ -133,6 +134,11 @@ class PriorityCalculator:
             if isinstance(at := backfill.get(f"{account_id}{suffix}"), ResourceState.Backfill)
         }
 
+    def backfilling(self, account_ids: Sequence[str]) -> dict[str, None]:
+        """Those of the accounts that have unfinished variants, as a set that keeps its order."""
+        some = account_ids if self.resource_state.backfill else ()
+        return dict.fromkeys(account_id for account_id in some if self.unfinished(account_id))
+
     def get_account_priority(self, account_id: str) -> WorkItemPriority:
         return WorkItemPriority.BACKFILL if self.unfinished(account_id) else WorkItemPriority.INCREMENTAL
 
@@ -150,9 +156,9 @@ class WorkItemManager:
         fetch_page_factory: FetchPageFnFactory | FetchPageFnFactoryWithSuffix,
         backfill_subtask_suffixes: Sequence[str] | None = None,
     ) -> None:
-        assert isinstance(resource_state.inc, dict), "connected accounts have a cursor each"
+        assert isinstance(resource_state.inc, Mapping), "connected accounts have a cursor each"
         self.resource_state = resource_state
-        self.cursors = resource_state.inc
+        self.cursors = Cursors.of(resource_state, AccountNumbers())
         self.fetch_changes_factory = fetch_changes_factory
         self.calculator = PriorityCalculator(resource_state, backfill_subtask_suffixes)
         self._takes_suffix = backfill_subtask_suffixes is not None
@@ -163,13 +169,13 @@ class WorkItemManager:
             account_id=account_id,
             priority=self.calculator.get_account_priority(account_id),
             incremental_fetch_fn=self.fetch_changes_factory(account_id),
-            incremental_state=own(self.cursors, account_id),
+            incremental_state=self.cursors.own(account_id),
             backfill_variants=self._get_backfill_work(account_id),
         )
 
     def release(self, work_item: WorkItem) -> None:
         """Ends the account's turn: its cursor is a shared one again."""
-        share(self.cursors, work_item.account_id)
+        self.cursors.share(work_item.account_id)
 
     def _get_backfill_work(self, account_id: str) -> list[BackfillVariant]:
         backfills = self.resource_state.backfill

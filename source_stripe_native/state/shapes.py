@@ -29,6 +29,7 @@ from estuary_cdk.capture.common import LogCursor, ResourceState
 from pydantic import BaseModel, ValidationError
 
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.state.cursors import Cursors
 from source_stripe_native.state.parts import (
     Backfill,
     Incremental,
@@ -119,12 +120,15 @@ def reconcile(
     owner: str = "",
 ) -> Json:
     """The merge patch that brings a binding's `state` into the shape wanted, empty where it is that already.
-    New accounts start as in `initial`, accounts that are gone or of another shard are dropped, and an account
-    without a cursor follows changes from its backfill's cutoff on. A state without account ids is that of
-    `owner`, by default of the first account."""
-    if _is_wanted(state, account_ids, suffixes):
-        return {}
+    New accounts start as in `initial`, which need not have others. Accounts that are gone or of another shard
+    are dropped, and an account without a cursor follows changes from its backfill's cutoff on. A state
+    without account ids is that of `owner`, by default of the first account."""
     owner = owner or _ids(account_ids)[0]
+    is_keyed = isinstance(state.inc, Mapping) and not isinstance(state.backfill, Backfill)
+    if is_keyed and not isinstance(account_ids, str):
+        state, account_ids = _differing(state, account_ids, suffixes, owner)
+        if not (account_ids or state.inc or state.backfill):
+            return {}
     known, wanted = (_read(part, account_ids, suffixes, owner) for part in (state, initial))
     for account_id, new in wanted.items():
         have = known.get(account_id)
@@ -135,16 +139,29 @@ def reconcile(
     return difference(state, _write(known, account_ids))
 
 
-def _is_wanted(state: ResourceState, account_ids: str | Sequence[str], suffixes: Sequence[str]) -> bool:
-    """Whether a state with connected accounts has the shape and the accounts wanted. It mostly has, and
-    then there is nothing to be done for each of its accounts."""
-    inc, backfill = state.inc, state.backfill
-    if isinstance(account_ids, str) or not isinstance(inc, dict) or isinstance(backfill, Backfill):
-        return False
-    if inc.keys() != set(account_ids) or None in inc.values():
-        return False
-    unfinished = _backfills(state).keys()
-    return not unfinished or unfinished <= {f"{key}{suffix}" for key in account_ids for suffix in suffixes}
+def _differing(
+    state: ResourceState, account_ids: Sequence[str], suffixes: Sequence[str], owner: str
+) -> tuple[ResourceState, Sequence[str]]:
+    """Those of `account_ids` of which a state with connected accounts has not what is wanted, and what it has
+    of them and of others. There may be very many accounts, and hardly any that differ."""
+    inc: Mapping[str, Incremental | None] = state.inc  # type: ignore[assignment]
+    backfills = _backfills(state)
+    unknown = backfills.keys() - _keys(account_ids if backfills else (), suffixes)
+    wanted = set(account_ids)
+    odd = (set(inc) ^ wanted) | {_split(key, owner)[0] for key in unknown}
+    if not isinstance(inc, Cursors):
+        odd |= {account_id for account_id, at in inc.items() if at is None}
+    # What a cursor was does not matter where it goes.
+    known = {account_id: inc[account_id] if account_id in wanted else None for account_id in odd & set(inc)}
+    parts: PerAccount[Backfill] | None = state.backfill  # type: ignore[assignment]
+    if parts is not None:
+        parts = {key: at for key, at in parts.items() if at is None or _split(key, owner)[0] in odd}
+    differing = state_of(inc=known, backfill=parts)
+    return differing, [account_id for account_id in account_ids if account_id in odd]
+
+
+def _keys(account_ids: Sequence[str], suffixes: Sequence[str]) -> set[str]:
+    return {f"{account_id}{suffix}" for account_id in account_ids for suffix in suffixes}
 
 
 def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
@@ -156,7 +173,7 @@ def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str])
     else:
         parts = state.backfill if isinstance(state.backfill, dict) else {}
         unfinished = [at for suffix in suffixes if (at := parts.get(f"{account_id}{suffix}")) is not None]
-    inc = state.inc.get(account_id) if isinstance(state.inc, dict) else state.inc
+    inc = state.inc.get(account_id) if isinstance(state.inc, Mapping) else state.inc
     if state.is_connector_initiated or not unfinished or inc is None or not isinstance(inc.cursor, datetime):
         return 0
     cutoff = _earliest_cutoff(unfinished)
@@ -187,7 +204,7 @@ def with_cursors(
         return have if have.cursor <= cursor_time(new.cursor) else new
 
     inc: Incremental | PerAccount[Incremental]
-    if isinstance(initial.inc, dict):
+    if isinstance(initial.inc, Mapping):
         inc = Shared({key: carried(key, new) for key, new in initial.inc.items() if new is not None})
     else:
         inc = carried(owner, initial.inc)
@@ -224,7 +241,7 @@ def readable_part(former: object) -> Json:
     lists = {"snapshot": entries} if (entries := readable_entries(former)) else {}
     if _is_cursor(inc):
         return {"inc": inc, **lists}
-    known = {key: at for key, at in inc.items() if _is_cursor(at)} if isinstance(inc, dict) else {}
+    known = {key: at for key, at in inc.items() if _is_cursor(at)} if isinstance(inc, Mapping) else {}
     return ({"inc": known} if known else {}) | lists
 
 
@@ -240,7 +257,9 @@ def in_time(state: ResourceState, now: datetime) -> Json:
         return part.model_copy(update={name: max(EPOCH, min(at, now))})
 
     def all_bounded(parts: object) -> Any:
-        if isinstance(parts, dict):
+        if isinstance(parts, Cursors) and all(bounded(part) is part for part in parts.latest()):
+            return parts
+        if isinstance(parts, Mapping):
             # Each part once, however many accounts share it.
             distinct = {id(part): part for part in parts.values()}.values()
             if all(bounded(part) is part for part in distinct):

@@ -1,0 +1,174 @@
+"""The cursors of very many connected accounts, and which of them are still to be written. Pure.
+
+The bindings of a capture number its accounts alike. A cursor is mostly a whole second, of four bytes:
+
+    numbers        acct_1 = 0    acct_2 = 1    acct_3 = 2
+    Charges.inc    12:00:07      12:00:07      12:00:09
+    Prices.inc     12:00:07      12:00:07      -
+
+Rule: to others it is a mapping from accounts to parts of a state, which are made when they are asked for. A
+loop that changes a cursor in place has one of its own meanwhile, and so has a cursor that is no whole second.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Container, Iterable, Iterator, MutableMapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import compress, islice
+from typing import Any, Final
+
+from source_stripe_native.state.parts import Incremental, cursor_at
+from source_stripe_native.state.windows import floor
+
+END: Final = 1 << 32
+"""The second, in Unix time, from which on four bytes are too few."""
+
+
+class AccountNumbers(dict[str, int]):
+    """The accounts of a capture by id, numbered in the order in which they are first asked for."""
+
+    def __init__(self, account_ids: Iterable[str] = ()) -> None:
+        self.ids = list(account_ids)
+        super().__init__(zip(self.ids, range(len(self.ids)), strict=True))
+
+    def __missing__(self, account_id: str) -> int:
+        self[account_id] = number = len(self.ids)
+        self.ids.append(account_id)
+        return number
+
+
+@dataclass
+class Seconds:
+    """A second of each account, in Unix time. Zero stands for none."""
+
+    numbers: AccountNumbers
+    seconds: "array[int]"
+
+    def get(self, account_id: str | None) -> int:
+        number = self.numbers.get(account_id, END)  # type: ignore[arg-type]  # a single account has no id
+        return self.seconds[number] if number < len(self.seconds) else 0
+
+    def set(self, account_id: str, second: int) -> None:
+        number = self.numbers[account_id]
+        if (missing := number + 1 - len(self.seconds)) > 0:
+            self.seconds.frombytes(bytes(self.seconds.itemsize * missing))
+        self.seconds[number] = second
+
+    def __iter__(self) -> Iterator[str]:
+        """The accounts that have one."""
+        return compress(self.numbers.ids, self.seconds)
+
+
+class Cursors(MutableMapping[str, Incremental]):
+    """The cursors of one binding by account. Made of a capture's state when it is read or opened."""
+
+    def __init__(self, shared: Seconds) -> None:
+        self._shared = shared
+        self._own: dict[str, Incremental] = {}
+        """The cursors that are objects of their own. What is shared of such an account does not count."""
+        self._dirty = bytearray()
+        """Of each account by number, whether its cursor moved without a document since it was last
+        written."""
+        self._turn = 0
+        """The number of the account from which on dirty cursors are written next."""
+
+    @classmethod
+    def of(cls, state: Any, numbers: AccountNumbers) -> "Cursors":
+        """The cursors of a `ResourceState`, which has them from now on."""
+        if not isinstance(state.inc, cls):
+            parts, state.inc = state.inc or {}, cls(Seconds(numbers, array("I")))
+            state.inc.update({account_id: inc for account_id, inc in parts.items() if inc is not None})
+        return state.inc
+
+    def __getitem__(self, account_id: str) -> Incremental:
+        if (own := self._own.get(account_id)) is not None:
+            return own
+        if second := self._shared.get(account_id):
+            return cursor_at(second)
+        raise KeyError(account_id)
+
+    def __setitem__(self, account_id: str, inc: Incremental) -> None:
+        at = inc.cursor
+        is_whole = isinstance(at, datetime) and at.utcoffset() == timedelta() and not at.microsecond
+        if is_whole and isinstance(at, datetime) and 0 < floor(at) < END:
+            self.move(account_id, floor(at))
+        else:
+            self._own[account_id] = inc
+
+    def __contains__(self, account_id: object) -> bool:
+        return account_id in self._own or (isinstance(account_id, str) and self._shared.get(account_id) > 0)
+
+    def __delitem__(self, account_id: str) -> None:
+        self.move(account_id, 0)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._own, *self._shared]) if self._own else self._shared)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def second(self, account_id: str) -> int:
+        """The cursor as a whole second in Unix time, zero where it is none."""
+        if (own := self._own.get(account_id)) is None:
+            return self._shared.get(account_id)
+        return floor(own.cursor) if isinstance(own.cursor, datetime) else 0
+
+    def seconds(self) -> Seconds:
+        """All cursors as whole seconds, as they are now."""
+        now = Seconds(self._shared.numbers, self._shared.seconds[:])
+        for account_id in self._own:
+            now.set(account_id, min(max(0, self.second(account_id)), END - 1))
+        return now
+
+    def oldest(self, but_for: Collection[Container[str]] = ()) -> str | None:
+        """The account with the oldest cursor, of those that are in none of some sets."""
+        now = self.seconds()
+        free = (
+            (second, account_id)
+            for second, account_id in zip(now.seconds, now.numbers.ids, strict=False)
+            if second and not (but_for and any(account_id in some for some in but_for))
+        )
+        return min(free, default=(0, None))[1]
+
+    def latest(self) -> Iterable[Incremental]:
+        """Cursors of which one is the latest of all."""
+        shared = max(self._shared.seconds, default=0)
+        return [*self._own.values(), *([cursor_at(shared)] if shared else [])]
+
+    def move(self, account_id: str, second: int) -> None:
+        self._shared.set(account_id, second)
+        self._own.pop(account_id, None)
+
+    def own(self, account_id: str) -> Incremental:
+        """Makes the cursor one that may be changed in place, and returns it."""
+        self._own[account_id] = cursor = self[account_id].model_copy()
+        return cursor
+
+    def share(self, account_id: str) -> None:
+        """Takes back a cursor that was changed in place, unless another one has taken its place."""
+        if (own := self._own.get(account_id)) is not None:
+            self[account_id] = own
+
+    @property
+    def is_dirty(self) -> bool:
+        return 1 in self._dirty
+
+    def mark_dirty(self, account_id: str) -> None:
+        numbers = self._shared.numbers
+        if (missing := len(numbers) - len(self._dirty)) > 0:
+            self._dirty += bytes(missing)
+        self._dirty[numbers[account_id]] = 1
+
+    def take_dirty(self, at_most: int | None, but_for: Container[str]) -> dict[str, Incremental]:
+        """The dirty cursors, which count as written from now on. Where there are more than `at_most`, the
+        accounts have their turns. Those of some accounts stay dirty."""
+        ids = self._shared.numbers.ids
+        dirty = [*compress(range(len(self._dirty)), self._dirty)]
+        first = bisect_left(dirty, self._turn)
+        in_turn = (number for number in dirty[first:] + dirty[:first] if ids[number] not in but_for)
+        taken = [*islice(in_turn, at_most)]
+        for number in taken:
+            self._dirty[number] = 0
+            self._turn = number + 1
+        return {account_id: self[account_id] for account_id in sorted(ids[number] for number in taken)}
