@@ -198,7 +198,7 @@ async def _with_connected(
     try:
         ids = await connected_account_ids(http, log, accounts.platform_id, selection)
     except ConnectorError as failure:
-        parts = [state.inc for state in states if isinstance(state.inc, dict)]
+        parts = [state.inc for state in states if isinstance(state.inc, Mapping)]
         known = dict.fromkeys(key for inc in parts for key in inc if key != accounts.platform_id)
         if scope_of(failure) > Scope.BINDING or not (known or is_passing(failure)):
             raise

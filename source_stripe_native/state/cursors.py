@@ -77,8 +77,14 @@ class Cursors(MutableMapping[str, Incremental]):
     def of(cls, state: Any, numbers: AccountNumbers) -> "Cursors":
         """The cursors of a `ResourceState`, which has them from now on."""
         if not isinstance(state.inc, cls):
-            parts, state.inc = state.inc or {}, cls(Seconds(numbers, array("I")))
-            state.inc.update({account_id: inc for account_id, inc in parts.items() if inc is not None})
+            parts, state.inc, last = state.inc or {}, cls(Seconds(numbers, array("I"))), (None, 0)
+            for account_id, inc in parts.items():
+                # New accounts share theirs.
+                if inc is last[0] and last[1]:
+                    state.inc.move(account_id, last[1])
+                elif inc is not None:
+                    state.inc[account_id] = inc
+                    last = inc, state.inc._shared.get(account_id)
         return state.inc
 
     def __getitem__(self, account_id: str) -> Incremental:
