@@ -1,6 +1,7 @@
 """A part again: objects or a range of time that the config names are captured again once, whatever stream,
 mode and kill. Nothing else is, and the rest of the state stays as it is."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,7 +12,7 @@ from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.requests import refuse_useless
 from source_stripe_native.models import STREAMS
-from tests.capture import ROWS, Capture, Json
+from tests.capture import ROWS, UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.soak import hurried
 from tests.test_failures import QUICK, fill
@@ -28,7 +29,8 @@ EVER: Final = {"since": "2011-01-01T00:00:00Z", "until": at(100_000)}
 
 
 def capture_of(server: StripeServer, streams: list[str], *, connected: bool) -> Capture:
-    return Capture(server, streams, connected=connected, settings=QUICK)
+    settings = replace(UNLIMITED, shortest_pause=QUICK.shortest_pause, longest_pause=QUICK.longest_pause)
+    return Capture(server, streams, connected=connected, settings=settings)
 
 
 def refresh(capture: Capture, *refreshes: Json) -> None:
@@ -76,35 +78,39 @@ def accounts(world: World) -> list[str]:
     return [PLATFORM, *(world.connect(controller={"type": "application"})["id"] for _ in range(2))]
 
 
-@pytest.mark.parametrize("connected", [False, True], ids=["single", "connected"])
+@pytest.mark.parametrize(
+    ("names", "connected"),
+    [(ALL, False), (sorted({*ALL[::4], "Accounts"}), True)],
+    ids=["single", "connected"],
+)
 async def test_a_part_of_every_stream_is_captured_again_whole_and_once(
-    world: World, server: StripeServer, accounts: list[str], connected: bool
+    world: World, server: StripeServer, accounts: list[str], names: list[str], connected: bool
 ) -> None:
     account = accounts[1] if connected else PLATFORM
-    fill(world, ALL, accounts, event=False)
-    capture = capture_of(server, ALL, connected=connected)
+    fill(world, names, accounts[:2], event=False)
+    capture = capture_of(server, names, connected=connected)
     await caught_up(capture)
-    shapes = {name: capture.binding_state(name) for name in ALL}
-    before = {name: capture.last_by_key(name) for name in ALL}
+    shapes = {name: capture.binding_state(name) for name in names}
+    before = {name: capture.last_by_key(name) for name in names}
     capture.documents.clear()
 
-    refresh(capture, *({"stream": name, **EVER} for name in ALL))
+    refresh(capture, *({"stream": name, **EVER} for name in names))
     await refreshed(capture)
-    assert "\n".join(filter(None, (differences(capture, name, connected) for name in ALL))) == ""
-    for name in ALL:
+    assert "\n".join(filter(None, (differences(capture, name, connected) for name in names))) == ""
+    for name in names:
         state = capture.binding_state(name)
         for key in ("backfill", "last_initialized"):
             assert (state.get(key) or {}) == (shapes[name].get(key) or {})
         assert state["inc"].keys() == shapes[name]["inc"].keys()
         assert len([key for key in entries(capture, name) if key.startswith("refresh/")]) == 1
 
-    refreshes = [of_ids(world, name, connected, account, before[name]) for name in BY_ID]
+    refreshes = [of_ids(world, name, connected, account, before[name]) for name in BY_ID if name in names]
     wanted = {each["stream"]: each for each in refreshes if each["ids"]}
-    assert len(wanted) >= len(BY_ID) - 3
+    assert len(wanted) >= len(refreshes) - 3
     capture.documents.clear()
     refresh(capture, *wanted.values())
     await refreshed(capture)
-    for name in ALL:
+    for name in names:
         keys: set[str] = set()
         if name in wanted:
             home = wanted[name].get("account", PLATFORM)
