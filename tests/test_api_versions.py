@@ -4,7 +4,7 @@ does."""
 import re
 from typing import Final
 
-from sandbox.stripe import StripeServer, World
+from sandbox.stripe import StripeServer, World, facts
 from sandbox.stripe.kinds import older
 from sandbox.stripe.versions import VERSIONS
 from source_stripe_native.stripe.permissions import outside_versions
@@ -13,13 +13,13 @@ from tests.documentation import rows
 from tests.test_documents import backfill, catch_up
 from tests.test_streams import HELD
 
+NEWEST: Final = next(each for each in VERSIONS if not facts.added("invoice", each))
+"""The first version that has what the facts of the SDK have beyond Stripe's document."""
 BOUNDS: Final = sorted(
-    {each.until for each in older._OLDER} | {each[2] for each in (*older._ONCE_SHOWN, *older._ADDED)}
+    {each.until for each in older._OLDER} | {each[2] for each in older._ONCE_SHOWN} | {NEWEST}
 )
 """The versions in which the local Stripe's objects changed their shape, by their dates at least."""
-KINDS: Final = {each.kind for each in older._OLDER} | {
-    each[0] for each in (*older._ONCE_SHOWN, *older._ADDED)
-}
+KINDS: Final = {each.kind for each in older._OLDER} | {each[0] for each in older._ONCE_SHOWN}
 STREAMS: Final = [name for name, held in HELD.items() if held.kind in KINDS]
 
 
@@ -50,7 +50,8 @@ async def test_the_table_has_each_field_that_a_version_takes_away_or_brings(
             if gone or new:
                 found.add((bound[:10], stream, frozenset(gone), frozenset(new)))
         before = since
-    assert found == table
+    # Of what the newest facts add the page names what matters to many.
+    assert {row for row in found if row[0] != NEWEST[:10]} <= table <= found
 
 
 async def test_a_running_capture_has_the_new_shape_from_an_objects_next_change_on(

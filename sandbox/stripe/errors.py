@@ -46,6 +46,11 @@ def missing(object_name: str, id: str, param: str, status: int = 404) -> StripeE
     return StripeError(status, f"No such {object_name}: '{id}'", code="resource_missing", param=param)
 
 
+def not_found() -> StripeError:
+    """What /v2/ says in the place of `missing`; its code is documented, its words are not."""
+    return StripeError(404, "The resource was not found.", code="not_found")
+
+
 def unrecognized_url(method: str, path: str) -> StripeError:
     return StripeError(
         404,
@@ -188,6 +193,7 @@ def not_set_up(product: str) -> StripeError:
         ),
         "sigma": (400, "This API surface is not enabled for testmode usage"),
         "test mode": (400, "This endpoint is only available in testmode"),
+        "v2 accounts": (400, "Accounts v2 is not enabled for your platform."),
         "forwarding": (400, "Your account is not authorized to send Forwarding requests in livemode"),
     }
     if product in other:

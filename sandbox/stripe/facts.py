@@ -5,6 +5,7 @@ special about it. `tools/extract_facts.py` writes the files. Nothing here change
 """
 
 import functools
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +68,21 @@ def methods() -> frozenset[tuple[str, Shape]]:
 
 @functools.cache
 def event_types() -> frozenset[str]:
-    return frozenset(_stripe()["event_types"])
+    """Those of both kinds of events."""
+    thin = itertools.chain.from_iterable(_read("sdk")["thin_event_types"].values())
+    return frozenset((*_stripe()["event_types"], *(each for each in thin if each.startswith("v2."))))
+
+
+@functools.cache
+def added(name: str, version: str) -> frozenset[str]:
+    """The outermost fields of an object that a version lacks, since they are newer than the document."""
+    since = _read("stripe")["version"]
+    return frozenset(_read("sdk")["fields"].get(name, ()) if version <= since else ())
+
+
+def lacks(path: str, version: str) -> bool:
+    """Whether a path of /v1/ is newer than a version. Of /v2/ no facts tell."""
+    return path.startswith("/v1/") and version <= _read("stripe")["version"] and path in _read("sdk")["paths"]
 
 
 def versions() -> list[str]:

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from sandbox.stripe import errors, facts, forms, lists, search
+from sandbox.stripe import errors, facts, forms, lists, search, v2
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.expand import Asker, Expander, tree_of
 from sandbox.stripe.facts import Shape, shape_of
@@ -53,6 +53,8 @@ STATUSES = {
     "void": "void",
 }
 """What an object is after a verb."""
+EVENTS = ("event", "v2.core.event")
+"""The kinds that are kept for a month."""
 KEYS = 10_000
 """How many Idempotency-Keys are remembered."""
 
@@ -225,7 +227,8 @@ class Api:
             headers["stripe-account"] = account
         try:
             return self._once(request, headers)
-        except StripeError as error:
+        except StripeError as found:
+            error = v2.in_its_words(found) if request.path.startswith(v2.PATH) else found
             return Response(error.status, error.body(), headers)
         except Deleted as gone:
             return Response(200, gone.stub, headers)
@@ -264,12 +267,19 @@ class Api:
         if found is None:
             raise errors.unrecognized_url(request.method, request.path)
         target, ids = found
+        if request.path.startswith(v2.PATH):
+            if "stripe-version" not in request.headers:
+                raise errors.no_version()
+            call = replace(
+                call, request=replace(request, query=[*v2.asked(request.query, listed=not target.item)])
+            )
         op, rule = _op(request.method, target), target.rules.get(request.method)
         if target.ops == "S" and request.method == "GET":
             self._permit(call, target.kinds[0])
             return self._search(call, target.kinds[0])
-        gone_in = target.kinds[0].gone_in
-        if (gone_in and call.version >= gone_in) or (op not in target.ops and rule is None):
+        gone_in, path = target.kinds[0].gone_in, target.kinds[0].path
+        is_there = not (gone_in and call.version >= gone_in) and not facts.lacks(path, call.version)
+        if not is_there or (op not in target.ops and rule is None):
             raise errors.unrecognized_url(request.method, request.path)
         self._permit(call, target.kinds[0])
         product = target.kinds[0].product
@@ -360,7 +370,9 @@ class Api:
     def _list(self, call: Call, target: Target, home: str, parent: str | None) -> bytes:
         given = forms.grouped(call.request.query)
         paged = all(row.paged for row in target.kinds)
-        known = {f.param for f in target.filters if f.param} | (PAGING if paged else {"expand"})
+        is_v2 = call.request.path.startswith(v2.PATH)
+        paging = v2.PAGING if is_v2 else PAGING if paged else frozenset(("expand",))
+        known = {f.param for f in target.filters if f.param} | paging
         if unknown := [name for name in given if name not in known]:
             raise errors.unknown_parameters(unknown)
         expander = self._expander(call, target.kinds, _paths(given), home, listed=True)
@@ -368,6 +380,10 @@ class Api:
         query = self._query(target, given, tables, home, parent, call.version)
         page = lists.page(tables, query)
         bodies = [expander.shown(entry) for entry in page.entries]
+        if is_v2:
+            last = page.entries[-1].key if page.has_more else None
+            bodies = [_as_v2(target.kinds[0], body) for body in bodies]
+            return v2.page(call.request.path, call.request.query, bodies, last)
         more = b"true" if page.has_more else b"false"
         url = orjson.dumps(call.request.path)
         return b'{"object":"list","data":[%b],"has_more":%b,"url":%b}' % (b",".join(bodies), more, url)
@@ -408,7 +424,7 @@ class Api:
                 400, "You can only specify one of these parameters: starting_after, ending_before."
             )
         low, high = bounds("created", given["created"]) if "created" in given else (None, None)
-        if target.kinds[0].name == "event":
+        if target.kinds[0].name in EVENTS:
             low = max(low or 0, self.world.oldest_event())
         asked = Asked(frozenset(given), self.world.bare_prices)
         tests: list[tuple[int, Match]] = []
@@ -432,7 +448,9 @@ class Api:
             parent=parent,
             low=low,
             high=high,
-            after=self._cursor("starting_after", given, tables, parent, version),
+            after=v2.key_of(single("page", given["page"]))
+            if "page" in given
+            else self._cursor("starting_after", given, tables, parent, version),
             before=self._cursor("ending_before", given, tables, parent, version),
             limit=limit,
         )
@@ -459,7 +477,7 @@ class Api:
             entry = table.find(id) or _of_older_id(table, id, parent, version)
             if entry is None:
                 continue
-            if table.kind.name == "event" and entry.key[0] < self.world.oldest_event():
+            if table.kind.name in EVENTS and entry.key[0] < self.world.oldest_event():
                 raise errors.aged_out(id, param)
             return entry.key
         name = tables[0].kind.object_name if tables else "object"
@@ -482,7 +500,7 @@ class Api:
             entry = self.world.table(row.name, home).find(id)
             if entry is None or (parent is not None and entry.parent != parent):
                 continue
-            if row.name != "event" or entry.key[0] >= self.world.oldest_event():
+            if row.name not in EVENTS or entry.key[0] >= self.world.oldest_event():
                 return entry
         stub = self.world.table(first.name, home).stubs.get(id)
         if stub is not None and op == "R":
@@ -525,7 +543,12 @@ class Api:
             raise errors.unknown_parameters(unknown)
         if entry.kind.unreadable and (error := entry.kind.unreadable(entry.data())):
             raise error
-        return self._expander(call, [entry.kind], _paths(given), home, listed=False).shown(entry)
+        body = self._expander(call, [entry.kind], _paths(given), home, listed=False).shown(entry)
+        return _as_v2(entry.kind, body) if call.request.path.startswith(v2.PATH) else body
+
+
+def _as_v2(row: Kind, body: bytes) -> bytes:
+    return orjson.dumps(v2.shown(row, orjson.loads(body)))
 
 
 def _paths(given: Mapping[str, Given]) -> list[str]:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import orjson
 
-from sandbox.stripe import includes, lists
+from sandbox.stripe import includes, lists, v2
 from sandbox.stripe.clock import Clock
 from sandbox.stripe.filters import Asked, Json
 from sandbox.stripe.filters import at as at_path
@@ -696,7 +696,8 @@ class World:
         return shown | {field: self.nested(each, str(data["id"]), account) for field, each in lists.items()}
 
     def _make_event(self, type: str, account: str, content: Json, change: Change) -> None:
-        table = self.table("event", account)
+        is_thin = type.startswith("v2.")
+        table = self.table("v2.core.event" if is_thin else "event", account)
         at = change.at if self._told_at is None else self._told_at
         event = {
             "id": table.kind.new_id(self.rng),
@@ -709,6 +710,8 @@ class World:
             "request": self._request,
             "type": type,
         }
+        if is_thin:
+            event = v2.thin(event, KINDS[content["object"]["object"]].path if content["object"] else "")
         shuffled = self.rng.getrandbits(32) << 32 if self.unordered else 0
         key = (at, shuffled | next(self._sequence))
         entry = _entry(table.kind, event, key, None, True)

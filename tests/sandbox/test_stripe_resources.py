@@ -7,12 +7,14 @@ from urllib.parse import parse_qsl
 import orjson
 import pytest
 
-from sandbox.stripe import World
+from sandbox.stripe import World, facts
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.routes import Api, Request
 
 NOW = 1_750_000_000
 MISSING = "resource_missing"
+DOCUMENT = "2026-08-26.dahlia"
+"""The version of the facts from Stripe's document: those of the SDK are newer."""
 
 
 class Told:
@@ -350,7 +352,7 @@ def test_older_version_shows_older_shapes_and_events_keep_their_own(told: Told) 
     assert older["current_period_start"] == NOW
     assert "current_period_start" not in older["items"]["data"][0]
     assert shown("products", old)["features"] == shown("products", new)["marketing_features"] != []
-    assert shown("products", "2024-04-10") == shown("products", new)
+    assert shown("products", "2024-04-10") | {"tax_details": None} == shown("products", new)
     for version in (old, new):
         made, updated = (
             told.get("/v1/events", ("type", "customer.subscription.*"), stripe_version=version)[1]["data"]
@@ -361,6 +363,31 @@ def test_older_version_shows_older_shapes_and_events_keep_their_own(told: Told) 
             {"description": None},
         )
         assert "current_period_start" in made["data"]["object"]
+
+
+NEWER = [row.name for row in KINDS.values() if row.path and facts.added(row.name, DOCUMENT)]
+NEWER_LISTS = [row.path for row in KINDS.values() if facts.lacks(row.path, DOCUMENT)]
+
+
+@pytest.mark.parametrize("kind", NEWER)
+def test_a_version_lacks_the_fields_that_are_newer(told: Told, kind: str) -> None:
+    fields: dict[str, Any] = dict.fromkeys(facts.added(kind, DOCUMENT))
+    found = told.world.create(kind, **fields)
+    path = f"{KINDS[kind].path.replace('{account}', told.world.platform)}/{found['id']}"
+    for version in ("2024-06-20", DOCUMENT, told.world.api_version):
+        status, body = told.get(path, stripe_version=version)
+        assert status == 200
+        has = facts.added(kind, DOCUMENT) & body.keys()
+        assert bool(has) == (version > DOCUMENT), has
+    assert facts.added(kind, DOCUMENT) <= body.keys()
+
+
+@pytest.mark.parametrize("path", NEWER_LISTS)
+def test_a_version_lacks_the_lists_that_are_newer(told: Told, path: str) -> None:
+    told.world.unavailable.clear()
+    query = [("type", "performance")] if path == "/v1/tax/locations" else []
+    assert told.get(path, *query, stripe_version=DOCUMENT)[0] == 404
+    assert told.get(path, *query)[0] == 200
 
 
 def test_world_stays_whole_whatever_happens() -> None:

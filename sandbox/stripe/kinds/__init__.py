@@ -33,6 +33,7 @@ from sandbox.stripe.kinds import (
     three_d_secure,
     treasury,
     trials,
+    v2,
 )
 
 _ROOMS = (core, connect, catalog, customers, payments, billing, discounts, money, files, issuing)
@@ -52,6 +53,7 @@ _MORE = (
     three_d_secure,
     treasury,
     trials,
+    v2,
 )
 
 

@@ -1,13 +1,15 @@
 """How objects looked in older API versions: what a reader gets who pins one, or whose event was made under
 one.
 
-Only the shapes that differ most are kept, newest change first. Source: Stripe's API changelog.
+Only the shapes that differ most are kept, newest change first. Source: Stripe's API changelog. Which fields
+are newer than Stripe's document is what the facts about its SDK say.
 """
 
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from sandbox.stripe import facts
 from sandbox.stripe.filters import Json
 
 Look = Callable[[str, str], Json | None]
@@ -115,10 +117,6 @@ _ONCE_SHOWN = (
 """Lists that an object showed before a version, and shows only when expanded since."""
 
 
-_ADDED = (("payment_intent", "payment_record", "2026-09-30"),)
-"""Fields that an object has from a version on: the outermost ones."""
-
-
 def shown(kind: str, version: str) -> tuple[str, ...]:
     """The fields that a version shows, while later ones only do when they are expanded."""
     return tuple(field for name, field, until in _ONCE_SHOWN if name == kind and version < until)
@@ -126,9 +124,8 @@ def shown(kind: str, version: str) -> tuple[str, ...]:
 
 def differs(kind: str, version: str) -> bool:
     """Whether objects of a kind looked different in a version."""
-    return any(older.kind == kind and version < older.until for older in _OLDER) or any(
-        name == kind and version < since for name, _, since in _ADDED
-    )
+    is_other = any(older.kind == kind and version < older.until for older in _OLDER)
+    return is_other or bool(facts.added(kind, version))
 
 
 def ids(object_name: str, version: str) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -143,7 +140,6 @@ def rendered(kind: str, data: Json, version: str, look: Look = lambda _kind, _id
     for older in _OLDER:
         if older.kind == kind and version < older.until:
             older.rewrite(data, look)
-    for name, added, since in _ADDED:
-        if name == kind and version < since:
-            data.pop(added, None)
+    for name in facts.added(kind, version):
+        data.pop(name, None)
     return data
