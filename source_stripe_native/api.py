@@ -261,7 +261,7 @@ class Changes:
         cls, http = source.stream, source.http
         about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
         margin = http.settings.retention_margin
-        if cls.follows_events() and is_past_retention(cursor, http.now(), margin):
+        if (cls.follows_events() or cls.THIN_EVENTS) and is_past_retention(cursor, http.now(), margin):
             log.warning(
                 f"the cursor is older than Stripe keeps events, or nearly so: {BACKFILL_AGAIN}", about
             )

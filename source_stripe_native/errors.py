@@ -154,7 +154,7 @@ class StripeError(ConnectorError):
 @dataclass(frozen=True)
 class KnownError:
     """One known error of Stripe. `message` is a pattern for the beginning of Stripe's message; what is empty
-    matches any. `scope` and `advice` count where nobody tolerates the error."""
+    matches any. `scope` and `advice` count where nobody tolerates the error. `other` is another form."""
 
     statuses: Collection[int] = ()
     message: str = ""
@@ -162,11 +162,14 @@ class KnownError:
     param: str = ""
     advice: str = ""
     scope: Scope = Scope.UNIT
+    other: "KnownError | None" = None
 
     def advise(self, advice: str) -> "KnownError":
         return replace(self, advice=advice)
 
     def matches(self, error: Exception) -> bool:
+        if self.other is not None and self.other.matches(error):
+            return True
         return (
             isinstance(error, StripeError)
             and (not self.statuses or error.status in self.statuses)
@@ -292,9 +295,11 @@ OF_STATUS: Final = (REQUEST_REFUSED, NOT_FOUND, UNKNOWN)
 
 PAGE_CURSOR_GONE = KnownError((400,), code="resource_missing", param="starting_after")
 """The object that a list was to go on after has been deleted since."""
-OBJECT_GONE = KnownError((404,), code="resource_missing")
+GONE_IN_V2 = KnownError((404,), code="not_found")
+"""How /v2/ says either of the next two."""
+OBJECT_GONE = KnownError((404,), code="resource_missing", other=GONE_IN_V2)
 """The object asked for by its id no longer exists."""
-PARENT_GONE = KnownError((404,), "No such ", code="resource_missing")
+PARENT_GONE = KnownError((404,), "No such ", code="resource_missing", other=GONE_IN_V2)
 """The parent of a child list no longer exists."""
 NO_PLATFORM_CONTROLS = KnownError(
     (403,),
@@ -329,7 +334,7 @@ NOT_FORWARDING = KnownError(
     _REFUSED, "Your account is not authorized to send Forwarding requests in livemode"
 )
 """The account may not forward requests."""
-NO_ACCOUNTS_V2 = KnownError(_REFUSED, "Accounts v2 is not enabled for your platform")
+NO_ACCOUNTS_V2 = KnownError(_REFUSED, "Accounts v2 is not enabled")
 """The platform has none of the accounts that the list is about."""
 ABSENT: Final = (
     *(NOT_SET_UP, NOT_IN_TREASURY, NOT_IN_TEST_MODE, ONLY_IN_TEST_MODE, NOT_FORWARDING, NO_ACCOUNTS_V2),

@@ -315,7 +315,7 @@ def without_secrets(found: Any) -> Any:
     if not isinstance(found, dict):
         return found
     kind = str(found.get("object"))
-    secrets = {"client_secret", "confirmation_secret", "cryptogram", *SECRETS.get(kind, ())}
+    secrets = {"client_secret", "confirmation_secret", "cryptogram", "signing_secret", *SECRETS.get(kind, ())}
     return {name: without_secrets(each) for name, each in found.items() if name not in secrets}
 
 

@@ -107,6 +107,9 @@ POLLED: Final = frozenset(
         "radar.value_list_item",
         "reporting.report_run",
         "three_d_secure.authentication",
+        "v2.core.event",
+        "v2.money_management.adjustment",
+        "v2.money_management.transaction_entry",
     )
 )
 """Kinds whose creation no event announces: their lists are read over again."""

@@ -50,7 +50,7 @@ def forgotten(streams: Sequence[type[BaseStripeObject]]) -> list[str]:
 def _missing(
     stream: type[BaseStripeObject], held: Mapping[str, Holds], kinds: Mapping[str, Kind]
 ) -> Iterator[str]:
-    path = stream.SEARCH_NAME and f"/v1/{stream.SEARCH_NAME.format(parent='{}')}"
+    path = stream.SEARCH_NAME and stream.list_template().format(parent="{}")
     target = match(path) if path else None
     if path and target is None:
         yield f"sandbox/stripe/kinds: no Kind has {stream.NAME}'s path {path}: add one, and its name to ROWS"

@@ -170,6 +170,23 @@ def every_event_type_followed_is_one_of_stripes(stream: type[BaseStripeObject]) 
     assert stream.all_event_types() <= {*TYPES, *NOT_IN_THE_SPEC, *PREVIEW}
 
 
+INCLUDE: Final = frozenset(("include",))
+IMMUTABLE: Final = {
+    "v2.core.event",
+    "v2.money_management.adjustment",
+    "v2.money_management.transaction_entry",
+}
+"""What never changes: its list is polled."""
+
+
+@check_of([each for each in STREAMS if each.API == "v2"])
+def every_thin_event_that_names_the_object_is_followed(stream: type[BaseStripeObject]) -> None:
+    name = kind_of(stream).object_name
+    named = stripe_facts()["thin_event_types"].get(name, [])
+    if not stream.SNAPSHOTS:
+        assert set(stream.THIN_EVENTS) == set(named) or (name in IMMUTABLE and not stream.THIN_EVENTS)
+
+
 def test_each_type_of_the_preview_that_may_report_a_change_is_followed() -> None:
     coming = set(COMING)
     assert coming >= PREVIEW, "a type that was released is an event type as any other"
@@ -268,7 +285,7 @@ def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -
         assert stream.PARENT in STREAMS
         variants = stream.VARIANTS if stream.VARIANTS_OF_PARENT else {"": {}}
         assert list(stream.PARENT.VARIANTS) == list(variants), "all lists of parents are read"
-        is_followed = bool(stream.PARENT_EVENT_TYPES) or stream.SNAPSHOTS
+        is_followed = bool(stream.PARENT_EVENT_TYPES or stream.THIN_EVENTS) or stream.SNAPSHOTS
         assert is_followed or not stream.VARIANTS_OF_PARENT, "a parent may move while its lists are read"
     assert stream.follows_events() or stream.reads_lists(), "nothing would tell of changes"
     assert stream.SNAPSHOTS or not stream.SHOWS_DELETIONS
@@ -284,7 +301,10 @@ def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -
     assert not stream.CHANGES_AT or (stream.LISTS_BY_CREATED and stream.PARENT is None)
     is_parent = any(each.PARENT is stream for each in STREAMS)
     assert stream.PER_ACCOUNT or stream.UNLISTED or not is_parent, "each account is its own parent"
-    assert len(stream.VARIANTS) == 1 or not (stream.SCHEDULE or stream.POLLS)
+    polls_own_list = stream.POLLS and not stream.THIN_EVENTS
+    assert len(stream.VARIANTS) == 1 or not (stream.SCHEDULE or polls_own_list)
+    assert stream.POLLS or not stream.THIN_EVENTS
+    assert not (stream.THIN_EVENTS or stream.INCLUDES) or stream.API == "v2"
     assert stream.PERMISSION
 
 
@@ -334,7 +354,7 @@ def what_a_row_expands_can_be_expanded_as_deep_as_stripe_goes(stream: type[BaseS
     account = world.connect()["id"]
     for _, path in object_params(stream):
         found = world.create(HELD[stream.NAME].kind, account)
-        if match(f"/v1/{stream.SEARCH_NAME}/{found['id']}"):
+        if match(f"{stream.list_template()}/{found['id']}"):
             expanded(world, HELD[stream.NAME].kind, found["id"], path, account=account)
     for embedding in stream.EMBEDDINGS.values():
         container = world.create(HELD[embedding.stream.NAME].kind, account)
@@ -361,11 +381,12 @@ def listed(stream: type[BaseStripeObject]) -> tuple[str, set[str]]:
     """The path at which the stream is listed, ids as `{}`, and every parameter that it is listed with."""
     variants = {} if stream.VARIANTS_OF_PARENT else stream.VARIANTS
     asked = {name.partition("[")[0] for params in variants.values() for name in params}
-    asked |= {"limit", "starting_after"} if stream.PAGED else set()
+    asked |= {"limit"} if stream.PAGED else set()
+    asked |= {"starting_after"} if stream.PAGED and stream.API == "v1" else set()
     asked |= stream.CREATED_IN.names() if stream.LISTS_BY_CREATED else set()
     asked |= {stream.PARENT_PARAM, *stream.PARENT_QUERY} - {""}
     asked |= {"start_time", "end_time"} if stream.RANGED else set()
-    return f"/v1/{stream.SEARCH_NAME.format(parent='{}')}", asked
+    return stream.list_template().format(parent="{}"), asked
 
 
 def target(path: str) -> Target:
@@ -380,7 +401,7 @@ def the_sandbox_has_the_list_with_every_parameter(stream: type[BaseStripeObject]
     found = target(path)
     assert "L" in found.ops
     assert kind_of(stream) in found.kinds
-    assert_parameters(stream, asked, {each.param for each in found.filters if each.param} | PAGING)
+    assert_parameters(stream, asked, {each.param for each in found.filters if each.param} | PAGING | INCLUDE)
     assert {each.param for each in found.filters if each.required} <= asked
 
 
@@ -420,7 +441,9 @@ def an_object_can_be_retrieved_by_its_own_fields(stream: type[BaseStripeObject])
     assert found[0].item
     assert "R" in found[0].ops
     assert kind_of(stream) in found[0].kinds
-    shape = re.sub(r"{\w+}", "{}", f"/v1/{stream.RETRIEVE.replace('{SEARCH_NAME}', stream.SEARCH_NAME)}")
+    shape = re.sub(
+        r"{\w+}", "{}", f"/{stream.API}/{stream.RETRIEVE.replace('{SEARCH_NAME}', stream.SEARCH_NAME)}"
+    )
     assert "get" in shapes()[shape]
 
 

@@ -29,7 +29,7 @@ from tests.capture import ROWS, UNLIMITED, Capture, Json, plain
 from tests.conftest import NOW
 from tests.soak import hurried
 from tests.test_documents import logged
-from tests.test_streams import ALL, DAY, HELD, differences
+from tests.test_streams import ALL, DAY, HELD, THIN, differences
 
 STREAMS: Final = {
     "Customers": "customer",
@@ -154,7 +154,7 @@ async def finished(capture: Capture, among: list[str], changed: bool) -> None:
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
-    names=st.lists(st.sampled_from(ALL), min_size=2, max_size=3, unique=True),
+    names=st.lists(st.sampled_from([*ALL, *THIN]), min_size=2, max_size=3, unique=True),
     number=st.integers(0, 10_000),
     trouble=st.sampled_from(sorted(TROUBLES)),
     is_late=st.booleans(),
@@ -228,7 +228,7 @@ async def test_what_an_account_refuses_while_it_refuses_everything_is_read_once_
 @settings(max_examples=20, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
-    names=st.lists(st.sampled_from(ALL), min_size=2, max_size=3, unique=True),
+    names=st.lists(st.sampled_from([*ALL, *THIN]), min_size=2, max_size=3, unique=True),
     number=st.integers(0, 10_000),
     trouble=st.sampled_from(sorted(TROUBLES.keys() - IN_ONE_ACCOUNT)),
     is_late=st.booleans(),
@@ -246,7 +246,7 @@ async def test_the_trouble_of_one_list_changes_nothing_for_other_streams(
                 await finished(capture, [PLATFORM], changed=False)
             rows = [ROWS[name] for name in names]
             troubled = rows[number % len(rows)]
-            path = f"/v1/{troubled.SEARCH_NAME.format(parent='*')}"
+            path = troubled.list_template().format(parent="*")
             event(f"{trouble} at {path} of {', '.join(names)}")
             world.clock.advance(10)
             fill(world, names, [PLATFORM], event=True)

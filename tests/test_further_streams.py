@@ -24,6 +24,7 @@ CHANGES: Final = 200
 ASSEMBLED: Final = {"Balances", "BillingMeterEventSummaries", "InlinePrices"}
 """Streams whose documents are more than an object of a list."""
 LISTED: Final = [each for each in FURTHER if each not in ASSEMBLED]
+"""Streams that hold the objects of a list."""
 
 NEEDED: Final = {
     "customer",

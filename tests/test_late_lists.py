@@ -44,7 +44,8 @@ def appear(world: World, stream: str, at: int, account: str | None = None) -> se
     kind = "checkout.session" if fields else held
     if POLLED[stream].WITHOUT_PARENT:
         fields["customer"] = None
-    world.create(kind, account, at=at, event=False, **fields)
+    # A thin event is what the list of events then shows late.
+    world.create(kind, account, at=at, event=bool(POLLED[stream].THIN_EVENTS), **fields)
     return {each["id"] for each in world.list_all(held, account)} - before
 
 

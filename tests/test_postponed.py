@@ -51,6 +51,11 @@ def container_of_discounts(world: World, account: str) -> str:
     return f"/v1/invoices/{invoices[0]}"
 
 
+def object_of_a_thin_event(world: World, account: str) -> str:
+    bad, _ = (world.create("v2.core.account_person", account) for _ in range(2))
+    return f"/v2/core/accounts/{bad['account']}/persons/{bad['id']}"
+
+
 @dataclass(frozen=True)
 class Case:
     stream: str
@@ -62,6 +67,7 @@ CASES: Final = [
     Case("Charges", changed_object),
     Case("InvoiceLineItems", children_of_a_changed_object),
     Case("Discounts", container_of_discounts),
+    Case("V2CoreAccountPersons", object_of_a_thin_event),
 ]
 
 
@@ -126,6 +132,25 @@ async def test_a_parent_whose_children_cannot_be_listed_holds_up_no_backfill(
         )
 
 
+@pytest.mark.parametrize("is_connected", [False, True], ids=["single", "connected"])
+async def test_an_object_that_cannot_be_read_in_full_holds_up_no_backfill(
+    world: World, server: StripeServer, is_connected: bool
+) -> None:
+    account, stream = world.connect()["id"] if is_connected else PLATFORM, "V2CoreAccounts"
+    bad, *_ = [world.create("v2.core.account", account, event=False)["id"] for _ in range(3)]
+    server.faults.set(Fault(f"/v2/core/accounts/{bad}", account=account, status=500))
+    capture = Capture(server, [stream], connected=is_connected, settings=QUICK)
+    with hurried():
+        await capture.session(lambda: not capture.binding_state(stream).get("backfill"))
+        assert capture.last(stream)[bad]["identity"] is None, "as the list shows it"
+        assert "identity" in differences(capture, stream, is_connected)
+        server.faults.set()
+        world.clock.advance(120)
+        await capture.session(
+            lambda: not differences(capture, stream, is_connected) and not postponed(capture, stream)
+        )
+
+
 CHILD_ROWS: Final = [
     row
     for row in STREAMS
@@ -147,7 +172,7 @@ async def test_children_that_cannot_be_listed_at_first_are_all_there_at_last(
     parent = ROWS[stream].PARENT
     assert parent is not None
     fill(world, [parent.NAME, stream], [account], event=False)
-    path = f"/v1/{ROWS[stream].SEARCH_NAME.format(parent='*')}"
+    path = ROWS[stream].list_template().format(parent="*")
     server.faults.set(Fault(f"{path}*", account=account, status=500))
     capture = Capture(server, [stream], connected=is_connected, settings=QUICK)
 

@@ -44,7 +44,7 @@ def wrong(chaos: "Chaos", capture: Capture) -> list[str]:
             "stale": {key for key in want.keys() & have.keys() if want[key] != have[key]},
             "invented": gone | (buried & want.keys()) | unheard,
         }
-        if held.kind == "event":
+        if held.kind in ("event", "v2.core.event"):
             mistakes["invented"] = have.keys() - want.keys()
         counts = chaos.tally.by_way[way_of(row)]
         counts.update(streams=1, documents=len(documents))

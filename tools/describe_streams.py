@@ -53,29 +53,6 @@ LEFT_OUT: Final = {
     "/v1/subscriptions/search": "a search",
     "/v1/tax/calculations/{calculation}/line_items": "no list has the calculations, which expire",
     "/v1/tax/transactions/{transaction}/line_items": "no list and no event has the transactions",
-    **dict.fromkeys(
-        (
-            "/v2/commerce/product_catalog/imports",
-            "/v2/core/accounts",
-            "/v2/core/accounts/{account_id}/persons",
-            "/v2/core/event_destinations",
-            "/v2/core/events",
-            "/v2/core/vault/gb_bank_accounts",
-            "/v2/core/vault/us_bank_accounts",
-            "/v2/money_management/adjustments",
-            "/v2/money_management/financial_accounts",
-            "/v2/money_management/financial_addresses",
-            "/v2/money_management/inbound_transfers",
-            "/v2/money_management/outbound_payments",
-            "/v2/money_management/outbound_setup_intents",
-            "/v2/money_management/payout_intents",
-            "/v2/money_management/payout_methods",
-            "/v2/money_management/received_credits",
-            "/v2/money_management/transaction_entries",
-            "/v2/money_management/transactions",
-        ),
-        "new in endive: no stream reads it yet",
-    ),
 }
 """Lists of Stripe's document that no stream reads, and why."""
 
@@ -133,7 +110,7 @@ COLUMNS: Final = (
 
 def unread() -> list[str]:
     """What is wrong with the catalogue or with LEFT_OUT: lists that nobody reads, and needless exceptions."""
-    own = {f"/v1/{each.SEARCH_NAME.format(parent='{}')}" for each in STREAMS}
+    own = {each.list_template().format(parent="{}") for each in STREAMS}
     by_rows = own | {f"/v1/{each.WITHOUT_PARENT}" for each in STREAMS}
     left_out = {shape(path) for path in LEFT_OUT}
     everything = lists().keys()
@@ -148,7 +125,7 @@ def path_of(row: type[BaseStripeObject]) -> str:
     if not row.SEARCH_NAME:
         return ""
     query = f"?{row.PARENT_PARAM}=" if row.PARENT_PARAM else ""
-    return f"`/v1/{row.SEARCH_NAME.format(parent='{parent}')}{query}`"
+    return f"`{row.list_template()}{query}`"
 
 
 def object_of(row: type[BaseStripeObject]) -> str:
@@ -174,7 +151,8 @@ def changes_of(row: type[BaseStripeObject]) -> str:
             bool(row.RELATED_EVENTS or any(each.event_types for each in row.EMBEDDINGS.values())),
             "related events",
         ),
-        (row.POLLS, "new in the list"),
+        (bool(row.THIN_EVENTS), "thin events"),
+        (row.POLLS and not row.THIN_EVENTS, "new in the list"),
         (bool(row.RELIST), f"the last {row.RELIST.days} days once a day"),
         (bool(row.CHANGES_AT), "by the clock"),
         (row.SNAPSHOTS, "read again" if row.SINGLE else "compared"),
@@ -200,6 +178,7 @@ def duration(length: timedelta) -> str:
 def deletions_of(row: type[BaseStripeObject]) -> str:
     ways = ["event"] if "d" in row.EVENT_TYPES.values() else []
     ways += ["event of the parent"] if any(each.removed_from for each in row.RELATED_EVENTS) else []
+    ways += ["event"] if any(each.endswith(".deleted") for each in row.THIN_EVENTS) else []
     ways += ["compared"] if row.SHOWS_DELETIONS else []
     return ", ".join(ways) or "none"
 

@@ -82,10 +82,11 @@ def homes() -> dict[str, list[str]]:
 
 
 @cache
-def _named() -> dict[str, str]:
-    """The object that is meant by a text of a name: that of which it is the last word, and no other's."""
+def _named(is_v2: bool) -> dict[str, str]:
+    """The object that is meant by a text of a name: that of which it is the last word, and no other's of the
+    same API."""
     found: dict[str, list[str]] = {}
-    for name in homes():
+    for name in (each for each in homes() if each.startswith("v2.") == is_v2):
         found.setdefault(name.rpartition(".")[2], []).append(name)
     own = {word: names[0] for word, names in found.items() if len(names) == 1 and word not in NOT_IDS}
     return {**own, **BY_DESCRIPTION}
@@ -95,31 +96,37 @@ def _named() -> dict[str, str]:
 def _ids(name: str) -> list[tuple[str, str]]:
     """The paths in an object at which it has ids, and the objects that these are of."""
     schema = stripe_facts()["schemas"].get(name, {})
-    return sorted(each for each in _inside(schema, (), DEPTH) if each[0] not in ("id", "object"))
+    inside = _inside(schema, (), DEPTH, _named(name.startswith("v2.")))
+    return sorted(each for each in inside if each[0] not in ("id", "object"))
 
 
-def _inside(schema: Json, path: tuple[str, ...], depth: int) -> Iterator[tuple[str, str]]:
+def _inside(
+    schema: Json, path: tuple[str, ...], depth: int, words: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """The ids in a schema. `words` are the names of texts that have one."""
     for name, field in schema.get("properties", {}).items():
         if SECRET not in field:
-            yield from _at(field, (*path, name), depth)
+            yield from _at(field, (*path, name), depth, words)
 
 
-def _at(field: Json, path: tuple[str, ...], depth: int) -> Iterator[tuple[str, str]]:
+def _at(
+    field: Json, path: tuple[str, ...], depth: int, words: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     """What a field has: an id, an object with an id, or parts with fields of their own."""
     if field.get("type") == "array":
-        yield from _at(field["items"], (*path, "*"), depth)
+        yield from _at(field["items"], (*path, "*"), depth, words)
         return
     schemas = stripe_facts()["schemas"]
     types = [field, *field.get("anyOf", ())]
     named = [each for one in types if "$ref" in one for each in references(one)]
     if any(each.get("type") == "string" and "enum" not in each for each in types):
-        meant = named or [_named().get(path[-1], "")]
+        meant = named or [words.get(path[-1], "")]
         yield from ((".".join(path), each) for each in meant if each in homes())
         return
     for name in named:
         if name in homes():
             yield ".".join((*path, "id")), name
         elif depth and "x-resourceId" not in schemas[name]:
-            yield from _inside(schemas[name], path, depth - 1)
+            yield from _inside(schemas[name], path, depth - 1, words)
     if depth and "has_more" not in field.get("properties", {}):
-        yield from _inside(field, path, depth - 1)
+        yield from _inside(field, path, depth - 1, words)

@@ -2,13 +2,14 @@
 
 Events are read newest first: the first events seen of an object are its newest, and older events are skipped.
 Within one second Stripe gives events no order, so a change holds all events of the last second in which its
-subject changed. The subject is one of five, as the event's type says:
+subject changed. The subject is one of six, as the event's type says:
 
     an object    the event carries the object, or another object that names it (`RELATED_EVENTS`)
     a parent     the event carries a parent whose children may have changed (`PARENT_EVENT_TYPES`)
     a list       the event carries an object by which the stream's list is to be read (`list_by`)
     a container  the event carries an object that shows objects of the stream (`EMBEDDINGS`)
     a removal    the event carries an object that no longer shows one of the stream (`removed_from`)
+    an address   the event is thin, and names where the object is read (`THIN_EVENTS`)
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -29,18 +30,20 @@ class Kind(Enum):
     LIST = auto()
     CONTAINER = auto()
     REMOVAL = auto()
+    ADDRESS = auto()
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What changed: an object of the stream, a parent, a part of the stream's list, a container, or an object
-    of the stream that another object no longer shows."""
+    """What changed: an object of the stream, a parent, a part of the stream's list, a container, an object of
+    the stream that another object no longer shows, or one that is known by its address."""
 
     kind: Kind
     id: str
+    """The object's id, or the path of its address."""
     selected_by: str = ""
     """Of a list the query parameter, of a container the suffix of its embedding, of a removal the path of the
-    list that showed the object."""
+    list that showed the object, of an address what the object calls itself."""
 
     def __str__(self) -> str:
         return f"{self.kind.name}:{self.selected_by}:{self.id}"

@@ -19,8 +19,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from source_stripe_native.events.changes import Kind, Subject
 from source_stripe_native.events.due_days import DAY, due_times, is_due
 from source_stripe_native.events.list_memory import ListMemories
+from source_stripe_native.events.resolutions import read_again
 from source_stripe_native.events.snapshots import is_due as is_snapshot_due
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.windows import (
@@ -30,12 +32,13 @@ from source_stripe_native.state.windows import (
     next_span,
     overlap_start,
     planned,
+    second_of,
 )
 from source_stripe_native.streams.row import BaseStripeObject, Document
-from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.documents import to_document
+from source_stripe_native.stripe.client import Json, Params
+from source_stripe_native.stripe.documents import list_request, to_document
 from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import TOP_WITHOUT_PARENT, Page, PageToken, Source, is_in_window
+from source_stripe_native.stripe.pages import TOP_WITHOUT_PARENT, V2, Page, PageToken, Source, is_in_window
 from source_stripe_native.stripe.shared_pages import SharedPages
 
 
@@ -88,7 +91,12 @@ class ListReader:
     remembered of the window until `memory_after` is kept: a reading that fails changes nothing."""
 
     def __init__(self, source: Source, memory: ListMemory, since: int, shared: SharedPages) -> None:
-        self._source = source
+        self._objects = source
+        """What the documents are of. Thin events name them, where the row says so."""
+        row = source.stream
+        types = [(f"types[{place}]", each) for place, each in enumerate(row.THIN_EVENTS)]
+        self._params: Params = types or row.list_params()
+        self._source = source = replace(source, stream=row.THIN_EVENTS_IN or row)
         self._memory = memory
         self._since = since
         self._shared = shared
@@ -120,20 +128,30 @@ class ListReader:
                 return window
 
     async def read_new(self, window: Window) -> AsyncIterator[Document]:
-        """What the stream's list shows that was created in `window`, or in the overlap before it. What was
-        seen before is left out."""
-        source, stream, whole = self._source, self._source.stream, self._whole(window)
-        if not stream.POLLS:
+        """What the stream's list shows that was created in `window`, or in the overlap before it, or the
+        objects that thin events of that time name, each once. What was seen before is left out."""
+        if not self._source.stream.POLLS:
             return
+        if self._objects.stream.THIN_EVENTS:
+            named = dict.fromkeys([subject async for event in self._new(window) for subject in _named(event)])
+            async for document in read_again(self._objects, named):
+                yield document
+            return
+        async for obj in self._new(window):
+            yield await to_document(self._source, obj, "c")
+
+    async def _new(self, window: Window) -> AsyncIterator[Json]:
+        """What the polled list shows that was not seen before."""
+        source, stream, whole = self._source, self._source.stream, self._whole(window)
         filters_parents = stream.CREATED_WITH_PARENT
         async for listed in self._pages(whole, self._first):
             page = listed
             if filters_parents:
                 # The children of a parent that was seen before cost no request again.
                 page = replace(listed, objects=[obj for obj in listed.objects if self._is_new(obj, window)])
-            async for obj in listed_objects(source, whole, stream.list_params(), page):
+            async for obj in listed_objects(source, whole, self._params, page):
                 if filters_parents or self._is_new(obj, window):
-                    yield await to_document(source, obj, "c")
+                    yield obj
             goes_back_in_time = stream.PARENT is None or filters_parents
             if goes_back_in_time and not self._in_full(window) and _goes_on_before(listed, window.start):
                 return
@@ -205,7 +223,7 @@ class ListReader:
 
     async def _page(self, window: Window, token: PageToken | None) -> Page:
         source, stream, shared = self._source, self._source.stream, self._shared
-        child, params = shared.child_of(stream), stream.list_params()
+        child, params = shared.child_of(stream), self._params
         if child is None:
             return await read_listed(replace(source, sharing=shared), window, params, token)
         # As the children read it, who may need older parents too.
@@ -218,9 +236,9 @@ class ListReader:
 
     def _is_new(self, obj: Json, window: Window) -> bool:
         """Whether the object was not seen before; from now on it was."""
-        object_id, created = self._source.stream.identity(obj), obj.get(self._created)
+        object_id, created = self._source.stream.identity(obj), second_of(obj.get(self._created))
         is_new = object_id not in self._memory.seen and object_id not in self._found
-        self._found[object_id] = created if isinstance(created, int) else window.end
+        self._found[object_id] = window.end if created is None else created
         return is_new
 
 
@@ -232,6 +250,13 @@ def reads_lists_in(
     reads_past = bool(stream.RELIST or stream.CHANGES_AT) and not stream.POLLS
     is_past_due = reads_past and window.start // DAY != window.end // DAY
     return is_past_due or is_snapshot_due(stream, account_id, window, settings)
+
+
+def _named(event: Json) -> list[Subject]:
+    """The object that a thin event names."""
+    related = event.get("related_object") or {}
+    request = list_request(str(related.get("url")), str(related.get("id")), V2)
+    return [Subject(Kind.ADDRESS, request[0], str(related.get("type")))] if request else []
 
 
 def _goes_on_before(page: Page, second: int) -> bool:

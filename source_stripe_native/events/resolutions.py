@@ -16,12 +16,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Final, TypeVar
+from urllib.parse import unquote
 
 from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
 from source_stripe_native.state.shards import ALL_ACCOUNTS
-from source_stripe_native.state.windows import FOREVER, Window
+from source_stripe_native.state.windows import FOREVER, Window, floor
 from source_stripe_native.streams.row import Document, Embedding
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
@@ -106,6 +107,8 @@ async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Re
                 return await _removed(source, change)
             case Kind.LIST:
                 documents = await _listed(source, change)
+            case Kind.ADDRESS:
+                return await _at_address(source, change.subject)
     except Exception as error:
         if not _can_wait(source, change) or not await source.postpones(str(change.subject), error):
             raise
@@ -348,6 +351,16 @@ async def _removed(source: Source, change: Change) -> Document:
     if parent_field:
         current.setdefault(parent_field, obj[parent_field])
     return await to_document(source, current, "u")
+
+
+async def _at_address(source: Source, subject: Subject) -> Document | None:
+    """The object as it is now, a tombstone where Stripe no longer has it, none where Stripe refuses to show
+    it for good."""
+    obj = {"id": unquote(subject.id.rpartition("/")[2]), "object": subject.selected_by}
+    with refusals_noticed(source, "Stripe refuses to show a changed object", {"path": subject.id}) as asked:
+        if (current := await retrieve(source, obj, path=subject.id)) is not None:
+            return await to_document(source, current, "u")
+    return None if asked.is_refused else to_tombstone(source, obj, "d", floor(source.http.now()))
 
 
 async def _embedded(source: Source, change: Change) -> Documents | None:

@@ -15,9 +15,10 @@ has been read of it is kept until its turn comes. The rest is read in windows of
 suggests. No event is read for nothing, and a quiet account costs no additional request.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from source_stripe_native.settings import Settings
 
@@ -51,6 +52,15 @@ class Window:
 def floor(at: datetime) -> int:
     """`at` as a Unix time in whole seconds, rounded down."""
     return int(at.timestamp() // 1)
+
+
+def second_of(at: Any) -> int | None:
+    """A time as Unix seconds, which objects of /v1/ have as a number and those of /v2/ as RFC 3339 text. None
+    for anything else."""
+    if isinstance(at, str):
+        with suppress(ValueError):
+            return floor(datetime.fromisoformat(at))
+    return at if isinstance(at, int) else None
 
 
 def next_window(cursor: datetime, now: datetime, *, lag: timedelta, span: timedelta) -> Window | None:

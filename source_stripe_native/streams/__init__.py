@@ -29,6 +29,7 @@ from source_stripe_native.streams import (
     tax,
     terminal,
     treasury,
+    v2,
 )
 from source_stripe_native.streams.billing import (
     CreditNotes,
@@ -205,6 +206,7 @@ STREAMS: Final[list[type[BaseStripeObject]]] = [
     payments.ThreeDSecureAuthentications,
     tax.TaxLocations,
     arrangements.AppsInstalls,
+    *v2.STREAMS,
 ]
 """The catalogue in the order of discovery. A new stream is a class in its family's file and its name here."""
 

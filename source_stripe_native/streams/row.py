@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, ClassVar, Final, Literal
 from urllib.parse import quote
@@ -186,12 +186,18 @@ class TimeRange:
     """The query parameter with the second after the last one."""
     since_is_exclusive: bool = False
     """Whether the list begins after the second that `since` names."""
+    as_text: bool = False
+    """Whether times are RFC 3339 text."""
 
     def params(self, start: int, end: int | None) -> list[tuple[str, str]]:
         """The query parameters for the seconds from `start` on, and before `end` where that is given."""
         first = max(start - 1, 0) if self.since_is_exclusive else start
-        until = [] if end is None else [(self.until, str(end))]
-        return [(self.since, str(first)), *until]
+        until = [] if end is None else [(self.until, self.value(end))]
+        return [(self.since, self.value(first)), *until]
+
+    def value(self, second: int) -> str:
+        """A second as a query has it."""
+        return f"{datetime.fromtimestamp(second, tz=UTC):%Y-%m-%dT%H:%M:%SZ}" if self.as_text else str(second)
 
     def names(self) -> set[str]:
         """The names of the parameters, without what stands in brackets."""
@@ -203,8 +209,10 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     NAME: ClassVar[str]
     """The resource's name in Flow."""
+    API: ClassVar[str] = "v1"
+    """The namespace of Stripe's API. In "v2" a list names the address of its next page. Times are text."""
     SEARCH_NAME: ClassVar[str]
-    """Where the objects are listed: the path below /v1/, with `{parent}` for the id of a parent."""
+    """Where the objects are listed: the path below the namespace, with `{parent}` for the id of a parent."""
     KEY: ClassVar[list[str]] = ["/id"]
     SCHEDULE: ClassVar[str] = ""
     """When to backfill again, for what changes without a trace: a cron expression in UTC."""
@@ -249,13 +257,17 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     LIST_ENDS: ClassVar[tuple[KnownError, ...]] = ()
     """Permanent errors that mean that the list goes on no further."""
     RETRIEVE: ClassVar[str] = "{SEARCH_NAME}/{id}"
-    """Where one object is read: a path below /v1/ with the object's own fields in it."""
+    """Where one object is read: a path below the namespace with the object's own fields in it."""
     BY_TEST_CLOCK: ClassVar[bool] = False
     """Whether the bare list leaves out the objects of test clocks, and lists those of one by `test_clock`."""
     UNLISTED: ClassVar[str] = ""
     """Where the one object is read that the list leaves out: a path below /v1/."""
     EXPANSIONS: ClassVar[tuple[Expansion, ...]] = ()
     """The fields that are in a document only because requests ask for them."""
+    INCLUDES: ClassVar[tuple[str, ...]] = ()
+    """The fields of an object of "v2" that are null unless a request asks for them."""
+    LISTS_INCLUDED: ClassVar[bool] = True
+    """Whether the list can be asked for them. If not, each object is read by itself."""
     NESTED: ClassVar[tuple[str, ...]] = ()
     """Lists inside the document that Stripe cuts, as paths with dots: they are completed."""
 
@@ -271,6 +283,10 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     """Whether the documents are the events themselves."""
     POLLS: ClassVar[bool] = False
     """Whether new objects are found in the list, since no event tells of them."""
+    THIN_EVENTS: ClassVar[tuple[str, ...]] = ()
+    """The types of the events that name an object of the stream by its address, where it is read again."""
+    THIN_EVENTS_IN: ClassVar["type[BaseStripeObject] | None"] = None
+    """The stream with the list of these events, which is polled in place of the stream's own."""
     RELIST: ClassVar[timedelta] = timedelta()
     """How far back the list is read again once a day, for changes that no event tells of."""
     RELIST_IF: ClassVar[Mapping[str, str]] = {}
@@ -363,10 +379,10 @@ class BaseStripeObject(BaseDocument, extra="allow"):
     @classmethod
     def is_sliced(cls) -> bool:
         """Whether the backfill of a single account is divided by creation time. A stream that is backfilled
-        again by schedule stays whole: the CDK keeps the cursors of such a stream alone."""
-        return (
-            cls.PARENT is None and cls.is_listed_by_time() and not cls.SCHEDULE and list(cls.VARIANTS) == [""]
-        )
+        again by schedule stays whole: the CDK keeps the cursors of such a stream alone. So does one of "v2",
+        of whose lists no order is documented."""
+        is_whole = cls.SCHEDULE or cls.API != "v1" or list(cls.VARIANTS) != [""]
+        return cls.PARENT is None and cls.is_listed_by_time() and not is_whole
 
     @classmethod
     @functools.cache
@@ -388,8 +404,9 @@ class BaseStripeObject(BaseDocument, extra="allow"):
 
     @classmethod
     def found_through(cls) -> "list[type[BaseStripeObject]]":
-        """The streams whose lists lead to the objects: of parents, or of containers and of what they show."""
-        parents = [each for each in (cls.PARENT, cls.LISTED_IN) if each is not None]
+        """The streams whose lists lead to the objects: of parents, of thin events, or of containers and of
+        what they show."""
+        parents = [row for row in (cls.PARENT, cls.LISTED_IN, cls.THIN_EVENTS_IN) if row is not None]
         return [*parents, *(embedding.stream for embedding in cls.EMBEDDINGS.values())]
 
     @classmethod
@@ -413,10 +430,15 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         )
 
     @classmethod
+    def list_template(cls) -> str:
+        """The path of the list, with `{parent}` for the id of a parent."""
+        return f"/{cls.API}/{cls.SEARCH_NAME}"
+
+    @classmethod
     def list_path(cls, parent: str = "") -> str:
         """Where the objects are listed, with the id of their `parent` where the path names it. Each id is one
         escaped segment."""
-        return f"/v1/{cls.SEARCH_NAME.format(parent=segment(parent))}"
+        return cls.list_template().format(parent=segment(parent))
 
     @classmethod
     def object_path(cls, found: Mapping[str, Any]) -> str | None:
@@ -424,7 +446,7 @@ class BaseStripeObject(BaseDocument, extra="allow"):
         path is made of. Each id is one escaped segment."""
         if not cls.RETRIEVE:
             return None
-        template = f"/v1/{cls.RETRIEVE.replace('{SEARCH_NAME}', cls.SEARCH_NAME)}"
+        template = f"/{cls.API}/{cls.RETRIEVE.replace('{SEARCH_NAME}', cls.SEARCH_NAME)}"
         fields = {name: found.get(name) for name in _FIELD.findall(template)}
         ids = {name: segment(value) for name, value in fields.items() if isinstance(value, str) and value}
         return template.format_map(ids) if ids.keys() == fields.keys() else None

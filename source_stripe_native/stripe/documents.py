@@ -13,7 +13,14 @@ from source_stripe_native.streams.redacted import redact
 from source_stripe_native.streams.row import Document, Embedding, Op, segment
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.expansions import PARAM, keyed_paths, may_have, missing_owners, object_params
-from source_stripe_native.stripe.pages import Source, checked, notice, of_today, read_pages
+from source_stripe_native.stripe.pages import (
+    Source,
+    checked,
+    notice,
+    of_today,
+    read_pages,
+    refusals_noticed,
+)
 
 _SEGMENT: Final = re.compile(r"(?!\.\.?$)[A-Za-z0-9_.-]+", re.ASCII)
 """A segment of a path that stays below it: no dot segment, which would lead out, and without escapes."""
@@ -39,7 +46,14 @@ def is_whole(source: Source, obj: Json) -> bool:
     return not (
         cut_lists(source, obj)
         or (stream.EXPANSIONS and (keyed_paths(obj, stream) or any(missing_owners(obj, stream))))
+        or _lacks_included(source, obj)
     )
+
+
+def _lacks_included(source: Source, obj: Json) -> bool:
+    """Whether a list has shown the object, which could not be asked for what is to be included."""
+    fields = () if source.stream.LISTS_INCLUDED else source.stream.INCLUDES
+    return bool(fields) and all(get_path(obj, path) is None for path in fields)
 
 
 def lacks_fields(source: Source, obj: Json) -> bool:
@@ -60,6 +74,13 @@ async def _complete_fields(source: Source, obj: Json) -> None:
         for top in {path.partition(".")[0] for path in keys}:
             if current is not None and top in current:
                 obj[top] = current[top]
+    if _lacks_included(source, obj):
+        try:
+            with refusals_noticed(source, "Stripe refuses to show an object by itself", {"id": obj["id"]}):
+                obj.update(await retrieve(source, obj) or {})
+        except Exception as error:
+            if not await source.postpones(f"OBJECT::{obj['id']}", error):
+                raise
     for owner, path, names in missing_owners(obj, stream):
         params = [(PARAM, name) for name in names]
         current = await source.look_up(f"/v1/{path}/{segment(owner['id'])}", params)
@@ -108,10 +129,13 @@ def to_tombstone(source: Source, obj: Json, op: Op, created: int) -> Document:
     return stamp(source, obj, op)
 
 
-async def retrieve(source: Source, obj: Json, params: Params | None = None) -> Json | None:
+async def retrieve(
+    source: Source, obj: Json, params: Params | None = None, path: str | None = None
+) -> Json | None:
     """The object as it is now and in the pinned version, with the row's expansions or those of `params`.
-    `obj` itself where it lacks a field that its endpoint is made of, None where Stripe no longer has it."""
-    path = source.stream.object_path(obj)
+    `obj` itself where it lacks a field that its endpoint is made of and no `path` is given, None where Stripe
+    no longer has it."""
+    path = path or source.stream.object_path(obj)
     if path is None:
         return obj
     try:
@@ -132,9 +156,10 @@ def get_path(value: Any, path: str) -> Any:
     return value
 
 
-def list_request(url: str, owner_id: str) -> tuple[str, Params] | None:
-    """The path and the parameters of a list's `url`, None where it does not stay below /v1/. The list belongs
-    to the object `owner_id`, whose id the url has as it is or escaped: no other segment has an escape."""
+def list_request(url: str, owner_id: str, api: str = "/v1/") -> tuple[str, Params] | None:
+    """The path and the parameters of the `url` of an object, or of a list that belongs to one, None where it
+    does not stay below `api`. The url has the object's id, `owner_id`, as it is or escaped: no other segment
+    has an escape."""
     escaped = segment(owner_id)
     if url.endswith(f"={owner_id}"):
         url = f"{url.removesuffix(owner_id)}{escaped}"
@@ -143,12 +168,12 @@ def list_request(url: str, owner_id: str) -> tuple[str, Params] | None:
         before, found, after = url.rpartition(f"/{owner_id}/")
         url = f"{before}/{escaped}/{after}" if found else url
     path, _, query = url.partition("?")
-    if not path.startswith("/v1/"):
+    if not path.startswith(api):
         return None
     names = [escaped if unquote(name) == owner_id else name for name in path.split("/")[2:]]
     if not all(name == escaped or _SEGMENT.fullmatch(name) for name in names):
         return None
-    return "/".join(("/v1", *names)), parse_qsl(query)
+    return api + "/".join(names), parse_qsl(query)
 
 
 async def complete_list(source: Source, cut: Json, owner: Json, expand: Params = ()) -> None:

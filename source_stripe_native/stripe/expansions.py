@@ -18,8 +18,9 @@ LEVELS: Final = 4
 
 
 def object_params(stream: type[BaseStripeObject]) -> list[tuple[str, str]]:
-    """The query parameters by which a single object has the row's expansions."""
-    return [(PARAM, each.path) for each in stream.EXPANSIONS if "*" not in each.path]
+    """The query parameters by which a single object has the row's expansions, and what has to be included."""
+    expanded = [(PARAM, each.path) for each in stream.EXPANSIONS if "*" not in each.path]
+    return expanded + [(f"include[{place}]", field) for place, field in enumerate(stream.INCLUDES)]
 
 
 def embedded_params(stream: type[BaseStripeObject]) -> list[tuple[str, str]]:
@@ -39,7 +40,10 @@ def parent_params(stream: type[BaseStripeObject]) -> list[tuple[str, str]]:
 
 def list_params(stream: type[BaseStripeObject], prefix: str = "") -> list[tuple[str, str]]:
     """The query parameters by which a list's objects have the row's expansions. `prefix` is where the objects
-    are inside the list's own, as in `line_items.data.`. What is too deep for a list is left out."""
+    are inside the list's own, as in `line_items.data.`. What is too deep for a list is left out, and what a
+    list cannot include."""
+    if stream.INCLUDES:
+        return object_params(stream) if stream.LISTS_INCLUDED else []
     paths = (f"data.{prefix}{each.path}" for each in stream.EXPANSIONS if "*" not in each.path)
     return [(PARAM, path) for path in paths if path.count(".") < LEVELS]
 

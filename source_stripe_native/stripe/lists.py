@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from source_stripe_native.errors import PARAMETER_MISSING, PERMISSION_MISSING, StripeError, is_refusal
 from source_stripe_native.state.shards import ALL_ACCOUNTS
-from source_stripe_native.state.windows import Window
+from source_stripe_native.state.windows import Window, second_of
 from source_stripe_native.streams.core import TestClocks
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params
@@ -134,7 +134,7 @@ async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
 
 def _filtered(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Page:
     """What a page of an unfiltered list, newest first, has of `bounds`. The list ends where it gets older."""
-    times = [obj.get(stream.CREATED) for obj in page.objects]
-    is_past = any(isinstance(created, int) and created < bounds.start for created in times)
+    times = [second_of(obj.get(stream.CREATED)) for obj in page.objects]
+    is_past = any(created is not None and created < bounds.start for created in times)
     objects = [obj for obj in page.objects if is_in_window(stream, obj, bounds)]
     return Page(objects, None if is_past else page.next)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC
 from logging import Logger
 from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 import stamina
@@ -39,7 +40,7 @@ from source_stripe_native.errors import (
 from source_stripe_native.flow.byte_budget import Reservation
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shards import ALL_ACCOUNTS, Selection
-from source_stripe_native.state.windows import FOREVER, Window
+from source_stripe_native.state.windows import FOREVER, Window, second_of
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
 from source_stripe_native.stripe.attempts import is_no_answer
@@ -52,6 +53,8 @@ from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.wire import Packed
 
+V2: Final = "/v2/"
+"""Where the paths begin whose lists name the address of their next page."""
 EVENTS_PATH: Final = Events.list_path()
 Result = TypeVar("Result")
 SHOWN: Final = 3
@@ -262,12 +265,14 @@ class ListEnvelope(BaseModel):
     # Told to be dicts, not read as such: the documents are what makes a page, and are not to be copied.
     data: list[InstanceOf[dict[str, Any]]]
     has_more: StrictBool
+    next_page_url: str | None = None
 
 
 @dataclass(frozen=True)
 class PageToken:
     """Where a list goes on: after the object `after`, which was created at `created` (Unix seconds, None
-    where unknown). Without an object: with what was created in that second or before."""
+    where unknown). In /v2/ `after` is an address. Without it: with what was created in that second or
+    before."""
 
     after: str | None
     created: int | None = None
@@ -277,8 +282,7 @@ class PageToken:
     @classmethod
     def after_object(cls, last: Json, field: str = "created") -> "PageToken":
         """`field` has the object's creation time."""
-        created = last.get(field)
-        return cls(last["id"], created if isinstance(created, int) else None)
+        return cls(last["id"], second_of(last.get(field)))
 
     @classmethod
     def parse(cls, text: str) -> "PageToken":
@@ -347,8 +351,8 @@ def range_params(stream: type[BaseStripeObject], window: Window) -> list[tuple[s
 
 def is_in_window(stream: type[BaseStripeObject], found: Json, window: Window) -> bool:
     """Whether the object was created in `window`; True where the object has no creation time."""
-    created = found.get(stream.CREATED)
-    return not isinstance(created, int) or window.start <= created < window.end
+    created = second_of(found.get(stream.CREATED))
+    return created is None or window.start <= created < window.end
 
 
 async def read_pages(
@@ -376,6 +380,8 @@ async def read_page(source: Source, path: str, params: Params, token: PageToken 
         params = [*params, ("limit", str(source.settings.page_size))]
     if token is None:
         return await _get_page(source, path, params)
+    if token.after is not None and path.startswith(V2):
+        return await _get_page(source, path, parse_qsl(urlsplit(token.after).query), token)
     if token.after is not None:
         try:
             return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
@@ -497,12 +503,14 @@ def _from_second(source: Source, path: str, params: Params, created: int | None)
     # A list that is read without an end has a start alone.
     if created is None or not any(name in (bounds.since, bounds.until) for name, _ in params):
         return params
-    return [*(pair for pair in params if pair[0] != bounds.until), (bounds.until, str(created + 1))]
+    return [*(pair for pair in params if pair[0] != bounds.until), (bounds.until, bounds.value(created + 1))]
 
 
 def _page(source: Source, path: str, body: Json, token: PageToken | None = None) -> Page:
     answer = f"{source.stream.NAME}: Stripe's answer to GET {path} for account {source.account_id}"
     advice = "Start the capture again, and report this line if that does not help."
+    if path.startswith(V2) and "next_page_url" in body:
+        body = body | {"has_more": body["next_page_url"] is not None}
     try:
         envelope = ListEnvelope.model_validate(body)
     except ValidationError as error:
@@ -513,7 +521,10 @@ def _page(source: Source, path: str, body: Json, token: PageToken | None = None)
     objects = checked(source, f"Stripe's answer to GET {path}", envelope.data)
     if not envelope.has_more:
         return Page(objects, None)
-    if not objects or (token is not None and token.after == objects[-1]["id"]):
+    last: Json = objects[-1] if objects else {}
+    after = envelope.next_page_url or last.get("id")
+    if after is None or (token is not None and token.after == after):
         raise DeadEndError(f"{answer} has more, but no new id at its end to go on after. {advice}")
     field = source.stream.CREATED if path == source.stream.list_path() else "created"
-    return Page(objects, PageToken.after_object(objects[-1], field))
+    next_token = PageToken(after, second_of(last.get(field)))
+    return Page(objects, next_token, is_divisible=envelope.next_page_url is None)
