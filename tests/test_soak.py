@@ -123,7 +123,7 @@ async def test_no_session_ends_by_itself_under_three_percent_of_each_failure(con
     sessions = (Session(400, chance=0.05, changes=20, pause=3),) * 2
     # Each kind of failure has half the chance: those to be sat out, the broken ones and the slow ones.
     case = Case(
-        3, HALVES[connected], sessions, connected, objects=4, page_size=2, late=60, faults=0.06, divided=2
+        3, HALVES[connected], sessions, connected, objects=3, page_size=2, late=60, faults=0.06, divided=2
     )
     tally = Tally()
     assert await run(case, tally) == [], tally
