@@ -17,6 +17,7 @@ from source_stripe_native.errors import (
     EVENTS_AGED_OUT,
     EXPLAINED,
     FORBIDDEN,
+    GONE_IN_V2,
     KEY_EXPIRED,
     KEY_NOT_SECRET,
     KEY_OF_OTHER_MODE,
@@ -245,6 +246,10 @@ def test_every_advice_is_a_sentence_and_the_last_row_knows_all_answers() -> None
 
 CASES: Final = [
     (OBJECT_GONE, refused(404, "No such price: 'x'", "resource_missing", "id"), True),
+    (GONE_IN_V2, refused(404, "Not found", "not_found"), True),
+    (GONE_IN_V2, refused(404, "Unrecognized request URL"), False),
+    (OBJECT_GONE, refused(404, "Not found", "not_found"), True),
+    (PARENT_GONE, refused(404, "Not found", "not_found"), True),
     (OBJECT_GONE, refused(404, "Unrecognized request URL"), False),
     (OBJECT_GONE, refused(400, "No such price: 'x'", "resource_missing", "id"), False),
     (
