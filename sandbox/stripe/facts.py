@@ -50,12 +50,21 @@ def shape_of(path: str) -> Shape:
 @functools.cache
 def forms() -> dict[tuple[str, Shape], Any]:
     """The types of a method's parameters by method and path, those of a GET's query, too.
-    `tools.extract_facts.form_type` documents types."""
-    return {
+    `tools.extract_facts.form_type` documents types. A query that only the newest SDK has is of texts and
+    choices."""
+    found = {
         (method.upper(), shape_of(path)): type
         for path, methods in _read("forms").items()
         for method, type in methods.items()
     }
+    for path, methods in _read("sdk")["paths"].items():
+        asked = methods.get("get", {}).get("query", {})
+        typed = {
+            f"{name}{'!' * ('required' in each)}": {"=": each["enum"]} if "enum" in each else "string"
+            for name, each in asked.items()
+        }
+        found.setdefault(("GET", shape_of(path)), typed)
+    return found
 
 
 @functools.cache
@@ -83,6 +92,20 @@ def ops(path: str) -> str:
     place = shape_of(path)
     every = (*_OPS, ("D", "DELETE", ("{}",)))
     return "".join(op for op, method, item in every if (method, (*place, *item)) in methods())
+
+
+@functools.cache
+def _lists() -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path, each in _stripe()["paths"].items():
+        for name in each.get("get", {}).get("lists", []) if "{" not in path else ():
+            found.setdefault(name, []).append(path)
+    return found
+
+
+def listed_at(name: str) -> list[str]:
+    """The paths without an id that list objects of a name."""
+    return _lists().get(name, [])
 
 
 # Objects

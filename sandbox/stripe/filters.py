@@ -5,7 +5,7 @@ What a filter reads (a facet) is taken once, when an object is stored, so that a
 
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.stripe import errors
@@ -233,7 +233,7 @@ def _typed(name: str, type: Any, required: bool) -> Filter | None:
     if not isinstance(type, dict):
         return None
     if "=" in type:
-        return one_of(name, *type["="])
+        return replace(one_of(name, *type["="]), required=required)
     if "|" in type:
         return between(name)
     return part_of(name, None, *(each.rstrip("!") for each in type))

@@ -674,7 +674,7 @@ class World:
         if not change.event or self._muted(row, new or old or {}):
             return
         old, new = (data and self._without(row, account, data, change.api_version) for data in (old, new))
-        types = row.events.of(old, new)
+        types = row.events.types(old, new)
         if not types:
             return
         if older.differs(row.name, change.api_version):

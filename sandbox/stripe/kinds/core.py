@@ -17,15 +17,11 @@ def _delivered(param: str, given: Given) -> Match:
 
 
 EVENT = Kind(
-    name="event",
-    prefix="evt",
-    path="/v1/events",
+    "event",
+    "evt",
     filters=(
         Filter("type", at("type"), _type, groups=True),
         any_of("types", "type", at_most=20, wild=True),
         Filter("delivery_success", at("pending_webhooks"), _delivered),
     ),
-    fields={},
 )
-
-ROWS = (EVENT,)

@@ -10,32 +10,25 @@ def _archived(param: str, given: Given) -> Match:
 
 
 FEATURE = Kind(
-    name="entitlements.feature",
-    prefix="feat",
-    path="/v1/entitlements/features",
-    created="",
+    "entitlements.feature",
+    "feat",
     filters=(Filter("archived", at("active"), _archived, groups=True),),
     fields={"active": True},
 )
 
 PRODUCT_FEATURE = Kind(
-    name="product_feature",
-    prefix="prodft",
+    "product_feature",
+    "prodft",
     path="/v1/products/{product}/features",
     permission="product",
-    created="",
     parent=Parent("product", "product", named=False),
     fields={"entitlement_feature": f.whole("entitlements.feature")},
 )
 
 ACTIVE_ENTITLEMENT = Kind(
-    name="entitlements.active_entitlement",
-    prefix="ent",
-    path="/v1/entitlements/active_entitlements",
+    "entitlements.active_entitlement",
+    "ent",
     permission="entitlements_feature",
-    created="",
     parent=Parent("customer", "customer", named=False),
     fields={"feature": f.ref("entitlements.feature")},
 )
-
-ROWS = (FEATURE, PRODUCT_FEATURE, ACTIVE_ENTITLEMENT)

@@ -15,19 +15,10 @@ def _not_refreshed(account: Json, _children: int) -> StripeError | None:
 
 
 ACCOUNT = Kind(
-    name="financial_connections.account",
-    prefix="fca",
-    path="/v1/financial_connections/accounts",
-    product="financial_connections",
+    "financial_connections.account",
+    "fca",
     filters=(part_of("account_holder", None, "account", "customer"),),
-    events=Events(
-        created="financial_connections.account.created",
-        moves=(
-            Move("status", "disconnected", "financial_connections.account.disconnected"),
-            Move("status", "inactive", "financial_connections.account.deactivated"),
-            Move("status", "active", "financial_connections.account.reactivated"),
-        ),
-    ),
+    events=Events(moves=(Move("status", "inactive", "deactivated"), Move("status", "active", "reactivated"))),
     flow={"active": ("inactive", "disconnected"), "inactive": ("active",)},
     fields={
         "institution_name": f.text("institution_ ????"),
@@ -42,22 +33,17 @@ ACCOUNT = Kind(
 )
 
 TRANSACTION = Kind(
-    name="financial_connections.transaction",
-    prefix="fctxn",
-    path="/v1/financial_connections/transactions",
-    created="",
-    product="financial_connections",
+    "financial_connections.transaction",
+    "fctxn",
     parent=Parent("financial_connections.account", "account", alias="linked", refuses=_not_refreshed),
     fields={"amount": f.number(1, 9_900), "transaction_refresh": f.text("transaction_ ????")},
 )
 
 OWNER = Kind(
-    name="financial_connections.account_owner",
-    prefix="fcaown",
+    "financial_connections.account_owner",
+    "fcaown",
     path="/v1/financial_connections/accounts/{account}/owners",
     permission="financial_connections_account",
-    created="",
-    product="financial_connections",
     # An account has one ownership here, whichever is asked for.
     filters=(Filter("ownership", at("ownership"), lambda _param, _given: None, required=True),),
     parent=Parent("financial_connections.account", "account", named=False, alias="linked"),
@@ -67,5 +53,3 @@ OWNER = Kind(
         )["ownership"]
     },
 )
-
-ROWS = (ACCOUNT, TRANSACTION, OWNER)

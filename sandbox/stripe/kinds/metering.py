@@ -26,17 +26,9 @@ def _of_one_customer(_asked: Asked) -> Match | None:
 
 
 METER = Kind(
-    name="billing.meter",
-    prefix="mtr",
-    path="/v1/billing/meters",
-    events=Events(
-        created="billing.meter.created",
-        updated="billing.meter.updated",
-        moves=(
-            Move("status", "inactive", "billing.meter.deactivated"),
-            Move("status", "active", "billing.meter.reactivated"),
-        ),
-    ),
+    "billing.meter",
+    "mtr",
+    events=Events(moves=(Move("status", "inactive", "deactivated"), Move("status", "active", "reactivated"))),
     flow={"active": ("inactive",), "inactive": ("active",)},
     fields={
         "customer_mapping": {"event_payload_key": f.text("event_payloa ????")},
@@ -45,11 +37,10 @@ METER = Kind(
 )
 
 METER_EVENT_SUMMARY = Kind(
-    name="billing.meter_event_summary",
-    prefix="mtrusg",
+    "billing.meter_event_summary",
+    "mtrusg",
     path="/v1/billing/meters/{meter}/event_summaries",
     permission="billing_meter",
-    created="",
     filters=(
         # The object does not tell the customer: its id has the customer's in it.
         Filter("customer", at("id"), _part, required=True),
@@ -62,25 +53,14 @@ METER_EVENT_SUMMARY = Kind(
 )
 
 ALERT = Kind(
-    name="billing.alert",
-    prefix="alrt",
-    path="/v1/billing/alerts",
-    created="",
-    filters=(equals("meter", "usage_threshold.meter"),),
-    fields={"status": "active"},
+    "billing.alert", "alrt", filters=(equals("meter", "usage_threshold.meter"),), fields={"status": "active"}
 )
 
-CREDIT_GRANT = Kind(
-    name="billing.credit_grant",
-    prefix="credgr",
-    path="/v1/billing/credit_grants",
-    fields={"customer": f.ref("customer")},
-)
+CREDIT_GRANT = Kind("billing.credit_grant", "credgr", fields={"customer": f.ref("customer")})
 
 CREDIT_BALANCE_TRANSACTION = Kind(
-    name="billing.credit_balance_transaction",
-    prefix="cbtxn",
-    path="/v1/billing/credit_balance_transactions",
+    "billing.credit_balance_transaction",
+    "cbtxn",
     filters=(
         Filter(
             "customer",
@@ -93,8 +73,4 @@ CREDIT_BALANCE_TRANSACTION = Kind(
     fields={"credit_grant": f.ref("billing.credit_grant"), "type": "credit"},
 )
 
-FEEDBACK_OPTION = Kind(
-    name="billing.feedback_option", prefix="fdbk", path="/v1/billing/feedback_options", created="", fields={}
-)
-
-ROWS = (METER, METER_EVENT_SUMMARY, ALERT, CREDIT_GRANT, CREDIT_BALANCE_TRANSACTION, FEEDBACK_OPTION)
+FEEDBACK_OPTION = Kind("billing.feedback_option", "fdbk")
