@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from sandbox.stripe.kind import Kind
-from sandbox.stripe.routes import match
+from sandbox.stripe.paths import match
 from source_stripe_native.streams.row import BaseStripeObject
 
 FAMILIES: Final = "source_stripe_native.streams."

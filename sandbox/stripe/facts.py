@@ -75,6 +75,22 @@ def methods() -> frozenset[tuple[str, Shape]]:
 
 
 @functools.cache
+def _answers() -> Mapping[tuple[str, Shape], tuple[str, ...]]:
+    return {
+        (method.upper(), shape_of(path)): _objects(
+            [name.removeprefix("deleted_") for name in (*each.get("returns", ()), *each.get("lists", ()))]
+        )
+        for path, methods in _stripe()["paths"].items()
+        for method, each in methods.items()
+    }
+
+
+def answers(method: str, shape: Shape) -> tuple[str, ...]:
+    """The names of the objects that a method of a path returns or lists."""
+    return _answers()[method, shape]
+
+
+@functools.cache
 def event_types() -> frozenset[str]:
     return frozenset(_stripe()["event_types"])
 
@@ -139,6 +155,12 @@ def _objects(names: Sequence[str]) -> tuple[str, ...]:
     """The names of objects, without deleted ones. A union of objects stands for its members."""
     flat = [one for each in names for one in (_objects(_names(schema(each))) if _is_union(each) else [each])]
     return tuple(sorted({each for each in flat if not each.startswith("deleted_")}))
+
+
+def acting(name: str, verb: str, given: Json) -> Json:
+    """What parameters of a verb say of an object: of its action, if it has one that is called so."""
+    shown = resolved(schema(name).get("properties", {}).get("action", {}))[0].get("properties", {})
+    return {"action": {"status": "in_progress", "type": verb, verb: given}} if verb in shown else given
 
 
 class Places:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import orjson
 
-from sandbox.stripe import includes, lists
+from sandbox.stripe import facts, includes, lists
 from sandbox.stripe.clock import Clock
 from sandbox.stripe.filters import Asked, Json
 from sandbox.stripe.filters import at as at_path
@@ -266,6 +266,15 @@ class World:
         self._tell_parent(row, home, parent, None, data, change)
         self._hold(row, home, None, data, change)
         return table.by_id[new_id].data()
+
+    def imagine(self, row: Kind, account: str, given: Json, fields: Json) -> Json:
+        """An object that no list has: of `fields`, or of all that is given if none are documented."""
+        change = self._change(False, 0, None, None)
+        shown = fields if row.fields else {"created": change.at, "livemode": self.livemode, **given}
+        data = self._build(row, row.new_id(self.rng), account, account, dict(shown), change)
+        if f"{row.name}.created" in facts.event_types():
+            self.announce(f"{row.name}.created", data, account)
+        return data
 
     def update(
         self,

@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 
 from sandbox.stripe import StripeServer, World, facts
-from sandbox.stripe.routes import TARGETS
+from sandbox.stripe.paths import TARGETS
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture
 from tests.test_streams import ALL, differences

@@ -103,7 +103,8 @@ def test_views_are_stripes(view: Any) -> None:
     for op in view.ops:
         method, item = METHODS[op]
         assert method in paths()[shape(view.path) + item], (op, view.path)
-    compare_parameters(view.path, view.filters, PAGING)
+    if "L" in view.ops:
+        compare_parameters(view.path, view.filters, PAGING)
 
 
 def compare_parameters(path: str, filters: tuple[Any, ...], paging: Set[str]) -> None:

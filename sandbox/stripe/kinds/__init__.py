@@ -37,7 +37,7 @@ def _every(what: type[_T]) -> Iterator[_T]:
         yield from (each for each in module.values() if isinstance(each, what))
 
 
-def _completed(row: Kind) -> Kind:
+def completed(row: Kind) -> Kind:
     """A row with what the document gives beside it."""
     given = derived.templates(row.object_name) | derived.own(row)
     dropped = {*row.fields, *(nested.field for nested in row.nested if not nested.shown)}
@@ -64,7 +64,7 @@ def _filters(path: str, own: tuple[Filter, ...]) -> tuple[Filter, ...]:
     return (*own, *(each for each in documented(query) if each.param not in names))
 
 
-KINDS: dict[str, Kind] = {row.name: _completed(row) for row in _every(Kind)}
+KINDS: dict[str, Kind] = {row.name: completed(row) for row in _every(Kind)}
 NAMED: dict[str, tuple[str, ...]] = {}
 """The kinds whose objects have a name."""
 for _row in KINDS.values():

@@ -102,3 +102,4 @@ PEOPLE = View("/v1/accounts/{account}/people", ("person",), PERSON.filters, pare
 EXTERNAL_ACCOUNTS = View(
     "/v1/accounts/{account}/external_accounts", _EXTERNAL, (equals("object"),), parent="account"
 )
+OWN_EXTERNAL_ACCOUNTS = View("/v1/external_accounts", _EXTERNAL)

@@ -263,7 +263,7 @@ def end_trial(act: Act, id: str) -> None:
 # Requests
 
 
-def create(write: Write) -> Json:
+def create_subscription(write: Write) -> Json:
     act, given = write.act, write.given
     customer = write.parent or write.need("customer")
     write.need("items")
@@ -305,13 +305,13 @@ def _ended_as_asked(act: Act, id: str, given: Mapping[str, Any]) -> Json:
 
 def end_with_period(act: Act, id: str, *, ends: bool) -> Json:
     """Whether it is canceled at the end of its period, and when that is."""
-    last = max(item["current_period_end"] for item in _items(act, id))
+    last = max((item["current_period_end"] for item in _items(act, id)), default=act.at)
     said = {"reason": "cancellation_requested" if ends else None}
     times: Json = {"cancel_at": last if ends else None, "canceled_at": act.at if ends else None}
     return act.change("subscription", id, cancel_at_period_end=ends, cancellation_details=said, **times)
 
 
-def update(write: Write) -> Json:
+def update_subscription(write: Write) -> Json:
     act, id, given = write.act.under(write.old["test_clock"]), write.id, write.given
     dropped = ("discounts", "trial_end", "cancel_at_period_end")
     fields = write.without(*dropped)
@@ -375,14 +375,14 @@ def _prorate(act: Act, subscription: Json, item: Json, sign: int, prorates: str)
     act.make("invoiceitem", customer=subscription["customer"], description=f"{said} {name}", **fields)
 
 
-def cancel_it(write: Write) -> Json:
+def delete_subscription(write: Write) -> Json:
     if write.old["status"] in _ENDED:
         raise errors.missing("subscription", write.id, "id")
     details = write.given.get("cancellation_details") or {}
     return cancel(write.act.under(write.old["test_clock"]), write.id, **details)
 
 
-def resume(write: Write) -> Json:
+def resume_subscription(write: Write) -> Json:
     act, id = write.act.under(write.old["test_clock"]), write.id
     if write.old["status"] != "paused":
         raise errors.wrong_status("subscription", write.old["status"], "active")
@@ -401,9 +401,9 @@ def pay_invoice(write: Write) -> Json:
         after_payment(write.act.under(write.old["test_clock"]), write.act.get("invoice", write.id))
 
 
-def confirm_intent(write: Write) -> Json:
+def confirm_payment_intent(write: Write) -> Json:
     """A customer's own payment of an invoice pays it, too."""
-    data = payments.confirm_intent(write)
+    data = payments.confirm_own_intent(write)
     for payment in write.act.world.list_all("invoice_payment", write.act.home):
         if payment["payment"]["payment_intent"] == write.id and data["status"] == "succeeded":
             invoices.settle(write.act, payment, data["amount"])
@@ -414,7 +414,7 @@ def confirm_intent(write: Write) -> Json:
 # Schedules
 
 
-def schedule(write: Write) -> Json:
+def create_subscription_schedule(write: Write) -> Json:
     act, given = write.act, write.given
     if id := given.get("from_subscription"):
         return _schedule_of(act, id)
@@ -518,11 +518,11 @@ def release(act: Act, id: str) -> Json:
     return act.change("subscription_schedule", id, status="released", **freed)
 
 
-def release_it(write: Write) -> Json:
+def release_subscription_schedule(write: Write) -> Json:
     return release(write.act.under(write.old["test_clock"]), write.id)
 
 
-def cancel_schedule(write: Write) -> Json:
+def cancel_subscription_schedule(write: Write) -> Json:
     act, held = write.act.under(write.old["test_clock"]), write.old["subscription"]
     if held and act.get("subscription", held)["status"] not in _ENDED:
         cancel(act, held)
@@ -532,7 +532,7 @@ def cancel_schedule(write: Write) -> Json:
 # Test clocks
 
 
-def advance(write: Write) -> Json:
+def advance_test_helpers_test_clock(write: Write) -> Json:
     """Moves a clock on, and with it all that it holds."""
     act, id, until = write.act, write.id, write.given["frozen_time"]
     if until <= write.old["frozen_time"]:

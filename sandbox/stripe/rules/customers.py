@@ -10,7 +10,7 @@ from sandbox.stripe.rules.act import Act, Write
 from sandbox.stripe.rules.payments import card_expiry
 
 
-def create(write: Write) -> Json:
+def create_customer(write: Write) -> Json:
     """Raises StripeError for a card that cannot be saved, before there is a customer."""
     act, given = write.act, write.given
     for name in ("source", "payment_method"):
@@ -22,7 +22,7 @@ def create(write: Write) -> Json:
     return act.get("customer", made["id"])
 
 
-def update(write: Write) -> Json:
+def update_customer(write: Write) -> Json:
     write.act.change("customer", write.id, **write.fields)
     _join(write.act, write.id, write.given)
     return write.old
@@ -46,7 +46,7 @@ def _join(act: Act, id: str, given: Mapping[str, Any]) -> None:
             act.change("payment_method", method, customer=id)
 
 
-def create_source(write: Write) -> Json:
+def create_card(write: Write) -> Json:
     customer = write.parent or ""
     made = _add(write.act, customer, write.given)
     if write.act.get("customer", customer)["default_source"] is None:
@@ -78,12 +78,9 @@ def _add(act: Act, customer: str, given: Mapping[str, Any]) -> Json:
     raise errors.missing("token", described, "source", status=400)
 
 
-def verify_source(write: Write) -> Json:
-    return write.act.change("bank_account", write.id, status="verified")
+create_bank_account = create_card
 
 
-def end_discount(write: Write) -> Json:
-    discount = write.act.get("customer", write.id)["discount"]
-    if discount is None:
-        raise errors.missing("discount", write.id, "customer")
-    return write.act.remove("discount", discount["id"])
+def verify_bank_account(write: Write) -> Json:
+    account = write.act.get("bank_account", write.id)
+    return write.act.change("bank_account", account["id"], status="verified")

@@ -218,7 +218,7 @@ def method_for(act: Act, invoice: Json) -> Json | None:
 # Requests
 
 
-def create(write: Write) -> Json:
+def create_invoice(write: Write) -> Json:
     act, given = write.act, write.given
     customer, subscription = given.get("customer"), given.get("subscription")
     fields = write.without("customer", "discounts")
@@ -243,7 +243,7 @@ def of_subscription(id: str) -> Json:
     return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
 
 
-def finalize_it(write: Write) -> Json:
+def finalize_invoice(write: Write) -> Json:
     return finalize(_under(write), write.id)
 
 
@@ -263,7 +263,7 @@ def pay_it(write: Write) -> Json:
     return pay(act, write.id, method, unattended=bool(given.get("off_session")))
 
 
-def send(write: Write) -> Json:
+def send_invoice(write: Write) -> Json:
     act = _under(write)
     if write.old["status"] == "draft":
         finalize(act, write.id)
@@ -271,11 +271,11 @@ def send(write: Write) -> Json:
     return act.get("invoice", write.id)
 
 
-def void(write: Write) -> Json:
+def void_invoice(write: Write) -> Json:
     return _end(write, "void", ("open", "uncollectible"))
 
 
-def mark_uncollectible(write: Write) -> Json:
+def mark_uncollectible_invoice(write: Write) -> Json:
     return _end(write, "uncollectible", ("open",))
 
 
@@ -293,7 +293,7 @@ def _under(write: Write) -> Act:
     return write.act.under(write.old["test_clock"])
 
 
-def create_item(write: Write) -> Json:
+def create_invoiceitem(write: Write) -> Json:
     """An amount that a customer owes: on a draft at once, or on the next invoice."""
     act, given = write.act, write.given
     fields, quantity = dict(write.fields), given.get("quantity") or 1
@@ -317,7 +317,7 @@ def create_item(write: Write) -> Json:
 # Credit notes
 
 
-def create_note(write: Write) -> Json:
+def create_credit_note(write: Write) -> Json:
     given, dropped = write.given, ("amount", "invoice", "refunds", "shipping_cost")
     fields = write.without(*dropped)
     whole: list[Json] = [{"unit_amount": given.get("amount") or given.get("credit_amount") or 0}]

@@ -251,7 +251,7 @@ def method_of(act: Act, given: Mapping[str, Any], customer: str | None = None) -
     return None
 
 
-def create_intent(write: Write) -> Json:
+def create_payment_intent(write: Write) -> Json:
     act, given = write.act, write.given
     method = method_of(act, given, given.get("customer"))
     fields: Json = write.fields | {"currency": given["currency"].lower()}
@@ -327,7 +327,7 @@ def _save(act: Act, intent: Json, method: Mapping[str, Any]) -> None:
         act.change("payment_method", method["id"], customer=intent["customer"])
 
 
-def confirm_intent(write: Write) -> Json:
+def confirm_own_intent(write: Write) -> Json:
     act, old = write.act, write.old
     if write.fields:
         act.change("payment_intent", write.id, **write.fields)
@@ -337,7 +337,7 @@ def confirm_intent(write: Write) -> Json:
     return confirm(act, write.id, method_of(act, named), write.given)
 
 
-def capture_intent(write: Write) -> Json:
+def capture_payment_intent(write: Write) -> Json:
     old, amount = write.old, write.given.get("amount_to_capture")
     if old["status"] != "requires_capture":
         raise _unexpected(old, "captured", "requires_capture")
@@ -347,7 +347,7 @@ def capture_intent(write: Write) -> Json:
     return write.act.change("payment_intent", write.id, **write.fields, **done)
 
 
-def cancel_intent(write: Write) -> Json:
+def cancel_payment_intent(write: Write) -> Json:
     act, old, reason = write.act, write.old, write.given.get("cancellation_reason")
     if old["status"] in ("succeeded", "canceled", "processing"):
         raise _unexpected(
@@ -374,7 +374,7 @@ def _unexpected(intent: Json, done: str, wanted: str) -> StripeError:
 # Setup intents
 
 
-def create_setup(write: Write) -> Json:
+def create_setup_intent(write: Write) -> Json:
     act, given = write.act, write.given
     method = method_of(act, given)
     status = "requires_confirmation" if method else "requires_payment_method"
@@ -405,12 +405,12 @@ def set_up(act: Act, id: str, method: Mapping[str, Any] | None) -> Json:
     return act.get("setup_intent", id)
 
 
-def confirm_setup(write: Write) -> Json:
+def confirm_setup_intent(write: Write) -> Json:
     named = {"payment_method": write.old["payment_method"]} | dict(write.given)
     return set_up(write.act, write.id, method_of(write.act, named))
 
 
-def cancel_setup(write: Write) -> Json:
+def cancel_setup_intent(write: Write) -> Json:
     reason = write.given.get("cancellation_reason")
     return write.act.change("setup_intent", write.id, status="canceled", cancellation_reason=reason)
 
@@ -448,7 +448,7 @@ def _bank(type: str, given: Mapping[str, Any]) -> Json:
     return {type: {"last4": number[-4:]} if number else {}}
 
 
-def create_method(write: Write) -> Json:
+def create_payment_method(write: Write) -> Json:
     given = write.given
     if id := given.get("payment_method"):
         old = write.act.get("payment_method", id)
@@ -457,12 +457,12 @@ def create_method(write: Write) -> Json:
     return new_method(write.act, given)
 
 
-def attach_method(write: Write) -> Json:
+def attach_payment_method(write: Write) -> Json:
     cards.verify(cards.card_of(write.old))
     return write.act.change("payment_method", write.id, customer=write.need("customer"))
 
 
-def detach_method(write: Write) -> Json:
+def detach_payment_method(write: Write) -> Json:
     if write.old["customer"] is None:
         raise StripeError(
             400, "The payment method you provided is not attached to a customer so detachment is impossible."
@@ -522,7 +522,7 @@ def create_transfer(write: Write) -> Json:
     )
 
 
-def create_reversal(write: Write) -> Json:
+def create_transfer_reversal(write: Write) -> Json:
     act, transfer = write.act, write.act.get("transfer", write.parent or "")
     left = transfer["amount"] - transfer["amount_reversed"]
     amount, id = write.given.get("amount") or left, _new_id(act, "transfer_reversal")
@@ -544,7 +544,7 @@ def create_reversal(write: Write) -> Json:
 # Cash balances
 
 
-def fund_cash_balance(write: Write) -> Json:
+def fund_cash_balance_customer(write: Write) -> Json:
     """A bank transfer of a customer, which pays what waits for one."""
     act, id, currency = write.act, write.id, write.given["currency"].lower()
     left = _deposit(act, id, write.given["amount"], currency, type="funded")
