@@ -19,7 +19,7 @@ from sandbox.stripe.keys import Key
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import KINDS, NAMED, older
 from sandbox.stripe.paths import Target, match, present, shape_at
-from sandbox.stripe.rules import Act, Write, cards
+from sandbox.stripe.rules import Act, Write, cards, rule_of
 from sandbox.stripe.table import Entry, Table
 from sandbox.stripe.versions import KNOWN
 from sandbox.stripe.world import World
@@ -399,22 +399,25 @@ class Api:
     def _lone(self, call: Call, target: Target, home: str, ids: Sequence[str]) -> bytes:
         """About an object that no list has. One without an id is where its path is."""
         request, row = call.request, target.kinds[0]
-        has_id = "id" in facts.schema(row.name).get("properties", {"id": {}})
+        schema = facts.schema(row.name)
+        has_id = "required" not in schema or "id" in schema["properties"]
         key = f"{home} {ids[-1] if target.item else request.path}"
         kept = self.world.kept.get(key)
         if target.item and kept is None:
             raise errors.missing(row.name, ids[-1], "id")
-        if request.method == "GET" and facts.schema(row.name) and has_id and not target.item:
+        if request.method == "GET" and has_id and not target.item:
             return orjson.dumps({"object": "list", "data": [], "has_more": False, "url": request.path})
         if request.method == "DELETE":
             return orjson.dumps(self.world.kept.pop(key, {}) | {"deleted": True})
         act = Act(self.world, home, self.world.clock.now())
         given = parameters(act, row, request.method, shape_at(present(request.path)), request.form)
         given.pop("expand", None)
-        data = self.world.imagine(row, home, given, written(self.world, row, given, kept, home))
+        fields, rule = written(self.world, row, given, kept, home), rule_of("create", row.name)
+        if rule:
+            fields = rule(Write(act, row, given, fields))
+        data = kept | fields if kept else self.world.imagine(row, home, given, fields)
         if not has_id:
-            data = {**(kept or {}), **data}
-            data.pop("id")
+            data.pop("id", None)
         self.world.kept[f"{home} {data.get('id', request.path)}"] = data
         return orjson.dumps(data)
 

@@ -270,8 +270,15 @@ class World:
     def imagine(self, row: Kind, account: str, given: Json, fields: Json) -> Json:
         """An object that no list has: of `fields`, or of all that is given if none are documented."""
         change = self._change(False, 0, None, None)
-        shown = fields if row.fields else {"created": change.at, "livemode": self.livemode, **given}
-        data = self._build(row, row.new_id(self.rng), account, account, dict(shown), change)
+        link = {"url": f"https://{row.name}.example.com"} if row.name.endswith(("_link", ".session")) else {}
+        shown = (
+            fields
+            if "required" in facts.schema(row.name)
+            else {"created": change.at, "livemode": self.livemode, **link, **given}
+        )
+        data = self._build(
+            row, fields.get("id") or row.new_id(self.rng), account, account, dict(shown), change
+        )
         if f"{row.name}.created" in facts.event_types():
             self.announce(f"{row.name}.created", data, account)
         return data

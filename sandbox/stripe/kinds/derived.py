@@ -73,7 +73,7 @@ def _fields(schema: Json) -> dict[str, Any]:
 
 
 def _template(field: str, schema: Json, required: bool) -> Any:
-    if field in _USUAL:
+    if field in _USUAL and "$ref" not in schema:
         return _USUAL[field]
     if not required:
         return _MISSING
@@ -90,6 +90,9 @@ def _template(field: str, schema: Json, required: bool) -> Any:
             return False
         case "array":
             return []
+        case "object" if "data" in schema.get("properties", {}):
+            url = schema["properties"]["url"].get("pattern", "^/v1").removeprefix("^")
+            return {"object": "list", "data": [], "has_more": False, "url": url}
         case "object":
             return {} if not schema.get("properties") else _MISSING
         case "integer":

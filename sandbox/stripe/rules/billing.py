@@ -233,7 +233,7 @@ def _next_period(act: Act, id: str) -> None:
     day = datetime.fromtimestamp(act.get("subscription", id)["billing_cycle_anchor"], UTC).day
     for item in _items(act, id):
         recurring, start = item["price"]["recurring"], item["current_period_end"]
-        if start <= act.at:
+        if recurring and start <= act.at:
             end = end_of(start, recurring["interval"], recurring["interval_count"], day)
             period: Json = {"current_period_start": start, "current_period_end": end}
             act.change("subscription_item", item["id"], event=False, **period)

@@ -3,7 +3,8 @@
 An invoice that is finalized has a number of its customer and, if there is something to pay, a payment intent
 with an invoice payment. A paid one has a paid invoice payment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sandbox.stripe import errors
@@ -296,15 +297,9 @@ def _under(write: Write) -> Act:
 def create_invoiceitem(write: Write) -> Json:
     """An amount that a customer owes: on a draft at once, or on the next invoice."""
     act, given = write.act, write.given
-    fields, quantity = dict(write.fields), given.get("quantity") or 1
-    fields.pop("discounts", None)
-    if (given.get("pricing") or {}).get("price") or given.get("price_data"):
-        price = price_of(act, {"price": (given.get("pricing") or {}).get("price"), **given})
-        fields |= {"amount": amount_of(act, price, quantity), "currency": price["currency"]}
-        details = {"price": price["id"], "product": price["product"]}
-        priced: Json = {"price_details": details, "type": "price_details"}
-        fields["pricing"] = priced | {"unit_amount_decimal": price["unit_amount_decimal"]}
-    elif given.get("unit_amount_decimal"):
+    fields, quantity = write.without("discounts"), given.get("quantity") or 1
+    fields |= _priced(act, given, quantity)
+    if given.get("unit_amount_decimal"):
         fields["amount"] = round(float(given["unit_amount_decimal"]) * quantity)
     fields["currency"] = (given.get("currency") or fields.get("currency") or "usd").lower()
     invoice = fields.pop("invoice", None)
@@ -312,6 +307,68 @@ def create_invoiceitem(write: Write) -> Json:
     if invoice:
         act.world.pull_items(invoice, act.home, at=act.at)
     return act.get("invoiceitem", made["id"])
+
+
+def _priced(act: Act, given: Mapping[str, Any], quantity: int) -> Json:
+    """What a line has of the price that its parameters name or describe."""
+    named = (given.get("pricing") or {}).get("price")
+    if not named and not given.get("price_data"):
+        return {}
+    price = price_of(act, {"price": named, **given})
+    details = {"price": price["id"], "product": price["product"]}
+    shown = {"price_details": details, "type": "price_details"}
+    shown["unit_amount_decimal"] = price["unit_amount_decimal"]
+    return {"amount": amount_of(act, price, quantity), "currency": price["currency"], "pricing": shown}
+
+
+_SHOWN: Final = ("amount", "description", "discountable", "metadata", "period", "quantity")
+
+
+def _lines(write: Write, deed: Callable[[Json, Json], object]) -> Json:
+    """Does something for each of the lines that a form has: with it, and with the fields of a line."""
+    act, old = write.act, write.old
+    if old["status"] != "draft":
+        raise StripeError(400, "Only the lines of a draft can be changed.", code="invoice_not_editable")
+    for each in write.given["lines"]:
+        fields: Json = {name: each[name] for name in _SHOWN if each.get(name) is not None}
+        fields |= _priced(act, each, each.get("quantity") or 1)
+        if "amount" in fields:
+            fields["subtotal"] = fields["amount"]
+        deed(each, fields)
+    return write.old
+
+
+def add_lines_invoice(write: Write) -> Json:
+    of: Json = {"invoice": write.id, "currency": write.old["currency"]}
+    return _lines(write, lambda _, fields: write.act.make("line_item", **of | {"amount": 0} | fields))
+
+
+def update_lines_invoice(write: Write) -> Json:
+    act = write.act
+    return _lines(
+        write, lambda line, new: act.change("line_item", act.get("line_item", line["id"])["id"], **new)
+    )
+
+
+def remove_lines_invoice(write: Write) -> Json:
+    act = write.act
+    return _lines(write, lambda line, _: act.remove("line_item", act.get("line_item", line["id"])["id"]))
+
+
+def attach_payment_invoice(write: Write) -> Json:
+    intent = write.act.get("payment_intent", write.need("payment_intent"))
+    asked: Json = {"amount_requested": intent["amount"], "currency": intent["currency"], "is_default": False}
+    of = {"payment_intent": intent["id"], "type": "payment_intent"}
+    write.act.make("invoice_payment", invoice=write.id, payment=of, **asked)
+    return write.old
+
+
+def create_preview_invoice(write: Write) -> Json:
+    """The invoice that would be made, which nobody is told of."""
+    act = replace(write.act, told=False)
+    made = create_invoice(replace(write, act=act))
+    act.remove("invoice", made["id"])
+    return made
 
 
 # Credit notes

@@ -189,6 +189,17 @@ def create_refund(write: Write) -> Json:
     return refund(act, act.get("charge", id), given.get("amount"), **fields)
 
 
+def refund_charge(write: Write) -> Json:
+    create_refund(replace(write, parent=write.id))
+    return write.old
+
+
+def refund_application_fee(write: Write) -> Json:
+    amount = write.given.get("amount") or write.old["amount"] - write.old["amount_refunded"]
+    write.act.make("fee_refund", fee=write.id, amount=amount, currency=write.old["currency"])
+    return write.old
+
+
 def dispute(act: Act, charge: Json, reason: str, inquiry: bool = False, **fields: Any) -> Json:
     """A dispute, whose amount is withdrawn unless it is an inquiry."""
     id, amount, currency = _new_id(act, "dispute"), charge["amount"], charge["currency"]
@@ -347,6 +358,14 @@ def capture_payment_intent(write: Write) -> Json:
     return write.act.change("payment_intent", write.id, **write.fields, **done)
 
 
+def increment_authorization_payment_intent(write: Write) -> Json:
+    act, old, amount = write.act, write.old, write.given["amount"]
+    if old["status"] != "requires_capture":
+        raise _unexpected(old, "incremented", "requires_capture")
+    act.change("charge", old["latest_charge"], amount=amount)
+    return act.change("payment_intent", write.id, **write.fields, amount_capturable=amount)
+
+
 def cancel_payment_intent(write: Write) -> Json:
     act, old, reason = write.act, write.old, write.given.get("cancellation_reason")
     if old["status"] in ("succeeded", "canceled", "processing"):
@@ -480,6 +499,17 @@ def create_payout(write: Write) -> Json:
     fields = write.fields | {"currency": currency, "automatic": False, "balance_transactions": 0}
     fields["balance_transaction"] = book(act, "payout", id, -amount, currency)
     return act.make("payout", id=id, reconciliation_status="not_applicable", **fields)
+
+
+def reverse_payout(write: Write) -> Json:
+    """What was paid out comes back by a payout of its own."""
+    act, old, id = write.act, write.old, _new_id(write.act, "payout")
+    booked = book(act, "payout", id, old["amount"], old["currency"])
+    of: Json = {"amount": -old["amount"], "currency": old["currency"], "balance_transaction": booked}
+    of |= {"automatic": False, "balance_transactions": 0, "original_payout": write.id}
+    made = act.make("payout", id=id, reconciliation_status="not_applicable", **of, **write.fields)
+    act.change("payout", write.id, reversed_by=id)
+    return made
 
 
 def pay_out(act: Act, currency: str, **fields: Any) -> Json | None:
