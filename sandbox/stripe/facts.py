@@ -157,6 +157,12 @@ def _objects(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({each for each in flat if not each.startswith("deleted_")}))
 
 
+def pointed(given: Json) -> str:
+    """The object that a field has, by its id or whole, if it is of one name and can be listed; else ""."""
+    found = _objects(_names(given))
+    return found[0] if len(found) == 1 and listed_at(found[0]) else ""
+
+
 def acting(name: str, verb: str, given: Json) -> Json:
     """What parameters of a verb say of an object: of its action, if it has one that is called so."""
     shown = resolved(schema(name).get("properties", {}).get("action", {}))[0].get("properties", {})

@@ -145,20 +145,20 @@ class Parent:
 @dataclass(frozen=True)
 class Nested:
     """Children shown inside their parent: the newest ten in a list object at `field` whose `url` (a template
-    on `id`) lists them all. `shown` False: only when expanded. `quiet`: what changes in them alone is no
-    update of the parent; `announced`: in a world with effects neither, as their own events tell. `made`
-    children come with a new parent. `totals` are fields of the parent that sum a
-    field of the children. `narrowed` are parameters of the children's own list: what that list hides without
-    them is hidden here too."""
+    on `id`, by default below the parent's path) lists them all. `shown` False: only when expanded. `quiet`:
+    what changes in them alone is no update of the parent; `announced`: in a world with effects neither, as
+    their own events tell. `made` children come with a new parent. `totals` are fields of the parent that sum
+    the children's amount, or else their field of the same name. `narrowed` are parameters of the children's
+    own list: what that list hides without them is hidden here too."""
 
     kinds: tuple[str, ...]
     field: str
-    url: str
+    url: str = ""
     shown: bool = True
     quiet: bool = False
     announced: bool = False
     made: int = 0
-    totals: tuple[tuple[str, str], ...] = ()
+    totals: tuple[str, ...] = ()
     narrowed: tuple[str, ...] = ()
 
 

@@ -823,8 +823,9 @@ class World:
 
     def _nest(self, nested: Nested, data: Json, home: str, old: Json | None, new: Json | None) -> None:
         """Set a parent's fields that come from its children, after one child went from `old` to `new`."""
-        for total, amount in nested.totals:
-            data[total] = data[total] + (new or {}).get(amount, 0) - (old or {}).get(amount, 0)
+        for total in nested.totals:
+            before, after = (each.get("amount", each.get(total, 0)) for each in (old or {}, new or {}))
+            data[total] += after - before
         if nested.shown:
             data[nested.field] = self.nested(nested, str(data["id"]), home)
 

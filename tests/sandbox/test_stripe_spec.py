@@ -228,4 +228,4 @@ def test_every_documented_post_answers_with_an_object_of_stripes() -> None:
             wrong += [f"{path}: {each}" for each in errors]
     assert wrong == [], wrong
     assert [each for each in refused if re.search("Unrecognized request URL|unknown param", each)] == []
-    assert made > 400
+    assert made > 220

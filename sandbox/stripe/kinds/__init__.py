@@ -39,15 +39,17 @@ def _every(what: type[_T]) -> Iterator[_T]:
 
 def completed(row: Kind) -> Kind:
     """A row with what the document gives beside it."""
-    given = derived.templates(row.object_name) | derived.own(row)
-    dropped = {*row.fields, *(nested.field for nested in row.nested if not nested.shown)}
+    path = derived.path(row) if row.path == DOCUMENTED else row.path
+    nested = tuple(replace(each, url=each.url or f"{path}/{{id}}/{each.field}") for each in row.nested)
+    given = derived.templates(row.object_name) | derived.own(row.flow, nested)
+    dropped = {*row.fields, *(each.field for each in nested if not each.shown)}
     shown = {name: each for name, each in given.items() if name not in dropped}
     own = {name: derived.completed(given.get(name), each) for name, each in row.fields.items()}
-    path = derived.path(row) if row.path == DOCUMENTED else row.path
     ops = facts.ops(path) if row.ops == DOCUMENTED else row.ops
     return replace(
         row,
         path=path,
+        nested=nested,
         ops=ops,
         fields={**shown, **own},
         filters=_filters(path, row.filters),

@@ -128,7 +128,6 @@ PRICE = Kind(
     fields={
         "billing_scheme": _scheme,
         "currency_options": ABSENT,
-        "product": f.ref("product"),
         "type": _price_type,
         "recurring": _recurring,
         "tax_behavior": "unspecified",

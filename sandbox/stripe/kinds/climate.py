@@ -13,7 +13,6 @@ ORDER = Kind(
         "amount_total": f.number(1, 9_900),
         "expected_delivery_year": 1,
         "metric_tons": f.words("{amount_total}.5"),
-        "product": f.ref("climate.product"),
     },
 )
 

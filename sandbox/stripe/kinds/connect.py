@@ -23,7 +23,7 @@ _EXTERNAL = ("external_bank_account", "external_card")
 ACCOUNT = Kind(
     "account",
     "acct",
-    nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts", announced=True),),
+    nested=(Nested(_EXTERNAL, "external_accounts", announced=True),),
     fields={
         "business_profile": f.nulls("annual_revenue", "estimated_worker_count", "mcc", "support_address")
         | f.nulls("support_email", "support_phone", "support_url", "url")

@@ -8,12 +8,13 @@ say, unless it is a time."""
 import functools
 import itertools
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from sandbox.stripe import facts
 from sandbox.stripe.filters import Json
-from sandbox.stripe.kind import DOCUMENTED, Events, Kind, Move
+from sandbox.stripe.kind import DOCUMENTED, Events, Kind, Move, Nested
 from sandbox.stripe.kinds import fields as f
 
 _MISSING: Final = object()
@@ -48,10 +49,10 @@ def product(row: Kind) -> str:
     return _PRODUCTS.get(row.name.partition(".")[0], "")
 
 
-def own(row: Kind) -> dict[str, Any]:
+def own(flow: Mapping[str, Any], nested: Sequence[Nested]) -> dict[str, Any]:
     """The templates that follow from the rest of a row: the status that others follow, lists of children."""
-    found: dict[str, Any] = {"status": next(iter(row.flow))} if row.flow else {}
-    return found | {each.field: f.empty_list(each.url) for each in row.nested if each.shown}
+    found: dict[str, Any] = {"status": next(iter(flow))} if flow else {}
+    return found | {each.field: f.empty_list(each.url) for each in nested if each.shown}
 
 
 @functools.cache
@@ -77,6 +78,8 @@ def _template(field: str, schema: Json, required: bool) -> Any:
         return _USUAL[field]
     if not required:
         return _MISSING
+    if kind := facts.pointed(schema):
+        return f.whole(kind) if "$ref" in schema else f.ref(kind)
     if "$ref" in schema:
         (target,) = facts.resolved(schema)[:1]
         inner = _fields(target)

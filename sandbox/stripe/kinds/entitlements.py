@@ -2,7 +2,6 @@
 
 from sandbox.stripe.filters import Filter, Given, Match, at, boolean, only, single
 from sandbox.stripe.kind import Kind, Parent
-from sandbox.stripe.kinds import fields as f
 
 
 def _archived(param: str, given: Given) -> Match:
@@ -22,7 +21,7 @@ PRODUCT_FEATURE = Kind(
     path="/v1/products/{product}/features",
     permission="product",
     parent=Parent("product", "product", named=False),
-    fields={"entitlement_feature": f.whole("entitlements.feature")},
+    fields={},
 )
 
 ACTIVE_ENTITLEMENT = Kind(
@@ -30,5 +29,5 @@ ACTIVE_ENTITLEMENT = Kind(
     "ent",
     permission="entitlements_feature",
     parent=Parent("customer", "customer", named=False),
-    fields={"feature": f.ref("entitlements.feature")},
+    fields={},
 )

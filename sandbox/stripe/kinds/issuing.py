@@ -28,7 +28,6 @@ CARD = Kind(
     flow={"inactive": ("active", "canceled"), "active": ("inactive", "canceled")},
     fields={
         "brand": "Visa",
-        "cardholder": f.whole("issuing.cardholder"),
         "currency": "eur",
         "exp_month": f.number(1, 12),
         "exp_year": f.number(2031, 2036),
@@ -47,7 +46,6 @@ AUTHORIZATION = Kind(
     fields={
         "approved": True,
         "authorization_method": "online",
-        "card": f.whole("issuing.card"),
         "cardholder": lambda draft: draft.built["card"]["cardholder"]["id"],
         "currency": "eur",
         "merchant_amount": f.same("amount"),
@@ -83,7 +81,6 @@ TRANSACTION = Kind(
     ),
     fields={
         "amount": f.number(-50_000, -100),
-        "card": f.ref("issuing.card"),
         "cardholder": lambda draft: draft.show("issuing.card", draft.built["card"])["cardholder"]["id"],
         "currency": "eur",
         "merchant_amount": f.same("amount"),
@@ -99,7 +96,7 @@ DISPUTE = Kind(
     flow={"unsubmitted": ("submitted",), "submitted": ("won", "lost")},
     includes=("balance_transactions",),
     variants=({"balance_transactions": [f.whole("balance_transaction")]},),
-    fields={"transaction": f.ref("issuing.transaction")},
+    fields={},
 )
 
 PHYSICAL_BUNDLE = Kind("issuing.physical_bundle", "ics")
@@ -110,7 +107,7 @@ PERSONALIZATION_DESIGN = Kind(
     filters=(any_of("lookup_keys", "lookup_key"),),
     events=Events(moves=(Move("status", "active", "activated"), Move("status", "inactive", "deactivated"))),
     flow={"review": ("active", "rejected"), "active": ("inactive",)},
-    fields={"physical_bundle": f.ref("issuing.physical_bundle"), "status": "review"},
+    fields={"status": "review"},
 )
 
 TOKEN = Kind(

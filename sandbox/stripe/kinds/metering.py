@@ -56,7 +56,7 @@ ALERT = Kind(
     "billing.alert", "alrt", filters=(equals("meter", "usage_threshold.meter"),), fields={"status": "active"}
 )
 
-CREDIT_GRANT = Kind("billing.credit_grant", "credgr", fields={"customer": f.ref("customer")})
+CREDIT_GRANT = Kind("billing.credit_grant", "credgr", fields={})
 
 CREDIT_BALANCE_TRANSACTION = Kind(
     "billing.credit_balance_transaction",
@@ -70,7 +70,7 @@ CREDIT_BALANCE_TRANSACTION = Kind(
         ),
     ),
     parent=Parent("customer", "customer", named=False),
-    fields={"credit_grant": f.ref("billing.credit_grant"), "type": "credit"},
+    fields={"type": "credit"},
 )
 
 FEEDBACK_OPTION = Kind("billing.feedback_option", "fdbk")

@@ -114,15 +114,7 @@ TOPUP = Kind(
 TRANSFER = Kind(
     "transfer",
     "tr",
-    nested=(
-        Nested(
-            ("transfer_reversal",),
-            "reversals",
-            "/v1/transfers/{id}/reversals",
-            quiet=True,
-            totals=(("amount_reversed", "amount"),),
-        ),
-    ),
+    nested=(Nested(("transfer_reversal",), "reversals", quiet=True, totals=("amount_reversed",)),),
     events=Events(moves=(Move("amount_reversed", ANY, "reversed"),)),
     derive=_reversed,
     fields={
@@ -145,21 +137,13 @@ TRANSFER_REVERSAL = Kind(
 APPLICATION_FEE = Kind(
     "application_fee",
     "fee",
-    nested=(
-        Nested(
-            ("fee_refund",),
-            "refunds",
-            "/v1/application_fees/{id}/refunds",
-            totals=(("amount_refunded", "amount"),),
-        ),
-    ),
+    nested=(Nested(("fee_refund",), "refunds", totals=("amount_refunded",)),),
     events=Events(moves=(Move("amount_refunded", ANY, "refunded"),)),
     derive=_refunded,
     fields={
         "account": f.text("acct_1???????????????"),
         "amount": f.number(10_000, 99_900),
         "application": f.text("ca_????????????????????????????????"),
-        "charge": f.ref("charge"),
     },
 )
 

@@ -23,11 +23,7 @@ def _no_test_clock(asked: Asked) -> Match | None:
 PAYMENT_LINK = Kind(
     "payment_link",
     "plink",
-    nested=(
-        Nested(
-            ("payment_link_item",), "line_items", "/v1/payment_links/{id}/line_items", shown=False, made=1
-        ),
-    ),
+    nested=(Nested(("payment_link_item",), "line_items", shown=False, made=1),),
     includes=("line_items", "optional_items"),
     variants=({"optional_items": [{"adjustable_quantity": None, "price": f.ref("price"), "quantity": 1}]},),
     fields={
@@ -64,7 +60,7 @@ QUOTE = Kind(
     events=Events(moves=(Move("status", "open", "finalized"),)),
     flow={"draft": ("open", "canceled"), "open": ("accepted", "canceled")},
     nested=(
-        Nested(("quote_item",), "line_items", "/v1/quotes/{id}/line_items", shown=False, made=1),
+        Nested(("quote_item",), "line_items", shown=False, made=1),
         Nested(
             ("quote_upfront_item",),
             "computed.upfront.line_items",

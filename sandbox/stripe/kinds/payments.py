@@ -61,15 +61,7 @@ def _reviewed(_other: Json, reviews: list[Json]) -> Json:
 CHARGE = Kind(
     "charge",
     "ch",
-    nested=(
-        Nested(
-            ("refund",),
-            "refunds",
-            "/v1/charges/{id}/refunds",
-            shown=False,
-            totals=(("amount_refunded", "amount"),),
-        ),
-    ),
+    nested=(Nested(("refund",), "refunds", shown=False, totals=("amount_refunded",)),),
     events=Events(
         created="charge.{status}",
         moves=(Move("captured", True, "captured"), Move("amount_refunded", ANY, "refunded")),
@@ -166,7 +158,6 @@ SETUP_ATTEMPT = Kind(
     parent=Parent("setup_intent", "setup_intent", sets=_attempted),
     fields={
         "attach_to_self": False,
-        "payment_method": f.ref("payment_method"),
         "payment_method_details": {"card": {"three_d_secure": None}, "type": "card"},
         "status": f.one_of("succeeded", "failed", "requires_action"),
         "setup_error": _setup_error,
@@ -189,7 +180,6 @@ DISPUTE = Kind(
     # A dispute that is won was one all the same.
     effects=(Effect("charge", "charge", lambda _charge, disputes: {"disputed": bool(disputes)}),),
     fields={
-        "charge": f.ref("charge"),
         "evidence_details": {
             "due_by": f.later(7 * f.DAY),
             "enhanced_eligibility": {},
@@ -223,11 +213,7 @@ EARLY_FRAUD_WARNING = Kind(
     "radar.early_fraud_warning",
     "issfr",
     events=Events(moves=(Move("actionable", False, "updated"),)),
-    fields={
-        "actionable": True,
-        "charge": f.ref("charge"),
-        "fraud_type": f.one_of("made_with_stolen_card", "misc"),
-    },
+    fields={"actionable": True, "fraud_type": f.one_of("made_with_stolen_card", "misc")},
 )
 
 VALUE_LIST = Kind(

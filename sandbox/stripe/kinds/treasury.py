@@ -27,10 +27,7 @@ ENTRY = Kind(
     permission="treasury_transaction",
     filters=(_ORDER,),
     parent=Parent("treasury.financial_account", "financial_account"),
-    fields={
-        "balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1},
-        "transaction": f.ref("treasury.transaction"),
-    },
+    fields={"balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1}},
 )
 
 RECEIVED_CREDIT = Kind(
@@ -78,11 +75,7 @@ OUTBOUND_PAYMENT = Kind(
     "obp",
     parent=Parent("treasury.financial_account", "financial_account"),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
-    fields={
-        "expected_arrival_date": 1,
-        "statement_descriptor": f.text("statement_de ????"),
-        "transaction": f.ref("treasury.transaction"),
-    },
+    fields={"expected_arrival_date": 1, "statement_descriptor": f.text("statement_de ????")},
 )
 
 OUTBOUND_TRANSFER = Kind(
@@ -90,9 +83,5 @@ OUTBOUND_TRANSFER = Kind(
     "obt",
     parent=Parent("treasury.financial_account", "financial_account"),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
-    fields={
-        "expected_arrival_date": 1,
-        "statement_descriptor": f.text("statement_de ????"),
-        "transaction": f.ref("treasury.transaction"),
-    },
+    fields={"expected_arrival_date": 1, "statement_descriptor": f.text("statement_de ????")},
 )
