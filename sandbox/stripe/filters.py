@@ -209,6 +209,25 @@ def as_text(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def where(
+    param: str, read: str | Read, accepts: Callable[[Any, Facet], bool], type: str = "string", **more: Any
+) -> Filter:
+    """A test of a value's own: by the parameter's value and the facet, at a path if that is given."""
+    parsers: Mapping[str, Callable[[str, str], Any]] = {"boolean": boolean, "integer": integer}
+
+    def parse(param: str, given: Given) -> Match:
+        text = single(param, given, type)
+        value = parsers[type](param, text) if type in parsers else text
+        return Match(lambda facet: accepts(value, facet))
+
+    return Filter(param, at(read) if isinstance(read, str) else read, parse, **more)
+
+
+def ignored(param: str, *, required: bool = False) -> Filter:
+    """A parameter that hides nothing."""
+    return Filter(param, at(param), lambda _param, _given: None, required=required)
+
+
 created = Filter("created", at("created"), lambda _param, _given: None)
 """Handled by the list itself, which is sorted by it."""
 

@@ -96,10 +96,12 @@ class Events:
     may name fields: `charge.{status}`. A move's event comes in place of `updated`, or, if `always`, along
     with it. If `created` is "", a creation is a move from nothing; None for none at all.
 
-    A row's types may leave out what they begin with: the object's name, or else `of`. What it does not say is
-    as documented, moves to a status that has a type of its name, too."""
+    A row's types may leave out what they begin with: the object's name, or else `of`. `statuses` has those of
+    moves to a status. What it does not say is as documented, moves to a status that has a type of its name,
+    too."""
 
     of: str = ""
+    statuses: Mapping[str, str] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     created: str | None = DOCUMENTED
     updated: str = DOCUMENTED
@@ -208,7 +210,8 @@ class Kind:
     letters of List, Create, Read, Update and Delete as far as the API has them at `path` and `path`/{id},
     most `fields`, the types of `events` that have the object's name, and those `filters` of its list that
     compare the field of their name. `actions` are further verbs after the id, and what they change.
-    `permission` is the resource's name among those of restricted keys. `created` is the field with the
+    `permission` is the resource's name among those of restricted keys, by default its parent's if its path
+    begins with that. `created` is the field with the
     creation time, "" if the object tells none. `needs` are parameters without which nothing is created,
     though the document calls them optional. `flow` gives the statuses that can follow each, the first of a
     new object first. `cancels` is what a deletion changes instead of removing the object ("now" is the
@@ -265,7 +268,8 @@ class Kind:
 
     @functools.cached_property
     def readable_with(self) -> str:
-        return self.permission or self.object_name.replace(".", "_")
+        above = self.parent.kind if self.parent and "{" in self.path else self.object_name
+        return self.permission or above.replace(".", "_")
 
     @functools.cached_property
     def reads(self) -> tuple[Read, ...]:

@@ -823,9 +823,9 @@ class World:
 
     def _nest(self, nested: Nested, data: Json, home: str, old: Json | None, new: Json | None) -> None:
         """Set a parent's fields that come from its children, after one child went from `old` to `new`."""
-        for total in nested.totals:
-            before, after = (each.get("amount", each.get(total, 0)) for each in (old or {}, new or {}))
-            data[total] += after - before
+        for child, sign in ((old or {}, -1), (new or {}, 1)):
+            for total in nested.totals:
+                data[total] += sign * (child.get("amount", child.get(total)) or 0)
         if nested.shown:
             data[nested.field] = self.nested(nested, str(data["id"]), home)
 

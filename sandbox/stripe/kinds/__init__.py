@@ -16,18 +16,7 @@ from sandbox.stripe.kinds import derived
 _T = TypeVar("_T")
 _ROOMS = (
     *("core", "connect", "catalog", "customers", "payments", "billing", "discounts", "money", "files"),
-    *("issuing", "arrangements", "climate", "entitlements", "financial_connections", "identity", "installs"),
-    *(
-        "metering",
-        "offers",
-        "records",
-        "reporting",
-        "tax",
-        "terminal",
-        "three_d_secure",
-        "treasury",
-        "trials",
-    ),
+    *("issuing", "arrangements", "metering", "offers", "products", "records", "tax", "treasury"),
 )
 
 

@@ -21,7 +21,7 @@ PORTAL = Kind(
     },
 )
 
-TEMPLATE = Kind("invoice_rendering_template", "inrtem", fields={"metadata": {}, "version": 1})
+TEMPLATE = Kind("invoice_rendering_template", "inrtem", fields={"version": 1})
 
 METHODS = Kind(
     "payment_method_configuration",

@@ -51,6 +51,7 @@ ACCOUNT = Kind(
 PERSON = Kind(
     "person",
     "person",
+    permission="person",
     path="/v1/accounts/{account}/persons",
     filters=(part_of("relationship", None, *_ROLES),),
     parent=_OF_ACCOUNT,

@@ -5,7 +5,7 @@ from random import Random
 
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Filter, Json, at, equals, one_of, only, single
+from sandbox.stripe.filters import Json, equals, one_of, only
 from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import derived
 from sandbox.stripe.kinds import fields as f
@@ -56,15 +56,7 @@ TEST_CLOCK = Kind(
 CUSTOMER = Kind(
     "customer",
     "cus",
-    filters=(
-        Filter(
-            "test_clock",
-            at("test_clock"),
-            lambda param, given: only(single(param, given)),
-            unasked=lambda _asked: only(None),
-            groups=True,
-        ),
-    ),
+    filters=(replace(equals("test_clock"), unasked=lambda _asked: only(None)),),
     nested=(
         Nested(("card", "bank_account", "source"), "sources", shown=False),
         Nested(("customer_balance_transaction",), "balance_transactions", shown=False, totals=("balance",)),
@@ -98,7 +90,6 @@ CUSTOMER = Kind(
         "invoice_settings": f.nulls("custom_fields", "default_payment_method", "footer", "rendering_options"),
         "name": f.text("Customer ????"),
         "next_invoice_sequence": 1,
-        "preferred_locales": [],
         "tax": derived.templates("customer_tax")
         | {"automatic_tax": "unrecognized_location", "provider": "stripe"},
         "tax_exempt": "none",
@@ -146,6 +137,7 @@ SOURCE = Kind(
 BALANCE_TRANSACTION = Kind(
     "customer_balance_transaction",
     "cbtxn",
+    permission="customer_balance_transaction",
     path="/v1/customers/{customer}/balance_transactions",
     parent=_OF_CUSTOMER,
     fields={
@@ -160,6 +152,7 @@ BALANCE_TRANSACTION = Kind(
 TAX_ID = Kind(
     "tax_id",
     "txi",
+    permission="tax_id",
     path="/v1/customers/{customer}/tax_ids",
     parent=_OF_CUSTOMER,
     events=Events("customer.tax_id"),
@@ -215,7 +208,6 @@ SOURCE_TRANSACTION = Kind(
     "source_transaction",
     "srctxn",
     path="/v1/sources/{source}/source_transactions",
-    permission="source",
     parent=Parent("source", "source"),
     events=Events("source.transaction"),
     fields={"amount": f.number(1, 9_900)},
@@ -225,7 +217,6 @@ CASH_TRANSACTION = Kind(
     "customer_cash_balance_transaction",
     "ccsbtxn",
     path="/v1/customers/{customer}/cash_balance_transactions",
-    permission="customer",
     parent=_OF_CUSTOMER,
     fields={"ending_balance": 1, "net_amount": f.number(1, 9_900)},
 )

@@ -19,7 +19,18 @@ from sandbox.stripe.kinds import fields as f
 
 _MISSING: Final = object()
 _TIMES: Final = re.compile("(.*_)?(at|created|date|start|time|updated)")
-_USUAL: Final[Json] = {"active": True, "created": f.now, "livemode": f.livemode, "metadata": {}}
+_USUAL: Final[Json] = dict.fromkeys(("discounts", "tax_rates", "taxes", "default_tax_rates"), list[Any]()) | {
+    "active": True,
+    "amount": f.number(500, 9_900),
+    "created": f.now,
+    "exp_month": f.number(1, 12),
+    "exp_year": f.number(2031, 2036),
+    "last4": f.digits(4),
+    "livemode": f.livemode,
+    "metadata": {},
+    "quantity": 1,
+}
+"""Fields that have a value though they may be null."""
 _TEXTS: Final = {"country": "US", "currency": "usd", "url": "https://example.com"}
 
 
@@ -66,7 +77,7 @@ def _fields(schema: Json) -> dict[str, Any]:
     required = schema.get("required", ())
     for field, inner in schema.get("properties", {}).items():
         if field not in ("id", "object"):
-            null = inner.get("nullable") and field not in _USUAL
+            null = inner.get("nullable") and not (field in _USUAL and "type" in inner)
             value = None if null else _template(field, inner, field in required)
             if value is not _MISSING:
                 found[field] = value
@@ -74,7 +85,7 @@ def _fields(schema: Json) -> dict[str, Any]:
 
 
 def _template(field: str, schema: Json, required: bool) -> Any:
-    if field in _USUAL and "$ref" not in schema:
+    if field in _USUAL and "type" in schema:
         return _USUAL[field]
     if not required:
         return _MISSING
@@ -99,7 +110,7 @@ def _template(field: str, schema: Json, required: bool) -> Any:
         case "object":
             return {} if not schema.get("properties") else _MISSING
         case "integer":
-            return f.now if _TIMES.fullmatch(field) else f.number(500, 9_900) if field == "amount" else 0
+            return f.now if _TIMES.fullmatch(field) else 0
         case "string":
             return schema["enum"][0] if "enum" in schema else _TEXTS.get(field) or f.text(f"{field} ????")
     return _MISSING
@@ -121,7 +132,8 @@ def events(row: Kind) -> Events:
         )
         return " ".join(filter(None, whole))
 
-    own = tuple(replace(move, event=of(move.event)) for move in given.moves)
+    said = (*(Move("status", to, event) for to, event in given.statuses.items()), *given.moves)
+    own = tuple(replace(move, event=of(move.event)) for move in said)
     told = {move.event for move in own} | {(move.field, move.to) for move in own}
     statuses = facts.schema(name).get("properties", {}).get("status", {}).get("enum", ())
     every = dict.fromkeys((*statuses, *itertools.chain(*row.flow.values())))

@@ -1,7 +1,7 @@
 """Stripe Issuing: cardholders, their cards, authorizations and transactions."""
 
 from sandbox.stripe.filters import Json, any_of, equals
-from sandbox.stripe.kind import Events, Kind, Move, Parent
+from sandbox.stripe.kind import Events, Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
 _REQUIREMENTS: Json = {"disabled_reason": None, "past_due": []}
@@ -15,7 +15,6 @@ CARDHOLDER = Kind(
         "billing": {"address": f.ADDRESS | {"city": "Paris", "country": "FR", "line1": "1 rue"}},
         "email": f.text("????????@example.com"),
         "name": f.text("Holder ????"),
-        "preferred_locales": [],
         "requirements": _REQUIREMENTS,
         "type": "individual",
     },
@@ -92,7 +91,7 @@ TRANSACTION = Kind(
 DISPUTE = Kind(
     "issuing.dispute",
     "idp",
-    events=Events(moves=(Move("status", "won", "closed"), Move("status", "lost", "closed"))),
+    events=Events(statuses={"won": "closed", "lost": "closed"}),
     flow={"unsubmitted": ("submitted",), "submitted": ("won", "lost")},
     includes=("balance_transactions",),
     variants=({"balance_transactions": [f.whole("balance_transaction")]},),
@@ -105,7 +104,7 @@ PERSONALIZATION_DESIGN = Kind(
     "issuing.personalization_design",
     "icd",
     filters=(any_of("lookup_keys", "lookup_key"),),
-    events=Events(moves=(Move("status", "active", "activated"), Move("status", "inactive", "deactivated"))),
+    events=Events(statuses={"active": "activated", "inactive": "deactivated"}),
     flow={"review": ("active", "rejected"), "active": ("inactive",)},
     fields={"status": "review"},
 )

@@ -129,7 +129,6 @@ TRANSFER_REVERSAL = Kind(
     "transfer_reversal",
     "trr",
     path="/v1/transfers/{id}/reversals",
-    permission="transfer",
     parent=Parent("transfer", "transfer"),
     fields={"amount": f.number(100, 500)},
 )
@@ -151,7 +150,6 @@ FEE_REFUND = Kind(
     "fee_refund",
     "fr",
     path="/v1/application_fees/{id}/refunds",
-    permission="application_fee",
     parent=Parent("application_fee", "fee"),
     events=Events("application_fee.refund"),
     fields={"amount": f.number(100, 500)},

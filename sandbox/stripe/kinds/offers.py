@@ -1,23 +1,19 @@
 """What is offered: payment links, quotes, their lines, and shipping rates."""
 
-from sandbox.stripe.filters import Asked, Filter, Json, Match, at, equals, only, single
-from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent
+from dataclasses import replace
+
+from sandbox.stripe.filters import Json, equals
+from sandbox.stripe.kind import Events, Kind, Nested, Parent
 from sandbox.stripe.kinds import fields as f
+from sandbox.stripe.kinds.billing import no_test_clock
 from sandbox.stripe.kinds.discounts import taken_off, taxed
 
 _LINE: Json = {
     "amount_subtotal": f.number(100, 5000),
     "amount_total": f.same("amount_subtotal"),
     "description": f.text("Offer ????"),
-    "discounts": [],
     "price": f.whole("price"),
-    "quantity": 1,
-    "taxes": [],
 }
-
-
-def _no_test_clock(asked: Asked) -> Match | None:
-    return None if "customer" in asked.names else only(None)
 
 
 PAYMENT_LINK = Kind(
@@ -39,7 +35,6 @@ PAYMENT_LINK_ITEM = Kind(
     object="item",
     path="/v1/payment_links/{payment_link}/line_items",
     ops="L",
-    permission="payment_link",
     parent=Parent("payment_link", "payment_link", named=False),
     includes=("discounts", "taxes"),
     fields=_LINE,
@@ -48,16 +43,8 @@ PAYMENT_LINK_ITEM = Kind(
 QUOTE = Kind(
     "quote",
     "qt",
-    filters=(
-        Filter(
-            "test_clock",
-            at("test_clock"),
-            lambda param, given: only(single(param, given)),
-            unasked=_no_test_clock,
-            groups=True,
-        ),
-    ),
-    events=Events(moves=(Move("status", "open", "finalized"),)),
+    filters=(replace(equals("test_clock"), unasked=no_test_clock),),
+    events=Events(statuses={"open": "finalized"}),
     flow={"draft": ("open", "canceled"), "open": ("accepted", "canceled")},
     nested=(
         Nested(("quote_item",), "line_items", shown=False, made=1),
@@ -103,7 +90,6 @@ QUOTE_ITEM = Kind(
     object="item",
     path="/v1/quotes/{quote}/line_items",
     ops="L",
-    permission="quote",
     parent=Parent("quote", "quote", named=False),
     includes=("discounts", "taxes"),
     fields=_LINE,
@@ -115,7 +101,6 @@ QUOTE_UPFRONT_ITEM = Kind(
     object="item",
     path="/v1/quotes/{quote}/computed_upfront_line_items",
     ops="L",
-    permission="quote",
     parent=Parent("quote", "quote", named=False),
     includes=("discounts", "taxes"),
     fields=_LINE,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.stripe.filters import Filter, Given, Json, Match, at, only, single
+from sandbox.stripe.filters import Filter, Json, at, only, where
 from sandbox.stripe.kind import ABSENT, ANY, Draft, Effect, Events, Kind, Move, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 
@@ -42,11 +42,6 @@ def _attempted(attempt: Json) -> Json:
 def _listed(value_list: Json) -> Any:
     """The values that the list shows of itself: ten at most."""
     return tuple(item["value"] for item in value_list["list_items"]["data"])
-
-
-def _contains(param: str, given: Given) -> Match:
-    value = single(param, given)
-    return Match(lambda listed: any(value in item for item in listed))
 
 
 def _told_by_charge(refund: Json, version: str) -> bool:
@@ -99,10 +94,10 @@ PAYMENT_INTENT = Kind(
     "payment_intent",
     "pi",
     events=Events(
-        moves=(
-            Move("status", "requires_payment_method", "payment_failed"),
-            Move("status", "requires_capture", "amount_capturable_updated"),
-        )
+        statuses={
+            "requires_payment_method": "payment_failed",
+            "requires_capture": "amount_capturable_updated",
+        }
     ),
     flow={
         "requires_payment_method": ("requires_action", "processing", "succeeded", "canceled"),
@@ -123,7 +118,6 @@ PAYMENT_INTENT = Kind(
     variants=({"amount_details": {"tax": {"total_tax_amount": 100}}, "amount_details.line_items": 1},),
     fields={
         "amount_capturable": 0,
-        "amount": f.number(500, 99_900),
         "amount_details": {"tip": {}},
         "amount_received": 0,
         "capture_method": "automatic",
@@ -169,12 +163,7 @@ DISPUTE = Kind(
     "dispute",
     "du",
     events=Events(
-        "charge.dispute",
-        (
-            Move("status", "won", "closed funds_reinstated"),
-            Move("status", "lost", "closed"),
-            Move("status", "warning_closed", "closed"),
-        ),
+        "charge.dispute", {"won": "closed funds_reinstated", "lost": "closed", "warning_closed": "closed"}
     ),
     flow={"needs_response": ("under_review", "lost"), "under_review": ("won", "lost")},
     # A dispute that is won was one all the same.
@@ -219,7 +208,7 @@ EARLY_FRAUD_WARNING = Kind(
 VALUE_LIST = Kind(
     "radar.value_list",
     "rsl",
-    filters=(Filter("contains", _listed, _contains),),
+    filters=(where("contains", _listed, lambda part, values: any(part in each for each in values)),),
     nested=(
         Nested(
             ("radar.value_list_item",), "list_items", "/v1/radar/value_list_items?value_list={id}", made=1
@@ -245,7 +234,6 @@ AMOUNT_LINE = Kind(
     "payment_intent_amount_details_line_item",
     "uli",
     path="/v1/payment_intents/{intent}/amount_details_line_items",
-    permission="payment_intent",
     parent=Parent("payment_intent", "intent", named=False),
     fields={"quantity": 1, "unit_cost": f.number(100, 900)},
 )

@@ -1,18 +1,8 @@
 """Records of payments, by Stripe and by other processors, and requests that were forwarded."""
 
-from sandbox.stripe.filters import Filter, Given, Match, at, integer, single
+from sandbox.stripe.filters import where
 from sandbox.stripe.kind import Draft, Kind, Parent
 from sandbox.stripe.kinds import fields as f
-
-
-def _bound(param: str, sign: str) -> Filter:
-    """Payments recorded before or after a time."""
-
-    def parse(param: str, given: Given) -> Match:
-        at = integer(param, single(param, given))
-        return Match(lambda created: created > at if sign == ">" else created < at)
-
-    return Filter(param, at("created"), parse)
 
 
 def _reporter(draft: Draft) -> str:
@@ -23,7 +13,10 @@ def _reporter(draft: Draft) -> str:
 PAYMENT_RECORD = Kind(
     "payment_record",
     "pr",
-    filters=(_bound("created_after", ">"), _bound("created_before", "<")),
+    filters=(
+        where("created_after", "created", int.__lt__, "integer"),
+        where("created_before", "created", int.__gt__, "integer"),
+    ),
     fields={"reported_by": _reporter},
 )
 

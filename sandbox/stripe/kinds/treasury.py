@@ -1,22 +1,20 @@
 """Treasury: financial accounts and the money that moves in and out."""
 
-from sandbox.stripe.filters import Filter, at
-from sandbox.stripe.kind import Events, Kind, Move, Parent
+from sandbox.stripe.filters import ignored
+from sandbox.stripe.kind import Events, Kind, Parent
 from sandbox.stripe.kinds import fields as f
-
-_ORDER = Filter("order_by", at("created"), lambda _param, _given: None)
 
 FINANCIAL_ACCOUNT = Kind(
     "treasury.financial_account",
     "fa",
     flow={"open": ("closed",)},
-    fields={"balance": {"cash": {"usd": f.number(0, 9_900)}}, "metadata": {}, "status": "open"},
+    fields={"balance": {"cash": {"usd": f.number(0, 9_900)}}},
 )
 
 TRANSACTION = Kind(
     "treasury.transaction",
     "trxn",
-    filters=(_ORDER,),
+    filters=(ignored("order_by"),),
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={"balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1}},
 )
@@ -25,7 +23,7 @@ ENTRY = Kind(
     "treasury.transaction_entry",
     "trxne",
     permission="treasury_transaction",
-    filters=(_ORDER,),
+    filters=(ignored("order_by"),),
     parent=Parent("treasury.financial_account", "financial_account"),
     fields={"balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1}},
 )
@@ -35,14 +33,14 @@ RECEIVED_CREDIT = Kind(
     "rc",
     parent=Parent("treasury.financial_account", "financial_account"),
     flow={"succeeded": ("failed",)},
-    fields={"amount": f.number(1, 9_900), "status": "succeeded"},
+    fields={"status": "succeeded"},
 )
 
 RECEIVED_DEBIT = Kind(
     "treasury.received_debit",
     "rd",
     parent=Parent("treasury.financial_account", "financial_account"),
-    fields={"amount": f.number(1, 9_900), "status": "succeeded"},
+    fields={"status": "succeeded"},
 )
 
 CREDIT_REVERSAL = Kind(
@@ -57,7 +55,7 @@ DEBIT_REVERSAL = Kind(
     "treasury.debit_reversal",
     "debrev",
     parent=Parent("treasury.financial_account", "financial_account"),
-    events=Events(moves=(Move("status", "succeeded", "completed"),)),
+    events=Events(statuses={"succeeded": "completed"}),
     flow={"processing": ("succeeded",)},
     fields={"received_debit": f.ref("treasury.received_debit")},
 )

@@ -69,7 +69,8 @@ def verb(row: Kind, words: Sequence[str]) -> Rule:
         *(itertools.chain(*row.flow.values()) if not way else ()),
     }
     changes: Json = dict.fromkeys(["status"] if past & known else (), next(iter(past & known), None))
-    changes |= {f"{each}_at": "now" for each in past if f"{each}_at" in fields}
+    times = {f"{each}_at": "now" for each in past}
+    changes |= {name: each for name, each in times.items() if name in fields}
     changes = dict(row.actions.get("_".join(words), changes))
 
     def act(write: Write) -> Json:
