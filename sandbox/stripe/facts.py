@@ -114,13 +114,13 @@ def ops(path: str) -> str:
 def _lists() -> Mapping[str, list[str]]:
     found: dict[str, list[str]] = {}
     for path, each in _stripe()["paths"].items():
-        for name in each.get("get", {}).get("lists", []) if "{" not in path else ():
+        for name in each.get("get", {}).get("lists", []):
             found.setdefault(name, []).append(path)
     return found
 
 
 def listed_at(name: str) -> list[str]:
-    """The paths without an id that list objects of a name."""
+    """The paths that list objects of a name."""
     return _lists().get(name, [])
 
 
@@ -160,7 +160,7 @@ def _objects(names: Sequence[str]) -> tuple[str, ...]:
 def pointed(given: Json) -> str:
     """The object that a field has, by its id or whole, if it is of one name and can be listed; else ""."""
     found = _objects(_names(given))
-    return found[0] if len(found) == 1 and listed_at(found[0]) else ""
+    return found[0] if len(found) == 1 and any("{" not in each for each in listed_at(found[0])) else ""
 
 
 def acting(name: str, verb: str, given: Json) -> Json:

@@ -79,7 +79,7 @@ class Shop:
         self._leases: list[str] = []
         """The customers who lease a machine, which is paid by its use."""
         self._open()
-        self._rest = [row.name for row in KINDS.values() if row.name not in _TOLD and not row.holders]
+        self._rest = sorted(row.name for row in KINDS.values() if row.name not in _TOLD and not row.holders)
         """The kinds that the story leaves out. Discounts need a holder."""
         others = self._others()
         for day in range(days):

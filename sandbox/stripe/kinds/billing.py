@@ -255,7 +255,6 @@ INVOICE_PAYMENT = Kind(
 LINE_ITEM = Kind(
     "line_item",
     "il",
-    path="/v1/invoices/{invoice}/lines",
     parent=Parent("invoice", "invoice"),
     variants=({"discounts": 1},),
     fields={

@@ -52,7 +52,6 @@ PERSON = Kind(
     "person",
     "person",
     permission="person",
-    path="/v1/accounts/{account}/persons",
     filters=(part_of("relationship", None, *_ROLES),),
     parent=_OF_ACCOUNT,
     fields={
@@ -91,7 +90,6 @@ EXTERNAL_CARD = Kind(
 CAPABILITY = Kind(
     "capability",
     "capability",
-    path="/v1/accounts/{account}/capabilities",
     permission="account_capability",
     paged=False,
     parent=_OF_ACCOUNT,

@@ -97,19 +97,12 @@ CUSTOMER = Kind(
 )
 
 CARD = Kind(
-    "card",
-    "card",
-    path="/v1/customers/{customer}/cards",
-    permission="source",
-    parent=_OF_CUSTOMER,
-    events=_SOURCE_EVENTS,
-    fields=CARD_FIELDS,
+    "card", "card", permission="source", parent=_OF_CUSTOMER, events=_SOURCE_EVENTS, fields=CARD_FIELDS
 )
 
 BANK_ACCOUNT = Kind(
     "bank_account",
     "ba",
-    path="/v1/customers/{customer}/bank_accounts",
     permission="source",
     parent=_OF_CUSTOMER,
     events=_SOURCE_EVENTS,
@@ -138,7 +131,6 @@ BALANCE_TRANSACTION = Kind(
     "customer_balance_transaction",
     "cbtxn",
     permission="customer_balance_transaction",
-    path="/v1/customers/{customer}/balance_transactions",
     parent=_OF_CUSTOMER,
     fields={
         "amount": f.number(-5000, 5000),
@@ -152,8 +144,8 @@ BALANCE_TRANSACTION = Kind(
 TAX_ID = Kind(
     "tax_id",
     "txi",
-    permission="tax_id",
     path="/v1/customers/{customer}/tax_ids",
+    permission="tax_id",
     parent=_OF_CUSTOMER,
     events=Events("customer.tax_id"),
     fields={
@@ -207,7 +199,6 @@ PAYMENT_METHOD = Kind(
 SOURCE_TRANSACTION = Kind(
     "source_transaction",
     "srctxn",
-    path="/v1/sources/{source}/source_transactions",
     parent=Parent("source", "source"),
     events=Events("source.transaction"),
     fields={"amount": f.number(1, 9_900)},
@@ -216,7 +207,6 @@ SOURCE_TRANSACTION = Kind(
 CASH_TRANSACTION = Kind(
     "customer_cash_balance_transaction",
     "ccsbtxn",
-    path="/v1/customers/{customer}/cash_balance_transactions",
     parent=_OF_CUSTOMER,
     fields={"ending_balance": 1, "net_amount": f.number(1, 9_900)},
 )

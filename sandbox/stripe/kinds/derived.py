@@ -19,7 +19,8 @@ from sandbox.stripe.kinds import fields as f
 
 _MISSING: Final = object()
 _TIMES: Final = re.compile("(.*_)?(at|created|date|start|time|updated)")
-_USUAL: Final[Json] = dict.fromkeys(("discounts", "tax_rates", "taxes", "default_tax_rates"), list[Any]()) | {
+_LISTED: Final = ("default_tax_rates", "discounts", "preferred_locales", "tax_rates", "taxes")
+_USUAL: Final[Json] = {name: list[Any]() for name in _LISTED} | {
     "active": True,
     "amount": f.number(500, 9_900),
     "created": f.now,
@@ -45,9 +46,9 @@ _PRODUCTS: Final = {"test_helpers": "test mode"} | {
 
 
 def path(row: Kind) -> str:
-    """Where an object is listed without the id of another one; "" if nowhere."""
-    found = [] if row.object else facts.listed_at(row.name)
-    last = row.name.rpartition(".")[2]
+    """Where an object is listed, without the id of another one if it can be; "" if nowhere."""
+    last, every = row.name.rpartition(".")[2], [] if row.object else facts.listed_at(row.name)
+    found = [each for each in every if "{" not in each] or every
     named = [each for each in found if each.rpartition("/")[2].startswith(last)]
     return next(iter(found if len(found) == 1 else named), "")
 

@@ -26,7 +26,6 @@ METER = Kind(
 METER_EVENT_SUMMARY = Kind(
     "billing.meter_event_summary",
     "mtrusg",
-    path="/v1/billing/meters/{meter}/event_summaries",
     filters=(
         # The object does not tell the customer: its id has the customer's in it.
         where("customer", "id", lambda customer, id: customer in id, required=True),

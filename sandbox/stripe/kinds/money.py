@@ -126,11 +126,7 @@ TRANSFER = Kind(
 )
 
 TRANSFER_REVERSAL = Kind(
-    "transfer_reversal",
-    "trr",
-    path="/v1/transfers/{id}/reversals",
-    parent=Parent("transfer", "transfer"),
-    fields={"amount": f.number(100, 500)},
+    "transfer_reversal", "trr", parent=Parent("transfer", "transfer"), fields={"amount": f.number(100, 500)}
 )
 
 APPLICATION_FEE = Kind(
@@ -149,7 +145,6 @@ APPLICATION_FEE = Kind(
 FEE_REFUND = Kind(
     "fee_refund",
     "fr",
-    path="/v1/application_fees/{id}/refunds",
     parent=Parent("application_fee", "fee"),
     events=Events("application_fee.refund"),
     fields={"amount": f.number(100, 500)},

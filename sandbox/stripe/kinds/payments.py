@@ -233,7 +233,6 @@ VALUE_LIST_ITEM = Kind(
 AMOUNT_LINE = Kind(
     "payment_intent_amount_details_line_item",
     "uli",
-    path="/v1/payment_intents/{intent}/amount_details_line_items",
     parent=Parent("payment_intent", "intent", named=False),
     fields={"quantity": 1, "unit_cost": f.number(100, 900)},
 )

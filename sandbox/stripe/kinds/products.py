@@ -39,11 +39,7 @@ FEATURE = Kind(
 )
 
 PRODUCT_FEATURE = Kind(
-    "product_feature",
-    "prodft",
-    path="/v1/products/{product}/features",
-    parent=Parent("product", "product", named=False),
-    fields={},
+    "product_feature", "prodft", parent=Parent("product", "product", named=False), fields={}
 )
 
 ACTIVE_ENTITLEMENT = Kind(
