@@ -31,6 +31,14 @@ _LETTERS: Final = {"L": "GET", "C": "POST", "R": "GET", "U": "POST", "D": "DELET
 _VERBS: Final = {"C": "create", "U": "update", "D": "delete"}
 
 
+@cache
+def present(path: str) -> str:
+    """A path by the name that it has today."""
+    for older, name in _OLDER:
+        path = older.sub(name, path)
+    return path
+
+
 @dataclass(frozen=True)
 class Target:
     """What a path leads to. `kinds` are what it lists; `parent` is the kind that its first id belongs to, if
@@ -89,7 +97,8 @@ def _targets() -> dict[Shape, Target]:
         table[(*shape_of(KINDS[name].path), "search")] = Target((KINDS[name],), ops="S")
     every = [(method, shape, facts.answers(method, shape)) for method, shape in sorted(facts.methods())]
     for method, shape, names in every:
-        if shape[0] == "v1" and names and not _serves(table.get(shape), method):
+        older = present(path := "/" + "/".join(shape)) != path
+        if shape[0] == "v1" and names and not older and not _serves(table.get(shape), method):
             found = _derived(homes, method, shape, names)
             if found and (old := table.get(shape)):
                 found = replace(old, ops=old.ops + found.ops, rules={**old.rules, **found.rules})
@@ -132,6 +141,8 @@ def _derived(
         rule = rule or (verb(home.kinds[0], words) if item else DEFAULTS["C"])
         changes = method != "GET"
         return replace(home, filters=(), item=item, verb=called, rules={method: rule}) if changes else None
+    if not item:
+        return None
     part = Target(
         (known[0],), parent=home.kinds[0].name, item=True, part=words[0], ops="R" * (method == "GET")
     )
@@ -155,14 +166,6 @@ def _lone(
 
 TARGETS: Final = _targets()
 _LITERALS = frozenset(part for shape in TARGETS for part in shape)
-
-
-@cache
-def present(path: str) -> str:
-    """A path by the name that it has today."""
-    for older, name in _OLDER:
-        path = older.sub(name, path)
-    return path
 
 
 def match(path: str) -> tuple[Target, list[str]] | None:

@@ -389,6 +389,7 @@ class Api:
             if target.item:
                 entry = self._entry(call, target, home, parent, cards.as_method(act, ids[-1]), "U")
                 row, id, old = entry.kind, entry.id, entry.data()
+                act = act.under(old.get("test_clock"))
             form = [*request.form, *(request.query if request.method == "DELETE" else ())]
             given = parameters(act, row, request.method, shape_at(present(request.path)), form)
             expand = given.pop("expand", [])

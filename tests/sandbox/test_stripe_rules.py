@@ -9,9 +9,9 @@ import pytest
 
 from sandbox.stripe import DEFAULT_KEY, World, facts
 from sandbox.stripe.kinds import KINDS, NAMED
-from sandbox.stripe.paths import TARGETS, present
 from sandbox.stripe.routes import Api, Request
 from sandbox.stripe.rules.cards import CARDS
+from tests.documented import filled
 
 NOW = 1_780_000_000
 DAY = 24 * 3600
@@ -99,17 +99,6 @@ def value_of(kind: Any, name: str, world: World) -> list[tuple[str, str]]:
         ids = [world.table(each).order[-1].id for each in kinds if world.table(each).order]
         return [(name, ids[0] if ids else "usd")]
     return [(name, {"boolean": "true", "integer": "5", "number": "5.5", "decimal": "5.5"}[kind])]
-
-
-def filled(shape: facts.Shape, world: World) -> str:
-    """A path with ids of objects."""
-    path = present("/" + "/".join(shape)).removeprefix("/")
-    target = TARGETS[facts.shape_of(path)]
-    below = target.item and not (target.lone or target.part)
-    for kind in [target.parent] * bool(target.parent) + [target.kinds[0].name] * below:
-        order = world.table(kind).order
-        path = path.replace("{}", order[-1].id if order else "x", 1)
-    return path.replace("{}", "x")
 
 
 def test_every_documented_parameter_is_known_and_its_type_is_taken(client: Client) -> None:

@@ -16,6 +16,7 @@ from sandbox.stripe.kind import Events, Kind
 from sandbox.stripe.kinds import KINDS, NAMED, VIEWS
 from sandbox.stripe.paths import TARGETS, present
 from sandbox.stripe.routes import Api, Request
+from tests.documented import filled
 from tools.facts import stripe_facts
 
 NOW = 1_750_000_000
@@ -178,17 +179,6 @@ def test_children_name_a_parent_that_exists_unless_they_outlive_it() -> None:
                 assert data[row.parent.field] is None or world.get(row.parent.kind, data[row.parent.field])
 
 
-def filled(shape: facts.Shape, world: World) -> str:
-    """A path with ids of objects."""
-    path = present("/" + "/".join(shape)).removeprefix("/")
-    target = TARGETS[facts.shape_of(path)]
-    below = target.item and not (target.lone or target.part)
-    for kind in [target.parent] * bool(target.parent) + [target.kinds[0].name] * below:
-        order = world.table(kind).order
-        path = path.replace("{}", order[-1].id if order else "x", 1)
-    return path.replace("{}", "x")
-
-
 def least(kind: Any, name: str, world: World) -> list[tuple[str, str]]:
     """The pairs of a form that are needed for a value of a type, with ids of objects."""
     if isinstance(kind, list):
@@ -208,24 +198,34 @@ def least(kind: Any, name: str, world: World) -> list[tuple[str, str]]:
     return [(name, ids[0] if ids else {"currency": "usd"}.get(last, texts.get(kind, "x")))]
 
 
-def test_every_documented_post_answers_with_an_object_of_stripes() -> None:
+NO = {
+    ("GET", ("v1", "apps", "secrets", "find")): "a secret can be found in the list",
+    ("GET", ("v1", "credit_notes", "preview")): "nothing of a preview is ever captured",
+    ("GET", ("v1", "credit_notes", "preview", "lines")): "nothing of a preview is ever captured",
+    ("GET", ("v1", "quotes", "{}", "pdf")): "no object but a file",
+}
+"""What of v1 is not there, and why. Of v2 nothing is: its forms are JSON, and no stream reads it."""
+
+
+def test_every_documented_method_answers_with_an_object_of_stripes() -> None:
     """Or with an error that says why not. Of what only POST answers with, the facts have no schema."""
     world, refused, wrong, made = World(now=NOW), list[str](), list[str](), 0
     for kind in sorted(KINDS.keys() - {"event", "account", "person"}):
         world.create(kind)
     api, headers = Api(world), {"authorization": f"Bearer {world.key}"}
-    for method, shape in sorted(each for each in facts.methods() if each[1][0] == "v1" and each[0] == "POST"):
+    for method, shape in sorted(each for each in facts.methods() if each[1][0] == "v1" and each not in NO):
         path, form = filled(shape, world), facts.forms().get((method, shape), {})
         pairs = [pair for name in form if name[-1] == "!" for pair in least(form[name], name[:-1], world)]
-        answer = api.answer(Request("POST", f"/{path}", headers=headers, form=pairs))
+        sent, query = (pairs, []) if method == "POST" else ([], pairs)
+        answer = api.answer(Request(method, f"/{path}", query, headers, sent))
         data = orjson.loads(answer.body)
         if answer.status != 200:
             refused.append(f"{path}: {data['error']['message']}")
         made += answer.status == 200
-        lone = TARGETS[facts.shape_of(present("/" + "/".join(shape)))].lone
+        lone = method == "POST" and TARGETS[facts.shape_of(present("/" + "/".join(shape)))].lone
         if answer.status == 200 and lone and "required" in facts.schema(data["object"]):
             errors = [each.message for each in validator(data["object"]).iter_errors(data)]
             wrong += [f"{path}: {each}" for each in errors]
     assert wrong == [], wrong
     assert [each for each in refused if re.search("Unrecognized request URL|unknown param", each)] == []
-    assert made > 220
+    assert made > 400

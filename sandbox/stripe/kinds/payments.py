@@ -135,7 +135,9 @@ SETUP_INTENT = Kind(
     events=Events(
         moves=tuple(Move("latest_attempt", ANY, event, _now(status)) for status, event in _ATTEMPTED.items())
     ),
-    flow={"requires_payment_method": ("canceled",), "requires_action": ("canceled",)},
+    flow=dict.fromkeys(
+        ("requires_payment_method", "requires_confirmation", "requires_action"), ("canceled",)
+    ),
     fields={
         "attach_to_self": False,
         "client_secret": f.words("{id}_secret_sandbox"),

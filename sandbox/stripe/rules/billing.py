@@ -269,11 +269,7 @@ def create_subscription(write: Write) -> Json:
     write.need("items")
 
     now = act.under(act.get("customer", customer)["test_clock"]).at
-    fields = {
-        name: each
-        for name, each in write.fields.items()
-        if name not in ("customer", "discounts", "trial_end")
-    }
+    fields = write.without("customer", "discounts", "trial_end")
     fields["trial_end"] = _trial_end(given, now)
     fields["coupons"] = [discount_of(act, each) for each in given.get("discounts") or ()]
     fields["payment_behavior"] = given.get("payment_behavior")
@@ -312,7 +308,7 @@ def end_with_period(act: Act, id: str, *, ends: bool) -> Json:
 
 
 def update_subscription(write: Write) -> Json:
-    act, id, given = write.act.under(write.old["test_clock"]), write.id, write.given
+    act, id, given = write.act, write.id, write.given
     dropped = ("discounts", "trial_end", "cancel_at_period_end")
     fields = write.without(*dropped)
     if "pause_collection" in given and given["pause_collection"] is None:
@@ -379,11 +375,11 @@ def delete_subscription(write: Write) -> Json:
     if write.old["status"] in _ENDED:
         raise errors.missing("subscription", write.id, "id")
     details = write.given.get("cancellation_details") or {}
-    return cancel(write.act.under(write.old["test_clock"]), write.id, **details)
+    return cancel(write.act, write.id, **details)
 
 
 def resume_subscription(write: Write) -> Json:
-    act, id = write.act.under(write.old["test_clock"]), write.id
+    act, id = write.act, write.id
     if write.old["status"] != "paused":
         raise errors.wrong_status("subscription", write.old["status"], "active")
     act.change("subscription", id, status="active", billing_cycle_anchor=act.at)
@@ -398,7 +394,7 @@ def pay_invoice(write: Write) -> Json:
     try:
         return invoices.pay_it(write)
     finally:
-        after_payment(write.act.under(write.old["test_clock"]), write.act.get("invoice", write.id))
+        after_payment(write.act, write.act.get("invoice", write.id))
 
 
 def confirm_payment_intent(write: Write) -> Json:
@@ -519,11 +515,11 @@ def release(act: Act, id: str) -> Json:
 
 
 def release_subscription_schedule(write: Write) -> Json:
-    return release(write.act.under(write.old["test_clock"]), write.id)
+    return release(write.act, write.id)
 
 
 def cancel_subscription_schedule(write: Write) -> Json:
-    act, held = write.act.under(write.old["test_clock"]), write.old["subscription"]
+    act, held = write.act, write.old["subscription"]
     if held and act.get("subscription", held)["status"] not in _ENDED:
         cancel(act, held)
     return act.change("subscription_schedule", write.id, status="canceled", current_phase=None)

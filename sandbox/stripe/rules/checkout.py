@@ -67,10 +67,8 @@ def complete(act: Act, id: str, method: Json) -> Json:
     done: Json = {"customer": customer, "customer_details": who}
     waits = False
     if session["mode"] == "payment":
-        data = {
-            name: each for name, each in (kept.get("payment_intent_data") or {}).items() if each is not None
-        }
-        known = {name: each for name, each in data.items() if name in KINDS["payment_intent"].fields}
+        asked = (kept.get("payment_intent_data") or {}).items()
+        known = {name: each for name, each in asked if name in KINDS["payment_intent"].fields and each}
         money = {"amount": session["amount_total"], "currency": session["currency"], "customer": customer}
         types = {"payment_method_types": session["payment_method_types"]}
         intent = act.make("payment_intent", **{**known, **money, **types, "payment_method": method["id"]})
@@ -133,11 +131,7 @@ def create_quote(write: Write) -> Json:
     act, given = write.act, write.given
     if given.get("customer"):
         act = act.under(act.get("customer", given["customer"])["test_clock"])
-    fields = {
-        name: each
-        for name, each in write.fields.items()
-        if name not in ("line_items", "discounts", "test_clock")
-    }
+    fields = write.without("line_items", "discounts", "test_clock")
     none: Json = {"line_items": 0, "computed.upfront.line_items": 0, "test_clock": act.clock}
     made = act.make("quote", event=False, **fields, **none)
     total, currency = _add_lines(act, "quote_item", {"quote": made["id"]}, given.get("line_items") or ())
@@ -155,7 +149,7 @@ def finalize_quote(write: Write) -> Json:
 
 def accept_quote(write: Write) -> Json:
     """Recurring prices become a subscription, others an invoice."""
-    act, quote = write.act.under(write.old["test_clock"]), write.old
+    act, quote = write.act, write.old
     if quote["status"] != "open":
         raise errors.wrong_status("quote", quote["status"], "accepted")
     lines = act.of("quote_item", write.id)
@@ -174,8 +168,3 @@ def accept_quote(write: Write) -> Json:
         of: Json = {"currency": quote["currency"], "parent": parent, "from_invoice": None}
         done["invoice"] = invoices.draft(act, quote["customer"], bought, **of)["id"]
     return act.change("quote", write.id, status="accepted", **done)
-
-
-def cancel_quote(write: Write) -> Json:
-    times = write.old["status_transitions"] | {"canceled_at": write.act.at}
-    return write.act.change("quote", write.id, status="canceled", status_transitions=times)

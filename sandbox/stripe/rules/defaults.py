@@ -55,6 +55,12 @@ def delete(write: Write) -> Json:
     return write.act.remove(write.row.name, write.id)
 
 
+def _at(changes: Any, now: int) -> Any:
+    if isinstance(changes, Mapping):
+        return {name: _at(each, now) for name, each in changes.items()}
+    return now if changes == "now" else changes
+
+
 def verb(row: Kind, words: Sequence[str]) -> Rule:
     """What follows an id: what the row says of it ("now" is the time), or the status that is called so, at
     the time that is. Words before it lead to the part that has the status."""
@@ -69,12 +75,14 @@ def verb(row: Kind, words: Sequence[str]) -> Rule:
         *(itertools.chain(*row.flow.values()) if not way else ()),
     }
     changes: Json = dict.fromkeys(["status"] if past & known else (), next(iter(past & known), None))
-    times = {f"{each}_at": "now" for each in past}
-    changes |= {name: each for name, each in times.items() if name in fields}
+    dated = facts.resolved(fields.get("status_transitions", {}))[0].get("properties", {})
+    for name in (f"{each}_at" for each in past):
+        changes |= {name: "now"} if name in fields else {}
+        changes |= {"status_transitions": {name: "now"}} if name in dated else {}
     changes = dict(row.actions.get("_".join(words), changes))
 
     def act(write: Write) -> Json:
-        made = {name: write.act.at if each == "now" else each for name, each in changes.items()}
+        made = _at(changes, write.act.at)
         for part in reversed(way):
             made = {part: made} if write.old.get(part) else {}
         return change(write, made)

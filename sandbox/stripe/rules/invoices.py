@@ -245,11 +245,11 @@ def of_subscription(id: str) -> Json:
 
 
 def finalize_invoice(write: Write) -> Json:
-    return finalize(_under(write), write.id)
+    return finalize(write.act, write.id)
 
 
 def pay_it(write: Write) -> Json:
-    act, given = _under(write), write.given
+    act, given = write.act, write.given
     if write.old["status"] == "draft":
         finalize(act, write.id)
     invoice = act.get("invoice", write.id)
@@ -265,7 +265,7 @@ def pay_it(write: Write) -> Json:
 
 
 def send_invoice(write: Write) -> Json:
-    act = _under(write)
+    act = write.act
     if write.old["status"] == "draft":
         finalize(act, write.id)
     act.tell("invoice.sent", "invoice", write.id)
@@ -281,17 +281,13 @@ def mark_uncollectible_invoice(write: Write) -> Json:
 
 
 def _end(write: Write, status: str, after: tuple[str, ...]) -> Json:
-    act, payment = _under(write), payment_of(write.act, write.id)
+    act, payment = write.act, payment_of(write.act, write.id)
     if write.old["status"] not in after:
         raise errors.wrong_status("invoice", write.old["status"], status)
     if payment and status == "void":
         act.change("payment_intent", payment["payment"]["payment_intent"], status="canceled")
         act.change("invoice_payment", payment["id"], status="canceled")
     return act.change("invoice", write.id, status=status, auto_advance=False)
-
-
-def _under(write: Write) -> Act:
-    return write.act.under(write.old["test_clock"])
 
 
 def create_invoiceitem(write: Write) -> Json:

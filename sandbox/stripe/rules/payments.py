@@ -429,11 +429,6 @@ def confirm_setup_intent(write: Write) -> Json:
     return set_up(write.act, write.id, method_of(write.act, named))
 
 
-def cancel_setup_intent(write: Write) -> Json:
-    reason = write.given.get("cancellation_reason")
-    return write.act.change("setup_intent", write.id, status="canceled", cancellation_reason=reason)
-
-
 # Payment methods
 
 
