@@ -172,7 +172,7 @@ DISPUTE = Kind(
     effects=(Effect("charge", "charge", lambda _charge, disputes: {"disputed": bool(disputes)}),),
     fields={
         "evidence_details": {
-            "due_by": f.later(7 * f.DAY),
+            "due_by": f.later(20 * f.DAY),
             "enhanced_eligibility": {},
             "has_evidence": False,
             "past_due": False,

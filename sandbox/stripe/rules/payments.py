@@ -448,7 +448,7 @@ def new_method(act: Act, given: Mapping[str, Any]) -> Json:
 
 
 def card_expiry(described: Mapping[str, Any]) -> Json:
-    return {name: described[name] for name in ("exp_month", "exp_year") if name in described}
+    return {name: int(described[name]) for name in ("exp_month", "exp_year") if name in described}
 
 
 def _bank(type: str, given: Mapping[str, Any]) -> Json:
