@@ -6,22 +6,9 @@ from sandbox.stripe.filters import equals, part_of
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import fields as f
 
-PORTAL = Kind(
-    "billing_portal.configuration",
-    "bpc",
-    fields={
-        "features": {
-            "customer_update": {"enabled": True},
-            "invoice_history": {"enabled": True},
-            "payment_method_update": {"enabled": True},
-            "subscription_cancel": {"cancellation_reason": {"enabled": True}, "enabled": True},
-            "subscription_update": {"enabled": True},
-        },
-        "login_page": {"enabled": True},
-    },
-)
+PORTAL = Kind("billing_portal.configuration", "bpc")
 
-TEMPLATE = Kind("invoice_rendering_template", "inrtem", fields={"version": 1})
+TEMPLATE = Kind("invoice_rendering_template", "inrtem")
 
 METHODS = Kind(
     "payment_method_configuration",

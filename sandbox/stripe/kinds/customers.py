@@ -17,11 +17,8 @@ CARD_FIELDS: Json = {
     "brand": f.one_of("Visa", "MasterCard", "American Express"),
     "country": "US",
     "cvc_check": "pass",
-    "exp_month": f.number(1, 12),
-    "exp_year": f.number(2031, 2036),
     "fingerprint": f.text("????????????????"),
     "funding": f.one_of("credit", "debit"),
-    "last4": f.digits(4),
     "regulated_status": "unregulated",
 }
 
@@ -30,7 +27,6 @@ BANK_FIELDS: Json = {
     "account_holder_type": "individual",
     "bank_name": "SANDBOX BANK",
     "fingerprint": f.text("????????????????"),
-    "last4": f.digits(4),
     "routing_number": "110000000",
     "status": "new",
 }
@@ -197,11 +193,7 @@ PAYMENT_METHOD = Kind(
 )
 
 SOURCE_TRANSACTION = Kind(
-    "source_transaction",
-    "srctxn",
-    parent=Parent("source", "source"),
-    events=Events("source.transaction"),
-    fields={"amount": f.number(1, 9_900)},
+    "source_transaction", "srctxn", parent=Parent("source", "source"), events=Events("source.transaction")
 )
 
 CASH_TRANSACTION = Kind(

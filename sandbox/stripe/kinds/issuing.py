@@ -1,11 +1,8 @@
 """Stripe Issuing: cardholders, their cards, authorizations and transactions."""
 
-from sandbox.stripe.filters import Json, any_of, equals
+from sandbox.stripe.filters import any_of, equals
 from sandbox.stripe.kind import Events, Kind, Parent
 from sandbox.stripe.kinds import fields as f
-
-_REQUIREMENTS: Json = {"disabled_reason": None, "past_due": []}
-_CONTROLS = f.nulls("allowed_categories", "allowed_merchant_countries", "blocked_categories")
 
 CARDHOLDER = Kind(
     "issuing.cardholder",
@@ -15,7 +12,6 @@ CARDHOLDER = Kind(
         "billing": {"address": f.ADDRESS | {"city": "Paris", "country": "FR", "line1": "1 rue"}},
         "email": f.text("????????@example.com"),
         "name": f.text("Holder ????"),
-        "requirements": _REQUIREMENTS,
         "type": "individual",
     },
 )
@@ -25,15 +21,7 @@ CARD = Kind(
     "ic",
     filters=(equals("cardholder", "cardholder.id"), equals("exp_month"), equals("exp_year")),
     flow={"inactive": ("active", "canceled"), "active": ("inactive", "canceled")},
-    fields={
-        "brand": "Visa",
-        "currency": "eur",
-        "exp_month": f.number(1, 12),
-        "exp_year": f.number(2031, 2036),
-        "last4": f.digits(4),
-        "status": "active",
-        "type": "virtual",
-    },
+    fields={"brand": "Visa", "currency": "eur", "status": "active", "type": "virtual"},
 )
 
 AUTHORIZATION = Kind(
@@ -95,7 +83,6 @@ DISPUTE = Kind(
     flow={"unsubmitted": ("submitted",), "submitted": ("won", "lost")},
     includes=("balance_transactions",),
     variants=({"balance_transactions": [f.whole("balance_transaction")]},),
-    fields={},
 )
 
 PHYSICAL_BUNDLE = Kind("issuing.physical_bundle", "ics")
@@ -106,7 +93,6 @@ PERSONALIZATION_DESIGN = Kind(
     filters=(any_of("lookup_keys", "lookup_key"),),
     events=Events(statuses={"active": "activated", "inactive": "deactivated"}),
     flow={"review": ("active", "rejected"), "active": ("inactive",)},
-    fields={"status": "review"},
 )
 
 TOKEN = Kind(
@@ -114,5 +100,4 @@ TOKEN = Kind(
     "intok",
     parent=Parent("issuing.card", "card"),
     flow={"requested": ("active", "deleted"), "active": ("suspended",)},
-    fields={"status": "requested"},
 )

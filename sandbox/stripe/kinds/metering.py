@@ -17,10 +17,6 @@ METER = Kind(
     "mtr",
     events=Events(statuses={"inactive": "deactivated", "active": "reactivated"}),
     flow={"active": ("inactive",), "inactive": ("active",)},
-    fields={
-        "customer_mapping": {"event_payload_key": f.text("event_payloa ????")},
-        "value_settings": {"event_payload_key": f.text("event_payloa ????")},
-    },
 )
 
 METER_EVENT_SUMMARY = Kind(
@@ -41,7 +37,7 @@ ALERT = Kind(
     "billing.alert", "alrt", filters=(equals("meter", "usage_threshold.meter"),), fields={"status": "active"}
 )
 
-CREDIT_GRANT = Kind("billing.credit_grant", "credgr", fields={})
+CREDIT_GRANT = Kind("billing.credit_grant", "credgr")
 
 CREDIT_BALANCE_TRANSACTION = Kind(
     "billing.credit_balance_transaction",

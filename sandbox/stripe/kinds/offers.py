@@ -22,11 +22,6 @@ PAYMENT_LINK = Kind(
     nested=(Nested(("payment_link_item",), "line_items", shown=False, made=1),),
     includes=("line_items", "optional_items"),
     variants=({"optional_items": [{"adjustable_quantity": None, "price": f.ref("price"), "quantity": 1}]},),
-    fields={
-        "automatic_tax": {"enabled": True},
-        "phone_number_collection": {"enabled": True},
-        "tax_id_collection": {"enabled": True},
-    },
 )
 
 PAYMENT_LINK_ITEM = Kind(
@@ -70,15 +65,6 @@ QUOTE = Kind(
     fields={
         "amount_subtotal": f.number(1, 9_900),
         "amount_total": f.number(1, 9_900),
-        "automatic_tax": {"enabled": True},
-        "computed": {
-            "recurring": None,
-            "upfront": {
-                "amount_subtotal": 0,
-                "amount_total": 0,
-                "total_details": {"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
-            },
-        },
         "customer": f.ref("customer"),
         "expires_at": f.later(f.MONTH),
     },

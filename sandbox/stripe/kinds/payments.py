@@ -216,12 +216,7 @@ VALUE_LIST = Kind(
             ("radar.value_list_item",), "list_items", "/v1/radar/value_list_items?value_list={id}", made=1
         ),
     ),
-    fields={
-        "alias": f.text("list_????????"),
-        "created_by": "ada@example.com",
-        "item_type": "string",
-        "name": f.text("List ????"),
-    },
+    fields={"item_type": "string"},
 )
 
 VALUE_LIST_ITEM = Kind(
@@ -229,13 +224,13 @@ VALUE_LIST_ITEM = Kind(
     "rsli",
     permission="radar_value_list",
     parent=Parent("radar.value_list", "value_list"),
-    fields={"created_by": "ada@example.com", "value": f.text("value-????????")},
+    fields={"value": f.text("value-????????")},
 )
 
 AMOUNT_LINE = Kind(
     "payment_intent_amount_details_line_item",
     "uli",
     parent=Parent("payment_intent", "intent", named=False),
-    fields={"quantity": 1, "unit_cost": f.number(100, 900)},
+    fields={"unit_cost": f.number(100, 900)},
 )
 OF_CHARGE = View("/v1/charges/{charge}/refunds", ("refund",), parent="charge")

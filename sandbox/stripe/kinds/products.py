@@ -11,13 +11,7 @@ ORDER = Kind(
     "climate.order",
     "climorder",
     flow={"open": ("canceled", "delivered")},
-    fields={
-        "amount_fees": f.number(1, 9_900),
-        "amount_subtotal": f.number(1, 9_900),
-        "amount_total": f.number(1, 9_900),
-        "expected_delivery_year": 1,
-        "metric_tons": f.words("{amount_total}.5"),
-    },
+    fields={"metric_tons": f.words("{amount_total}.5")},
 )
 
 PRODUCT = Kind(
@@ -27,7 +21,7 @@ PRODUCT = Kind(
     fields={"metric_tons_available": "1000.25"},
 )
 
-SUPPLIER = Kind("climate.supplier", "climsup", fields={"info_url": "https://example.com"})
+SUPPLIER = Kind("climate.supplier", "climsup")
 
 # Entitlements
 
@@ -35,19 +29,15 @@ FEATURE = Kind(
     "entitlements.feature",
     "feat",
     filters=(where("archived", "active", lambda asked, active: active != asked, "boolean"),),
-    fields={"active": True},
 )
 
-PRODUCT_FEATURE = Kind(
-    "product_feature", "prodft", parent=Parent("product", "product", named=False), fields={}
-)
+PRODUCT_FEATURE = Kind("product_feature", "prodft", parent=Parent("product", "product", named=False))
 
 ACTIVE_ENTITLEMENT = Kind(
     "entitlements.active_entitlement",
     "ent",
     permission="entitlements_feature",
     parent=Parent("customer", "customer", named=False),
-    fields={},
 )
 
 # Financial Connections
@@ -68,7 +58,6 @@ ACCOUNT = Kind(
     events=Events(statuses={"inactive": "deactivated", "active": "reactivated"}),
     flow={"active": ("inactive", "disconnected"), "inactive": ("active",)},
     fields={
-        "institution_name": f.text("institution_ ????"),
         "ownership": f.text("fcaowns_????????"),
         "transaction_refresh": {
             "id": f.text("fctxnref_????????"),
@@ -83,7 +72,6 @@ TRANSACTION = Kind(
     "financial_connections.transaction",
     "fctxn",
     parent=Parent("financial_connections.account", "account", alias="linked", refuses=_not_refreshed),
-    fields={"amount": f.number(1, 9_900), "transaction_refresh": f.text("transaction_ ????")},
 )
 
 OWNER = Kind(
@@ -158,16 +146,10 @@ REPORT_TYPE = Kind(
     permission="reporting_report_run",
     paged=False,
     events=Events(created="updated"),
-    fields={"data_available_end": f.now, "version": 1},
+    fields={"data_available_end": f.now},
 )
 
-QUERY_RUN = Kind(
-    "scheduled_query_run",
-    "sqr",
-    product="sigma",
-    events=Events("sigma.scheduled_query_run"),
-    fields={"result_available_until": 1},
-)
+QUERY_RUN = Kind("scheduled_query_run", "sqr", product="sigma", events=Events("sigma.scheduled_query_run"))
 
 # Terminal
 
@@ -178,15 +160,10 @@ READER = Kind(
     "tmr",
     events=Events(moves=(Move("action", ANY, "action_updated"),)),
     stub=True,
-    fields={"serial_number": f.text("serial_numbe ????"), "status": "online"},
+    fields={"status": "online"},
 )
 
-CONFIGURATION = Kind(
-    "terminal.configuration",
-    "tmc",
-    stub=True,
-    fields={"is_account_default": False, "name": f.text("Set ????")},
-)
+CONFIGURATION = Kind("terminal.configuration", "tmc", stub=True)
 
 # 3D Secure authentications
 

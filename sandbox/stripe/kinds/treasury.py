@@ -4,19 +4,13 @@ from sandbox.stripe.filters import ignored
 from sandbox.stripe.kind import Events, Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
-FINANCIAL_ACCOUNT = Kind(
-    "treasury.financial_account",
-    "fa",
-    flow={"open": ("closed",)},
-    fields={"balance": {"cash": {"usd": f.number(0, 9_900)}}},
-)
+FINANCIAL_ACCOUNT = Kind("treasury.financial_account", "fa", flow={"open": ("closed",)})
 
 TRANSACTION = Kind(
     "treasury.transaction",
     "trxn",
     filters=(ignored("order_by"),),
     parent=Parent("treasury.financial_account", "financial_account"),
-    fields={"balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1}},
 )
 
 ENTRY = Kind(
@@ -25,7 +19,6 @@ ENTRY = Kind(
     permission="treasury_transaction",
     filters=(ignored("order_by"),),
     parent=Parent("treasury.financial_account", "financial_account"),
-    fields={"balance_impact": {"cash": 1, "inbound_pending": 1, "outbound_pending": 1}},
 )
 
 RECEIVED_CREDIT = Kind(
@@ -33,7 +26,6 @@ RECEIVED_CREDIT = Kind(
     "rc",
     parent=Parent("treasury.financial_account", "financial_account"),
     flow={"succeeded": ("failed",)},
-    fields={"status": "succeeded"},
 )
 
 RECEIVED_DEBIT = Kind(
@@ -65,7 +57,6 @@ INBOUND_TRANSFER = Kind(
     "ibt",
     parent=Parent("treasury.financial_account", "financial_account"),
     flow={"processing": ("canceled", "failed", "succeeded")},
-    fields={"statement_descriptor": f.text("statement_de ????")},
 )
 
 OUTBOUND_PAYMENT = Kind(
@@ -73,7 +64,6 @@ OUTBOUND_PAYMENT = Kind(
     "obp",
     parent=Parent("treasury.financial_account", "financial_account"),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
-    fields={"expected_arrival_date": 1, "statement_descriptor": f.text("statement_de ????")},
 )
 
 OUTBOUND_TRANSFER = Kind(
@@ -81,5 +71,4 @@ OUTBOUND_TRANSFER = Kind(
     "obt",
     parent=Parent("treasury.financial_account", "financial_account"),
     flow={"processing": ("canceled", "failed", "posted"), "posted": ("returned",)},
-    fields={"expected_arrival_date": 1, "statement_descriptor": f.text("statement_de ????")},
 )

@@ -448,7 +448,11 @@ def new_method(act: Act, given: Mapping[str, Any]) -> Json:
 
 
 def card_expiry(described: Mapping[str, Any]) -> Json:
-    return {name: int(described[name]) for name in ("exp_month", "exp_year") if name in described}
+    shown = {name: str(described[name]) for name in ("exp_month", "exp_year") if name in described}
+    if not all(map(str.isdigit, shown.values())):
+        words, code = "Your card's expiration date is invalid.", "invalid_expiry_month"
+        raise StripeError(402, words, code=code, type="card_error")
+    return {name: int(each) for name, each in shown.items()}
 
 
 def _bank(type: str, given: Mapping[str, Any]) -> Json:
