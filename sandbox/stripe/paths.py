@@ -42,7 +42,7 @@ def present(path: str) -> str:
 @dataclass(frozen=True)
 class Target:
     """What a path leads to. `kinds` are what it lists; `parent` is the kind that its first id belongs to, if
-    any; `ops` are the letters of what can be read there, S is a search. `rules` are what its methods do.
+    any; `ops` are the letters of what can be done there, S is a search. `rules` are what its methods do.
     `part`: the object is the one that the parent's field of this name has. `verb` is what follows the id.
     `lone`: no list has the objects."""
 
@@ -55,6 +55,10 @@ class Target:
     part: str = ""
     verb: str = ""
     lone: bool = False
+
+    def takes(self, method: str) -> bool:
+        reads = method == "GET" and not {"L", "R", "S"}.isdisjoint(self.ops)
+        return reads or method in self.rules
 
 
 def _rule(verb_name: str, kinds: Sequence[Kind]) -> Rule | None:
@@ -98,7 +102,7 @@ def _targets() -> dict[Shape, Target]:
     every = [(method, shape, facts.answers(method, shape)) for method, shape in sorted(facts.methods())]
     for method, shape, names in every:
         older = present(path := "/" + "/".join(shape)) != path
-        if shape[0] == "v1" and names and not older and not _serves(table.get(shape), method):
+        if shape[0] == "v1" and names and not older and not (shape in table and table[shape].takes(method)):
             found = _derived(homes, method, shape, names)
             if found and (old := table.get(shape)):
                 found = replace(old, ops=old.ops + found.ops, rules={**old.rules, **found.rules})
@@ -110,10 +114,6 @@ def _targets() -> dict[Shape, Target]:
         rule = rule_of("_".join([*way, last]), kind) or DEFAULTS["U"]
         table[shape_of(path)] = Target((KINDS[kind],), item=True, rules={method: rule})
     return table
-
-
-def _serves(target: Target | None, method: str) -> bool:
-    return target is not None and (method in target.rules or (method == "GET" and bool(target.ops)))
 
 
 def _derived(

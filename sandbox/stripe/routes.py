@@ -139,9 +139,9 @@ class Api:
         if found is None:
             raise errors.unrecognized_url(request.method, request.path)
         target, ids = found
-        row, reads = target.kinds[0], request.method == "GET" and bool(target.ops)
+        row, reads = target.kinds[0], request.method == "GET" and "GET" not in target.rules
         gone = row.gone_in and call.version >= row.gone_in
-        if gone or not (reads or request.method in target.rules):
+        if gone or not target.takes(request.method):
             raise errors.unrecognized_url(request.method, request.path)
         self._permit(call, row)
         if not self.world.unavailable.isdisjoint((row.product, (call.account, row.product))):

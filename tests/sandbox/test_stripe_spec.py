@@ -207,6 +207,18 @@ NO = {
 """What of v1 is not there, and why. Of v2 nothing is: its forms are JSON, and no stream reads it."""
 
 
+def test_a_path_takes_the_methods_that_the_document_has() -> None:
+    wrong = []
+    for shape in {shape for _, shape in facts.methods() if shape[0] == "v1" and shape[1:] != ("balance",)}:
+        target = TARGETS.get(facts.shape_of(present("/" + "/".join(shape))))
+        for method in ("GET", "POST", "DELETE"):
+            takes = target is not None and target.takes(method)
+            if takes != ((method, shape) in facts.methods()) and (method, shape) not in NO:
+                wrong.append((method, shape))
+    # The list goes by another name now, where it can be read.
+    assert wrong == [("GET", ("v1", "accounts", "{}", "bank_accounts"))]
+
+
 def test_every_documented_method_answers_with_an_object_of_stripes() -> None:
     """Or with an error that says why not. Of what only POST answers with, the facts have no schema."""
     world, refused, wrong, made = World(now=NOW), list[str](), list[str](), 0
