@@ -288,10 +288,10 @@ class LateWorld(World):
         self._lateness = Random(case.seed)
         super().__init__(case.seed, case.start, unordered=True, effects=case.effects)
 
-    def _change(self, event: bool, visible_after: float, *rest: Any) -> Any:
+    def _change(self, options: Json, at: int | None = None) -> Any:
         if self.late and self._lateness.random() < 0.5:
-            visible_after = self._lateness.randrange(self.late + 1)
-        return super()._change(event, visible_after, *rest)
+            options["visible_after"] = self._lateness.randrange(self.late + 1)
+        return super()._change(options, at)
 
     def create(self, kind: str, /, account: str | None = None, **options: Any) -> Json:
         # What is made in passing, for another object to point to, is told of as well.

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from sandbox.stripe.kind import Kind
-from sandbox.stripe.routes import match
+from sandbox.stripe.paths import match
 from source_stripe_native.streams.row import BaseStripeObject
 
 FAMILIES: Final = "source_stripe_native.streams."
@@ -53,7 +53,7 @@ def _missing(
     path = stream.SEARCH_NAME and stream.list_template().format(parent="{}")
     target = match(path) if path else None
     if path and target is None:
-        yield f"sandbox/stripe/kinds: no Kind has {stream.NAME}'s path {path}: add one, and its name to ROWS"
+        yield f"sandbox/stripe/kinds: no Kind has {stream.NAME}'s path {path}: add one"
     if stream.NAME not in held:
         name = " or ".join(f'"{each.name}"' for each in target[0].kinds) if target else "the Kind's name"
         yield f'tests/test_streams.py: HELD lacks {stream.NAME}: add "{stream.NAME}": Held({name})'

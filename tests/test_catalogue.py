@@ -14,7 +14,7 @@ from sandbox.stripe import StripeServer, World, expanded
 from sandbox.stripe.filters import PAGING
 from sandbox.stripe.kind import Kind
 from sandbox.stripe.kinds import KINDS
-from sandbox.stripe.routes import Target, match
+from sandbox.stripe.paths import Target, match
 from source_stripe_native.models import STREAMS, Accounts, BaseStripeObject, UsageRecords
 from source_stripe_native.streams.row import PREVIEW
 from source_stripe_native.stripe.expansions import LEVELS, embedded_params, list_params, object_params

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.faults import account_in
 from sandbox.stripe.kinds import KINDS
-from sandbox.stripe.routes import endpoint
+from sandbox.stripe.paths import endpoint
 from source_stripe_native.backfill.progress import Progress
 from source_stripe_native.capture.summary import Summary
 from source_stripe_native.scheduling.pauses import Pause, Pauses, Unit

@@ -164,9 +164,9 @@ def tax(world: World) -> list[Row]:
 
 
 def open_invoices(world: World) -> list[Row]:
+    """One whose card is charged has no date at which it is due."""
     names = ("number", "customer_email", "currency", "amount_remaining")
     return [
-        # What is charged automatically has no due date.
         {name: each[name] for name in names} | {"due": each["due_date"] and at(each["due_date"]).date()}
         for each in world.list_all("invoice")
         if each["status"] == "open"

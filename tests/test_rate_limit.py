@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.limits import RateLimit
-from sandbox.stripe.routes import endpoint as stripes_shape
+from sandbox.stripe.paths import endpoint as stripes_shape
 from source_stripe_native.api import fetch_backfill, fetch_incremental
 from source_stripe_native.models import STREAMS, BaseStripeObject, Files, Prices
 from source_stripe_native.settings import DEFAULTS

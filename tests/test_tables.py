@@ -28,9 +28,9 @@ def test_nothing_is_missing() -> None:
 
 def test_a_new_row_is_told_what_to_add_and_where() -> None:
     assert missing_entries([*STREAMS, Novelties, Parts], HELD, KINDS) == [
-        "sandbox/stripe/kinds: no Kind has Novelties's path /v1/novelties: add one, and its name to ROWS",
+        "sandbox/stripe/kinds: no Kind has Novelties's path /v1/novelties: add one",
         'tests/test_streams.py: HELD lacks Novelties: add "Novelties": Held(the Kind\'s name)',
-        "sandbox/stripe/kinds: no Kind has Parts's path /v1/products/{}/parts: add one, and its name to ROWS",
+        "sandbox/stripe/kinds: no Kind has Parts's path /v1/products/{}/parts: add one",
         'tests/test_streams.py: HELD lacks Parts: add "Parts": Held(the Kind\'s name)',
     ]
 

@@ -165,15 +165,17 @@ def preview(
             catalog, name, state=state, keys=keys, on_log=progress.log, log_level=progress.log_level
         )
         refuse_elsewhere(capture.config, capture.environment)
+        ended = False
         try:
             with progress, _database(into, keep_deletions) as insert:
                 _run(replace(asked, insert=insert).run(capture, _write, progress))
+            ended = True
         except SystemExit:
             if sys.stderr.isatty():
                 click.echo(_how_to_go_on(asked), err=True)
             raise
         finally:
-            if into and progress.transactions:
+            if into and (ended or progress.transactions):
                 click.echo(f"Wrote {counted(progress.documents, 'document')} into {into}.", err=True)
 
 

@@ -7,8 +7,9 @@
         ...
 
 Layers, imports downward only: cli -> server (HTTP, delays, faults, limits, journal) -> routes (keys,
-accounts, parameters, errors) -> expand (what `expand` shows) -> world (objects, events) -> lists (filter and
-page) -> table -> kinds (one row per resource). `demo` and `shop` make worlds, for the cli."""
+accounts, parameters, errors) -> paths (what a path is about) -> rules (what a write does) -> expand (what
+`expand` shows) -> world (objects, events) -> lists (filter and page) -> table -> kinds (one row per
+resource). `demo` and `shop` make worlds, for the cli."""
 
 from sandbox.stripe.demo import seeded
 from sandbox.stripe.expand import expanded

@@ -181,7 +181,7 @@ class Expander:
         if isinstance(value, str):
             return self._pointed(value, _ids(name, self._asker.version).get(path, ()), below)
         if isinstance(value, dict):
-            if path in places(name).inline:
+            if path in places(name).inline or "object" in value:
                 inner = str(value["object"])
                 self._open(inner, self._find((inner,), str(value.get("id"))), value, below)
             else:

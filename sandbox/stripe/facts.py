@@ -51,12 +51,21 @@ def shape_of(path: str) -> Shape:
 @functools.cache
 def forms() -> dict[tuple[str, Shape], Any]:
     """The types of a method's parameters by method and path, those of a GET's query, too.
-    `tools.extract_facts.form_type` documents types."""
-    return {
+    `tools.extract_facts.form_type` documents types. A query that only the newest SDK has is of texts and
+    choices."""
+    found = {
         (method.upper(), shape_of(path)): type
         for path, methods in _read("forms").items()
         for method, type in methods.items()
     }
+    for path, methods in _read("sdk")["paths"].items():
+        asked = methods.get("get", {}).get("query", {})
+        typed = {
+            f"{name}{'!' * ('required' in each)}": {"=": each["enum"]} if "enum" in each else "string"
+            for name, each in asked.items()
+        }
+        found.setdefault(("GET", shape_of(path)), typed)
+    return found
 
 
 @functools.cache
@@ -64,6 +73,22 @@ def methods() -> frozenset[tuple[str, Shape]]:
     """Every method of every path."""
     paths = _stripe()["paths"].items()
     return frozenset((method.upper(), shape_of(path)) for path, each in paths for method in each)
+
+
+@functools.cache
+def _answers() -> Mapping[tuple[str, Shape], tuple[str, ...]]:
+    return {
+        (method.upper(), shape_of(path)): _objects(
+            [name.removeprefix("deleted_") for name in (*each.get("returns", ()), *each.get("lists", ()))]
+        )
+        for path, methods in _stripe()["paths"].items()
+        for method, each in methods.items()
+    }
+
+
+def answers(method: str, shape: Shape) -> tuple[str, ...]:
+    """The names of the objects that a method of a path returns or lists."""
+    return _answers()[method, shape]
 
 
 @functools.cache
@@ -100,6 +125,20 @@ def ops(path: str) -> str:
     return "".join(op for op, method, item in every if (method, (*place, *item)) in methods())
 
 
+@functools.cache
+def _lists() -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for path, each in _stripe()["paths"].items():
+        for name in each.get("get", {}).get("lists", []):
+            found.setdefault(name, []).append(path)
+    return found
+
+
+def listed_at(name: str) -> list[str]:
+    """The paths that list objects of a name."""
+    return _lists().get(name, [])
+
+
 # Objects
 
 
@@ -131,6 +170,18 @@ def _objects(names: Sequence[str]) -> tuple[str, ...]:
     """The names of objects, without deleted ones. A union of objects stands for its members."""
     flat = [one for each in names for one in (_objects(_names(schema(each))) if _is_union(each) else [each])]
     return tuple(sorted({each for each in flat if not each.startswith("deleted_")}))
+
+
+def pointed(given: Json) -> str:
+    """The object that a field has, by its id or whole, if it is of one name and can be listed; else ""."""
+    found = _objects(_names(given))
+    return found[0] if len(found) == 1 and any("{" not in each for each in listed_at(found[0])) else ""
+
+
+def acting(name: str, verb: str, given: Json) -> Json:
+    """What parameters of a verb say of an object: of its action, if it has one that is called so."""
+    shown = resolved(schema(name).get("properties", {}).get("action", {}))[0].get("properties", {})
+    return {"action": {"status": "in_progress", "type": verb, verb: given}} if verb in shown else given
 
 
 class Places:

@@ -5,7 +5,7 @@ What a filter reads (a facet) is taken once, when an object is stored, so that a
 
 import functools
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sandbox.stripe import errors
@@ -209,6 +209,25 @@ def as_text(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def where(
+    param: str, read: str | Read, accepts: Callable[[Any, Facet], bool], type: str = "string", **more: Any
+) -> Filter:
+    """A test of a value's own: by the parameter's value and the facet, at a path if that is given."""
+    parsers: Mapping[str, Callable[[str, str], Any]] = {"boolean": boolean, "integer": integer}
+
+    def parse(param: str, given: Given) -> Match:
+        text = single(param, given, type)
+        value = parsers[type](param, text) if type in parsers else text
+        return Match(lambda facet: accepts(value, facet))
+
+    return Filter(param, at(read) if isinstance(read, str) else read, parse, **more)
+
+
+def ignored(param: str, *, required: bool = False) -> Filter:
+    """A parameter that hides nothing."""
+    return Filter(param, at(param), lambda _param, _given: None, required=required)
+
+
 created = Filter("created", at("created"), lambda _param, _given: None)
 """Handled by the list itself, which is sorted by it."""
 
@@ -219,7 +238,7 @@ PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))
 def documented(query: Mapping[str, Any]) -> tuple[Filter, ...]:
     """The filters that the types of a list's parameters give: each reads the field of its name."""
     types = {name.rstrip("!"): (type, name.endswith("!")) for name, type in query.items()}
-    made = (_typed(name, *given) for name, given in types.items() if name not in PAGING)
+    made = (_typed(name, *given) for name, given in types.items() if name not in PAGING | {"include"})
     return tuple(each for each in made if each is not None)
 
 
@@ -233,7 +252,7 @@ def _typed(name: str, type: Any, required: bool) -> Filter | None:
     if not isinstance(type, dict):
         return None
     if "=" in type:
-        return one_of(name, *type["="])
+        return replace(one_of(name, *type["="]), required=required)
     if "|" in type:
         return between(name)
     return part_of(name, None, *(each.rstrip("!") for each in type))

@@ -17,7 +17,7 @@ ABSENT = object()
 """A field's value that leaves the field out."""
 
 DOCUMENTED = "?"
-"""The operations of a row that has those of Stripe's document."""
+"""What a row has as Stripe's document gives it."""
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -94,20 +94,26 @@ class Move:
 class Events:
     """The event types of a kind's changes, "" for a change that makes none, several with spaces between. They
     may name fields: `charge.{status}`. A move's event comes in place of `updated`, or, if `always`, along
-    with it. If `created` is "", a creation is a move from nothing."""
+    with it. If `created` is "", a creation is a move from nothing; None for none at all.
 
-    created: str = ""
-    updated: str = ""
-    deleted: str = ""
+    A row's types may leave out what they begin with: the object's name, or else `of`. `statuses` has those of
+    moves to a status. What it does not say is as documented, moves to a status that has a type of its name,
+    too."""
+
+    of: str = ""
+    statuses: Mapping[str, str] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
+    created: str | None = DOCUMENTED
+    updated: str = DOCUMENTED
+    deleted: str = DOCUMENTED
     always: bool = False
 
-    def of(self, old: Json | None, new: Json | None) -> list[str]:
+    def types(self, old: Json | None, new: Json | None) -> list[str]:
         """The types of a creation (`old` is None), an update or a deletion (`new` is None)."""
         if new is None:
             return self.deleted.format_map(old or {}).split()
-        if old is None and self.created:
-            return self.created.format_map(new).split()
+        if old is None and self.created != "":
+            return (self.created or "").format_map(new).split()
         types = [
             type
             for move in self.moves
@@ -141,20 +147,20 @@ class Parent:
 @dataclass(frozen=True)
 class Nested:
     """Children shown inside their parent: the newest ten in a list object at `field` whose `url` (a template
-    on `id`) lists them all. `shown` False: only when expanded. `quiet`: what changes in them alone is no
-    update of the parent; `announced`: in a world with effects neither, as their own events tell. `made`
-    children come with a new parent. `totals` are fields of the parent that sum a
-    field of the children. `narrowed` are parameters of the children's own list: what that list hides without
-    them is hidden here too."""
+    on `id`, by default below the parent's path) lists them all. `shown` False: only when expanded. `quiet`:
+    what changes in them alone is no update of the parent; `announced`: in a world with effects neither, as
+    their own events tell. `made` children come with a new parent. `totals` are fields of the parent that sum
+    the children's amount, or else their field of the same name. `narrowed` are parameters of the children's
+    own list: what that list hides without them is hidden here too."""
 
     kinds: tuple[str, ...]
     field: str
-    url: str
+    url: str = ""
     shown: bool = True
     quiet: bool = False
     announced: bool = False
     made: int = 0
-    totals: tuple[tuple[str, str], ...] = ()
+    totals: tuple[str, ...] = ()
     narrowed: tuple[str, ...] = ()
 
 
@@ -200,15 +206,16 @@ class Pull:
 
 @dataclass(frozen=True)
 class Kind:
-    """A resource. `ops` are the letters of List, Create, Read, Update and Delete as far as the API has them
-    at `path` and `path`/{id}, by default those of Stripe's document; `actions` are further verbs after the
-    id, and what they change. `fields` leaves out what the document gives: null where it may be, an empty
-    list or hash, false, the time of creation and the mode; `events` the types that have the object's name;
-    `filters` those of its list's parameters that compare the field of their name. `permission` is the
-    resource's name among those of restricted keys. `created` is the field with the creation time, "" if the
-    object tells none. `needs` are parameters without which nothing is created, though the document calls
-    them optional. `flow` gives the statuses that can follow each. `cancels` is what a deletion changes
-    instead of removing the object ("now" is the time); `deletable` are the values that an object must have
+    """A resource. What Stripe's document gives, a row leaves out (see `derived.py`): its `path`, the `ops`,
+    letters of List, Create, Read, Update and Delete as far as the API has them at `path` and `path`/{id},
+    most `fields`, the types of `events` that have the object's name, and those `filters` of its list that
+    compare the field of their name. `actions` are further verbs after the id, and what they change.
+    `permission` is the resource's name among those of restricted keys, by default its parent's if its path
+    begins with that. `created` is the field with the
+    creation time, "" if the object tells none. `needs` are parameters without which nothing is created,
+    though the document calls them optional. `flow` gives the statuses that can follow each, the first of a
+    new object first. `cancels` is what a deletion changes instead of removing the object ("now" is the
+    time); `deletable` are the values that an object must have
     to be deleted; `stub` says that a deleted object still answers with a stub. `derive` sets fields that
     follow from others, at a time. `product` is the Stripe product that an account must be set up for.
     `paged` False: the list takes no `limit` and is whole. `gone_in` is the API version that removed the
@@ -225,12 +232,11 @@ class Kind:
 
     name: str
     prefix: str
-    fields: Mapping[str, Any]
-    path: str = ""
+    path: str = DOCUMENTED
     ops: str = DOCUMENTED
     object: str = ""
     permission: str = ""
-    created: str = "created"
+    created: str = DOCUMENTED
     filters: tuple[Filter, ...] = ()
     needs: tuple[str, ...] = ()
     parent: Parent | None = None
@@ -241,7 +247,7 @@ class Kind:
     cancels: Mapping[str, Any] | None = None
     deletable: Mapping[str, Any] = field(default_factory=dict)
     stub: bool = False
-    product: str = ""
+    product: str = DOCUMENTED
     paged: bool = True
     derive: Callable[[Json, int], None] | None = None
     gone_in: str = ""
@@ -252,6 +258,7 @@ class Kind:
     unreadable: Callable[[Json], StripeError | None] | None = None
     includes: tuple[str, ...] = ()
     holders: tuple[Holder, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
     variants: tuple[Mapping[str, Any], ...] = ()
     tweaks: Callable[[Json, Random], list[Json]] | None = None
 
@@ -261,7 +268,8 @@ class Kind:
 
     @functools.cached_property
     def readable_with(self) -> str:
-        return self.permission or self.object_name.replace(".", "_")
+        above = self.parent.kind if self.parent and "{" in self.path else self.object_name
+        return self.permission or above.replace(".", "_")
 
     @functools.cached_property
     def reads(self) -> tuple[Read, ...]:
@@ -335,4 +343,4 @@ class View:
     kinds: tuple[str, ...]
     filters: tuple[Filter, ...] = ()
     parent: str = ""
-    ops: str = "LR"
+    ops: str = DOCUMENTED

@@ -6,24 +6,20 @@ A pure function of the request and the world, without a socket, so that a test m
 
 import base64
 import binascii
-import itertools
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from urllib.parse import unquote
 
 import orjson
 
 from sandbox.stripe import errors, facts, forms, lists, search, v2
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.expand import Asker, Expander, tree_of
-from sandbox.stripe.facts import Shape, shape_of
-from sandbox.stripe.filters import PAGING, Asked, Filter, Given, Json, Match, array, bounds, integer, single
+from sandbox.stripe.filters import PAGING, Asked, Given, Json, Match, array, bounds, integer, single
 from sandbox.stripe.keys import Key
 from sandbox.stripe.kind import Kind
-from sandbox.stripe.kinds import KINDS, NAMED, VIEWS, older
-from sandbox.stripe.rules import DEFAULTS, RULES, Act, Rule, Write, cards
-from sandbox.stripe.rules.defaults import to
+from sandbox.stripe.kinds import KINDS, NAMED, older
+from sandbox.stripe.paths import Target, match, present, shape_at
+from sandbox.stripe.rules import Act, Write, cards, rule_of
 from sandbox.stripe.table import Entry, Table
 from sandbox.stripe.versions import KNOWN
 from sandbox.stripe.world import World
@@ -31,28 +27,6 @@ from sandbox.stripe.writes import parameters, written
 
 WHOLE = 1_000_000
 """The limit of a list that is not paged."""
-SEARCHED = ("charge", "customer", "invoice", "payment_intent", "price", "product", "subscription")
-"""The kinds that can be searched."""
-STATUSES = {
-    "activate": "active",
-    "archive": "archived",
-    "cancel": "canceled",
-    "close": "closed",
-    "deactivate": "inactive",
-    "expire": "expired",
-    "fail": "failed",
-    "post": "posted",
-    "reactivate": "active",
-    "reject": "rejected",
-    "release": "released",
-    "return": "returned",
-    "reverse": "reversed",
-    "submit": "submitted",
-    "succeed": "succeeded",
-    "unarchive": "active",
-    "void": "void",
-}
-"""What an object is after a verb."""
 EVENTS = ("event", "v2.core.event")
 """The kinds that are kept for a month."""
 KEYS = 10_000
@@ -79,19 +53,6 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Target:
-    """What a path leads to. `kinds` are what it lists; `parent` is the kind that its first id belongs to, if
-    any. `rules` are what its methods do, where that is not the usual."""
-
-    kinds: tuple[Kind, ...]
-    filters: tuple[Filter, ...]
-    parent: str
-    ops: str
-    item: bool = False
-    rules: Mapping[str, Rule] = field(default_factory=dict)
-
-
 class Deleted(Exception):
     """What is left of an object that was asked for."""
 
@@ -108,92 +69,6 @@ class Call:
     key: Key
     version: str
     account: str
-
-
-def _targets() -> dict[Shape, Target]:
-    """Every path of the API by its segments, ids as `{}`."""
-    table: dict[Shape, Target] = {}
-    for row in KINDS.values():
-        if row.path:
-            parent = row.parent.kind if row.parent and "{" in row.path else ""
-            shape = shape_of(row.path)
-            table[shape] = Target((row,), row.filters, parent, row.ops)
-            table[(*shape, "{}")] = Target((row,), (), parent, row.ops, item=True)
-            for verb, changes in row.actions.items():
-                table[(*shape, "{}", verb)] = Target(
-                    (row,), (), parent, "", item=True, rules={"POST": to(**changes)}
-                )
-    for view in VIEWS:
-        kinds = tuple(KINDS[kind] for kind in view.kinds)
-        table[shape_of(view.path)] = Target(kinds, view.filters, view.parent, view.ops)
-        table[(*shape_of(view.path), "{}")] = Target(kinds, (), view.parent, view.ops, item=True)
-    for row in map(KINDS.__getitem__, SEARCHED):
-        table[(*shape_of(row.path), "search")] = Target((row,), (), "", "S")
-    for (method, shape), row, status in _statuses():
-        rules = (
-            {method: to(status=status), **table[shape].rules}
-            if shape in table
-            else {method: to(status=status)}
-        )
-        table[shape] = Target((row,), (), "", "", item=True, rules=rules)
-    for name, rule in RULES.items():
-        method, path, *kind = name.split()
-        target = table.get(shape_of(path)) or _action(path, *kind)
-        table[shape_of(path)] = replace(target, rules={**target.rules, method: rule})
-    return table
-
-
-def _statuses() -> Iterator[tuple[tuple[str, Shape], Kind, str]]:
-    """The paths that end in a verb which gives their object a status, as far as the document has both."""
-    rows = {shape_of(row.path): row for row in KINDS.values() if row.path}
-    for method, shape in facts.methods():
-        row = rows.get(tuple(part for part in shape[:-2] if part != "test_helpers"))
-        if row and method == "POST" and shape[-2:-1] == ("{}",):
-            known = facts.schema(row.object_name).get("properties", {}).get("status", {}).get("enum", ())
-            if STATUSES.get(shape[-1]) in {*known, *itertools.chain(*row.flow.values())}:
-                yield (method, shape), row, STATUSES[shape[-1]]
-
-
-def _action(path: str, kind: str = "") -> Target:
-    """A path that no row has: it is about objects of `kind`, or about the last object that it names."""
-    *parents, last = re.findall(r"{([\w.]+)}", path) or [kind]
-    return Target((KINDS[last],), (), parents[0] if parents else "", "", item=not kind)
-
-
-TARGETS = _targets()
-_LITERALS = frozenset(part for shape in TARGETS for part in shape)
-
-
-def match(path: str) -> tuple[Target, list[str]] | None:
-    """What a path leads to, and the ids in it."""
-    parts = [unquote(part) for part in path.strip("/").split("/")]
-    exact = tuple(parts)
-    if exact in TARGETS:
-        return TARGETS[exact], []
-    for shape in _shapes(parts):
-        if target := TARGETS.get(shape):
-            return target, [part for part, name in zip(parts, shape, strict=True) if name == "{}"]
-    return None
-
-
-def _shapes(parts: Sequence[str]) -> list[tuple[str, ...]]:
-    """The shapes that a path may have: an id can be spelled like a segment."""
-    shapes: list[tuple[str, ...]] = [()]
-    for part in parts:
-        literal = [(*shape, part) for shape in shapes] if part in _LITERALS else []
-        shapes = literal + [(*shape, "{}") for shape in shapes]
-    return shapes
-
-
-def shape_at(path: str) -> Shape:
-    """A path's segments, with `{}` in place of ids."""
-    parts = path.strip("/").split("/")
-    return next((shape for shape in [tuple(parts), *_shapes(parts)] if shape in TARGETS), tuple(parts))
-
-
-def endpoint(method: str, path: str) -> str:
-    """Method and path with ids replaced by `{}`: what Stripe counts a rate limit by."""
-    return f"{method} /{'/'.join(shape_at(path))}"
 
 
 def acting_account(headers: Mapping[str, str]) -> str:
@@ -263,34 +138,32 @@ class Api:
         if request.path == "/v1/balance" and request.method == "GET":
             self._permit(call, KINDS["balance"])
             return self.world.balance(call.account)
-        found = match(request.path)
+        found = match(present(request.path))
         if found is None:
             raise errors.unrecognized_url(request.method, request.path)
         target, ids = found
+        row, reads = target.kinds[0], request.method == "GET" and "GET" not in target.rules
         if request.path.startswith(v2.PATH):
             if "stripe-version" not in request.headers:
                 raise errors.no_version()
-            call = replace(
-                call, request=replace(request, query=[*v2.asked(request.query, listed=not target.item)])
-            )
-        op, rule = _op(request.method, target), target.rules.get(request.method)
-        if target.ops == "S" and request.method == "GET":
-            self._permit(call, target.kinds[0])
-            return self._search(call, target.kinds[0])
-        gone_in, path = target.kinds[0].gone_in, target.kinds[0].path
-        is_there = not (gone_in and call.version >= gone_in) and not facts.lacks(path, call.version)
-        if not is_there or (op not in target.ops and rule is None):
+            query = [*v2.asked(request.query, listed=not target.item)]
+            call = replace(call, request=replace(request, query=query))
+        gone = (row.gone_in and call.version >= row.gone_in) or facts.lacks(row.path, call.version)
+        if gone or not target.takes(request.method):
             raise errors.unrecognized_url(request.method, request.path)
-        self._permit(call, target.kinds[0])
-        product = target.kinds[0].product
-        if not self.world.unavailable.isdisjoint((product, (call.account, product))):
-            raise errors.not_set_up(product)
+        self._permit(call, row)
+        if not self.world.unavailable.isdisjoint((row.product, (call.account, row.product))):
+            raise errors.not_set_up(row.product)
+        if target.ops == "S":
+            return self._search(call, row)
         home, parent = self._parent(call, target, ids)
-        if op == "L":
+        if target.lone:
+            return self._lone(call, target, home, ids)
+        if reads and not target.item:
             return self._list(call, target, home, parent)
-        if op == "R":
-            return self._read(call, self._entry(call, target, home, parent, ids[-1], op), home)
-        return self._write(call, target, rule or DEFAULTS[op], (home, parent, ids))
+        if reads:
+            return self._read(call, self._entry(call, target, home, parent, ids[-1], "R"), home)
+        return self._write(call, target, (home, parent, ids))
 
     # Who asks, and for whom
 
@@ -331,7 +204,7 @@ class Api:
             return self.world.platform, None
         if not target.parent:
             return call.account, None
-        parent = ids[0]
+        parent = ids[-1] if target.part else ids[0]
         home = call.account
         if target.parent == "account":
             self._reach(call, parent)
@@ -352,13 +225,12 @@ class Api:
     def _ask_parent(self, target: Target, home: str, parent: str) -> None:
         """Raises StripeError if there is no such parent, or if it does not show its children."""
         link = target.kinds[-1].parent
-        if link is None:
-            return
-        table = self._accounts() if link.kind == "account" else self.world.table(link.kind, home)
+        kind = target.parent or (link.kind if link else "")
+        table = self._accounts() if kind == "account" else self.world.table(kind, home)
         entry = table.find(parent)
         if entry is None:
-            raise errors.missing(table.kind.object_name, parent, link.field)
-        if link.refuses:
+            raise errors.missing(table.kind.object_name, parent, link.field if link else kind)
+        if link and link.refuses and not target.part:
             count = sum(
                 len(self.world.table(row.name, home).children.get(parent, ())) for row in target.kinds
             )
@@ -496,6 +368,8 @@ class Api:
     def _entry(self, call: Call, target: Target, home: str, parent: str | None, id: str, op: str) -> Entry:
         """The object of a path. Raises StripeError if there is none, or one that was deleted."""
         first = target.kinds[0]
+        if target.part and parent is not None:
+            id, parent = self._part(target, home, parent), None
         for row in target.kinds:
             entry = self.world.table(row.name, home).find(id)
             if entry is None or (parent is not None and entry.parent != parent):
@@ -509,9 +383,19 @@ class Api:
             raise errors.no_access(call.key.secret, id)
         raise errors.missing(first.object_name, id, "id")
 
-    def _write(
-        self, call: Call, target: Target, rule: Rule, place: tuple[str, str | None, Sequence[str]]
-    ) -> bytes:
+    def _part(self, target: Target, home: str, parent: str) -> str:
+        """The id of the object that another one has: in a field of its own, or by its name in that object."""
+        held = self.world.get(target.parent, parent, home).get(target.part)
+        if isinstance(held, dict):
+            return str(held["id"])
+        table = self.world.table(target.kinds[0].name, home)
+        naming = (each for each in reversed(table.order or [*table.by_id.values()]) if not each.hidden)
+        found = next((each.id for each in naming if each.data().get(target.parent) == parent), None)
+        if found is None:
+            raise errors.missing(target.part, parent, target.parent)
+        return found
+
+    def _write(self, call: Call, target: Target, place: tuple[str, str | None, Sequence[str]]) -> bytes:
         home, parent, ids = place
         request, row, id = call.request, target.kinds[0], ""
         act = Act(self.world, home, self.world.clock.now())
@@ -521,12 +405,38 @@ class Api:
             if target.item:
                 entry = self._entry(call, target, home, parent, cards.as_method(act, ids[-1]), "U")
                 row, id, old = entry.kind, entry.id, entry.data()
+                act = act.under(old.get("test_clock"))
             form = [*request.form, *(request.query if request.method == "DELETE" else ())]
-            given = parameters(act, row, request.method, shape_at(request.path), form)
+            given = parameters(act, row, request.method, shape_at(present(request.path)), form)
             expand = given.pop("expand", [])
-            fields = written(self.world, row, given, old, home)
-            data = rule(Write(act, row, given, fields, id, parent))
+            fields = written(self.world, row, facts.acting(row.object_name, target.verb, given), old, home)
+            data = target.rules[request.method](Write(act, row, given, fields, id, parent))
         return self._shown(call, data, home, expand)
+
+    def _lone(self, call: Call, target: Target, home: str, ids: Sequence[str]) -> bytes:
+        """About an object that no list has. One without an id is where its path is."""
+        request, row = call.request, target.kinds[0]
+        schema = facts.schema(row.name)
+        has_id = "required" not in schema or "id" in schema["properties"]
+        key = f"{home} {ids[-1] if target.item else request.path}"
+        kept = self.world.kept.get(key)
+        if target.item and kept is None:
+            raise errors.missing(row.name, ids[-1], "id")
+        if request.method == "GET" and has_id and not target.item:
+            return orjson.dumps({"object": "list", "data": [], "has_more": False, "url": request.path})
+        if request.method == "DELETE":
+            return orjson.dumps(self.world.kept.pop(key, {}) | {"deleted": True})
+        act = Act(self.world, home, self.world.clock.now())
+        given = parameters(act, row, request.method, shape_at(present(request.path)), request.form)
+        given.pop("expand", None)
+        fields, rule = written(self.world, row, given, kept, home), rule_of("create", row.name)
+        if rule:
+            fields = rule(Write(act, row, given, fields))
+        data = kept | fields if kept else self.world.imagine(row, home, given, fields)
+        if not has_id:
+            data.pop("id", None)
+        self.world.kept[f"{home} {data.get('id', request.path)}"] = data
+        return orjson.dumps(data)
 
     def _shown(self, call: Call, data: Json, home: str, expand: Sequence[str]) -> bytes:
         """A written object as it is answered."""
@@ -563,11 +473,6 @@ def _of_older_id(table: Table, id: str, parent: str | None, version: str) -> Ent
         (one, older.rendered(table.kind.name, one.data(), version)["id"]) for one in table.children[parent]
     )
     return next((one for one, older_id in older_ids if older_id == id), None)
-
-
-def _op(method: str, target: Target) -> str:
-    ops = {"GET": "R", "POST": "U", "DELETE": "D"} if target.item else {"GET": "L", "POST": "C"}
-    return ops.get(method, "-")
 
 
 def _limit(given: Mapping[str, Given]) -> int:

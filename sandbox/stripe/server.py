@@ -24,7 +24,8 @@ from sandbox.stripe.faults import Fault, Faults
 from sandbox.stripe.journal import Journal, Visit
 from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.odd import ODD
-from sandbox.stripe.routes import Api, Request, Response, acting_account, endpoint
+from sandbox.stripe.paths import endpoint
+from sandbox.stripe.routes import Api, Request, Response, acting_account
 from sandbox.stripe.world import World
 
 PIECES = 10

@@ -79,7 +79,7 @@ class Shop:
         self._leases: list[str] = []
         """The customers who lease a machine, which is paid by its use."""
         self._open()
-        self._rest = [row.name for row in KINDS.values() if row.name not in _TOLD and not row.holders]
+        self._rest = sorted(row.name for row in KINDS.values() if row.name not in _TOLD and not row.holders)
         """The kinds that the story leaves out. Discounts need a holder."""
         others = self._others()
         for day in range(days):
@@ -151,12 +151,12 @@ class Shop:
             self._refund()
         plans: dict[int, Callable[[int], None]] = {
             5: self._refund,
-            10: self._dispute,
+            10: self._please,
             15: self._send,
-            20: self._please,
+            20: self._dispute,
             25: self._lease,
         }
-        planned = plans.get(day % 30)
+        planned = plans.get((day - self._days) % 30)
         if planned and self._charges and self._agenda:
             planned(day // 30)
         if day % 180 == 90:
@@ -328,14 +328,13 @@ class Shop:
             payments.refund(self._act(), charge, part, reason=self._rng.choice(_REASONS))
 
     def _dispute(self, turn: int) -> None:
-        """One in three is won, one lost, one still open."""
-        charge = self.world.get("charge", self._rng.choice(self._charges[-20:]))
-        if not charge["disputed"] and not charge["refunded"]:
-            made = payments.dispute(
-                self._act(), charge, self._rng.choice(("fraudulent", "product_not_received"))
-            )
-            if turn % 3:
-                payments.end_dispute(self._act(), made["id"], won=turn % 3 == 1)
+        """Half of them are won, half lost. The last one, of ten days before the end, is still open."""
+        charges = [self.world.get("charge", each) for each in self._charges[-30:]]
+        charge = self._rng.choice([each for each in charges if not (each["disputed"] or each["refunded"])])
+        reason = self._rng.choice(("fraudulent", "product_not_received"))
+        made = payments.dispute(self._act(), charge, reason)
+        if self._at < self._end - 20 * _DAY:
+            payments.end_dispute(self._act(), made["id"], won=turn % 2 == 1)
 
     def _reprice(self) -> None:
         """Puts a dearer price in place of one, which is archived."""

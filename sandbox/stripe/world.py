@@ -7,14 +7,14 @@ import heapq
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from random import Random
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import orjson
 
-from sandbox.stripe import includes, lists, v2
+from sandbox.stripe import facts, includes, lists, v2
 from sandbox.stripe.clock import Clock
 from sandbox.stripe.filters import Asked, Json
 from sandbox.stripe.filters import at as at_path
@@ -38,9 +38,12 @@ class Change:
     event shows up, and in which API version it is rendered."""
 
     at: int
-    event: bool
-    visible_after: float
-    api_version: str
+    event: bool = True
+    visible_after: float = 0
+    api_version: str = LATEST
+
+
+_OPTIONS: Final = frozenset(each.name for each in fields(Change))
 
 
 class World:
@@ -213,12 +216,8 @@ class World:
         account: str | None = None,
         *,
         id: str | None = None,
-        event: bool = True,
         listed: bool = True,
         listed_after: float = 0,
-        visible_after: float = 0,
-        api_version: str | None = None,
-        at: int | None = None,
         **fields: Any,
     ) -> Json:
         """Make an object: the kind's template with `fields` merged over it. A nested list's name with a
@@ -228,8 +227,8 @@ class World:
         read. Returns what Stripe shows without expansions. Raises ValueError if the id is taken."""
         row = KINDS[kind]
         stamp = fields.get(row.created)
-        at = at if at is not None else stamp if isinstance(stamp, int) else self.clock.now()
-        change = self._change(event, visible_after, api_version, at)
+        change = self._change(fields, stamp if isinstance(stamp, int) else None)
+        at = change.at
         new_id = id or row.new_id(self.rng)
         home, parent = self._place(row, account, fields, change)
         table = self.table(kind, home)
@@ -267,25 +266,28 @@ class World:
         self._hold(row, home, None, data, change)
         return table.by_id[new_id].data()
 
-    def update(
-        self,
-        kind: str,
-        id: str,
-        /,
-        account: str | None = None,
-        *,
-        event: bool = True,
-        visible_after: float = 0,
-        api_version: str | None = None,
-        at: int | None = None,
-        **changes: Any,
-    ) -> Json:
+    def imagine(self, row: Kind, account: str, given: Json, fields: Json) -> Json:
+        """An object that no list has: of `fields`, or of all that is given if none are documented."""
+        change = self._change({"event": False})
+        link = {"url": f"https://{row.name}.example.com"} if row.name.endswith(("_link", ".session")) else {}
+        shown = (
+            fields
+            if "required" in facts.schema(row.name)
+            else {"created": change.at, "livemode": self.livemode, **link, **given}
+        )
+        data = self._build(
+            row, fields.get("id") or row.new_id(self.rng), account, account, dict(shown), change
+        )
+        if f"{row.name}.created" in facts.event_types():
+            self.announce(f"{row.name}.created", data, account)
+        return data
+
+    def update(self, kind: str, id: str, /, account: str | None = None, **changes: Any) -> Json:
         """Merge `changes` into an object. If nothing differs, nothing happens. Returns what Stripe shows
         without expansions."""
         row = KINDS[kind]
         home = self._home(row, account)
-        entry = self.table(kind, home).by_id[id]
-        change = self._change(event, visible_after, api_version, at)
+        entry, change = self.table(kind, home).by_id[id], self._change(changes)
         old = entry.whole()
         new: Json = {k: v for k, v in merge(old, changes).items() if v is not ABSENT}
         if new == old:
@@ -310,23 +312,11 @@ class World:
             raise ValueError(f"a {kind} cannot be archived: it has no `active`")
         return self.update(kind, id, account, active=False, **options)
 
-    def delete(
-        self,
-        kind: str,
-        id: str,
-        /,
-        account: str | None = None,
-        *,
-        event: bool = True,
-        visible_after: float = 0,
-        api_version: str | None = None,
-        at: int | None = None,
-    ) -> Json:
+    def delete(self, kind: str, id: str, /, account: str | None = None, **options: Any) -> Json:
         """Remove an object and its children, each with its own event, and return Stripe's stub of it. A kind
         that is canceled instead (subscriptions) stays, and is returned whole."""
         row = KINDS[kind]
         home = self._home(row, account)
-        options: Json = {"event": event, "visible_after": visible_after, "api_version": api_version, "at": at}
         if row.cancels is not None:
             now = self.clock.now()
             options |= {name: now if value == "now" else value for name, value in row.cancels.items()}
@@ -340,7 +330,7 @@ class World:
             hidden = (one for one in inside.by_id.values() if one.hidden and one.parent == id)
             for one in [*inside.children.get(id, ()), *hidden]:
                 self.delete(child.name, one.id, teller, **options)
-        change = self._change(event, visible_after, api_version, at)
+        change = self._change(options)
         self._release(row, id, home, change)
         stub: Json = {"id": id, "object": row.object_name, "deleted": True}
         if row.stub:
@@ -354,22 +344,10 @@ class World:
             del self._tables[id]
         return stub
 
-    def tell(
-        self,
-        type: str,
-        kind: str,
-        id: str,
-        /,
-        account: str | None = None,
-        *,
-        visible_after: float = 0,
-        api_version: str | None = None,
-        at: int | None = None,
-    ) -> None:
+    def tell(self, type: str, kind: str, id: str, /, account: str | None = None, **options: Any) -> None:
         """Make an event of any type about an object as it is, for a change that is not modelled."""
         row = KINDS[kind]
-        home = self._home(row, account)
-        change = self._change(True, visible_after, api_version, at)
+        home, change = self._home(row, account), self._change(options)
         whole = self._without(row, home, self.whole(kind, id, home), change.api_version)
         data = older.rendered(kind, whole, change.api_version, self.look(home))
         self._make_event(type, id if kind == "account" else home, {"object": data}, change)
@@ -381,14 +359,12 @@ class World:
         /,
         account: str | None = None,
         *,
-        visible_after: float = 0,
-        api_version: str | None = None,
-        at: int | None = None,
         previous: Json | None = None,
+        **options: Any,
     ) -> None:
         """Make an event of any type that carries `data`, which need not be an object of the world, and
         `previous` as its earlier attributes."""
-        change = self._change(True, visible_after, api_version, at)
+        change = self._change(options)
         content: Json = {"object": data} | ({"previous_attributes": previous} if previous else {})
         self._make_event(type, account or self.platform, content, change)
 
@@ -429,9 +405,7 @@ class World:
         """Put the pending items of an invoice's customer on the invoice that exists; one that is made does so
         by itself in a world with `effects`."""
         row, home = KINDS["invoice"], account or self.platform
-        change = self._change(
-            **{"event": True, "visible_after": 0, "api_version": None, "at": None} | options
-        )
+        change = self._change(options)
         old = self.whole("invoice", invoice, home)
         with self.affecting():
             self._pull(row, old, home, change)
@@ -559,7 +533,7 @@ class World:
                 if before[row.name]["id"] == id:
                     after = before | {row.name: self.get(row.name, id, home)}
                     self._write(table, after, entry.key, entry.parent, entry.listed, entry.hidden)
-                    silent = self._change(False, 0, None, None)
+                    silent = self._change({"event": False})
                     self._tell_parent(table.kind, home, entry.parent, before, after, silent)
 
     def _pull(self, row: Kind, data: Json, home: str, change: Change) -> None:
@@ -602,10 +576,13 @@ class World:
             return True
         return link.refuses(self.get("account", account), 0) is None
 
-    def _change(self, event: bool, visible_after: float, api_version: str | None, at: int | None) -> Change:
-        return Change(
-            self.clock.now() if at is None else at, event, visible_after, api_version or self.api_version
-        )
+    def _change(self, options: Json, at: int | None = None) -> Change:
+        """Takes what it is about out of the options."""
+        own = {name: options.pop(name) for name in _OPTIONS & options.keys()}
+        when = own.pop("at", None)
+        when = at if when is None else when
+        version = own.pop("api_version", None) or self.api_version
+        return Change(self.clock.now() if when is None else when, api_version=version, **own)
 
     def _home(self, row: Kind, account: str | None) -> str:
         """Whose tables hold the objects: accounts themselves are the platform's."""
@@ -674,7 +651,7 @@ class World:
         if not change.event or self._muted(row, new or old or {}):
             return
         old, new = (data and self._without(row, account, data, change.api_version) for data in (old, new))
-        types = row.events.of(old, new)
+        types = row.events.types(old, new)
         if not types:
             return
         if older.differs(row.name, change.api_version):
@@ -730,7 +707,7 @@ class World:
             if found is not None and found.hidden:
                 data = found.whole()
                 self._write(table, data, found.key, found.parent, listed, False)
-                silent = self._change(False, 0, None, None)
+                silent = self._change({"event": False})
                 self._tell_parent(table.kind, home, found.parent, data, data, silent)
 
     def _tell_parent(
@@ -810,8 +787,9 @@ class World:
 
     def _nest(self, nested: Nested, data: Json, home: str, old: Json | None, new: Json | None) -> None:
         """Set a parent's fields that come from its children, after one child went from `old` to `new`."""
-        for total, amount in nested.totals:
-            data[total] = data[total] + (new or {}).get(amount, 0) - (old or {}).get(amount, 0)
+        for child, sign in ((old or {}, -1), (new or {}, 1)):
+            for total in nested.totals:
+                data[total] += sign * (child.get("amount", child.get(total)) or 0)
         if nested.shown:
             data[nested.field] = self.nested(nested, str(data["id"]), home)
 

@@ -18,7 +18,7 @@ from typing import Final
 import orjson
 
 from sandbox.stripe import StripeServer, World, facts
-from sandbox.stripe.routes import TARGETS
+from sandbox.stripe.paths import TARGETS, present
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture
 from tests.test_streams import ALL, differences
@@ -113,10 +113,10 @@ def documented() -> dict[str, str]:
     """Whether each documented parameter of POST is known, by its path."""
     found: dict[str, str] = {}
     for (method, shape), form in facts.forms().items():
-        target = TARGETS.get(shape)
-        served = target and ("POST" in target.rules or ("U" if target.item else "C") in target.ops)
+        path = f"/{'/'.join(shape)}"
+        target = TARGETS.get(facts.shape_of(present(path)))
         if method == "POST":
-            path = f"/{'/'.join(shape)}"
+            served = target and "POST" in target.rules
             found |= {f"{path} {name}": "" if served else f"{path} is not there" for name in form}
     return found
 

@@ -62,6 +62,11 @@ def test_table_has_the_last_document_of_each_key_and_none_that_was_deleted(tmp_p
     assert ask(tmp_path, "SELECT id, amount FROM Prices ORDER BY id") == [("a", 4), ("c", 3)]
 
 
+def test_a_capture_that_finds_nothing_new_says_so(tmp_path: Path) -> None:
+    result = into(tmp_path, [], "--timeout", "1s")
+    assert (result.exit_code, result.output) == (0, f"Wrote 0 documents into {tmp_path / 'x.duckdb'}.\n")
+
+
 def test_deleted_rows_are_marked_where_they_are_to_be_kept(tmp_path: Path) -> None:
     steps = [
         *(doc("a", amount=1), doc("b", amount=2), doc("c", amount=3), CHECKPOINT),

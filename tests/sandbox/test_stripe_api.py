@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import World
-from sandbox.stripe.routes import Api, Request, endpoint
+from sandbox.stripe.paths import endpoint
+from sandbox.stripe.routes import Api, Request
 
 NOW = 1_750_000_000
 DAY = 24 * 3600

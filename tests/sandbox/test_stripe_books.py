@@ -88,6 +88,8 @@ def test_refunds_and_disputes_have_their_transactions(books: Books) -> None:
             0 if dispute["status"] == "won" else -dispute["amount"]
         )
         assert books.world.get("charge", dispute["charge"])["disputed"]
+        is_open = dispute["status"] == "needs_response"
+        assert is_open == (dispute["evidence_details"]["due_by"] > books.world.clock.now())
     assert {each["status"] for each in disputes} == {"needs_response", "won", "lost"}
     for charge in books.of("charge"):
         assert charge["amount_refunded"] == refunded[charge["id"]]

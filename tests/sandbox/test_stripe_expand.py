@@ -489,3 +489,25 @@ def test_a_customers_newest_discount_takes_the_place_of_the_last(asked: Asked) -
     later = world.update("discount", newest["id"], end=NOW + 5)
     assert world.events()[0]["type"] == "customer.discount.updated"
     assert world.get("customer", customer)["discount"] == later
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("subscription", "latest_invoice.payment_intent.latest_charge"),
+        ("subscription", "latest_invoice.total_tax_amounts.tax_rate"),
+        ("subscription", "items.data.plan.product"),
+        ("subscription", "discount.promotion_code"),
+        ("invoice", "charge.balance_transaction"),
+        ("invoice", "lines.data.price.product"),
+        ("invoice", "quote"),
+        ("charge", "invoice.subscription"),
+        ("payment_intent", "invoice"),
+    ],
+)
+def test_what_older_versions_could_expand_can_be_expanded_in_them_alone(
+    asked: Asked, kind: str, path: str
+) -> None:
+    made = asked.world.create(kind)
+    assert asked.get(f"/v1/{kind}s/{made['id']}", path, version="2024-06-20")[0] == 200
+    assert asked.get(f"/v1/{kind}s/{made['id']}", path)[0] == 400

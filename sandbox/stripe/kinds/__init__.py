@@ -1,88 +1,68 @@
 """The table of resources: every row by name, the lists that show them elsewhere, who is whose child, and who
-has a place for others. What Stripe's document tells of a kind, its row leaves out."""
+has a place for others. What Stripe's document tells of a kind, its row leaves out.
 
+Every `Kind` and `View` at the top of a module here is in the table."""
+
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
+from typing import TypeVar
 
 from sandbox.stripe import facts
 from sandbox.stripe.filters import Filter, documented
-from sandbox.stripe.kind import DOCUMENTED, Events, Holder, Kind, View
-from sandbox.stripe.kinds import (
-    arrangements,
-    billing,
-    catalog,
-    climate,
-    connect,
-    core,
-    customers,
-    derived,
-    discounts,
-    entitlements,
-    files,
-    financial_connections,
-    identity,
-    installs,
-    issuing,
-    metering,
-    money,
-    offers,
-    payments,
-    records,
-    reporting,
-    tax,
-    terminal,
-    three_d_secure,
-    treasury,
-    trials,
-    v2,
-)
+from sandbox.stripe.kind import DOCUMENTED, Holder, Kind, View
+from sandbox.stripe.kinds import derived
 
-_ROOMS = (core, connect, catalog, customers, payments, billing, discounts, money, files, issuing)
-_MORE = (
-    arrangements,
-    climate,
-    entitlements,
-    financial_connections,
-    identity,
-    installs,
-    metering,
-    offers,
-    records,
-    reporting,
-    tax,
-    terminal,
-    three_d_secure,
-    treasury,
-    trials,
-    v2,
+_T = TypeVar("_T")
+_ROOMS = (
+    *("core", "connect", "catalog", "customers", "payments", "billing", "discounts", "money", "files"),
+    *("issuing", "arrangements", "metering", "offers", "products", "records", "tax", "treasury", "v2"),
 )
 
 
-def _completed(row: Kind) -> Kind:
+def _every(what: type[_T]) -> Iterator[_T]:
+    for room in _ROOMS:
+        module = vars(import_module(f"{__name__}.{room}"))
+        yield from (each for each in module.values() if isinstance(each, what))
+
+
+def completed(row: Kind) -> Kind:
     """A row with what the document gives beside it."""
-    given = derived.templates(row.object_name)
-    shown = {name: each for name, each in given.items() if name not in (*row.fields, *row.includes)}
+    path = derived.path(row) if row.path == DOCUMENTED else row.path
+    nested = tuple(replace(each, url=each.url or f"{path}/{{id}}/{each.field}") for each in row.nested)
+    given = derived.templates(row.object_name) | derived.own(row.flow, nested)
+    dropped = {*row.fields, *(each.field for each in nested if not each.shown)}
+    shown = {name: each for name, each in given.items() if name not in dropped}
     own = {name: derived.completed(given.get(name), each) for name, each in row.fields.items()}
-    ops = facts.ops(row.path) if row.ops == DOCUMENTED else row.ops
-    events = derived.events(row) if row.events == Events() else row.events
-    return replace(row, ops=ops, fields={**shown, **own}, filters=_filters(row), events=events)
+    ops = facts.ops(path) if row.ops == DOCUMENTED else row.ops
+    return replace(
+        row,
+        path=path,
+        nested=nested,
+        ops=ops,
+        fields={**shown, **own},
+        filters=_filters(path, row.filters),
+        events=derived.events(row),
+        created=derived.created(row) if row.created == DOCUMENTED else row.created,
+        product=derived.product(row) if row.product == DOCUMENTED else row.product,
+    )
 
 
-def _filters(row: Kind | View) -> tuple[Filter, ...]:
+def _filters(path: str, own: tuple[Filter, ...]) -> tuple[Filter, ...]:
     """Its own, and those that a list at its path has beside them."""
-    query = facts.forms().get(("GET", facts.shape_of(row.path)), {}) if row.path else {}
-    own = {each.param for each in row.filters}
-    return (*row.filters, *(each for each in documented(query) if each.param not in own))
+    query = facts.forms().get(("GET", facts.shape_of(path)), {}) if path else {}
+    names = {each.param for each in own}
+    return (*own, *(each for each in documented(query) if each.param not in names))
 
 
-KINDS: dict[str, Kind] = {row.name: _completed(row) for room in (*_ROOMS, *_MORE) for row in room.ROWS}
+KINDS: dict[str, Kind] = {row.name: completed(row) for row in _every(Kind)}
 NAMED: dict[str, tuple[str, ...]] = {}
 """The kinds whose objects have a name."""
 for _row in KINDS.values():
     NAMED[_row.object_name] = (*NAMED.get(_row.object_name, ()), _row.name)
-VIEWS: tuple[View, ...] = tuple(
-    replace(view, filters=_filters(view))
-    for room in (connect, customers, payments, billing, money)
-    for view in room.VIEWS
+VIEWS = tuple(
+    replace(view, ops=facts.ops(view.path), filters=_filters(view.path, view.filters))
+    for view in _every(View)
 )
 CHILDREN: dict[str, tuple[Kind, ...]] = {
     name: tuple(row for row in KINDS.values() if row.parent and row.parent.kind == name) for name in KINDS

@@ -93,18 +93,16 @@ def _active_only(asked: Asked) -> Match | None:
 _active = flag("active")
 
 PRODUCT = Kind(
-    name="product",
-    prefix="prod",
-    path="/v1/products",
+    "product",
+    "prod",
     filters=(any_of("ids", "id"),),
     fields={"active": True, "name": f.text("Product ????")},
     derive=lambda data, now: data.update(updated=now),
 )
 
 PRICE = Kind(
-    name="price",
-    prefix="price",
-    path="/v1/prices",
+    "price",
+    "price",
     filters=(
         Filter("active", _active.read, _active.parse, unasked=_active_only, groups=True),
         any_of("lookup_keys", "lookup_key", at_most=10),
@@ -128,10 +126,8 @@ PRICE = Kind(
     ),
     tweaks=_reprice("unit_amount", "unit_amount_decimal"),
     fields={
-        "active": True,
         "billing_scheme": _scheme,
         "currency_options": ABSENT,
-        "product": f.ref("product"),
         "type": _price_type,
         "recurring": _recurring,
         "tax_behavior": "unspecified",
@@ -143,19 +139,16 @@ PRICE = Kind(
 )
 
 PLAN = Kind(
-    name="plan",
-    prefix="plan",
-    path="/v1/plans",
+    "plan",
+    "plan",
     includes=("tiers",),
     variants=(TIERS,),
     fields={
-        "active": True,
         "amount": _unit_amount,
         "amount_decimal": lambda draft: None if draft.built["amount"] is None else str(draft.built["amount"]),
         "billing_scheme": _scheme,
         "interval": "month",
         "interval_count": 1,
-        "metadata": {},
         "product": f.ref("product"),
         "tiers": ABSENT,
         "tiers_mode": _tiers_mode,
@@ -163,9 +156,8 @@ PLAN = Kind(
 )
 
 COUPON = Kind(
-    name="coupon",
-    prefix="coupon",
-    path="/v1/coupons",
+    "coupon",
+    "coupon",
     includes=("applies_to", "currency_options"),
     variants=(
         {"applies_to": {"products": lambda draft: [draft.find("product")]}},
@@ -181,18 +173,15 @@ COUPON = Kind(
         "applies_to": ABSENT,
         "currency_options": ABSENT,
         "duration": "once",
-        "metadata": {},
         "name": f.text("Coupon ????"),
         "percent_off": f.number(5, 50),
-        "times_redeemed": 0,
         "valid": True,
     },
 )
 
 PROMOTION_CODE = Kind(
-    name="promotion_code",
-    prefix="promo",
-    path="/v1/promotion_codes",
+    "promotion_code",
+    "promo",
     filters=(equals("coupon", "promotion.coupon"),),
     includes=("restrictions.currency_options",),
     variants=(
@@ -205,13 +194,5 @@ PROMOTION_CODE = Kind(
         },
     ),
     tweaks=_restrict,
-    fields={
-        "active": True,
-        "code": f.text("CODE????????"),
-        "metadata": {},
-        "promotion": {"coupon": f.ref("coupon")},
-        "times_redeemed": 0,
-    },
+    fields={"code": f.text("CODE????????"), "promotion": {"coupon": f.ref("coupon")}},
 )
-
-ROWS = (PRODUCT, PRICE, PLAN, COUPON, PROMOTION_CODE)

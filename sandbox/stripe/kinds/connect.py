@@ -3,7 +3,7 @@
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
 from sandbox.stripe.filters import Json, equals, part_of
-from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent, View
+from sandbox.stripe.kind import Events, Kind, Nested, Parent, View
 from sandbox.stripe.kinds import fields as f
 from sandbox.stripe.kinds.customers import BANK_FIELDS, CARD_FIELDS
 
@@ -19,15 +19,11 @@ def _uncontrolled(account: Json, _children: int) -> StripeError | None:
 _OF_ACCOUNT = Parent("account", "account", refuses=_uncontrolled)
 _ROLES = ("authorizer", "director", "executive", "legal_guardian", "owner", "representative")
 _EXTERNAL = ("external_bank_account", "external_card")
-_EXTERNAL_EVENTS = Events(
-    "account.external_account.created", "account.external_account.updated", "account.external_account.deleted"
-)
 
 ACCOUNT = Kind(
-    name="account",
-    prefix="acct",
-    path="/v1/accounts",
-    nested=(Nested(_EXTERNAL, "external_accounts", "/v1/accounts/{id}/external_accounts", announced=True),),
+    "account",
+    "acct",
+    nested=(Nested(_EXTERNAL, "external_accounts", announced=True),),
     fields={
         "business_profile": f.nulls("annual_revenue", "estimated_worker_count", "mcc", "support_address")
         | f.nulls("support_email", "support_phone", "support_url", "url")
@@ -46,7 +42,6 @@ ACCOUNT = Kind(
         "default_currency": "usd",
         "details_submitted": True,
         "email": f.words("{id}@example.com"),
-        "external_accounts": f.empty_list("/v1/accounts/{id}/external_accounts"),
         "payouts_enabled": True,
         "tos_acceptance": {"date": f.now, "ip": None, "user_agent": None},
         "type": "none",
@@ -54,9 +49,9 @@ ACCOUNT = Kind(
 )
 
 PERSON = Kind(
-    name="person",
-    prefix="person",
-    path="/v1/accounts/{account}/persons",
+    "person",
+    "person",
+    permission="person",
     filters=(part_of("relationship", None, *_ROLES),),
     parent=_OF_ACCOUNT,
     fields={
@@ -72,53 +67,38 @@ PERSON = Kind(
 )
 
 EXTERNAL_BANK_ACCOUNT = Kind(
-    name="external_bank_account",
+    "external_bank_account",
+    "ba",
     object="bank_account",
     permission="external_account",
-    prefix="ba",
-    created="",
     parent=_OF_ACCOUNT,
-    events=_EXTERNAL_EVENTS,
+    events=Events("account.external_account"),
     fields=BANK_FIELDS | {"available_payout_methods": ["standard"], "default_for_currency": True},
 )
 
 EXTERNAL_CARD = Kind(
-    name="external_card",
+    "external_card",
+    "card",
     object="card",
     permission="external_account",
-    prefix="card",
-    created="",
     parent=_OF_ACCOUNT,
-    events=_EXTERNAL_EVENTS,
+    events=Events("account.external_account"),
     fields=CARD_FIELDS
     | {"available_payout_methods": ["standard"], "currency": "usd", "default_for_currency": False},
 )
 
 CAPABILITY = Kind(
-    name="capability",
-    prefix="capability",
-    path="/v1/accounts/{account}/capabilities",
+    "capability",
+    "capability",
     permission="account_capability",
-    created="",
     paged=False,
     parent=_OF_ACCOUNT,
-    events=Events(
-        moves=tuple(
-            Move("status", status, "capability.updated") for status in ("active", "inactive", "pending")
-        )
-    ),
+    events=Events(created="updated"),
     flow={"pending": ("active",), "active": ("inactive",), "inactive": ("pending",)},
     fields={"requested": True, "requested_at": f.now, "status": "pending"},
 )
-
-ROWS = (ACCOUNT, PERSON, EXTERNAL_BANK_ACCOUNT, EXTERNAL_CARD, CAPABILITY)
-VIEWS = (
-    View("/v1/accounts/{account}/people", ("person",), PERSON.filters, parent="account", ops="LRUD"),
-    View(
-        "/v1/accounts/{account}/external_accounts",
-        _EXTERNAL,
-        (equals("object"),),
-        parent="account",
-        ops="LRUD",
-    ),
+PEOPLE = View("/v1/accounts/{account}/people", ("person",), PERSON.filters, parent="account")
+EXTERNAL_ACCOUNTS = View(
+    "/v1/accounts/{account}/external_accounts", _EXTERNAL, (equals("object"),), parent="account"
 )
+OWN_EXTERNAL_ACCOUNTS = View("/v1/external_accounts", _EXTERNAL)

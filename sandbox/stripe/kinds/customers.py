@@ -5,47 +5,28 @@ from random import Random
 
 from sandbox.stripe import errors
 from sandbox.stripe.errors import StripeError
-from sandbox.stripe.filters import Filter, Json, at, equals, one_of, only, single
+from sandbox.stripe.filters import Json, equals, one_of, only
 from sandbox.stripe.kind import ANY, Events, Kind, Move, Nested, Parent, View
+from sandbox.stripe.kinds import derived
 from sandbox.stripe.kinds import fields as f
 
 _OF_CUSTOMER = Parent("customer", "customer")
-_SOURCE_EVENTS = Events("customer.source.created", "customer.source.updated", "customer.source.deleted")
+_SOURCE_EVENTS = Events("customer.source")
 
 CARD_FIELDS: Json = {
-    "address_city": None,
-    "address_country": None,
-    "address_line1": None,
-    "address_line1_check": None,
-    "address_line2": None,
-    "address_state": None,
-    "address_zip": None,
-    "address_zip_check": None,
     "brand": f.one_of("Visa", "MasterCard", "American Express"),
     "country": "US",
     "cvc_check": "pass",
-    "dynamic_last4": None,
-    "exp_month": f.number(1, 12),
-    "exp_year": f.number(2031, 2036),
     "fingerprint": f.text("????????????????"),
     "funding": f.one_of("credit", "debit"),
-    "last4": f.digits(4),
-    "metadata": {},
-    "name": None,
     "regulated_status": "unregulated",
-    "tokenization_method": None,
 }
 
 BANK_FIELDS: Json = {
     "account_holder_name": "Ada Byron",
     "account_holder_type": "individual",
-    "account_type": None,
     "bank_name": "SANDBOX BANK",
-    "country": "US",
-    "currency": "usd",
     "fingerprint": f.text("????????????????"),
-    "last4": f.digits(4),
-    "metadata": {},
     "routing_number": "110000000",
     "status": "new",
 }
@@ -61,53 +42,22 @@ def _tax_edits(customer: Json, rng: Random) -> list[Json]:
 
 
 TEST_CLOCK = Kind(
-    name="test_helpers.test_clock",
-    prefix="clock",
-    path="/v1/test_helpers/test_clocks",
-    product="test mode",
-    events=Events(
-        "test_helpers.test_clock.created",
-        "",
-        "test_helpers.test_clock.deleted",
-        moves=(
-            Move("status", "advancing", "test_helpers.test_clock.advancing"),
-            Move("status", "ready", "test_helpers.test_clock.ready"),
-        ),
-    ),
+    "test_helpers.test_clock",
+    "clock",
+    events=Events(updated=""),
     flow={"ready": ("advancing",), "advancing": ("ready",)},
     fields={"deletes_after": f.later(f.MONTH), "status": "ready"},
 )
 
 CUSTOMER = Kind(
-    name="customer",
-    prefix="cus",
-    path="/v1/customers",
-    filters=(
-        Filter(
-            "test_clock",
-            at("test_clock"),
-            lambda param, given: only(single(param, given)),
-            unasked=lambda _asked: only(None),
-            groups=True,
-        ),
-    ),
+    "customer",
+    "cus",
+    filters=(replace(equals("test_clock"), unasked=lambda _asked: only(None)),),
     nested=(
-        Nested(("card", "bank_account", "source"), "sources", "/v1/customers/{id}/sources", shown=False),
-        Nested(
-            ("customer_balance_transaction",),
-            "balance_transactions",
-            "/v1/customers/{id}/balance_transactions",
-            shown=False,
-            totals=(("balance", "amount"),),
-        ),
-        Nested(("tax_id",), "tax_ids", "/v1/customers/{id}/tax_ids", shown=False),
-        Nested(
-            ("subscription",),
-            "subscriptions",
-            "/v1/customers/{id}/subscriptions",
-            shown=False,
-            narrowed=("status",),
-        ),
+        Nested(("card", "bank_account", "source"), "sources", shown=False),
+        Nested(("customer_balance_transaction",), "balance_transactions", shown=False, totals=("balance",)),
+        Nested(("tax_id",), "tax_ids", shown=False),
+        Nested(("subscription",), "subscriptions", shown=False, narrowed=("status",)),
     ),
     stub=True,
     includes=("cash_balance", "invoice_credit_balance", "sources", "subscriptions", "tax", "tax_ids"),
@@ -129,7 +79,6 @@ CUSTOMER = Kind(
     tweaks=_tax_edits,
     fields={
         "balance": 0,
-        "cash_balance": None,
         "delinquent": False,
         "email": f.text("????????@example.com"),
         "invoice_credit_balance": {},
@@ -137,34 +86,20 @@ CUSTOMER = Kind(
         "invoice_settings": f.nulls("custom_fields", "default_payment_method", "footer", "rendering_options"),
         "name": f.text("Customer ????"),
         "next_invoice_sequence": 1,
-        "preferred_locales": [],
-        "tax": {
-            "automatic_tax": "unrecognized_location",
-            "ip_address": None,
-            "location": None,
-            "provider": "stripe",
-        },
+        "tax": derived.templates("customer_tax")
+        | {"automatic_tax": "unrecognized_location", "provider": "stripe"},
         "tax_exempt": "none",
     },
 )
 
 CARD = Kind(
-    name="card",
-    prefix="card",
-    path="/v1/customers/{customer}/cards",
-    permission="source",
-    created="",
-    parent=_OF_CUSTOMER,
-    events=_SOURCE_EVENTS,
-    fields=CARD_FIELDS,
+    "card", "card", permission="source", parent=_OF_CUSTOMER, events=_SOURCE_EVENTS, fields=CARD_FIELDS
 )
 
 BANK_ACCOUNT = Kind(
-    name="bank_account",
-    prefix="ba",
-    path="/v1/customers/{customer}/bank_accounts",
+    "bank_account",
+    "ba",
     permission="source",
-    created="",
     parent=_OF_CUSTOMER,
     events=_SOURCE_EVENTS,
     flow={"new": ("validated", "verified"), "validated": ("verified", "verification_failed")},
@@ -172,63 +107,43 @@ BANK_ACCOUNT = Kind(
 )
 
 SOURCE = Kind(
-    name="source",
-    prefix="src",
+    "source",
+    "src",
     path="/v1/sources",
     parent=_OF_CUSTOMER,
-    events=Events(
-        "customer.source.created",
-        "customer.source.updated",
-        "customer.source.deleted",
-        moves=(
-            Move("status", "chargeable", "source.chargeable"),
-            Move("status", "canceled", "source.canceled"),
-            Move("status", "failed", "source.failed"),
-        ),
-    ),
+    events=_SOURCE_EVENTS,
     flow={"pending": ("chargeable", "failed"), "chargeable": ("canceled",)},
     fields={
         "client_secret": f.text("src_client_secret_????????????????"),
         "currency": "eur",
         "flow": "receiver",
-        "metadata": {},
-        "owner": f.nulls(
-            "address",
-            "email",
-            "name",
-            "phone",
-            "verified_address",
-            "verified_email",
-            "verified_name",
-            "verified_phone",
-        ),
-        "status": "pending",
+        "owner": derived.templates("source_owner"),
         "type": "sepa_debit",
         "usage": "reusable",
     },
 )
 
 BALANCE_TRANSACTION = Kind(
-    name="customer_balance_transaction",
-    prefix="cbtxn",
-    path="/v1/customers/{customer}/balance_transactions",
+    "customer_balance_transaction",
+    "cbtxn",
+    permission="customer_balance_transaction",
     parent=_OF_CUSTOMER,
     fields={
         "amount": f.number(-5000, 5000),
         "ending_balance": lambda draft: (
             draft.show("customer", draft.built["customer"])["balance"] + draft.built["amount"]
         ),
-        "metadata": {},
     },
 )
 
 
 TAX_ID = Kind(
-    name="tax_id",
-    prefix="txi",
+    "tax_id",
+    "txi",
     path="/v1/customers/{customer}/tax_ids",
+    permission="tax_id",
     parent=_OF_CUSTOMER,
-    events=Events("customer.tax_id.created", "customer.tax_id.updated", "customer.tax_id.deleted"),
+    events=Events("customer.tax_id"),
     fields={
         "country": "DE",
         "owner": {"customer": f.same("customer"), "type": "customer"},
@@ -246,27 +161,19 @@ def _detached_source(method: Json) -> StripeError | None:
 
 
 PAYMENT_METHOD = Kind(
-    name="payment_method",
-    prefix="pm",
-    path="/v1/payment_methods",
+    "payment_method",
+    "pm",
     filters=(
         redisplay := one_of("allow_redisplay", "always", "limited", "unspecified"),
         replace(equals("customer"), unasked=lambda _asked: only(None)),
         of_type := equals("type"),
     ),
     parent=_OF_CUSTOMER,
-    events=Events(
-        updated="payment_method.updated",
-        moves=(
-            Move("customer", ANY, "payment_method.attached"),
-            Move("customer", None, "payment_method.detached"),
-        ),
-    ),
+    events=Events(moves=(Move("customer", ANY, "attached"), Move("customer", None, "detached"))),
     cancels={"customer": None},
     unreadable=_detached_source,
     fields={
         "allow_redisplay": "unspecified",
-        "billing_details": f.BILLING,
         "card": {
             "brand": f.one_of("visa", "mastercard"),
             "checks": f.nulls("address_line1_check", "address_postal_code_check", "cvc_check"),
@@ -281,54 +188,27 @@ PAYMENT_METHOD = Kind(
             "three_d_secure_usage": {"supported": True},
             "wallet": None,
         },
-        "metadata": {},
         "type": "card",
     },
 )
 
 SOURCE_TRANSACTION = Kind(
-    name="source_transaction",
-    prefix="srctxn",
-    path="/v1/sources/{source}/source_transactions",
-    permission="source",
-    parent=Parent("source", "source"),
-    events=Events(created="source.transaction.created", updated="source.transaction.updated"),
-    fields={"amount": f.number(1, 9_900)},
+    "source_transaction", "srctxn", parent=Parent("source", "source"), events=Events("source.transaction")
 )
 
 CASH_TRANSACTION = Kind(
-    name="customer_cash_balance_transaction",
-    prefix="ccsbtxn",
-    path="/v1/customers/{customer}/cash_balance_transactions",
-    permission="customer",
+    "customer_cash_balance_transaction",
+    "ccsbtxn",
     parent=_OF_CUSTOMER,
     fields={"ending_balance": 1, "net_amount": f.number(1, 9_900)},
 )
-
-ROWS = (
-    TEST_CLOCK,
-    CUSTOMER,
-    CARD,
-    BANK_ACCOUNT,
-    SOURCE,
-    BALANCE_TRANSACTION,
-    PAYMENT_METHOD,
-    TAX_ID,
-    SOURCE_TRANSACTION,
-    CASH_TRANSACTION,
+SOURCES = View(
+    "/v1/customers/{customer}/sources",
+    ("card", "bank_account", "source"),
+    (equals("object"),),
+    parent="customer",
 )
-VIEWS = (
-    View(
-        "/v1/customers/{customer}/sources",
-        ("card", "bank_account", "source"),
-        (equals("object"),),
-        parent="customer",
-        ops="LCRUD",
-    ),
-    View(
-        "/v1/customers/{customer}/payment_methods",
-        ("payment_method",),
-        (redisplay, of_type),
-        parent="customer",
-    ),
+
+OF_CUSTOMER = View(
+    "/v1/customers/{customer}/payment_methods", ("payment_method",), (redisplay, of_type), parent="customer"
 )

@@ -49,8 +49,8 @@ def _prolonged(discount: Json, rng: Random) -> list[Json]:
 
 
 DISCOUNT = Kind(
-    name="discount",
-    prefix="di",
+    "discount",
+    "di",
     ops="",
     created="start",
     holders=(
@@ -61,7 +61,7 @@ DISCOUNT = Kind(
         # Whether customer.updated comes too is not known: a reader must do with the discount's own event.
         Holder(("customer",), "customer", "discount", inline=True, quiet=True),
     ),
-    events=Events("customer.discount.created", "customer.discount.updated", "customer.discount.deleted"),
+    events=Events("customer.discount"),
     muted=_told_by_holder,
     effects=(
         Effect("coupon", "source.coupon", _redeemed),
@@ -82,8 +82,6 @@ DISCOUNT = Kind(
         "source": {"coupon": _coupon},
     },
 )
-
-ROWS = (DISCOUNT,)
 
 
 def taken_off(amount: int) -> list[Json]:

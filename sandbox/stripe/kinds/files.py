@@ -5,15 +5,13 @@ from sandbox.stripe.kind import Kind, Nested, Parent
 from sandbox.stripe.kinds import fields as f
 
 FILE = Kind(
-    name="file",
-    prefix="file",
-    path="/v1/files",
+    "file",
+    "file",
     ops="LR",
     filters=(equals("purpose"),),
     nested=(Nested(("file_link",), "links", "/v1/file_links?file={id}"),),
     fields={
         "filename": f.text("evidence-????.pdf"),
-        "links": f.empty_list("/v1/file_links?file={id}"),
         "purpose": "dispute_evidence",
         "size": f.number(1000, 1_000_000),
         "type": "pdf",
@@ -22,11 +20,8 @@ FILE = Kind(
 )
 
 FILE_LINK = Kind(
-    name="file_link",
-    prefix="link",
-    path="/v1/file_links",
+    "file_link",
+    "link",
     parent=Parent("file", "file"),
     fields={"url": f.text("https://files.stripe.com/links/????????????????????????")},
 )
-
-ROWS = (FILE, FILE_LINK)

@@ -1,24 +1,11 @@
 """Usage-based billing: meters, alerts, credits, and why customers cancel."""
 
+from dataclasses import replace
+
 from sandbox.stripe import errors
-from sandbox.stripe.filters import Asked, Filter, Given, Match, at, equals, integer, only, single
-from sandbox.stripe.kind import Events, Kind, Move, Parent
+from sandbox.stripe.filters import Asked, Match, equals, ignored, where
+from sandbox.stripe.kind import Events, Kind, Parent
 from sandbox.stripe.kinds import fields as f
-
-
-def _part(param: str, given: Given) -> Match:
-    value = single(param, given)
-    return Match(lambda id: value in id)
-
-
-def _from(param: str, given: Given) -> Match:
-    start = integer(param, single(param, given))
-    return Match(lambda time: time >= start)
-
-
-def _to(param: str, given: Given) -> Match:
-    end = integer(param, single(param, given))
-    return Match(lambda time: time <= end)
 
 
 def _of_one_customer(_asked: Asked) -> Match | None:
@@ -26,75 +13,38 @@ def _of_one_customer(_asked: Asked) -> Match | None:
 
 
 METER = Kind(
-    name="billing.meter",
-    prefix="mtr",
-    path="/v1/billing/meters",
-    events=Events(
-        created="billing.meter.created",
-        updated="billing.meter.updated",
-        moves=(
-            Move("status", "inactive", "billing.meter.deactivated"),
-            Move("status", "active", "billing.meter.reactivated"),
-        ),
-    ),
+    "billing.meter",
+    "mtr",
+    events=Events(statuses={"inactive": "deactivated", "active": "reactivated"}),
     flow={"active": ("inactive",), "inactive": ("active",)},
-    fields={
-        "customer_mapping": {"event_payload_key": f.text("event_payloa ????")},
-        "value_settings": {"event_payload_key": f.text("event_payloa ????")},
-    },
 )
 
 METER_EVENT_SUMMARY = Kind(
-    name="billing.meter_event_summary",
-    prefix="mtrusg",
-    path="/v1/billing/meters/{meter}/event_summaries",
-    permission="billing_meter",
-    created="",
+    "billing.meter_event_summary",
+    "mtrusg",
     filters=(
         # The object does not tell the customer: its id has the customer's in it.
-        Filter("customer", at("id"), _part, required=True),
-        Filter("start_time", at("start_time"), _from, required=True),
-        Filter("end_time", at("end_time"), _to, required=True),
-        Filter("value_grouping_window", at("object"), lambda _param, _given: None),
+        where("customer", "id", lambda customer, id: customer in id, required=True),
+        where("start_time", "start_time", int.__le__, "integer", required=True),
+        where("end_time", "end_time", int.__ge__, "integer", required=True),
+        ignored("value_grouping_window"),
     ),
     parent=Parent("billing.meter", "meter"),
     fields={"aggregated_value": f.number(1, 500), "end_time": f.later(f.DAY)},
 )
 
 ALERT = Kind(
-    name="billing.alert",
-    prefix="alrt",
-    path="/v1/billing/alerts",
-    created="",
-    filters=(equals("meter", "usage_threshold.meter"),),
-    fields={"status": "active"},
+    "billing.alert", "alrt", filters=(equals("meter", "usage_threshold.meter"),), fields={"status": "active"}
 )
 
-CREDIT_GRANT = Kind(
-    name="billing.credit_grant",
-    prefix="credgr",
-    path="/v1/billing/credit_grants",
-    fields={"customer": f.ref("customer")},
-)
+CREDIT_GRANT = Kind("billing.credit_grant", "credgr")
 
 CREDIT_BALANCE_TRANSACTION = Kind(
-    name="billing.credit_balance_transaction",
-    prefix="cbtxn",
-    path="/v1/billing/credit_balance_transactions",
-    filters=(
-        Filter(
-            "customer",
-            at("customer"),
-            lambda param, given: only(single(param, given)),
-            unasked=_of_one_customer,
-        ),
-    ),
+    "billing.credit_balance_transaction",
+    "cbtxn",
+    filters=(replace(equals("customer"), unasked=_of_one_customer),),
     parent=Parent("customer", "customer", named=False),
-    fields={"credit_grant": f.ref("billing.credit_grant"), "type": "credit"},
+    fields={"type": "credit"},
 )
 
-FEEDBACK_OPTION = Kind(
-    name="billing.feedback_option", prefix="fdbk", path="/v1/billing/feedback_options", created="", fields={}
-)
-
-ROWS = (METER, METER_EVENT_SUMMARY, ALERT, CREDIT_GRANT, CREDIT_BALANCE_TRANSACTION, FEEDBACK_OPTION)
+FEEDBACK_OPTION = Kind("billing.feedback_option", "fdbk")

@@ -1,86 +1,48 @@
 """What is offered: payment links, quotes, their lines, and shipping rates."""
 
-from sandbox.stripe.filters import Asked, Filter, Json, Match, at, equals, only, single
-from sandbox.stripe.kind import Events, Kind, Move, Nested, Parent
+from dataclasses import replace
+
+from sandbox.stripe.filters import Json, equals
+from sandbox.stripe.kind import Events, Kind, Nested, Parent
 from sandbox.stripe.kinds import fields as f
+from sandbox.stripe.kinds.billing import no_test_clock
 from sandbox.stripe.kinds.discounts import taken_off, taxed
 
 _LINE: Json = {
-    "amount_discount": 0,
     "amount_subtotal": f.number(100, 5000),
-    "amount_tax": 0,
     "amount_total": f.same("amount_subtotal"),
-    "currency": "usd",
     "description": f.text("Offer ????"),
-    "discounts": [],
     "price": f.whole("price"),
-    "quantity": 1,
-    "taxes": [],
 }
 
 
-def _no_test_clock(asked: Asked) -> Match | None:
-    return None if "customer" in asked.names else only(None)
-
-
 PAYMENT_LINK = Kind(
-    name="payment_link",
-    prefix="plink",
-    path="/v1/payment_links",
-    created="",
-    nested=(
-        Nested(
-            ("payment_link_item",), "line_items", "/v1/payment_links/{id}/line_items", shown=False, made=1
-        ),
-    ),
+    "payment_link",
+    "plink",
+    nested=(Nested(("payment_link_item",), "line_items", shown=False, made=1),),
     includes=("line_items", "optional_items"),
     variants=({"optional_items": [{"adjustable_quantity": None, "price": f.ref("price"), "quantity": 1}]},),
-    fields={
-        "active": True,
-        "automatic_tax": {"enabled": True},
-        "optional_items": None,
-        "phone_number_collection": {"enabled": True},
-        "tax_id_collection": {"enabled": True},
-    },
 )
 
 PAYMENT_LINK_ITEM = Kind(
-    name="payment_link_item",
+    "payment_link_item",
+    "li",
     object="item",
-    prefix="li",
     path="/v1/payment_links/{payment_link}/line_items",
     ops="L",
-    permission="payment_link",
-    created="",
     parent=Parent("payment_link", "payment_link", named=False),
     includes=("discounts", "taxes"),
     fields=_LINE,
 )
 
 QUOTE = Kind(
-    name="quote",
-    prefix="qt",
-    path="/v1/quotes",
-    filters=(
-        Filter(
-            "test_clock",
-            at("test_clock"),
-            lambda param, given: only(single(param, given)),
-            unasked=_no_test_clock,
-            groups=True,
-        ),
-    ),
-    events=Events(
-        created="quote.created",
-        moves=(
-            Move("status", "open", "quote.finalized"),
-            Move("status", "accepted", "quote.accepted"),
-            Move("status", "canceled", "quote.canceled"),
-        ),
-    ),
+    "quote",
+    "qt",
+    filters=(replace(equals("test_clock"), unasked=no_test_clock),),
+    events=Events(statuses={"open": "finalized"}),
     flow={"draft": ("open", "canceled"), "open": ("accepted", "canceled")},
     nested=(
-        Nested(("quote_item",), "line_items", "/v1/quotes/{id}/line_items", shown=False, made=1),
+        Nested(("quote_item",), "line_items", shown=False, made=1),
         Nested(
             ("quote_upfront_item",),
             "computed.upfront.line_items",
@@ -103,62 +65,43 @@ QUOTE = Kind(
     fields={
         "amount_subtotal": f.number(1, 9_900),
         "amount_total": f.number(1, 9_900),
-        "automatic_tax": {"enabled": True},
-        "computed": {
-            "recurring": None,
-            "upfront": {
-                "amount_subtotal": 0,
-                "amount_total": 0,
-                "total_details": {"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
-            },
-        },
         "customer": f.ref("customer"),
         "expires_at": f.later(f.MONTH),
-        "status": "draft",
-        "total_details": {"amount_discount": 0, "amount_shipping": None, "amount_tax": 0},
     },
 )
 
 QUOTE_ITEM = Kind(
-    name="quote_item",
+    "quote_item",
+    "li",
     object="item",
-    prefix="li",
     path="/v1/quotes/{quote}/line_items",
     ops="L",
-    permission="quote",
-    created="",
     parent=Parent("quote", "quote", named=False),
     includes=("discounts", "taxes"),
     fields=_LINE,
 )
 
 QUOTE_UPFRONT_ITEM = Kind(
-    name="quote_upfront_item",
+    "quote_upfront_item",
+    "li",
     object="item",
-    prefix="li",
     path="/v1/quotes/{quote}/computed_upfront_line_items",
     ops="L",
-    permission="quote",
-    created="",
     parent=Parent("quote", "quote", named=False),
     includes=("discounts", "taxes"),
     fields=_LINE,
 )
 
 SHIPPING_RATE = Kind(
-    name="shipping_rate",
-    prefix="shr",
-    path="/v1/shipping_rates",
+    "shipping_rate",
+    "shr",
     filters=(equals("currency", "fixed_amount.currency"),),
     includes=("fixed_amount.currency_options",),
     variants=(
         {"fixed_amount": {"currency_options": {"eur": {"amount": 400, "tax_behavior": "unspecified"}}}},
     ),
     fields={
-        "active": True,
         "display_name": f.text("Rate ????"),
         "fixed_amount": {"amount": f.number(100, 900), "currency": "usd"},
     },
 )
-
-ROWS = (PAYMENT_LINK, PAYMENT_LINK_ITEM, QUOTE, QUOTE_ITEM, QUOTE_UPFRONT_ITEM, SHIPPING_RATE)

@@ -19,7 +19,7 @@ Look = Callable[[str, str], Json | None]
 @dataclass(frozen=True)
 class Older:
     """Before version `until`, an object of `kind` was what `rewrite` makes of its present self, in place.
-    `ids` are the fields that then held ids, by the objects' names."""
+    `ids` are the fields that could then be expanded, by the objects' names."""
 
     until: str
     kind: str
@@ -93,12 +93,22 @@ def _no_id_of_discount(discount: Json, _look: Look) -> None:
     del discount["id"]
 
 
-_PAID = {"charge": "charge", "payment_intent": "payment_intent", "subscription": "subscription"}
+_PRICED = {"plan": "plan", "price": "price"}
+_PAID = {
+    "charge": "charge",
+    "payment_intent": "payment_intent",
+    "quote": "quote",
+    "subscription": "subscription",
+    "total_tax_amounts.tax_rate": "tax_rate",
+}
 _OLDER = (
-    Older("2025-03-31.basil", "subscription", _period_of_subscription),
+    Older(
+        "2025-03-31.basil", "subscription", _period_of_subscription, {"discount": "discount", "plan": "plan"}
+    ),
+    Older("2025-03-31.basil", "subscription_item", lambda _item, _look: None, {"plan": "plan"}),
     Older("2025-03-31.basil", "invoice", _links_of_invoice, _PAID),
-    Older("2025-03-31.basil", "line_item", _links_of_line),
-    Older("2025-03-31.basil", "invoiceitem", _links_of_item, {"subscription": "subscription"}),
+    Older("2025-03-31.basil", "line_item", _links_of_line, _PRICED),
+    Older("2025-03-31.basil", "invoiceitem", _links_of_item, _PRICED | {"subscription": "subscription"}),
     Older("2025-03-31.basil", "charge", _invoice_of_payment, {"invoice": "invoice"}),
     Older("2025-03-31.basil", "payment_intent", _invoice_of_payment, {"invoice": "invoice"}),
     Older("2024-04-10", "product", _features_of_product),
@@ -131,7 +141,7 @@ def differs(kind: str, version: str) -> bool:
 def ids(object_name: str, version: str) -> dict[tuple[str, ...], tuple[str, ...]]:
     """The names of the objects whose ids an object's fields held in a version, and hold no more."""
     rows = [older for older in _OLDER if older.kind == object_name and version < older.until]
-    return {(name,): (target,) for older in rows for name, target in older.ids.items()}
+    return {tuple(name.split(".")): (target,) for older in rows for name, target in older.ids.items()}
 
 
 def rendered(kind: str, data: Json, version: str, look: Look = lambda _kind, _id: None) -> Json:

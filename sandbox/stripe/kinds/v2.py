@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sandbox.stripe.filters import Filter, any_of, at, created, equals, flag, one_of
-from sandbox.stripe.kind import Events, Kind, Move, Parent
+from sandbox.stripe.filters import Filter, any_of, at, equals, flag, one_of
+from sandbox.stripe.kind import Events, Kind, Parent
 from sandbox.stripe.kinds import fields as f
 
 _ACCOUNT = "v2.money_management.financial_account"
@@ -64,7 +64,6 @@ ACCOUNT = _core(
     "account",
     _any("applied_configurations"),
     flag("closed"),
-    events=Events("v2.core.account.created", "v2.core.account.updated"),
     includes=(
         "configuration.customer",
         "configuration.merchant",
@@ -103,7 +102,7 @@ EVENT = Kind(
     path="/v2/core/events",
     ops="LR",
     permission="event",
-    filters=(created, equals("object_id", "related_object.id"), any_of("types", "type", at_most=20)),
+    filters=(equals("object_id", "related_object.id"), any_of("types", "type", at_most=20)),
     fields=_DATED | {"context": None, "reason": None, "type": "v2.core.account.updated"},
 )
 
@@ -132,101 +131,82 @@ CATALOG_IMPORT = _row(
     "commerce/product_catalog/imports",
     "product catalog imports",
     "commerce",
-    created,
     *(_any(f"created_{sign}") for sign in ("gt", "gte", "lt", "lte")),
-    one_of("feed_type", "inventory", "pricing", "product", "promotion"),
-    one_of("status", "awaiting_upload", "failed", "processing", "succeeded", "succeeded_with_errors"),
     fields={"feed_type": "product", "metadata": {}, "status": "processing"},
 )
 
 _STATUSES = ("awaiting_verification", "unverified", "verification_failed", "verified")
-_POSTED = Move("status", "posted", "v2.money_management.outbound_payment.posted")
 
-ROWS = (
-    ACCOUNT,
-    PERSON,
-    EVENT,
-    DESTINATION,
-    CATALOG_IMPORT,
-    _bank_account("gb"),
-    _bank_account(
-        "us",
-        one_of("verification_status", *_STATUSES, path="verification.status"),
-        verification={"status": "verified"},
-    ),
-    _money("adjustment", "adj", equals("adjusted_flow"), created, fields={"description": _TEXT}),
-    _money(
-        "financial_account",
-        "fa",
-        any_of("statuses", "status"),
-        includes=("storage.deposit_insurance_eligibility",),
-        fields={
-            "country": "US",
-            "display_name": f.text("name ????"),
-            "metadata": {},
-            "status": "open",
-            "storage": {"deposit_insurance_eligibility": {"applied": True}, "holds_currencies": ["usd"]},
-            "type": "storage",
-        },
-    ),
-    _money(
-        "financial_address",
-        "finaddr",
-        equals("financial_account"),
-        path="financial_addresses",
-        events=Events(),
-        fields={"financial_account": f.ref(_ACCOUNT), "status": "active"},
-    ),
-    _money(
-        "inbound_transfer",
-        "ibt",
-        created,
-        events=Events(
-            "v2.money_management.inbound_transfer.bank_debit_processing",
-            "v2.money_management.inbound_transfer.available",
-        ),
-        fields={"description": _TEXT},
-    ),
-    _money(
-        "outbound_payment",
-        "obp",
-        created,
-        equals("recipient"),
-        any_of("status", "status"),
-        events=Events(
-            "v2.money_management.outbound_payment.created",
-            "v2.money_management.outbound_payment.updated",
-            moves=(_POSTED,),
-        ),
-        flow={"processing": ("posted", "failed")},
-        fields={"description": _TEXT, "metadata": {}, "status": "processing"},
-    ),
-    _money("outbound_setup_intent", "obsi", fields={"status": "requires_action"}),
-    _money("payout_intent", "pi", fields={"description": _TEXT, "metadata": {}}),
-    _money("payout_method", "pm", _any("usage_status"), fields={"archived": False}),
-    _money(
-        "received_credit",
-        "rc",
-        created,
-        events=Events(
-            "v2.money_management.received_credit.available", "v2.money_management.received_credit.succeeded"
-        ),
-        fields={"description": _TEXT, "financial_account": f.ref(_ACCOUNT)},
-    ),
-    _money(
-        "transaction",
-        "trxn",
-        created,
-        equals("financial_account"),
-        equals("flow", "flow.id"),
-        fields={"description": _TEXT, "financial_account": f.ref(_ACCOUNT), "metadata": {}},
-    ),
-    _money(
-        "transaction_entry",
-        "trxne",
-        created,
-        equals("transaction"),
-        path="transaction_entries",
-        fields={"transaction": f.ref("v2.money_management.transaction")},
-    ),
+GB_BANK_ACCOUNT = _bank_account("gb")
+
+US_BANK_ACCOUNT = _bank_account(
+    "us",
+    one_of("verification_status", *_STATUSES, path="verification.status"),
+    verification={"status": "verified"},
+)
+
+ADJUSTMENT = _money("adjustment", "adj", fields={"description": _TEXT})
+
+FINANCIAL_ACCOUNT = _money(
+    "financial_account",
+    "fa",
+    any_of("statuses", "status"),
+    includes=("storage.deposit_insurance_eligibility",),
+    fields={
+        "country": "US",
+        "display_name": f.text("name ????"),
+        "metadata": {},
+        "status": "open",
+        "storage": {"deposit_insurance_eligibility": {"applied": True}, "holds_currencies": ["usd"]},
+        "type": "storage",
+    },
+)
+
+FINANCIAL_ADDRESS = _money(
+    "financial_address",
+    "finaddr",
+    path="financial_addresses",
+    fields={"financial_account": f.ref(_ACCOUNT), "status": "active"},
+)
+
+INBOUND_TRANSFER = _money(
+    "inbound_transfer",
+    "ibt",
+    events=Events(created="bank_debit_processing", updated="available"),
+    fields={"description": _TEXT},
+)
+
+OUTBOUND_PAYMENT = _money(
+    "outbound_payment",
+    "obp",
+    any_of("status", "status"),
+    flow={"processing": ("posted", "failed")},
+    fields={"description": _TEXT, "metadata": {}, "status": "processing"},
+)
+
+OUTBOUND_SETUP_INTENT = _money("outbound_setup_intent", "obsi", fields={"status": "requires_action"})
+
+PAYOUT_INTENT = _money("payout_intent", "pi", fields={"description": _TEXT, "metadata": {}})
+
+PAYOUT_METHOD = _money("payout_method", "pm", _any("usage_status"), fields={"archived": False})
+
+RECEIVED_CREDIT = _money(
+    "received_credit",
+    "rc",
+    events=Events(created="available", updated="succeeded"),
+    fields={"description": _TEXT, "financial_account": f.ref(_ACCOUNT)},
+)
+
+TRANSACTION = _money(
+    "transaction",
+    "trxn",
+    equals("flow", "flow.id"),
+    fields={"description": _TEXT, "financial_account": f.ref(_ACCOUNT), "metadata": {}},
+)
+
+TRANSACTION_ENTRY = _money(
+    "transaction_entry",
+    "trxne",
+    path="transaction_entries",
+    fields={"transaction": f.ref("v2.money_management.transaction")},
 )

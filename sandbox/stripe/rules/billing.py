@@ -233,7 +233,7 @@ def _next_period(act: Act, id: str) -> None:
     day = datetime.fromtimestamp(act.get("subscription", id)["billing_cycle_anchor"], UTC).day
     for item in _items(act, id):
         recurring, start = item["price"]["recurring"], item["current_period_end"]
-        if start <= act.at:
+        if recurring and start <= act.at:
             end = end_of(start, recurring["interval"], recurring["interval_count"], day)
             period: Json = {"current_period_start": start, "current_period_end": end}
             act.change("subscription_item", item["id"], event=False, **period)
@@ -263,17 +263,13 @@ def end_trial(act: Act, id: str) -> None:
 # Requests
 
 
-def create(write: Write) -> Json:
+def create_subscription(write: Write) -> Json:
     act, given = write.act, write.given
     customer = write.parent or write.need("customer")
     write.need("items")
 
     now = act.under(act.get("customer", customer)["test_clock"]).at
-    fields = {
-        name: each
-        for name, each in write.fields.items()
-        if name not in ("customer", "discounts", "trial_end")
-    }
+    fields = write.without("customer", "discounts", "trial_end")
     fields["trial_end"] = _trial_end(given, now)
     fields["coupons"] = [discount_of(act, each) for each in given.get("discounts") or ()]
     fields["payment_behavior"] = given.get("payment_behavior")
@@ -305,14 +301,14 @@ def _ended_as_asked(act: Act, id: str, given: Mapping[str, Any]) -> Json:
 
 def end_with_period(act: Act, id: str, *, ends: bool) -> Json:
     """Whether it is canceled at the end of its period, and when that is."""
-    last = max(item["current_period_end"] for item in _items(act, id))
+    last = max((item["current_period_end"] for item in _items(act, id)), default=act.at)
     said = {"reason": "cancellation_requested" if ends else None}
     times: Json = {"cancel_at": last if ends else None, "canceled_at": act.at if ends else None}
     return act.change("subscription", id, cancel_at_period_end=ends, cancellation_details=said, **times)
 
 
-def update(write: Write) -> Json:
-    act, id, given = write.act.under(write.old["test_clock"]), write.id, write.given
+def update_subscription(write: Write) -> Json:
+    act, id, given = write.act, write.id, write.given
     dropped = ("discounts", "trial_end", "cancel_at_period_end")
     fields = write.without(*dropped)
     if "pause_collection" in given and given["pause_collection"] is None:
@@ -375,15 +371,15 @@ def _prorate(act: Act, subscription: Json, item: Json, sign: int, prorates: str)
     act.make("invoiceitem", customer=subscription["customer"], description=f"{said} {name}", **fields)
 
 
-def cancel_it(write: Write) -> Json:
+def delete_subscription(write: Write) -> Json:
     if write.old["status"] in _ENDED:
         raise errors.missing("subscription", write.id, "id")
     details = write.given.get("cancellation_details") or {}
-    return cancel(write.act.under(write.old["test_clock"]), write.id, **details)
+    return cancel(write.act, write.id, **details)
 
 
-def resume(write: Write) -> Json:
-    act, id = write.act.under(write.old["test_clock"]), write.id
+def resume_subscription(write: Write) -> Json:
+    act, id = write.act, write.id
     if write.old["status"] != "paused":
         raise errors.wrong_status("subscription", write.old["status"], "active")
     act.change("subscription", id, status="active", billing_cycle_anchor=act.at)
@@ -398,12 +394,12 @@ def pay_invoice(write: Write) -> Json:
     try:
         return invoices.pay_it(write)
     finally:
-        after_payment(write.act.under(write.old["test_clock"]), write.act.get("invoice", write.id))
+        after_payment(write.act, write.act.get("invoice", write.id))
 
 
-def confirm_intent(write: Write) -> Json:
+def confirm_payment_intent(write: Write) -> Json:
     """A customer's own payment of an invoice pays it, too."""
-    data = payments.confirm_intent(write)
+    data = payments.confirm_own_intent(write)
     for payment in write.act.world.list_all("invoice_payment", write.act.home):
         if payment["payment"]["payment_intent"] == write.id and data["status"] == "succeeded":
             invoices.settle(write.act, payment, data["amount"])
@@ -414,7 +410,7 @@ def confirm_intent(write: Write) -> Json:
 # Schedules
 
 
-def schedule(write: Write) -> Json:
+def create_subscription_schedule(write: Write) -> Json:
     act, given = write.act, write.given
     if id := given.get("from_subscription"):
         return _schedule_of(act, id)
@@ -518,12 +514,12 @@ def release(act: Act, id: str) -> Json:
     return act.change("subscription_schedule", id, status="released", **freed)
 
 
-def release_it(write: Write) -> Json:
-    return release(write.act.under(write.old["test_clock"]), write.id)
+def release_subscription_schedule(write: Write) -> Json:
+    return release(write.act, write.id)
 
 
-def cancel_schedule(write: Write) -> Json:
-    act, held = write.act.under(write.old["test_clock"]), write.old["subscription"]
+def cancel_subscription_schedule(write: Write) -> Json:
+    act, held = write.act, write.old["subscription"]
     if held and act.get("subscription", held)["status"] not in _ENDED:
         cancel(act, held)
     return act.change("subscription_schedule", write.id, status="canceled", current_phase=None)
@@ -532,7 +528,7 @@ def cancel_schedule(write: Write) -> Json:
 # Test clocks
 
 
-def advance(write: Write) -> Json:
+def advance_test_helpers_test_clock(write: Write) -> Json:
     """Moves a clock on, and with it all that it holds."""
     act, id, until = write.act, write.id, write.given["frozen_time"]
     if until <= write.old["frozen_time"]:

@@ -29,7 +29,7 @@ def _add_lines(
     return total, currency
 
 
-def open_session(write: Write) -> Json:
+def create_checkout_session(write: Write) -> Json:
     given, mode = write.given, write.given.get("mode") or "payment"
     if mode != "setup":
         write.need("line_items")
@@ -67,10 +67,8 @@ def complete(act: Act, id: str, method: Json) -> Json:
     done: Json = {"customer": customer, "customer_details": who}
     waits = False
     if session["mode"] == "payment":
-        data = {
-            name: each for name, each in (kept.get("payment_intent_data") or {}).items() if each is not None
-        }
-        known = {name: each for name, each in data.items() if name in KINDS["payment_intent"].fields}
+        asked = (kept.get("payment_intent_data") or {}).items()
+        known = {name: each for name, each in asked if name in KINDS["payment_intent"].fields and each}
         money = {"amount": session["amount_total"], "currency": session["currency"], "customer": customer}
         types = {"payment_method_types": session["payment_method_types"]}
         intent = act.make("payment_intent", **{**known, **money, **types, "payment_method": method["id"]})
@@ -110,12 +108,12 @@ def _end_waiting(act: Act, id: str, intent: Json) -> None:
     act.tell("checkout.session.async_payment_succeeded", "checkout.session", id)
 
 
-def confirm_page(write: Write) -> Json:
+def confirm_checkout_session(write: Write) -> Json:
     method = write.act.get("payment_method", write.given["payment_method"])
     return complete(write.act, write.id, method)
 
 
-def create_link(write: Write) -> Json:
+def create_payment_link(write: Write) -> Json:
     fields = write.without("line_items", "optional_items")
     made = write.act.make("payment_link", event=False, line_items=0, **fields)
     of = {"payment_link": made["id"]}
@@ -133,11 +131,7 @@ def create_quote(write: Write) -> Json:
     act, given = write.act, write.given
     if given.get("customer"):
         act = act.under(act.get("customer", given["customer"])["test_clock"])
-    fields = {
-        name: each
-        for name, each in write.fields.items()
-        if name not in ("line_items", "discounts", "test_clock")
-    }
+    fields = write.without("line_items", "discounts", "test_clock")
     none: Json = {"line_items": 0, "computed.upfront.line_items": 0, "test_clock": act.clock}
     made = act.make("quote", event=False, **fields, **none)
     total, currency = _add_lines(act, "quote_item", {"quote": made["id"]}, given.get("line_items") or ())
@@ -155,7 +149,7 @@ def finalize_quote(write: Write) -> Json:
 
 def accept_quote(write: Write) -> Json:
     """Recurring prices become a subscription, others an invoice."""
-    act, quote = write.act.under(write.old["test_clock"]), write.old
+    act, quote = write.act, write.old
     if quote["status"] != "open":
         raise errors.wrong_status("quote", quote["status"], "accepted")
     lines = act.of("quote_item", write.id)
@@ -174,61 +168,3 @@ def accept_quote(write: Write) -> Json:
         of: Json = {"currency": quote["currency"], "parent": parent, "from_invoice": None}
         done["invoice"] = invoices.draft(act, quote["customer"], bought, **of)["id"]
     return act.change("quote", write.id, status="accepted", **done)
-
-
-def cancel_quote(write: Write) -> Json:
-    times = write.old["status_transitions"] | {"canceled_at": write.act.at}
-    return write.act.change("quote", write.id, status="canceled", status_transitions=times)
-
-
-# What other products' clients begin with
-
-
-def open_portal(write: Write) -> Json:
-    """A customer portal's session, which can be read nowhere again."""
-    act, given = write.act, write.given
-    configuration = given.get("configuration") or act.world.table("billing_portal.configuration", act.home)
-    if not isinstance(configuration, str):
-        newest = configuration.order[-1].id if configuration.order else None
-        configuration = newest or act.make("billing_portal.configuration", is_default=True)["id"]
-    id = f"bps_{act.world.rng.getrandbits(96):024x}"
-    data = {"id": id, "object": "billing_portal.session", "configuration": configuration, "created": act.at}
-    data |= {
-        "customer": write.need("customer"),
-        "customer_account": None,
-        "flow": given.get("flow_data"),
-        "locale": None,
-    }
-    data |= {"livemode": act.world.livemode, "on_behalf_of": None, "return_url": given.get("return_url")}
-    data["url"] = f"https://billing.stripe.com/p/session/test_{id}"
-    act.world.announce("billing_portal.session.created", data, act.home, at=act.at)
-    return data
-
-
-def force_capture(write: Write) -> Json:
-    act, given = write.act, write.given
-    card = act.get("issuing.card", given["card"])
-    of: Json = {"card": card["id"], "cardholder": card["cardholder"]["id"], "type": "capture"}
-    money = {"amount": -given["amount"], "merchant_amount": -given["amount"]}
-    currency = (given.get("currency") or card["currency"]).lower()
-    money |= {"currency": currency, "merchant_currency": currency}
-    made = act.make("issuing.transaction", **of, **money)
-    if given.get("purchase_details"):
-        act.tell("issuing_transaction.purchase_details_receipt_updated", "issuing.transaction", made["id"])
-    return made
-
-
-def authorize_card(write: Write) -> Json:
-    """A purchase that asks the account's own webhook first."""
-    act, card, given = write.act, write.old, write.given
-    amount = given.get("held_amount") or 100
-    currency = given.get("held_currency") or card["currency"]
-    made = act.make("issuing.authorization", card=card, amount=amount, currency=currency)
-    act.tell("issuing_authorization.request", "issuing.authorization", made["id"])
-    return made
-
-
-def run_report(write: Write) -> Json:
-    made = write.act.make("reporting.report_run", **{**write.fields, "status": "pending"})
-    write.act.change("reporting.report_run", made["id"], status="succeeded", succeeded_at=write.act.at)
-    return made

@@ -1,16 +1,23 @@
 """Customers: what they pay with, their discounts and tax ids."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from sandbox.stripe import errors
 from sandbox.stripe.filters import Json
+from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.rules import cards
 from sandbox.stripe.rules.act import Act, Write
 from sandbox.stripe.rules.payments import card_expiry
 
+_SHOWN: Final = (
+    *("account_holder_name", "account_holder_type", "account_type", "country", "currency", "exp_month"),
+    *("exp_year", "name", "routing_number"),
+)
+"""What an external account shows of its description."""
 
-def create(write: Write) -> Json:
+
+def create_customer(write: Write) -> Json:
     """Raises StripeError for a card that cannot be saved, before there is a customer."""
     act, given = write.act, write.given
     for name in ("source", "payment_method"):
@@ -22,7 +29,7 @@ def create(write: Write) -> Json:
     return act.get("customer", made["id"])
 
 
-def update(write: Write) -> Json:
+def update_customer(write: Write) -> Json:
     write.act.change("customer", write.id, **write.fields)
     _join(write.act, write.id, write.given)
     return write.old
@@ -46,7 +53,7 @@ def _join(act: Act, id: str, given: Mapping[str, Any]) -> None:
             act.change("payment_method", method, customer=id)
 
 
-def create_source(write: Write) -> Json:
+def create_card(write: Write) -> Json:
     customer = write.parent or ""
     made = _add(write.act, customer, write.given)
     if write.act.get("customer", customer)["default_source"] is None:
@@ -73,17 +80,46 @@ def _add(act: Act, customer: str, given: Mapping[str, Any]) -> Json:
         )
     if found := cards.named(described):
         return cards.make_source(act, found, customer, **metadata)
+    if token := act.world.kept.get(f"token {described}"):
+        return _add(act, customer, {"source": token, **metadata})
     if described in act.world.table("source", act.home).by_id:
         return act.change("source", described, customer=customer)
     raise errors.missing("token", described, "source", status=400)
 
 
-def verify_source(write: Write) -> Json:
-    return write.act.change("bank_account", write.id, status="verified")
+create_bank_account = create_card
 
 
-def end_discount(write: Write) -> Json:
-    discount = write.act.get("customer", write.id)["discount"]
-    if discount is None:
-        raise errors.missing("discount", write.id, "customer")
-    return write.act.remove("discount", discount["id"])
+def create_token(write: Write) -> Json:
+    """A card or a bank account that a customer or an account may be given."""
+    act, given, type = write.act, write.given, "bank_account" if write.given.get("bank_account") else "card"
+    described, id = given.get(type) or {}, f"tok_{act.world.rng.getrandbits(96):024x}"
+    act.world.kept[f"token {id}"] = described
+    if type == "card" and isinstance(described, dict):
+        card = cards.BY_NUMBER.get(described.get("number") or "", cards.CARDS["visa"])
+        shown = card.shown | card_expiry(described)
+    else:
+        shown = {"last4": described["account_number"][-4:]} if "account_number" in described else {}
+    row = KINDS[type]
+    return {"id": id, "type": type, type: act.world.imagine(row, act.home, {}, {"customer": None, **shown})}
+
+
+def create_external_bank_account(write: Write) -> Json:
+    """Where an account is paid: what a form or a token describes."""
+    act, given = write.act, write.given
+    described = given.get("external_account") or given.get("bank_account") or ""
+    if isinstance(described, str):
+        described = act.world.kept.get(f"token {described}", {})
+    shown = {name: described[name] for name in _SHOWN if described.get(name)}
+    if "number" in described:
+        card = cards.BY_NUMBER.get(described["number"], cards.CARDS["visa"])
+        return act.make("external_card", **card.shown | {"brand": "Visa"}, **shown)
+    if "account_number" in described:
+        shown["last4"] = described["account_number"][-4:]
+    shown |= {name: given[name] for name in ("default_for_currency", "metadata") if given.get(name)}
+    return act.make("external_bank_account", **shown)
+
+
+def verify_bank_account(write: Write) -> Json:
+    account = write.act.get("bank_account", write.id)
+    return write.act.change("bank_account", account["id"], status="verified")

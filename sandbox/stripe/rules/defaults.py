@@ -1,12 +1,22 @@
 """What a write does where its path has no rule of its own: a parameter that is a field of the object becomes
 that field."""
 
-from collections.abc import Mapping
-from typing import Any
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
-from sandbox.stripe import errors
+from sandbox.stripe import errors, facts
 from sandbox.stripe.filters import Json
+from sandbox.stripe.kind import Kind
 from sandbox.stripe.rules.act import Rule, Write
+
+_STATUSES: Final = {
+    "activate": "active",
+    "deactivate": "inactive",
+    "reactivate": "active",
+    "unarchive": "active",
+}
+"""What an object is after a verb, if that is not the verb's own form."""
 
 
 def create(write: Write) -> Json:
@@ -45,11 +55,37 @@ def delete(write: Write) -> Json:
     return write.act.remove(write.row.name, write.id)
 
 
-def to(**fields: Any) -> Rule:
-    """An action that changes these fields; "now" stands for the time."""
+def _at(changes: Any, now: int) -> Any:
+    if isinstance(changes, Mapping):
+        return {name: _at(each, now) for name, each in changes.items()}
+    return now if changes == "now" else changes
+
+
+def verb(row: Kind, words: Sequence[str]) -> Rule:
+    """What follows an id: what the row says of it ("now" is the time), or the status that is called so, at
+    the time that is. Words before it lead to the part that has the status."""
+    *way, last = words
+    past = {last, f"{last}ed", f"{last}d", f"{last}{last[-1]}ed", f"{last[:-1]}ied", _STATUSES.get(last)}
+    schema = facts.schema(row.object_name)
+    for part in way:
+        schema = facts.resolved(schema["properties"].get(part, {}))[0]
+    fields = schema.get("properties", {})
+    known = {
+        *fields.get("status", {}).get("enum", ()),
+        *(itertools.chain(*row.flow.values()) if not way else ()),
+    }
+    changes: Json = dict.fromkeys(["status"] if past & known else (), next(iter(past & known), None))
+    dated = facts.resolved(fields.get("status_transitions", {}))[0].get("properties", {})
+    for name in (f"{each}_at" for each in past):
+        changes |= {name: "now"} if name in fields else {}
+        changes |= {"status_transitions": {name: "now"}} if name in dated else {}
+    changes = dict(row.actions.get("_".join(words), changes))
 
     def act(write: Write) -> Json:
-        return change(write, {name: write.act.at if each == "now" else each for name, each in fields.items()})
+        made = _at(changes, write.act.at)
+        for part in reversed(way):
+            made = {part: made} if write.old.get(part) else {}
+        return change(write, made)
 
     return act
 

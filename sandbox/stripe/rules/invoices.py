@@ -3,7 +3,8 @@
 An invoice that is finalized has a number of its customer and, if there is something to pay, a payment intent
 with an invoice payment. A paid one has a paid invoice payment."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sandbox.stripe import errors
@@ -218,7 +219,7 @@ def method_for(act: Act, invoice: Json) -> Json | None:
 # Requests
 
 
-def create(write: Write) -> Json:
+def create_invoice(write: Write) -> Json:
     act, given = write.act, write.given
     customer, subscription = given.get("customer"), given.get("subscription")
     fields = write.without("customer", "discounts")
@@ -243,12 +244,12 @@ def of_subscription(id: str) -> Json:
     return {"quote_details": None, "subscription_details": details, "type": "subscription_details"}
 
 
-def finalize_it(write: Write) -> Json:
-    return finalize(_under(write), write.id)
+def finalize_invoice(write: Write) -> Json:
+    return finalize(write.act, write.id)
 
 
 def pay_it(write: Write) -> Json:
-    act, given = _under(write), write.given
+    act, given = write.act, write.given
     if write.old["status"] == "draft":
         finalize(act, write.id)
     invoice = act.get("invoice", write.id)
@@ -263,24 +264,24 @@ def pay_it(write: Write) -> Json:
     return pay(act, write.id, method, unattended=bool(given.get("off_session")))
 
 
-def send(write: Write) -> Json:
-    act = _under(write)
+def send_invoice(write: Write) -> Json:
+    act = write.act
     if write.old["status"] == "draft":
         finalize(act, write.id)
     act.tell("invoice.sent", "invoice", write.id)
     return act.get("invoice", write.id)
 
 
-def void(write: Write) -> Json:
+def void_invoice(write: Write) -> Json:
     return _end(write, "void", ("open", "uncollectible"))
 
 
-def mark_uncollectible(write: Write) -> Json:
+def mark_uncollectible_invoice(write: Write) -> Json:
     return _end(write, "uncollectible", ("open",))
 
 
 def _end(write: Write, status: str, after: tuple[str, ...]) -> Json:
-    act, payment = _under(write), payment_of(write.act, write.id)
+    act, payment = write.act, payment_of(write.act, write.id)
     if write.old["status"] not in after:
         raise errors.wrong_status("invoice", write.old["status"], status)
     if payment and status == "void":
@@ -289,22 +290,12 @@ def _end(write: Write, status: str, after: tuple[str, ...]) -> Json:
     return act.change("invoice", write.id, status=status, auto_advance=False)
 
 
-def _under(write: Write) -> Act:
-    return write.act.under(write.old["test_clock"])
-
-
-def create_item(write: Write) -> Json:
+def create_invoiceitem(write: Write) -> Json:
     """An amount that a customer owes: on a draft at once, or on the next invoice."""
     act, given = write.act, write.given
-    fields, quantity = dict(write.fields), given.get("quantity") or 1
-    fields.pop("discounts", None)
-    if (given.get("pricing") or {}).get("price") or given.get("price_data"):
-        price = price_of(act, {"price": (given.get("pricing") or {}).get("price"), **given})
-        fields |= {"amount": amount_of(act, price, quantity), "currency": price["currency"]}
-        details = {"price": price["id"], "product": price["product"]}
-        priced: Json = {"price_details": details, "type": "price_details"}
-        fields["pricing"] = priced | {"unit_amount_decimal": price["unit_amount_decimal"]}
-    elif given.get("unit_amount_decimal"):
+    fields, quantity = write.without("discounts"), given.get("quantity") or 1
+    fields |= _priced(act, given, quantity)
+    if given.get("unit_amount_decimal"):
         fields["amount"] = round(float(given["unit_amount_decimal"]) * quantity)
     fields["currency"] = (given.get("currency") or fields.get("currency") or "usd").lower()
     invoice = fields.pop("invoice", None)
@@ -314,10 +305,72 @@ def create_item(write: Write) -> Json:
     return act.get("invoiceitem", made["id"])
 
 
+def _priced(act: Act, given: Mapping[str, Any], quantity: int) -> Json:
+    """What a line has of the price that its parameters name or describe."""
+    named = (given.get("pricing") or {}).get("price")
+    if not named and not given.get("price_data"):
+        return {}
+    price = price_of(act, {"price": named, **given})
+    details = {"price": price["id"], "product": price["product"]}
+    shown = {"price_details": details, "type": "price_details"}
+    shown["unit_amount_decimal"] = price["unit_amount_decimal"]
+    return {"amount": amount_of(act, price, quantity), "currency": price["currency"], "pricing": shown}
+
+
+_SHOWN: Final = ("amount", "description", "discountable", "metadata", "period", "quantity")
+
+
+def _lines(write: Write, deed: Callable[[Json, Json], object]) -> Json:
+    """Does something for each of the lines that a form has: with it, and with the fields of a line."""
+    act, old = write.act, write.old
+    if old["status"] != "draft":
+        raise StripeError(400, "Only the lines of a draft can be changed.", code="invoice_not_editable")
+    for each in write.given["lines"]:
+        fields: Json = {name: each[name] for name in _SHOWN if each.get(name) is not None}
+        fields |= _priced(act, each, each.get("quantity") or 1)
+        if "amount" in fields:
+            fields["subtotal"] = fields["amount"]
+        deed(each, fields)
+    return write.old
+
+
+def add_lines_invoice(write: Write) -> Json:
+    of: Json = {"invoice": write.id, "currency": write.old["currency"]}
+    return _lines(write, lambda _, fields: write.act.make("line_item", **of | {"amount": 0} | fields))
+
+
+def update_lines_invoice(write: Write) -> Json:
+    act = write.act
+    return _lines(
+        write, lambda line, new: act.change("line_item", act.get("line_item", line["id"])["id"], **new)
+    )
+
+
+def remove_lines_invoice(write: Write) -> Json:
+    act = write.act
+    return _lines(write, lambda line, _: act.remove("line_item", act.get("line_item", line["id"])["id"]))
+
+
+def attach_payment_invoice(write: Write) -> Json:
+    intent = write.act.get("payment_intent", write.need("payment_intent"))
+    asked: Json = {"amount_requested": intent["amount"], "currency": intent["currency"], "is_default": False}
+    of = {"payment_intent": intent["id"], "type": "payment_intent"}
+    write.act.make("invoice_payment", invoice=write.id, payment=of, **asked)
+    return write.old
+
+
+def create_preview_invoice(write: Write) -> Json:
+    """The invoice that would be made, which nobody is told of."""
+    act = replace(write.act, told=False)
+    made = create_invoice(replace(write, act=act))
+    act.remove("invoice", made["id"])
+    return made
+
+
 # Credit notes
 
 
-def create_note(write: Write) -> Json:
+def create_credit_note(write: Write) -> Json:
     given, dropped = write.given, ("amount", "invoice", "refunds", "shipping_cost")
     fields = write.without(*dropped)
     whole: list[Json] = [{"unit_amount": given.get("amount") or given.get("credit_amount") or 0}]

@@ -189,6 +189,17 @@ def create_refund(write: Write) -> Json:
     return refund(act, act.get("charge", id), given.get("amount"), **fields)
 
 
+def refund_charge(write: Write) -> Json:
+    create_refund(replace(write, parent=write.id))
+    return write.old
+
+
+def refund_application_fee(write: Write) -> Json:
+    amount = write.given.get("amount") or write.old["amount"] - write.old["amount_refunded"]
+    write.act.make("fee_refund", fee=write.id, amount=amount, currency=write.old["currency"])
+    return write.old
+
+
 def dispute(act: Act, charge: Json, reason: str, inquiry: bool = False, **fields: Any) -> Json:
     """A dispute, whose amount is withdrawn unless it is an inquiry."""
     id, amount, currency = _new_id(act, "dispute"), charge["amount"], charge["currency"]
@@ -251,7 +262,7 @@ def method_of(act: Act, given: Mapping[str, Any], customer: str | None = None) -
     return None
 
 
-def create_intent(write: Write) -> Json:
+def create_payment_intent(write: Write) -> Json:
     act, given = write.act, write.given
     method = method_of(act, given, given.get("customer"))
     fields: Json = write.fields | {"currency": given["currency"].lower()}
@@ -327,7 +338,7 @@ def _save(act: Act, intent: Json, method: Mapping[str, Any]) -> None:
         act.change("payment_method", method["id"], customer=intent["customer"])
 
 
-def confirm_intent(write: Write) -> Json:
+def confirm_own_intent(write: Write) -> Json:
     act, old = write.act, write.old
     if write.fields:
         act.change("payment_intent", write.id, **write.fields)
@@ -337,7 +348,7 @@ def confirm_intent(write: Write) -> Json:
     return confirm(act, write.id, method_of(act, named), write.given)
 
 
-def capture_intent(write: Write) -> Json:
+def capture_payment_intent(write: Write) -> Json:
     old, amount = write.old, write.given.get("amount_to_capture")
     if old["status"] != "requires_capture":
         raise _unexpected(old, "captured", "requires_capture")
@@ -347,7 +358,15 @@ def capture_intent(write: Write) -> Json:
     return write.act.change("payment_intent", write.id, **write.fields, **done)
 
 
-def cancel_intent(write: Write) -> Json:
+def increment_authorization_payment_intent(write: Write) -> Json:
+    act, old, amount = write.act, write.old, write.given["amount"]
+    if old["status"] != "requires_capture":
+        raise _unexpected(old, "incremented", "requires_capture")
+    act.change("charge", old["latest_charge"], amount=amount)
+    return act.change("payment_intent", write.id, **write.fields, amount_capturable=amount)
+
+
+def cancel_payment_intent(write: Write) -> Json:
     act, old, reason = write.act, write.old, write.given.get("cancellation_reason")
     if old["status"] in ("succeeded", "canceled", "processing"):
         raise _unexpected(
@@ -374,7 +393,7 @@ def _unexpected(intent: Json, done: str, wanted: str) -> StripeError:
 # Setup intents
 
 
-def create_setup(write: Write) -> Json:
+def create_setup_intent(write: Write) -> Json:
     act, given = write.act, write.given
     method = method_of(act, given)
     status = "requires_confirmation" if method else "requires_payment_method"
@@ -405,14 +424,9 @@ def set_up(act: Act, id: str, method: Mapping[str, Any] | None) -> Json:
     return act.get("setup_intent", id)
 
 
-def confirm_setup(write: Write) -> Json:
+def confirm_setup_intent(write: Write) -> Json:
     named = {"payment_method": write.old["payment_method"]} | dict(write.given)
     return set_up(write.act, write.id, method_of(write.act, named))
-
-
-def cancel_setup(write: Write) -> Json:
-    reason = write.given.get("cancellation_reason")
-    return write.act.change("setup_intent", write.id, status="canceled", cancellation_reason=reason)
 
 
 # Payment methods
@@ -434,7 +448,11 @@ def new_method(act: Act, given: Mapping[str, Any]) -> Json:
 
 
 def card_expiry(described: Mapping[str, Any]) -> Json:
-    return {name: described[name] for name in ("exp_month", "exp_year") if name in described}
+    shown = {name: str(described[name]) for name in ("exp_month", "exp_year") if name in described}
+    if not all(map(str.isdigit, shown.values())):
+        words, code = "Your card's expiration date is invalid.", "invalid_expiry_month"
+        raise StripeError(402, words, code=code, type="card_error")
+    return {name: int(each) for name, each in shown.items()}
 
 
 def _bank(type: str, given: Mapping[str, Any]) -> Json:
@@ -448,7 +466,7 @@ def _bank(type: str, given: Mapping[str, Any]) -> Json:
     return {type: {"last4": number[-4:]} if number else {}}
 
 
-def create_method(write: Write) -> Json:
+def create_payment_method(write: Write) -> Json:
     given = write.given
     if id := given.get("payment_method"):
         old = write.act.get("payment_method", id)
@@ -457,12 +475,12 @@ def create_method(write: Write) -> Json:
     return new_method(write.act, given)
 
 
-def attach_method(write: Write) -> Json:
+def attach_payment_method(write: Write) -> Json:
     cards.verify(cards.card_of(write.old))
     return write.act.change("payment_method", write.id, customer=write.need("customer"))
 
 
-def detach_method(write: Write) -> Json:
+def detach_payment_method(write: Write) -> Json:
     if write.old["customer"] is None:
         raise StripeError(
             400, "The payment method you provided is not attached to a customer so detachment is impossible."
@@ -480,6 +498,17 @@ def create_payout(write: Write) -> Json:
     fields = write.fields | {"currency": currency, "automatic": False, "balance_transactions": 0}
     fields["balance_transaction"] = book(act, "payout", id, -amount, currency)
     return act.make("payout", id=id, reconciliation_status="not_applicable", **fields)
+
+
+def reverse_payout(write: Write) -> Json:
+    """What was paid out comes back by a payout of its own."""
+    act, old, id = write.act, write.old, _new_id(write.act, "payout")
+    booked = book(act, "payout", id, old["amount"], old["currency"])
+    of: Json = {"amount": -old["amount"], "currency": old["currency"], "balance_transaction": booked}
+    of |= {"automatic": False, "balance_transactions": 0, "original_payout": write.id}
+    made = act.make("payout", id=id, reconciliation_status="not_applicable", **of, **write.fields)
+    act.change("payout", write.id, reversed_by=id)
+    return made
 
 
 def pay_out(act: Act, currency: str, **fields: Any) -> Json | None:
@@ -522,7 +551,7 @@ def create_transfer(write: Write) -> Json:
     )
 
 
-def create_reversal(write: Write) -> Json:
+def create_transfer_reversal(write: Write) -> Json:
     act, transfer = write.act, write.act.get("transfer", write.parent or "")
     left = transfer["amount"] - transfer["amount_reversed"]
     amount, id = write.given.get("amount") or left, _new_id(act, "transfer_reversal")
@@ -544,7 +573,7 @@ def create_reversal(write: Write) -> Json:
 # Cash balances
 
 
-def fund_cash_balance(write: Write) -> Json:
+def fund_cash_balance_customer(write: Write) -> Json:
     """A bank transfer of a customer, which pays what waits for one."""
     act, id, currency = write.act, write.id, write.given["currency"].lower()
     left = _deposit(act, id, write.given["amount"], currency, type="funded")

@@ -32,11 +32,8 @@ def price_of(act: Act, given: Mapping[str, Any]) -> Json:
         raise errors.missing_parameter("price")
     described, product = dict(data), data.get("product")
     if product is None:
-        named = {
-            name: each
-            for name, each in (data.get("product_data") or {}).items()
-            if name in ("name", "description")
-        }
+        sold = data.get("product_data") or {}
+        named = {name: sold[name] for name in ("name", "description") if name in sold}
         product = act.make("product", active=False, **named)["id"]
     fields = amounts(described) | {"product": product, "currency": data["currency"].lower()}
     if data.get("recurring"):
