@@ -187,7 +187,7 @@ class AccountPoller:
             try:
                 new = await self._find_new()
             except AccountsLeftError as left:
-                task.log.warning(str(left))
+                task.log.warning(left.answer)
                 task.stopping.event.set()
                 return
             except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
