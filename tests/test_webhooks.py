@@ -239,12 +239,13 @@ async def test_older_event_that_becomes_visible_late_takes_no_newer_version_s_pl
 
 
 class _Read:
-    """Of events nothing has been read."""
+    """Windows have passed what is older than an hour; nothing else has been read."""
 
     def has_read(self, account_id: str, event_id: str) -> bool:
         return False
 
-    has_passed = has_read
+    def has_passed(self, account_id: str, event_id: str, created: float) -> bool:
+        return created < NOW - 3_600
 
 
 def notices_of(account_ids: set[str], types: set[str] | None) -> Notices:
@@ -343,6 +344,8 @@ async def test_answers_to_what_is_no_post(monkeypatch: pytest.MonkeyPatch) -> No
         ),
         ({"type": "v2.core.event_destination.ping"}, None),
         ({"account": 7}, None),
+        ({"created": NOW - 86_400}, None),
+        ({"object": "v2.core.event", "created": "2026-05-27T20:26:40Z"}, "acct_own"),
         ({"id": None}, None),
     ],
 )

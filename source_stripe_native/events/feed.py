@@ -238,10 +238,12 @@ class EventFeed:
         account = self._accounts.get(account_id)
         return account is not None and (event_id in account.newest_read or event_id in account.reader.seen)
 
-    def has_passed(self, account_id: str, event_id: str) -> bool:
-        """Whether an event was read in a window of this process, as far as that is remembered."""
+    def has_passed(self, account_id: str, event_id: str, created: float) -> bool:
+        """Whether an event was read in a window, or was created so long ago that windows have passed it."""
         account = self._accounts.get(account_id)
-        return account is not None and event_id in account.reader.seen
+        if account is None:
+            return False
+        return created < account.reader.low_watermark or event_id in account.reader.seen
 
     def newest(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """What `read_newest` has read, for a binding at `cursor`. None where there is nothing, and where the

@@ -39,8 +39,8 @@ class ReadEvents(Protocol):
     def has_read(self, account_id: str, event_id: str) -> bool:
         """Whether an event was read, early or in a window."""
 
-    def has_passed(self, account_id: str, event_id: str) -> bool:
-        """Whether an event was read in a window."""
+    def has_passed(self, account_id: str, event_id: str, created: float) -> bool:
+        """Whether an event was read in a window, or its time is past."""
 
 
 class Notices:
@@ -83,9 +83,9 @@ class Notices:
         if self._types and notice.type not in self._types:
             return
         event_id, read = notice.event_id, self._read
-        is_judged = read.has_passed(account_id, event_id)
-        self.trust.announce(account_id, event_id, notice.type, is_judged=is_judged)
-        if read.has_read(account_id, event_id):
+        has_passed = read.has_passed(account_id, event_id, notice.created)
+        self.trust.announce(account_id, event_id, notice.type, is_judged=has_passed)
+        if has_passed or read.has_read(account_id, event_id):
             return
         account = self._accounts.setdefault(account_id, _Account())
         account.tries = 0

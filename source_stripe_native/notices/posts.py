@@ -6,6 +6,7 @@ read.
 Stripe posts snapshot events (`object` is `event`) and thin events (`v2.core.event`). Of a connected account
 the first name it as `account`, the others as the end of `context`, which is a path of accounts."""
 
+import math
 from dataclasses import dataclass
 
 import orjson
@@ -18,12 +19,14 @@ THIN_PREFIX = "v1."
 
 @dataclass(frozen=True)
 class Notice:
-    """`account_id` is None for the account that the endpoint belongs to."""
+    """`account_id` is None for the account that the endpoint belongs to. A thin event does not say when it
+    was `created` in Unix seconds: it counts as new."""
 
     event_id: str
     type: str
     account_id: str | None
     is_live: bool
+    created: float = math.inf
 
 
 def notice_of(body: bytes) -> Notice | None:
@@ -44,4 +47,6 @@ def notice_of(body: bytes) -> Notice | None:
         kind = current_type({**event, "type": kind.removeprefix(THIN_PREFIX)})
     except (KeyError, TypeError, AttributeError):
         kind = kind.removeprefix(THIN_PREFIX)
-    return Notice(event_id, kind, account and account.rpartition("/")[2], is_live)
+    created = event.get("created")
+    at = created if isinstance(created, int) else math.inf
+    return Notice(event_id, kind, account and account.rpartition("/")[2], is_live, at)
