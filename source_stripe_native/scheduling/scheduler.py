@@ -126,7 +126,7 @@ class Scheduler:
     def notice(self, account_id: str, types: frozenset[str]) -> None:
         """The newest events of an account have been read early: captures them where one concerns the
         binding."""
-        if not self._config.is_relevant(types) or self._cursors.get(account_id) is None:
+        if not self._config.is_relevant(types) or not self._cursors.second(account_id):
             return
         if account_id in self._running:
             self._running[account_id][0].noticed.set()
