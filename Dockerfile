@@ -18,6 +18,7 @@ ARG USAGE_RATE=1.0
 LABEL FLOW_RUNTIME_PROTOCOL=capture \
       FLOW_RUNTIME_CODEC=json \
       dev.estuary.usage-rate=${USAGE_RATE} \
+      dev.estuary.port-public.8080=true \
       org.opencontainers.image.title="source-stripe-native" \
       org.opencontainers.image.description="Captures a Stripe account, and the accounts connected to it, into Estuary Flow" \
       org.opencontainers.image.documentation="https://go.estuary.dev/source-stripe-native" \
@@ -29,4 +30,6 @@ COPY --from=build /app/.venv/ .venv/
 COPY --from=build /app/source_stripe_native/ source_stripe_native/
 ENV PATH=/app/.venv/bin:$PATH
 USER connector
+# Where Stripe's posts come in, if the capture has a signing secret for them: they authenticate themselves.
+EXPOSE 8080
 ENTRYPOINT ["python", "-m", "source_stripe_native"]

@@ -7,7 +7,7 @@ PYTHON  ?= python3
 FLOWCTL ?= python -m sandbox
 export FLOWCTL
 
-SOURCE  ?= $(if $(filter discover,$(MAKECMDGOALS)),test.flow.yaml,test-prices.flow.yaml)
+SOURCE  ?= $(if $(filter discover,$(MAKECMDGOALS)),test.flow.yaml,$(if $(WEBHOOKS),test-webhooks,test-prices).flow.yaml)
 
 STAMP   := .venv/set-up-with-$(notdir $(PYTHON))
 POETRY  := $(PYTHON) tools/poetry.py
@@ -18,12 +18,17 @@ $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || {
   echo "$(PYTHON) is missing or older than 3.11: name a newer one, as in make PYTHON=python3.12" >&2; exit 1; }
 endef
 
-BENCHES := speed limits requests accounts cadence start memory
+BENCHES := speed limits requests accounts cadence webhooks start memory
+
+# Where the connector listens for posts.
+WEBHOOK_PORT ?= 8081
+export WEBHOOK_PORT
+POSTS   := $(if $(WEBHOOKS),--webhooks http://127.0.0.1:$(WEBHOOK_PORT)/)
 
 # The project's own specifications have the local Stripe's key. Yours have your own, for Stripe itself.
-WITH_STRIPE := $(if $(filter test%.flow.yaml,$(notdir $(SOURCE))),python -m sandbox stripe $(STRIPE) --)
+WITH_STRIPE := $(if $(filter test%.flow.yaml,$(notdir $(SOURCE))),python -m sandbox stripe $(STRIPE) $(POSTS) --)
 # flowctl has no flag that ends a preview which has all.
-FLAGS   ?= $(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up --table,--delay 1s --timeout 8s)
+FLAGS   ?= $(if $(WEBHOOKS),,$(if $(findstring sandbox,$(FLOWCTL)),--until-caught-up --table,--delay 1s --timeout 8s))
 
 .PHONY: $(BENCHES) help check audit fmt test soak clients preview discover stripe bench lock image clean
 .DEFAULT_GOAL := help

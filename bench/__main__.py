@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from bench import accounts, cadence, fleet, limits, memory, opening, requests, speed, start
+from bench import accounts, cadence, fleet, limits, memory, opening, requests, speed, start, webhooks
 from bench.figures import Figures
 from bench.plot import draw
 
@@ -32,6 +32,7 @@ PARTS: Final[dict[str, Sequence[Callable[[Figures], Awaitable[None]]]]] = {
         fleet.at_the_limit,
     ),
     "cadence": (cadence.freshness,),
+    "webhooks": (webhooks.delays, webhooks.fleet, webhooks.quiet, webhooks.burst),
     "start": (start.start,),
     "memory": (memory.stalled_reader, memory.slow_reader, memory.growing_pages),
 }

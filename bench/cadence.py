@@ -111,7 +111,7 @@ async def _delays() -> _Delays:
     world = World(seed=1, unordered=True)
     delays = _Delays(world)
     streams = [each for each in ALL if each != "Events"]
-    state = _single(followed_since(world, datetime.now(tz=UTC)))
+    state = single(followed_since(world, datetime.now(tz=UTC)))
     async with StripeServer(world, latency=LATENCY) as server:
         changing = list[asyncio.Task[None]]()
         began = world.clock.time()
@@ -141,7 +141,7 @@ async def _busy() -> float:
             world.create("customer")
             await asyncio.sleep(1 / A_SECOND)
 
-    state = _single(followed_since(world, datetime.fromtimestamp(now, tz=UTC) - timedelta(seconds=20)))
+    state = single(followed_since(world, datetime.fromtimestamp(now, tz=UTC) - timedelta(seconds=20)))
     async with StripeServer(world, latency=LATENCY) as server:
         changing = asyncio.create_task(go_on())
         task = Task(["Customers", "Prices"], state=state, interval="PT1S")
@@ -152,7 +152,7 @@ async def _busy() -> float:
     return len(visits) / BUSY
 
 
-def _single(state: Json) -> Json:
+def single(state: Json) -> Json:
     """The state of connected accounts as one of the platform alone."""
     bindings = {
         name: {

@@ -4,16 +4,19 @@ not how long it waits for Stripe's limits. It can measure for how long its loop 
 import os
 import time
 from asyncio import BaseEventLoop
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from source_stripe_native.__main__ import main
-from source_stripe_native.settings import Settings
+from source_stripe_native.settings import DEFAULTS, Settings
 
 OPEN: Final = 1_000_000
 """Requests a second that stand for no limit."""
 HELD: Final = "BENCH_HELD"
 """The environment variable with a path: the longest turn of the loop is written there, in CPU seconds."""
+RESTED: Final = "BENCH_RESTED"
+"""The environment variable with the seconds for which accounts rest while posts are relied on."""
 
 
 def _watch(path: Path) -> None:
@@ -36,4 +39,5 @@ def _watch(path: Path) -> None:
 if __name__ == "__main__":
     if HELD in os.environ:
         _watch(Path(os.environ[HELD]))
-    main(Settings(requests_live=OPEN, requests_test=OPEN, requests_per_endpoint=OPEN))
+    rest = timedelta(seconds=int(os.environ[RESTED])) if RESTED in os.environ else DEFAULTS.trusted_interval
+    main(Settings(requests_live=OPEN, requests_test=OPEN, requests_per_endpoint=OPEN, trusted_interval=rest))

@@ -7,6 +7,7 @@ with SIGKILL. CPU and memory are counted as Linux does.
 
 import asyncio
 import os
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any
 import json_merge_patch
 import orjson
 
+from bench.connector import RESTED
 from sandbox.stripe import StripeServer
 
 Json = dict[str, Any]
@@ -42,6 +44,15 @@ class Task:
     interval: str = "PT5M"
     lifted: bool = True
     requests_per_second: int | None = None
+    secret: str = ""
+    """The signing secret of posts, which arrive at `port`."""
+    port: int = 0
+    rested: int | None = None
+    """Seconds for which accounts rest while posts are relied on, where that is not the default."""
+
+    def environment(self) -> dict[str, str]:
+        rested = {} if self.rested is None else {RESTED: str(self.rested)}
+        return {"WEBHOOK_PORT": str(self.port), **rested}
 
     def request(self, key: str) -> Json:
         bindings = [
@@ -57,7 +68,10 @@ class Task:
             "credentials": {"access_token": key},
             "start_date": "2012-01-01T00:00:00Z",
             "capture_connected_accounts": self.connected,
-            "advanced": {"max_requests_per_second": self.requests_per_second},
+            "advanced": {
+                "max_requests_per_second": self.requests_per_second,
+                "webhook_signing_secret": self.secret,
+            },
         }
         capture = {
             "name": "acmeCo/bench",
@@ -216,11 +230,17 @@ async def _connector(
     server: StripeServer, task: Task, limit: int
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     module = "bench.connector" if task.lifted else "source_stripe_native"
-    environment = {"STRIPE_API_BASE": server.url, "LOG_LEVEL": "WARN"}
+    environment = {"STRIPE_API_BASE": server.url, "LOG_LEVEL": "WARN", **task.environment()}
     async with python("-m", module, limit=limit, environment=environment) as process:
         assert process.stdin is not None
         process.stdin.write(orjson.dumps(task.request(server.world.key)) + b"\n")
         yield process
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def peak(pid: int) -> int:

@@ -298,11 +298,41 @@ class Changes:
                 yield window.end_at
                 held.release()
                 await reading.end()
+                self.feed.forget_early(source, window.end)
         except StripeError as error:
             if not EVENTS_AGED_OUT.matches(error):
                 raise
             log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
             yield Triggers.BACKFILL
+
+    async def fetch_early(
+        self, log: Logger, log_cursor: LogCursor
+    ) -> AsyncGenerator[Document | Commit, None]:
+        """The documents of the newest events, which were read after a notice, each step with a `Commit` after
+        it. The cursor stays where it is: lists, and what was postponed, are read when it moves."""
+        source, cls, http = replace(self.source, log=log), self.source.stream, self.source.http
+        events = None
+        if self.account_changes is None:
+            events = self.feed.newest(source, cursor_time(log_cursor))
+            if events is None:
+                return
+        with await http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as held:
+            source = replace(source, reservation=held)
+            window = events.window if events else Window(0, 0)
+            reading = _WindowReading(self, source, window)
+            async with aclosing(reading.early_items(events)) as items:
+                async for item in items:
+                    if isinstance(item, Commit):
+                        held.commit()
+                        yield item
+                        await held.renew()
+                    else:
+                        self.superseded.add(cls.NAME, source.account_id, cls.identity(item))
+                        yield item
+            held.release()
+            if events is not None and events.found is not None:
+                self.feed.add_early(source, events.found)
+            await reading.end()
 
 
 async def _next_window(
@@ -363,6 +393,24 @@ class _WindowReading:
             yield Commit(entries)
         async for item in read_snapshot(self.source, self.memories, self.window, self.changes.since):
             yield item
+
+    async def early_items(self, events: WindowEvents | None) -> AsyncGenerator[Document | Commit, None]:
+        """The documents of events that are read early, or of accounts that have changed, the last of them
+        with a commit after it too."""
+        accounts = self.changes.account_changes
+        if events is not None:
+            documents = read_changes(self.source, events, self.changes.not_before)
+        else:
+            changed = accounts.take() if accounts is not None else []
+            documents = read_again(self.source, (Subject(Kind.OBJECT, each) for each in changed))
+        async for document in documents:
+            if accounts is not None:
+                self.accounts.add(self.source.stream.identity(document))
+            yield document
+            if commit := self._commit(document):
+                yield commit
+        if self.uncommitted:
+            yield Commit(self.memories.change(self.source, self._remembered()))
 
     async def end(self) -> None:
         """Ends the window, of which all documents have been checkpointed."""

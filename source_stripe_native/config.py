@@ -53,6 +53,13 @@ PATTERNS: Final = {
 """The form of a field, and what to do about another one."""
 
 
+_SIGNING_SECRET: Final = re.compile(r"whsec_[!-+\--~]{8,}", re.ASCII)
+
+
+def _divided(secrets: str) -> list[str]:
+    return secrets.replace(",", " ").split()
+
+
 def default_start_date() -> datetime:
     """Thirty days ago: the start date of a capture whose config names none."""
     return datetime.now(tz=UTC) - DEFAULT_HISTORY
@@ -181,6 +188,29 @@ class Advanced(FeatureFlagsConfig):
         default_factory=list,
         json_schema_extra={"nonsensitive": True},
     )
+
+    webhook_signing_secret: str | None = Field(
+        title="Webhook Signing Secret",
+        description="The signing secret (whsec_...) of an event destination in Stripe that posts to this "
+        "capture's endpoint, so that changes arrive within a second. While it is rolled, or with more than "
+        "one destination, the secrets are divided by blanks. Left blank, changes arrive once per interval.",
+        default=None,
+        repr=False,
+        json_schema_extra={"secret": True},
+    )
+
+    @property
+    def signing_secrets(self) -> list[str]:
+        return _divided(self.webhook_signing_secret or "")
+
+    @field_validator("webhook_signing_secret")
+    @classmethod
+    def _are_secrets(cls, value: str | None) -> str | None:
+        if not all(_SIGNING_SECRET.fullmatch(secret) for secret in _divided(value or "")):
+            raise ValueError(
+                "it is not a signing secret: copy it from the event destination in Stripe, whsec_..."
+            )
+        return value
 
     # Not a pattern of the field, which would change the config's JSON schema.
     @field_validator(*PATTERNS)

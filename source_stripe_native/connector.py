@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from typing import Final
 
 from estuary_cdk import Stopped
@@ -27,7 +27,8 @@ from source_stripe_native.flow.requests import (
 )
 from source_stripe_native.flow.schedules import Schedules, refuse_schedules
 from source_stripe_native.flow.waits import ended_in_time
-from source_stripe_native.resources import all_resources
+from source_stripe_native.notices.notices import Posts
+from source_stripe_native.resources import Opening, all_resources
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.shapes import ConnectorState, previous_state
 from source_stripe_native.stripe.sessions import open_session
@@ -125,7 +126,9 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             self._settings.schedule_interval,
             log,
         )
-        resources = await all_resources(log, http, config, names, states, shard, schedules)
+        posts = Posts.expected(config.advanced.signing_secrets, http.now)
+        opening = Opening(states, shard, schedules, posts)
+        resources = await all_resources(log, http, config, names, opening)
         if open.capture.bindings and not resources:
             return response.Opened(explicitAcknowledgements=False), _idle
         bindings = common.resolve_bindings(open.capture.bindings, resources)
@@ -134,7 +137,11 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
         async def run(task: Task) -> None:
             self._stopping = task.stopping
             # A group of its own, since the CDK waits half an hour for its group to end.
-            async with ended_in_time(task, self._settings.stop_patience), asyncio.TaskGroup() as group:
+            async with (
+                _expecting(posts, task.stopping.event, log),
+                ended_in_time(task, self._settings.stop_patience),
+                asyncio.TaskGroup() as group,
+            ):
                 root = capture_task(task, WholeCommits(self.output), group)
                 await capture(root)
                 # The CDK keeps both as long as the capture runs, with all that only the opening needs.
@@ -144,6 +151,18 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             await schedules.write_requests(root)
 
         return opened, run
+
+
+def _expecting(
+    posts: Posts | None, stopping: asyncio.Event, log: FlowLogger
+) -> AbstractAsyncContextManager[None]:
+    """Listens for `posts`, if the capture gets any."""
+    if posts is None:
+        return nullcontext()
+    # A server takes a while to import, and most captures have none.
+    from source_stripe_native.notices.server import listening
+
+    return listening(posts, stopping, log)
 
 
 async def _idle(task: Task) -> None:

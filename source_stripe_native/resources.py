@@ -3,9 +3,10 @@
 One function makes a resource of any row, and a binding of it knows how to open itself (stream_binding.py).
 """
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from logging import Logger
 from typing import Any
@@ -21,7 +22,10 @@ from source_stripe_native.errors import ConnectorError, Scope, is_passing, scope
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.flow.schedules import Schedules
+from source_stripe_native.notices.notices import Notices, Posts
+from source_stripe_native.notices.trust import Trust
 from source_stripe_native.scheduling.account_poller import AccountPoller, new_accounts_unit
+from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import EPOCH, initial_state, with_cursors
@@ -135,26 +139,35 @@ def prices_object(
     return base_object(Prices, http, start_date, accounts, CaptureContext(feed, pauses))
 
 
+@dataclass(frozen=True)
+class Opening:
+    """What a capture is opened with. `states` are those that it resumes from or starts anew after, by name.
+    The accounts of the `shard` are captured. `posts` is where it gets Stripe's posts from, if it gets any."""
+
+    states: Mapping[str, ResourceState]
+    shard: Shard = WHOLE
+    schedules: Schedules = field(default_factory=Schedules)
+    posts: Posts | None = None
+
+
 async def all_resources(
     log: Logger,
     http: StripeSession,
     config: EndpointConfig,
     names: Collection[str] | None = None,
-    states: Mapping[str, ResourceState] | None = None,
-    shard: Shard = WHOLE,
-    schedules: Schedules | None = None,
+    opening: Opening | None = None,
     listed: bool = True,
 ) -> list[StripeResource]:
-    """A resource for every stream that the key can read, of the catalogue or of those `names`. `states` are
-    those that a capture resumes from or starts anew after, by name, None where none is opened. The accounts
-    of the `shard` are captured: nothing where the only account belongs to another one. Discover and validate
-    need no connected accounts `listed`. Raises ConnectorError where the key is refused or may not read
+    """A resource for every stream that the key can read, of the catalogue or of those `names`. Nothing where
+    the only account belongs to another shard than that of the `opening`. Discover and validate open nothing,
+    and need no connected accounts `listed`. Raises ConnectorError where the key is refused or may not read
     events, where a stream asked for by name cannot be read, and where there is none left."""
-    connected = config.capture_connected_accounts
+    connected, shard = config.capture_connected_accounts, opening.shard if opening else WHOLE
     accounts = await find_accounts(http, log, selection_of(config, shard), connected=connected)
     unlisted: ConnectorError | None = None
     if connected and listed:
-        accounts, unlisted = await _with_connected(http, log, accounts, (states or {}).values())
+        states = opening.states.values() if opening else ()
+        accounts, unlisted = await _with_connected(http, log, accounts, states)
     if not accounts.all_ids and not config.capture_connected_accounts:
         log.info(f"account {accounts.platform_id} is captured by another shard: this one has nothing to do")
         return []
@@ -164,22 +177,25 @@ async def all_resources(
     readable, unproven = wanted, set[str]()
     # A capture that opens asks for events alone: whatever else it may not read is paused, binding by binding.
     try:
-        permissions = await probe(http, log, wanted if states is None else [], connected=connected)
+        permissions = await probe(http, log, wanted if opening is None else [], connected=connected)
     except ConnectorError as error:
-        if states is None or not is_passing(error):
+        if opening is None or not is_passing(error):
             raise
         # So are events that fail for now.
         permissions = Permissions(wanted, {})
     if permissions.no_changes is not None:
         raise ConnectorError(no_changes(permissions.no_changes, permissions.denied))
-    if states is None:
+    if opening is None:
         readable, unproven = permissions.readable, set(permissions.unproven)
         report_denied(log, permissions, is_asked_by_name=names is not None)
-    context = await _capture_context(log, http, config, accounts, readable, unlisted)
-    context = replace(context, schedules=schedules or Schedules(), refresh=config.advanced.refresh)
+    posts = opening.posts if opening else None
+    context = await _capture_context(log, http, config, accounts, readable, unlisted, posts)
+    context = replace(context, refresh=config.advanced.refresh)
+    if opening is not None:
+        context = replace(context, schedules=opening.schedules)
     cutoff, start_date, resources = http.now(), config.start_date, list[StripeResource]()
     for row in readable:
-        previous = states.get(row.NAME) if states is not None else None
+        previous = opening.states.get(row.NAME) if opening else None
         if context.sharing is not None and row.PARENT is not None and (previous is None or previous.backfill):
             context.sharing.register(row)
         is_unproven = row.NAME in unproven
@@ -226,6 +242,7 @@ async def _capture_context(
     accounts: CapturedAccounts,
     streams: Sequence[type[BaseStripeObject]],
     unlisted: ConnectorError | None,
+    posts: Posts | None,
 ) -> CaptureContext:
     """`unlisted` is why the connected accounts could not be listed."""
     types: frozenset[str] | None = None
@@ -239,9 +256,34 @@ async def _capture_context(
     polled = PolledLists(_shared_lists(streams, settings))
     sharing = SharedPages(settings.shared_page_retention, settings.shared_page_bytes, superseded.recording)
     pauses = Pauses(http, log, accounts.platform_id)
-    if accounts.connected_ids is None:
-        return CaptureContext(feed, pauses, superseded=superseded, polled=polled, sharing=sharing)
     known, last_look = set(accounts.all_ids), 0 if unlisted else floor(http.now())
+
+    def source_of(account_id: str) -> Source:
+        is_one_of_many = accounts.connected_ids is not None
+        acting = account_id if account_id != accounts.platform_id else None
+        return Source(http, log, Events, account_id, acting, is_one_of_many=is_one_of_many)
+
+    reader, trust = None, None
+    if posts is not None:
+        trust = Trust(floor(http.now()), settings)
+        posts.notices = Notices(
+            accounts.platform_id,
+            is_live=not http.is_test,
+            types=types,
+            is_captured=known.__contains__,
+            read=feed,
+            trust=trust,
+        )
+        reader = NoticeReader(posts.notices, feed, source_of, pauses, settings)
+        trust.lost = reader.report_lost
+        feed.on_found = lambda account_id, events: trust.find(
+            account_id, events, asyncio.get_running_loop().time()
+        )
+    context = CaptureContext(
+        feed, pauses, superseded=superseded, polled=polled, sharing=sharing, notice_reader=reader
+    )
+    if accounts.connected_ids is None:
+        return context
     if unlisted is not None:
         await pauses.pause(new_accounts_unit(pauses), unlisted)
 
@@ -253,10 +295,6 @@ async def _capture_context(
         known.update(new)
         return new
 
-    def source_of(account_id: str) -> Source:
-        acting = account_id if account_id != accounts.platform_id else None
-        return Source(http, log, Events, account_id, acting, is_one_of_many=True)
-
     poller = AccountPoller(
         feed,
         source_of,
@@ -265,8 +303,18 @@ async def _capture_context(
         sum(row.PER_ACCOUNT or row.ARE_ACCOUNTS for row in streams),
         pauses,
         settings,
+        trust,
     )
-    return CaptureContext(feed, pauses, poller, superseded, polled, sharing)
+    if trust is not None and reader is not None:
+        report = trust.lost
+
+        def lose_trust(account_id: str | None) -> None:
+            report(account_id)
+            poller.lose_trust(account_id)
+
+        trust.lost = lose_trust
+        reader.subscribe(lambda account_id, _: poller.notice(account_id))
+    return replace(context, poller=poller)
 
 
 def _shared_lists(streams: Iterable[type[BaseStripeObject]], settings: Settings) -> SharedPages:

@@ -161,6 +161,28 @@ class Settings:
     """How far apart the cursors of subscribers may be that are read together from the earliest on. More than
     `longest_poll_wait`, since a cursor waits for its list."""
 
+    trusted_interval: timedelta = timedelta(hours=1)
+    """How often an account without notices is read while notices can be relied on."""
+    trusted_share: float = 0.1
+    """The part of the rate limit that such readings take at most: with many accounts they are rarer."""
+    trusted_poll_wait: timedelta = timedelta(hours=6)
+    """How long a list without events waits at most in such an account."""
+    post_patience: timedelta = timedelta(minutes=1)
+    """How long after an event was found its post may come to have announced it."""
+    misses_in_a_row: int = 3
+    """Events without a post, and none with one between them, after which all accounts are read again."""
+    announced_events: int = 100_000
+    """Announced events, not found yet, that are remembered."""
+    notice_gap: timedelta = timedelta(milliseconds=500)
+    """How long after a reading of its newest events an account is not read so again, whatever is
+    announced."""
+    early_reach: timedelta = timedelta(minutes=1)
+    """How far back the newest events are read after a notice. Older ones have their turn with the cursor."""
+    early_pages: int = 10
+    """Pages that such a reading has at most."""
+    early_events: int = 10_000
+    """Events of a stream and account, ahead of its cursor, beyond which nothing more is captured early."""
+
     shared_list_retention: timedelta = timedelta(minutes=1)
     """How old the page of a polled list may be that another stream is given."""
     shared_list_bytes: int = 8_000_000

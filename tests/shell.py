@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.stripe import StripeServer
+from source_stripe_native.notices.notices import PORT_VARIABLE
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.documentation import ROOT
 from tests.warm_python import WarmPython
 
-COPIED: Final = ("acmeCo", "config.yaml", "docs", "test-prices.flow.yaml", "tools")
+COPIED: Final = ("acmeCo", "config.yaml", "docs", "test-prices.flow.yaml", "test-webhooks.flow.yaml", "tools")
 LINKED: Final = (
     "Makefile",
     "bench",
@@ -50,11 +51,12 @@ _ACTIVATE: Final = 'export VIRTUAL_ENV="{venv}" PATH="{venv}/bin:$PATH"\n'
 
 @dataclass
 class Shell:
-    """`port` is free on this machine."""
+    """`port` is free on this machine, and so is the one for Stripe's posts."""
 
     checkout: Path
     server: StripeServer
     port: int
+    posts_port: int
     key: str
     """The reader's own key."""
     kept: list[str] = field(default_factory=list)
@@ -86,6 +88,7 @@ class Shell:
                 "PATH": os.pathsep.join(path),
                 "PYTHONPATH": str(ROOT),
                 API_BASE_VARIABLE: self.server.url,
+                PORT_VARIABLE: str(self.posts_port),
             },
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
@@ -133,9 +136,9 @@ class Shell:
         return found
 
 
-def free_port() -> int:
+def free_port(but_for: int = 0) -> int:
     """A port that nobody listens on, below those that systems choose from by themselves."""
-    for port in range(20_000 + os.getpid() % 10_000, 32_000):
+    for port in range(max(20_000 + os.getpid() % 10_000, but_for + 1), 32_000):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
     raise AssertionError("no port is free")

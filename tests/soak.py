@@ -31,7 +31,7 @@ import time
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -45,6 +45,7 @@ import stamina
 from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
 from sandbox.stripe.journal import Journal
 from sandbox.stripe.kinds import CHILDREN, KINDS
+from sandbox.stripe.webhooks import WebhookFaults
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.pages import PageToken
 from source_stripe_native.stripe.postponed import PREFIX
@@ -52,6 +53,7 @@ from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
 from tests.held import Holders, holders_watched, running, still_held
+from tests.posts import CONFIG, listen, posting
 from tests.test_streams import DAY, HELD, ROWS
 from tests.troubles import KEY, LACKING, RULES, TROUBLES, Trouble, Troubles, may_be_refused, paths_of
 from tests.untold import MADE_THERE, OWN_WAY, SOLD, Untold
@@ -147,6 +149,8 @@ main(
     Settings(
         flush_interval=timedelta(milliseconds=100),
         longest_poll_wait=timedelta(),
+        trusted_interval=timedelta(),
+        trusted_poll_wait=timedelta(),
         snapshot_interval=timedelta(seconds=60),
         child_snapshot_interval=timedelta(seconds=120),
         patience=timedelta(seconds=3),
@@ -189,6 +193,12 @@ class Session:
     fired: bool = False
 
 
+POSTED: Final = {
+    "well": WebhookFaults(),
+    "badly": WebhookFaults(lost=0.2, doubled=0.2, late=0.3, late_seconds=0.5, forged=0.2),
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """`connected` is how many accounts are, None for a capture of the key's own alone; `objects` how many
@@ -227,6 +237,8 @@ class Case:
     """Seconds after which a list is compared again; twice as many for a list of children."""
     before_midnight: int = 5400
     """Seconds before midnight (UTC) at which the world begins."""
+    posted: str = ""
+    """How Stripe posts its events to the capture: not at all where empty."""
     rounds: int = 0
     """How often the world changes in the last session, each time after the capture has caught up."""
     last: Session = Session(1 << 30)
@@ -836,7 +848,9 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
         chaos.populate(account)
     world.late, world.running, chaos.untold.is_told = case.late, True, True
     with hurried() as patch, holders_watched() as chaos.holders:
-        async with StripeServer(world) as server:
+        async with StripeServer(world) as server, AsyncExitStack() as posts:
+            if case.posted:
+                await posts.enter_async_context(posting(world, listen(patch), POSTED[case.posted]))
             chaos.faults = server.faults = Faults([*failures(case.faults), *oddities(case)], case.seed)
             server.journal = watch = Watch(chaos.on_visit)
             patch.setenv(API_BASE_VARIABLE, server.url)
@@ -855,6 +869,7 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
 
 
 def capture_of(case: Case, kind: type[Capture], server: StripeServer, key: str) -> Capture:
+    posted = CONFIG["advanced"]
     return kind(
         server,
         streams=list(case.streams),
@@ -862,7 +877,7 @@ def capture_of(case: Case, kind: type[Capture], server: StripeServer, key: str) 
         key=key,
         interval=f"PT{INTERVAL.total_seconds()}S",
         schedule=YEARLY if any(each.fired for each in (*case.sessions, case.last)) else "",
-        config={"advanced": {"incremental_window_size": case.window}},
+        config={"advanced": {"incremental_window_size": case.window} | (posted if case.posted else {})},
         settings=replace(
             UNLIMITED,
             page_size=case.page_size,
@@ -873,6 +888,10 @@ def capture_of(case: Case, kind: type[Capture], server: StripeServer, key: str) 
             active_poll_wait=timedelta(seconds=case.poll_wait / 4),
             # The world's clock makes a leap with each round, of which Stripe is asked at once.
             longest_silence=timedelta() if case.rounds else UNLIMITED.longest_silence,
+            # Accounts that rest would not catch up with the leaps of the clock.
+            trusted_interval=timedelta(),
+            trusted_poll_wait=timedelta(seconds=case.poll_wait),
+            post_patience=timedelta(milliseconds=50),
             snapshot_interval=timedelta(seconds=case.compared),
             child_snapshot_interval=timedelta(seconds=2 * case.compared),
             shortest_pause=timedelta(milliseconds=50),
@@ -954,6 +973,7 @@ def draw(rng: Random, size: int) -> Case:
         # Faults of 3 % that are 429s slow down what makes thousands of requests.
         compared=rng.choice(COMPARED if size < MANY else COMPARED[-1:]),
         before_midnight=rng.choice(BEFORE_MIDNIGHT[window]),
+        posted=rng.choice(("", "", *POSTED)),
         rounds=rng.choice((0, 1, 2)),
         last=Session(1 << 30, troubles=draw_troubles(rng, 3, 3.0), fired=rng.random() < 0.1),
     )
@@ -984,6 +1004,7 @@ def draw_process(rng: Random) -> Case:
         late=60,
         faults=0.004,
         untold=0.3,
+        posted=rng.choice(("", *POSTED)),
         rounds=1,
         last=Session(1 << 30, troubles=draw_troubles(rng, 2, 6.0), fired=rng.random() < 0.1),
     )

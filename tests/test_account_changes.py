@@ -401,3 +401,15 @@ def test_an_account_is_read_from_the_cursor_of_the_accounts_unless_that_is_far_b
     if common is not None:
         feed.subscribe_all(datetime.fromtimestamp(common, tz=UTC))
     assert feed.first_cursor(A) == feed.high_watermark(A) == first
+
+
+def test_change_is_there_to_be_captured_while_another_account_keeps_the_cursor_back() -> None:
+    found = changes()
+    found.notify(A, Window(100, 120), frozenset({"price.updated"}))
+    assert not found.changed.is_set()
+    found.notify(A, Window(120, 140), TYPES)
+    assert found.changed.is_set()
+    assert found.limit(Window(100, 140)) is None
+    assert found.take() == [A]
+    found.release([A])
+    assert found.take() == []

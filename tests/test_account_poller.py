@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.feed import EventFeed, WindowEvents
+from source_stripe_native.notices.trust import Trust
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
@@ -130,6 +131,7 @@ class Subscriber:
 @dataclass
 class _Session:
     now: Callable[[], datetime] = clock
+    requests_per_second: float = 80
 
 
 @dataclass
@@ -745,3 +747,60 @@ async def test_a_restart_after_quiet_polls_repeats_no_documents(world: World, se
     counted = Counter(document["id"] for _, document in capture.documents)
     assert set(counted.values()) == {1}
     assert len(counted) == 3
+
+
+# Who rests while Stripe's posts are relied on
+
+
+def trusted(account_ids: Sequence[str], feed: Feed, trust: Trust) -> AccountPoller:
+    trust.announce("acct_0", "evt_1", "price.updated", is_judged=False)
+    trust.find("acct_0", {"evt_1": (floor(EPOCH), "price.updated")}, 0)
+    return AccountPoller(
+        cast(EventFeed, feed), source_of, account_ids, nobody_new, 1, PAUSES, DEFAULTS, trust
+    )
+
+
+@on_virtual_time
+async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> None:
+    feed, trust = Feed(), Trust(floor(EPOCH))
+    async with running_capture() as capture:
+        poller = trusted(names(3), feed, trust)
+        trust.lost = poller.lose_trust
+        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
+        await asyncio.sleep(2 * 3600 + 1000)
+        for account_id in names(3):
+            assert [round(each) for each in feed.times(account_id)] == [0, 3600, 7200]
+        # At 8200: an interval after the last reading is past.
+        poller.notice("acct_1")
+        await asyncio.sleep(1)
+        assert [round(each) for each in feed.times("acct_1")][-1] == 8200
+        # It is read once per interval until one has passed without a notice.
+        await asyncio.sleep(3 * INTERVAL)
+        assert [round(each) for each in feed.times("acct_1")][-2:] == [8200, 8500]
+        # One event that was not announced concerns its account alone.
+        trust.find("acct_2", {"evt_2": (floor(EPOCH) + 9000, "invoice.paid")}, time())
+        await asyncio.sleep(DEFAULTS.post_patience.total_seconds())
+        trust.settle(time())
+        before = len(feed.times("acct_0"))
+        await asyncio.sleep(3 * INTERVAL)
+        assert len([each for each in feed.times("acct_2") if each > time() - 3 * INTERVAL - 1]) >= 3
+        assert len(feed.times("acct_0")) == before
+        # Three in a row concern all.
+        for number in (3, 4):
+            trust.find("acct_2", {f"evt_{number}": (floor(EPOCH) + 9000, "invoice.paid")}, time())
+        trust.settle(time() + DEFAULTS.post_patience.total_seconds())
+        await asyncio.sleep(2 * INTERVAL)
+        assert len(feed.times("acct_0")) >= before + 2
+        capture.stopping.event.set()
+
+
+@on_virtual_time
+async def test_readings_of_very_many_accounts_that_rest_take_a_tenth_of_the_limit() -> None:
+    """50,000 accounts: 8 a second, so that a round takes an hour and three quarters."""
+    feed = Feed()
+    async with running_capture() as capture:
+        poller = trusted(names(50_000), feed, Trust(floor(EPOCH)))
+        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
+        await asyncio.sleep(1)
+        assert poller.longest_rest() + timedelta(seconds=INTERVAL) == timedelta(seconds=6250)
+        capture.stopping.event.set()

@@ -131,12 +131,12 @@ async def test_streams_are_discovered_as_in_the_reference_catalogue(
     assert [name for name in ours if name not in NEW] == list(ours)[: len(theirs)], "the order"
 
 
-async def test_the_config_is_that_of_the_reference_connector_and_six_fields_more(
+async def test_the_config_is_that_of_the_reference_connector_and_seven_fields_more(
     server: StripeServer,
 ) -> None:
     ours = undescribed(await Capture(server).ask("spec", {"connectorType": "LOCAL"}))
     advanced = ours["configSchema"]["$defs"]["Advanced"]
-    for name in ("max_requests_per_second", "stripe_context"):
+    for name in ("max_requests_per_second", "stripe_context", "webhook_signing_secret"):
         assert advanced["properties"].pop(name)["default"] is None
     assert advanced["properties"].pop("feature_flags")["default"] == ""
     assert advanced["properties"].pop("redact_personal_data")["default"] == "none"

@@ -40,7 +40,8 @@ async def shell(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     world = seeded()
     async with StripeServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        shell = Shell(tmp_path, server, free_port(), world.restrict(READABLE))
+        port = free_port()
+        shell = Shell(tmp_path, server, port, free_port(but_for=port), world.restrict(READABLE))
         yield shell
         await shell.interrupt()
 
@@ -118,7 +119,11 @@ RULES: Final = (
     ),
     Rule(r"(\.venv/bin/)?pytest\b", finds_tests, "the tests are running already"),
     Rule(r"(make|python -m sandbox) stripe(?!.* -- )", serves, "it serves until Ctrl-C"),
-    Rule(r".*sandbox preview(?!.*(--until-caught-up|--limit))", goes_on, "it goes on until Ctrl-C"),
+    Rule(
+        r"(make preview WEBHOOKS|.*sandbox preview(?!.*(--until-caught-up|--limit)))",
+        goes_on,
+        "it goes on until Ctrl-C",
+    ),
     Rule(r".*sandbox raw discover --source test\.", lists, "it writes YAML for seven CPU seconds"),
     Rule(r"(docker|flowctl|sops)\b", names_files, "it needs Docker, sops, or an account at Estuary"),
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from source_stripe_native.connector import DOCUMENTATION_URL
+from source_stripe_native.notices.notices import DEFAULT_PORT
 
 ROOT: Final = Path(__file__).parents[1]
 PYPROJECT: Final[dict[str, Any]] = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -93,6 +94,7 @@ def test_the_labels_say_how_flow_speaks_to_the_connector_and_what_it_is() -> Non
     assert found == {
         "FLOW_RUNTIME_PROTOCOL": "capture",
         "FLOW_RUNTIME_CODEC": "json",
+        "dev.estuary.port-public.8080": "true",
         "org.opencontainers.image.title": PROJECT["name"],
         "org.opencontainers.image.description": PROJECT["description"],
         "org.opencontainers.image.documentation": DOCUMENTATION_URL,
@@ -102,8 +104,9 @@ def test_the_labels_say_how_flow_speaks_to_the_connector_and_what_it_is() -> Non
 
 def test_the_image_runs_the_connector_as_a_user_that_is_not_root() -> None:
     final = stages()[-1]
-    assert final[-2:] == [
+    assert final[-3:] == [
         ("USER", "connector"),
+        ("EXPOSE", str(DEFAULT_PORT)),
         # The form without a shell: the connector itself gets the signal to stop.
         ("ENTRYPOINT", '["python", "-m", "source_stripe_native"]'),
     ]

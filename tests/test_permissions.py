@@ -29,7 +29,7 @@ from source_stripe_native.models import (
     PaymentMethods,
     Subscriptions,
 )
-from source_stripe_native.resources import all_resources
+from source_stripe_native.resources import Opening, all_resources
 from source_stripe_native.stripe.account_directory import own_account_id
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.permissions import outside_versions
@@ -449,7 +449,7 @@ async def test_each_verb_asks_for_what_it_needs(
         )
         async with http:
             resources = await all_resources(
-                LOG, http, EndpointConfig.model_validate(capture.endpoint_config), bound, {}
+                LOG, http, EndpointConfig.model_validate(capture.endpoint_config), bound, Opening({})
             )
         assert {each.name for each in resources} == {*bound}
         listed = [each for each in server.journal if each.path == "/v1/accounts"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from source_stripe_native.backfill.progress import BackfillStatus
-from source_stripe_native.capture.summary import Facts, Late, OldestCursor
+from source_stripe_native.capture.summary import Facts, Late, OldestCursor, Posts
 from source_stripe_native.models import STREAMS
 from source_stripe_native.scheduling.pauses import Paused
 from source_stripe_native.stripe.pages import Workload
@@ -41,6 +41,7 @@ TROUBLE = Facts(
     limit=20.0,
     refused_for_rate=3,
     failing_since=datetime(2026, 1, 1, 12, 3, 10, tzinfo=UTC),
+    posts=Posts(2_345, 3, 980, 20, 0.8),
     paused=Paused(3, Counter({"Files": 2, "their changes": 1})),
     late=[
         Late("Prices", timedelta(minutes=14), Workload(90, Counter({"objects whose events lack fields": 80})))
@@ -78,6 +79,7 @@ def test_the_page_documents_each_field() -> None:
 @pytest.mark.parametrize(
     "part",
     [
+        "2,345 posts, 3 of them refused; 98% of the events announced, read 0.8 seconds after they happened",
         "3 accounts are paused after failures: ",
         "requests have failed since 2026-01-01 12:03:10 UTC",
         "Prices is 14 minutes behind (",

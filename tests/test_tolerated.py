@@ -154,7 +154,7 @@ async def test_the_log_has_the_answer_and_no_advice(
 
 
 LEVELS: Final = frozenset({"debug", "info", "warning", "error", "log", "status"})
-ENDS: Final = frozenset({"log_lines.py", "__main__.py", "connector.py", "commands.py"})
+ENDS: Final = frozenset({"log_lines.py", "__main__.py", "connector.py", "commands.py", "config_file.py"})
 """Where an error that ends the capture, or a command, is written with its advice."""
 
 

@@ -18,6 +18,7 @@ from sandbox.stripe.keys import resources_of
 from sandbox.stripe.limits import RateLimit
 from sandbox.stripe.server import StripeServer
 from sandbox.stripe.shop import Shop
+from sandbox.stripe.webhooks import SECRET, WebhookFaults, Webhooks, register
 
 
 class _Fault(click.ParamType[Fault]):
@@ -28,6 +29,16 @@ class _Fault(click.ParamType[Fault]):
             return Fault.from_json(orjson.loads(value))
         except (ValueError, TypeError, AttributeError) as error:
             self.fail(f"{value!r} is no rule: {error}", param, ctx)
+
+
+class _WebhookFaults(click.ParamType[WebhookFaults]):
+    name = "webhook faults"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> WebhookFaults:
+        try:
+            return WebhookFaults.from_json(orjson.loads(value))
+        except (ValueError, TypeError, AttributeError) as error:
+            self.fail(f"{value!r} is not understood: {error}", param, ctx)
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -73,6 +84,19 @@ class _Fault(click.ParamType[Fault]):
     metavar="SECONDS",
     help="How far Stripe's clock is ahead of this machine's. POST /_sandbox/advance moves it on.",
 )
+@click.option(
+    "--webhooks",
+    metavar="URL",
+    help="Post events to this address, of the account and of connected ones, signed with the secret that is "
+    "told on stderr. POST /v1/webhook_endpoints makes further endpoints.",
+)
+@click.option(
+    "--webhook-faults",
+    type=_WebhookFaults(),
+    metavar="JSON",
+    help='What goes wrong with posts, as in \'{"lost": 0.1, "late": 0.2}\'. The fields are those of '
+    "WebhookFaults in sandbox/stripe/webhooks.py.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def stripe(
     host: str,
@@ -87,6 +111,8 @@ def stripe(
     limits: bool,
     latency: float,
     ahead: int,
+    webhooks: str | None,
+    webhook_faults: WebhookFaults | None,
     command: tuple[str, ...],
 ) -> None:
     """Serve a local Stripe with a few products and prices, or with a shop (--demo).
@@ -107,20 +133,27 @@ def stripe(
         raise click.BadParameter(str(error), param_hint="--restricted") from error
     rate_limit = RateLimit(25, 25) if limits else None
     server = StripeServer(world, faults=faults, latency=latency, limits=rate_limit, host=host, port=port)
+    if webhooks:
+        register(world, webhooks)
+        click.echo(f"Events are posted to {webhooks}, signed with {SECRET}", err=True)
+    posting = Webhooks(world, webhook_faults, seed)
     if key:
         click.echo(f"The restricted key is {key}", err=True)
     live = changing(shop.live, 60 / changes) if shop and changes else contextlib.nullcontext()
     try:
-        status = asyncio.run(_serve(server, live, command))
+        status = asyncio.run(_serve(server, live, posting, command))
     except OSError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(status)
 
 
 async def _serve(
-    server: StripeServer, live: contextlib.AbstractAsyncContextManager[None], command: Sequence[str]
+    server: StripeServer,
+    live: contextlib.AbstractAsyncContextManager[None],
+    posting: Webhooks,
+    command: Sequence[str],
 ) -> int:
-    async with live:
+    async with live, posting:
         return await (_around(server, command) if command else _alone(server))
 
 

@@ -5,7 +5,7 @@ safe: the server answers from the world in the thread that changes it."""
 
 import heapq
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from random import Random
@@ -64,7 +64,8 @@ class World:
     These sets may be changed at any time. Put a product (`issuing`) in `unavailable`, and no account is set
     up to use it; put (account, product) there for one account. An account in `revoked` is listed, and
     refuses every request for it. One in `barred` keeps its persons and external accounts from the platform.
-    `kept` has, by an object's id, what was asked of it and no field shows.
+    `kept` has, by an object's id, what was asked of it and no field shows. `listeners` are called with each
+    event, and the account that it is of.
 
     Raises KeyError for a kind, an account or an object that does not exist.
     """
@@ -97,6 +98,7 @@ class World:
         self.revoked: set[str] = set()
         self.barred: set[str] = set()
         self.kept: dict[str, Json] = {}
+        self.listeners: list[Callable[[str, Json], None]] = []
         self.keys = Keys(platform, livemode, frozenset(row.readable_with for row in KINDS.values()))
         self._sequence = itertools.count()
         self._tables: dict[str, dict[str, Table]] = {platform: {}}
@@ -696,6 +698,8 @@ class World:
             heapq.heappush(self._late, (at + change.visible_after, key[1], table, entry))
         else:
             table.put(entry)
+        for tell in self.listeners:
+            tell(account, event)
 
     def _settle(self) -> None:
         while self._late and self._late[0][0] <= self.clock.time():

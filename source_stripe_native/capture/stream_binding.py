@@ -31,13 +31,14 @@ from source_stripe_native.capture.binding_state import (
 from source_stripe_native.capture.refreshes import Refreshes
 from source_stripe_native.capture.summary import Delay, Summary, WatchedStream, is_untouched
 from source_stripe_native.config import Refresh
-from source_stripe_native.events.change_loop import follow_changes
+from source_stripe_native.events.change_loop import EarlyChanges, FetchEarlyFn, follow_changes
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists, reads_lists_in
 from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.schedules import Schedules
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses, Unit, UnitFailures
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.scheduling.turns import PollTimes
@@ -59,12 +60,13 @@ from source_stripe_native.stripe.shared_pages import SharedPages
 @dataclass(frozen=True)
 class CaptureContext:
     """What the bindings of a capture share: one reading of events, what is paused after failures, the poller
-    of connected accounts, the ids of objects whose changes supersede a page of a backfill, what was seen in
-    polled lists, and pages of parents. Made before any of them opens."""
+    of connected accounts, the reader of notices, the ids of objects whose changes supersede a page of a
+    backfill, what was seen in polled lists, and pages of parents. Made before any of them opens."""
 
     feed: EventFeed
     pauses: Pauses
     poller: AccountPoller | None = None
+    notice_reader: NoticeReader | None = None
     superseded: SupersededIds = field(default_factory=SupersededIds)
     polled: PolledLists = field(default_factory=PolledLists)
     sharing: SharedPages | None = None
@@ -83,6 +85,11 @@ class CaptureContext:
     """What starts the bindings that are open."""
     watched: list[WatchedStream] = field(default_factory=list)
     """The bindings that are open, for the summary."""
+
+    def is_trusted(self, account_id: str) -> bool:
+        """Whether posts announce whatever happens in the account."""
+        reader = self.notice_reader
+        return reader is not None and reader.is_trusted(account_id)
 
     def initial_state(
         self, account_ids: str | Sequence[str], suffixes: Sequence[str], cutoff: datetime
@@ -146,7 +153,12 @@ class StreamBinding:
     def fetch_changes(
         self, account_id: str | None, not_before: int, account_changes: AccountChanges | None = None
     ) -> FetchChangesFn[Any]:
-        changes = Changes(
+        return self._changes(account_id, not_before, account_changes).fetch
+
+    def _changes(
+        self, account_id: str | None, not_before: int, account_changes: AccountChanges | None = None
+    ) -> Changes:
+        return Changes(
             self._source(account_id),
             self.context.feed,
             not_before,
@@ -157,7 +169,34 @@ class StreamBinding:
             account_changes,
             commits=True,
         )
-        return changes.fetch
+
+    def _early_changes(
+        self, account_id: str, not_before: int, account_changes: AccountChanges | None
+    ) -> EarlyChanges | None:
+        """What the loop of a binding with one cursor captures after notices; None where the capture gets
+        none, and where the stream follows no events."""
+        reader = self.context.notice_reader
+        if reader is None or not self.row.follows_events():
+            return None
+        fetch = self._changes(None, not_before, account_changes).fetch_early
+        early = EarlyChanges(fetch, functools.partial(_is_relevant, self.row))
+        if account_changes is not None:
+            early.notified = account_changes.changed
+            return early
+        reader.subscribe(
+            lambda notified_id, types: early.notify(types) if notified_id == account_id else None
+        )
+        return early
+
+    def _fetch_early(self, state: ResourceState) -> Callable[[str], FetchEarlyFn] | None:
+        """The same for connected accounts, whose scheduler is a subscriber itself."""
+        if self.context.notice_reader is None or not self.row.follows_events():
+            return None
+
+        def fetch_early(account_id: str) -> FetchEarlyFn:
+            return self._changes(account_id, known_before(state, account_id, self.suffixes)).fetch_early
+
+        return fetch_early
 
     def _source(self, account_id: str | None) -> Source:
         # The capture's logger has to be the CDK's: none may be made before the CDK has set its class.
@@ -227,8 +266,13 @@ class StreamBinding:
                 start()
                 await asyncio.sleep(0)
             self.context.starts.clear()
+            if self.context.notice_reader is not None:
+                task.spawn_child("notices", self.context.notice_reader.run)
             if self.context.watched:
-                summary = Summary(self.http, self.context.watched, self.context.pauses, self.context.poller)
+                context = self.context
+                summary = Summary(
+                    self.http, context.watched, context.pauses, context.poller, context.notice_reader
+                )
                 task.spawn_child("summary", summary.run)
 
     async def _prepare(
@@ -325,18 +369,19 @@ class StreamBinding:
         """Follows the changes of a binding with one cursor."""
         inc, interval, http = state.inc, binding.resourceConfig.interval, self.http
         assert isinstance(inc, ResourceState.Incremental), "a single account has one cursor"
-        account_changes = None
-        if self.follows_accounts and self.context.poller is not None:
+        account_changes, poller = None, self.context.poller
+        if self.follows_accounts and poller is not None:
             account_changes = AccountChanges(
                 self.row.all_event_types(),
                 self.accounts.all_ids,
                 floor(cursor_time(inc.cursor)),
-                self.context.poller,
+                poller,
                 interval,
                 task.stopping.event,
             )
-            self.context.poller.subscribe(account_changes, interval, task)
-        fetch = self.fetch_changes(None, known_before(state, "", self.suffixes), account_changes)
+            poller.subscribe(account_changes, interval, task)
+        not_before = known_before(state, "", self.suffixes)
+        fetch = self.fetch_changes(None, not_before, account_changes)
         uncounted = uncounted_lag(interval, http.settings)
 
         def now() -> datetime:
@@ -344,11 +389,15 @@ class StreamBinding:
 
         def waiting() -> timedelta:
             """How long changes have waited for a sweep that was due."""
-            return http.now() - cursor_time(inc.cursor) - interval - http.settings.lag
+            behind = http.now() - cursor_time(inc.cursor) - interval - http.settings.lag
+            return behind - poller.longest_rest() if account_changes and poller else behind
 
         self.delay.watch(waiting)
         failures = self._failures("changes")
-        follow = functools.partial(follow_changes, binding, binding_index, fetch, inc, now, failures)
+        early = self._early_changes(self.accounts.platform_id, not_before, account_changes)
+        follow = functools.partial(
+            follow_changes, binding, binding_index, fetch, inc, now, failures, early=early
+        )
         task.spawn_child(f"{self.row.NAME}.incremental", follow)
 
     def _open_slices(
@@ -395,10 +444,12 @@ class StreamBinding:
                 flush_at_most=settings.flush_of_each(bindings),
                 is_relevant=functools.partial(_is_relevant, self.row),
                 reads_lists_in=functools.partial(reads_lists_in, self.row, settings),
-                polls=PollTimes(settings) if self.row.POLLS else None,
+                polls=PollTimes(settings, self.context.is_trusted) if self.row.POLLS else None,
                 poller=self.context.poller,
                 pauses=self.context.pauses,
                 postponed=self.context.postponed.get(self.row.NAME),
+                notice_reader=self.context.notice_reader,
+                fetch_early=self._fetch_early(state),
                 watch=self.delay.watch,
             ),
             backfill_subtask_suffixes=self.suffixes,

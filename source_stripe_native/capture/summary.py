@@ -21,6 +21,7 @@ from source_stripe_native.errors import duration
 from source_stripe_native.flow.log_lines import going_on
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import CHANGES, Paused, PausedAccounts, Pauses
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
@@ -85,6 +86,40 @@ class Delay:
 
 
 @dataclass(frozen=True)
+class Posts:
+    """Stripe's posts since the start: those that came and those that were refused, how many of the events
+    that readings found had been `announced`, and the median age of the last announced events when they were
+    read."""
+
+    received: int
+    refused: int
+    announced: int
+    unannounced: int
+    delay: float | None
+
+    @property
+    def share(self) -> float | None:
+        judged = self.announced + self.unannounced
+        return self.announced / judged if judged else None
+
+    def words(self) -> str:
+        words = f"{self.received:,} posts"
+        if self.refused:
+            words += f", {self.refused:,} of them refused"
+        if self.share is not None:
+            words += f"; {self.share:.0%} of the events announced"
+        return words if self.delay is None else f"{words}, read {self.delay:.1f} seconds after they happened"
+
+    def fields(self) -> dict[str, Any]:
+        return {
+            "received": self.received,
+            "refused": self.refused,
+            "announced_share": None if self.share is None else round(self.share, 4),
+            "delay_seconds": None if self.delay is None else round(self.delay, 1),
+        }
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a summary says. Of `streams` some are `backfilling`; the changes of all are followed. `accounts`
     are those whose events are read, and `behind` is how long one of them has waited for that."""
@@ -104,6 +139,7 @@ class Facts:
     behind: timedelta = timedelta()
     failing_since: datetime | None = None
     """Since when requests fail that are asked again."""
+    posts: Posts | None = None
 
     @property
     def is_under_way(self) -> bool:
@@ -124,6 +160,8 @@ class Facts:
         if self.behind:
             behind = duration(self.behind.total_seconds())
             parts.append(f"reading {self.accounts:,} accounts, up to {behind} behind")
+        if self.posts is not None:
+            parts.append(self.posts.words())
         if self.paused.accounts:
             parts.append(self.paused.words())
         if latest := sorted(self.late, key=lambda late: late.waiting, reverse=True):
@@ -150,6 +188,7 @@ class Facts:
             },
             "failing_since": self.failing_since and f"{self.failing_since:%Y-%m-%dT%H:%M:%SZ}",
             "accounts_behind_seconds": round(self.behind.total_seconds()),
+            **({"posts": self.posts.fields()} if self.posts else {}),
             "paused": {"accounts": self.paused.accounts, "streams": dict(self.paused.whats)},
             "late": {
                 late.stream: {
@@ -238,7 +277,9 @@ class Summary:
         watched: Sequence[WatchedStream],
         pauses: Pauses,
         poller: AccountPoller | None = None,
+        notice_reader: NoticeReader | None = None,
     ) -> None:
+        self._notice_reader = notice_reader
         self._http = http
         self._watched = watched
         self._pauses = pauses
@@ -290,7 +331,16 @@ class Summary:
             accounts=self._poller.accounts if self._poller else 0,
             behind=self._poller.behind() if self._poller else timedelta(),
             failing_since=self._http.failing_since(),
+            posts=self._posts(),
         )
+
+    def _posts(self) -> Posts | None:
+        if (reader := self._notice_reader) is None:
+            return None
+        posts, judged = reader.notices.posts, reader.notices.trust.judged
+        received = posts["received"]
+        refused = sum(number for name, number in posts.items() if name != "received")
+        return Posts(received, refused, judged.announced, judged.unannounced, reader.delay)
 
     def _is_due(self, facts: Facts) -> bool:
         """Whether anything is under way or new, or the last summary is old."""

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from source_stripe_native.cli.config_file import KEY_VARIABLE, examined, read_config
+from source_stripe_native.cli.endpoints import Endpoint, endpoints_at, needed_types
 from source_stripe_native.cli.estimate import Count
 from source_stripe_native.cli.purposes import PURPOSES, names_for
 from source_stripe_native.cli.survey import (
@@ -108,6 +110,7 @@ def main() -> None:
     help="A stream to check; may be repeated. Default: all, with a total of those enabled by default.",
 )
 @with_purposes
+@click.option("--endpoint", metavar="URL", help="The address of a capture: what Stripe posts to it.")
 @click.option("--json", "is_json", is_flag=True, help="Write JSON in place of tables.")
 @click.pass_context
 def check(
@@ -115,6 +118,7 @@ def check(
     config: Path | None,
     names: tuple[str, ...],
     purposes: tuple[str, ...],
+    endpoint: str | None,
     is_json: bool,
 ) -> None:
     """Says what a key can capture.
@@ -125,16 +129,30 @@ def check(
     names = names_for(names, purposes)
     streams = [each for each in STREAMS if not names or each.NAME in names]
     try:
-        endpoint = _endpoint_config(config)
-        found = asyncio.run(_survey(endpoint, streams, numbers))
+        capture_config = _endpoint_config(config)
+        found = asyncio.run(_survey(capture_config, streams, endpoint, numbers))
     except ConnectorError as error:
         raise click.ClickException(str(error)) from None
     if is_json:
-        click.echo(json.dumps(as_data(found, endpoint, numbers), indent=2))
+        click.echo(json.dumps(as_data(found, capture_config, numbers), indent=2))
     else:
-        _show(found, endpoint, numbers, of_all=not names)
+        _show(found, capture_config, numbers, of_all=not names)
     refused = any(each.denial for each in found.streams) if names else bool(found.enabled.missing)
     raise SystemExit(1 if refused or found.no_changes else 0)
+
+
+@main.command()
+@click.argument("names", metavar="[STREAM]...", type=STREAM, nargs=-1)
+def webhooks(names: tuple[str, ...]) -> None:
+    """Lists the event types that Stripe has to post, for some streams or for those that discover enables."""
+    wanted = [each for each in STREAMS if each.NAME in names] if names else _followed_by_default(STREAMS)
+    for kind in needed_types(wanted):
+        click.echo(kind)
+
+
+def _followed_by_default(streams: Iterable[type[BaseStripeObject]]) -> list[type[BaseStripeObject]]:
+    """The streams that discover enables, but for the one of events, which follows whatever is posted."""
+    return [each for each in streams if not each.DISABLED and not each.IS_EVENT]
 
 
 @main.command()
@@ -182,13 +200,19 @@ def checklist(streams: Iterable[type[BaseStripeObject]]) -> dict[str, list[str]]
 
 
 async def _survey(
-    config: EndpointConfig, streams: Sequence[type[BaseStripeObject]], numbers: Settings
+    config: EndpointConfig, streams: Sequence[type[BaseStripeObject]], url: str | None, numbers: Settings
 ) -> Survey:
     log = logging.Logger("check", logging.WARNING)  # noqa: LOG001 - of this call alone
     log.addHandler(handler := logging.StreamHandler())
     handler.setFormatter(_Line())
     async with open_session(config, numbers, numbers.unary_patience) as http:
-        return await survey(http, log, config, streams)
+        found = await survey(http, log, config, streams)
+        if url is None:
+            return found
+        wanted = [each.stream for each in found.streams if not each.denial]
+        if len(streams) == len(STREAMS):
+            wanted = _followed_by_default(wanted)
+        return replace(found, endpoints=(url, await endpoints_at(url, http, log, wanted)))
 
 
 class _Line(logging.Formatter):
@@ -234,6 +258,8 @@ def _show(found: Survey, config: EndpointConfig, numbers: Settings, *, of_all: b
     if found.connected is not None:
         console.print(f"{found.connected:,} connected accounts, whose objects are not counted below")
     console.print(_stream_table(found))
+    if found.endpoints is not None:
+        _show_endpoints(console, *found.endpoints)
     if found.no_changes is not None:
         console.print(f"\nNothing can be captured with this key: {found.no_changes.reason}")
     parts = {"the streams above": found}
@@ -285,6 +311,15 @@ def _stream_table(found: Survey) -> Table:
             last = f"lacks {lacks}" if lacks else each.denial.reason
         table.add_row(each.stream.NAME, "yes" if each.is_enabled else "", last)
     return table
+
+
+def _show_endpoints(console: Console, url: str, endpoints: Sequence[Endpoint] | str) -> None:
+    if isinstance(endpoints, str):
+        console.print(f"\nThe key may not say what Stripe posts to {url}: {endpoints}")
+    elif not endpoints:
+        console.print(f"\nStripe posts nothing to {url}: add an event destination with this address.")
+    for endpoint in () if isinstance(endpoints, str) else endpoints:
+        console.print(f"\nThe event destination {endpoint.words()}.")
 
 
 def _show_new_key(permissions: Iterable[str]) -> None:

@@ -60,8 +60,10 @@ def _content(path: Path) -> Any:
     except MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         reason = " ".join((error.problem or error.context or "it cannot be read").split())
-        raise ConnectorError(f"{path}{line} is not YAML: {reason}.") from None
+        raise ConnectorError(f"{path}{line} is not YAML: {reason}: correct the file.") from None
     except (YAMLError, UnicodeDecodeError, ValueError) as error:
-        raise ConnectorError(f"{path} is not YAML: {' '.join(str(error).split())}.") from None
+        raise ConnectorError(
+            f"{path} is not YAML: {' '.join(str(error).split())}: correct the file."
+        ) from None
     except OSError as error:
-        raise ConnectorError(f"{path} cannot be read: {error.strerror}.") from None
+        raise ConnectorError(f"{path} cannot be read: {error.strerror}: give a file that can.") from None

@@ -7,10 +7,11 @@ from a few pages of each list. What is said of all streams is said of those that
 import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from logging import Logger
 from typing import Any, Final
 
+from source_stripe_native.cli.endpoints import Endpoint
 from source_stripe_native.cli.estimate import Count, count_pages, count_range, exactly
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
@@ -62,6 +63,8 @@ class Survey:
     streams: Sequence[StreamSurvey]
     no_changes: Denial | None = None
     """Why the key may not read events, without which nothing is captured; None where it may."""
+    endpoints: tuple[str, Sequence[Endpoint] | str] | None = None
+    """The address of a capture, and the endpoints that post to it, or why they cannot be read."""
 
     @property
     def mode(self) -> str:
@@ -219,6 +222,7 @@ def as_data(found: Survey, config: EndpointConfig, settings: Settings) -> dict[s
         "limits": {"requests_per_second": total, "to_one_endpoint": per_endpoint},
         "enabled": data(found.enabled),
         "all": data(found),
+        **({"endpoints": _endpoints(found.endpoints[1])} if found.endpoints else {}),
         "streams": [
             {
                 "stream": each.stream.NAME,
@@ -236,3 +240,7 @@ def as_data(found: Survey, config: EndpointConfig, settings: Settings) -> dict[s
 
 def _range(count: Count | None) -> dict[str, int] | None:
     return None if count is None else {"least": count.least, "most": count.most}
+
+
+def _endpoints(endpoints: Sequence[Endpoint] | str) -> list[dict[str, Any]] | str:
+    return endpoints if isinstance(endpoints, str) else [asdict(each) for each in endpoints]

@@ -6,9 +6,12 @@ not late after a restart. And it goes by Stripe's clock: by the machine's, a cur
 ahead, and the CDK's loop sleeps until then. Here a rest is never longer than the interval.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from logging import Logger
 from typing import Any
 
 from estuary_cdk.capture.common import (
@@ -25,6 +28,22 @@ from source_stripe_native.flow.output import Commit, capture, later
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.protocols import Failures
 from source_stripe_native.state.shapes import ConnectorState, StatePatch
+
+FetchEarlyFn = Callable[[Logger, LogCursor], AsyncGenerator[Any, None]]
+
+
+@dataclass
+class EarlyChanges:
+    """What a loop captures while it rests. Made by a binding whose capture gets notices, which calls `notify`
+    once the newest events have been read and some of them concern the binding."""
+
+    fetch: FetchEarlyFn
+    is_relevant: Callable[[frozenset[str]], bool]
+    notified: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def notify(self, types: frozenset[str]) -> None:
+        if self.is_relevant(types):
+            self.notified.set()
 
 
 async def sweep(
@@ -44,8 +63,7 @@ async def sweep(
             if capture(item, binding_index, task):
                 pending = True
             elif isinstance(item, Commit):
-                entries = {"snapshot": item.entries} if item.entries else {}
-                await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: entries}))
+                await commit(item, binding, task)
             elif item is Triggers.BACKFILL:
                 return None
             else:
@@ -58,6 +76,21 @@ async def sweep(
     return cursors
 
 
+async def capture_early(
+    fetch_early: FetchEarlyFn, cursor: LogCursor, binding: CaptureBinding[Any], binding_index: int, task: Task
+) -> None:
+    """Captures the newest changes before the cursor comes to them, with checkpoints that move no cursor."""
+    async with aclosing(fetch_early(task.log, cursor)) as items:
+        async for item in items:
+            if not capture(item, binding_index, task):
+                await commit(item, binding, task)
+
+
+async def commit(item: Commit, binding: CaptureBinding[Any], task: Task) -> None:
+    entries = {"snapshot": item.entries} if item.entries else {}
+    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: entries}))
+
+
 async def follow_changes(
     binding: CaptureBinding[ResourceConfigWithSchedule],
     binding_index: int,
@@ -66,11 +99,13 @@ async def follow_changes(
     now: Callable[[], datetime],
     failures: Failures,
     task: Task,
+    early: EarlyChanges | None = None,
 ) -> None:
-    """Follows a single account's changes until the capture stops. `now` is Stripe's clock, less
-    the part of the lag that does not make a cursor older (`windows.uncounted_lag`). Where the fetch function
-    asks for a new backfill, requests one in the state and stops the capture, which then starts again. A
-    failure pauses the loop, and what was read of its window is dropped: the window is read again."""
+    """Follows a single account's changes until the capture stops. `now` is Stripe's clock, less the part of
+    the lag that does not make a cursor older (`windows.uncounted_lag`). Where the fetch function asks for a
+    new backfill, requests one in the state and stops the capture, which then starts again. A failure pauses
+    the loop, and what was read of its window is dropped: the window is read again. While the loop rests, it
+    captures what comes `early`."""
     interval, stopping = binding.resourceConfig.interval, task.stopping.event
     progress = ConnectorState(bindingStateV1={binding.stateKey: ResourceState(inc=state)})
 
@@ -78,14 +113,32 @@ async def follow_changes(
         await task.checkpoint(progress)
 
     task.log.debug("resuming incremental replication", {"state": state})
-    rest = timedelta()
-    while not await stops_within(rest, stopping):
+
+    async def stops_while_resting(rest: timedelta, early: EarlyChanges | None) -> bool:
+        clock = asyncio.get_running_loop().time
+        until_time = clock() + rest.total_seconds()
+        events = [early.notified] if early else []
+        while not await stops_within(rest, stopping, *events):
+            if early is None or not early.notified.is_set():
+                return False
+            early.notified.clear()
+            try:
+                await capture_early(early.fetch, state.cursor, binding, binding_index, task)
+            except Exception as error:  # noqa: BLE001 - what concerns more than this loop is raised again
+                task.reset()
+                return await stops_within(await failures.pause(error), stopping)
+            rest = timedelta(seconds=until_time - clock())
+        return True
+
+    rest, is_paused = timedelta(), False
+    while not await stops_while_resting(rest, None if is_paused else early):
         try:
             cursors = await sweep(fetch_changes, state, binding, binding_index, task, checkpoint)
         except Exception as error:  # noqa: BLE001 - what concerns more than this loop is raised again
             task.reset()
-            rest = await failures.pause(error)
+            rest, is_paused = await failures.pause(error), True
             continue
+        is_paused = False
         failures.end()
         if cursors is None:
             task.log.debug("incremental task triggered backfill")

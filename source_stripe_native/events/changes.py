@@ -76,18 +76,19 @@ class Change:
 async def newest_changes(source: Source, events: WindowEvents, not_before: int = 0) -> AsyncIterator[Change]:
     """The last change of each subject, newest first. Changes that are new to the binding only, and none from
     before `not_before` (Unix seconds)."""
-    stream = source.stream
-    done: set[Subject] = set()
-    reread: set[Subject] = set()
+    stream, early = source.stream, _captured_later(events)
+    done = {subject for subject, (_, is_carried) in early.items() if is_carried}
+    reread = early.keys() - done
     """Objects that only events of other objects have reported so far. If such an object is gone, the deletion
     that says so is an older event."""
-    reported: dict[str, int] = {}
+    reported = {subject.id: at for subject, (at, _) in early.items() if subject.kind is Kind.OBJECT}
     second: dict[Subject, Change] = {}
     new_ones: dict[Subject, Change] = {}
     current_second: int | None = None
     async for is_new, event in events.newest_first(stream.all_event_types(), source.count):
         if event["created"] != current_second:
             for change in _newest_first(new_ones):
+                _record(events, change, current_second)
                 yield change
             done.update(subject for subject, change in second.items() if change.events)
             reread.update(subject for subject, change in second.items() if not change.events)
@@ -110,7 +111,21 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
             if is_new and event["created"] >= not_before:
                 new_ones[subject] = change
     for change in _newest_first(new_ones):
+        _record(events, change, current_second)
         yield change
+
+
+def _captured_later(events: WindowEvents) -> dict[Subject, tuple[int, bool]]:
+    """The subjects that the binding captured early, in versions that are newer than the window: no event of
+    the window may take their place."""
+    later = events.early.after(events.window.end)
+    return {subject: at for subject, at in later.items() if isinstance(subject, Subject)}
+
+
+def _record(events: WindowEvents, change: Change, second: int | None) -> None:
+    """Records a change of `second` that is captured early."""
+    if events.found is not None and second is not None:
+        events.found.subjects.setdefault(change.subject, (second, bool(change.events)))
 
 
 def _newest_first(changes: dict[Subject, Change]) -> list[Change]:

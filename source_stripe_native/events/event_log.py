@@ -78,6 +78,16 @@ class EventBatch:
             yield from lines
             offset += sum(map(len, lines))
 
+    def first_shown(self) -> dict[str, tuple[int, str]]:
+        """The events that no window before showed: when each was created, and its type, by id."""
+        shown = {}
+        for line in self.lines():
+            kind, new_before, body = line.split(b" ", 2)
+            if int(new_before) == self.window.end:
+                event = orjson.loads(body)
+                shown[event["id"]] = event["created"], kind.decode()
+        return shown
+
 
 @dataclass(frozen=True)
 class WindowResult:
@@ -243,6 +253,26 @@ class BatchBuilder:
         weakref.finalize(batch, self._spool.close)
         self._is_finished = True
         return WindowResult(window, self._low_watermark, batch, seen)
+
+
+async def read_newest(
+    source: Source, types: Collection[str], window: Window, settings: Settings
+) -> tuple[EventBatch | None, dict[str, tuple[int, str]]]:
+    """The events of `window` as a batch, as many of them as `Settings.early_pages` hold, newest first; and by
+    id when each was created, and its type."""
+    read: dict[str, tuple[int, str]] = {}
+    bounds = range_params(Events, window)
+    with closing(BatchBuilder(window, window.start, {}, settings)) as builder:
+        asked, pages = type_params(types, source.http.version), 0
+        async for page in read_pages(source, EVENTS_PATH, [*bounds, *asked]):
+            for event in page.objects:
+                builder.add(event, types)
+                if not types or current_type(event) in types:
+                    read[event["id"]] = event["created"], current_type(event)
+            pages += 1
+            if page.next is None or pages == settings.early_pages:
+                break
+        return builder.finish(window.start).batch, read
 
 
 def type_params(types: Collection[str], version: str | None) -> Params:

@@ -8,13 +8,15 @@ lies before the kept batches reads on its own: nobody waits for it, and it waits
 """
 
 import functools
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import orjson
 
-from source_stripe_native.events.event_log import EventBatch, LogReader
+from source_stripe_native.events.early import CapturedEarly
+from source_stripe_native.events.event_log import EventBatch, LogReader, read_newest
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.cursors import Seconds
 from source_stripe_native.state.windows import Window, floor
@@ -30,12 +32,17 @@ class WindowEvents:
 
     `restored` says that the binding's cursor comes from an earlier process, so that every event of the
     overlap may be new to it. `earlier_types` are types of earlier events, which may be new to other bindings
-    whose restored cursors lie in the window."""
+    whose restored cursors lie in the window.
+
+    What the binding captured `early` is not new. Where the events are read early themselves, `found` is
+    filled with what is captured of them."""
 
     window: Window
     batches: Sequence[EventBatch]
     restored: bool = False
     earlier_types: frozenset[str] = frozenset()
+    early: CapturedEarly = field(default_factory=CapturedEarly)
+    found: CapturedEarly | None = None
 
     @property
     def types(self) -> frozenset[str]:
@@ -57,7 +64,11 @@ class WindowEvents:
                     if wanted and event["type"] != (name := kind.decode()):
                         # In a version that called it otherwise: of what it carries only the id counts.
                         event |= {"type": name, "api_version": None}
-                    yield self.restored or int(new_before) > self.window.start, event
+                    is_new = self.restored or int(new_before) > self.window.start
+                    is_new = is_new and event["id"] not in self.early.events
+                    if is_new and self.found is not None:
+                        self.found.events[event["id"]] = event["created"]
+                    yield is_new, event
 
 
 @dataclass(slots=True)
@@ -70,6 +81,10 @@ class _Account:
     batches: list[EventBatch] = field(default_factory=list)
     types: frozenset[str] = frozenset()
     """The types of all events that were ever read."""
+    newest: EventBatch | None = None
+    """What was read early, after the last notice."""
+    newest_read: dict[str, int] = field(default_factory=dict)
+    """When the events were created that were read early, by id."""
 
     def drop_oldest(self) -> EventBatch:
         batch = self.batches.pop(0)
@@ -125,6 +140,13 @@ class EventFeed:
         self._common_cursor: int | None = None
         self._own_readers: dict[tuple[str | None, str], LogReader] = {}
         """Of the bindings that read on their own, by account and stream."""
+        self.on_found: Callable[[str, Mapping[str, tuple[int, str]]], None] | None = None
+        """Called with an account's events that a window shows for the first time: when each was created, and
+        its type, by id."""
+        self.delays = deque[float](maxlen=100)
+        """The age in seconds of the last events that were read early, when they were read."""
+        self._early: dict[tuple[str | None, str], CapturedEarly] = {}
+        """What the bindings captured early, by account and stream."""
         self._kept: dict[EventBatch, _Account] = {}
         """The batches of all accounts, oldest first."""
         self._bytes = 0
@@ -183,7 +205,73 @@ class EventFeed:
             events = await self._read_alone(source, start, high_watermark)
         if events is None:
             await source.http.refresh_clock(source.log)
-        return events
+            return None
+        return replace(events, early=self.captured_early(source))
+
+    async def read_newest(self, source: Source) -> frozenset[str]:
+        """Reads the newest events of the source's account, up to now, and keeps them for `newest`. The high
+        watermark stays where it is. Returns the types of the events that were not read before."""
+        settings, high_watermark = self._settings, self.high_watermark(source.account_id)
+        if self._types is None or high_watermark is None:
+            return frozenset()
+        now = floor(source.http.now())
+        account = self._known(source, high_watermark)
+        last = max(account.newest_read.values(), default=0) - int(settings.lag.total_seconds())
+        reach = int(settings.early_reach.total_seconds())
+        # Stripe's clock may be a little ahead of what its answers have shown.
+        window = Window(min(now, max(high_watermark, last, now - reach)), now + reach)
+        asked = replace(source, priority=Priority.EVENTS)
+        batch, read = await read_newest(asked, self._types, window, settings)
+        self._accounts.setdefault(source.account_id, account)
+        known = account.newest_read
+        types = frozenset(kind for event_id, (_, kind) in read.items() if event_id not in known)
+        if types:
+            account.newest = batch
+            read_time = source.http.now().timestamp()
+            self.delays += [read_time - at for event_id, (at, _) in read.items() if event_id not in known]
+        kept = {event_id: at for event_id, at in known.items() if at >= window.start}
+        account.newest_read = kept | {event_id: at for event_id, (at, _) in read.items()}
+        return types
+
+    def has_read(self, account_id: str, event_id: str) -> bool:
+        """Whether an event was read by this process, as far as that is remembered."""
+        account = self._accounts.get(account_id)
+        return account is not None and (event_id in account.newest_read or event_id in account.reader.seen)
+
+    def has_passed(self, account_id: str, event_id: str, created: float) -> bool:
+        """Whether an event was read in a window, or was created so long ago that windows have passed it."""
+        account = self._accounts.get(account_id)
+        if account is None:
+            return False
+        return created < account.reader.low_watermark or event_id in account.reader.seen
+
+    def newest(self, source: Source, cursor: datetime) -> WindowEvents | None:
+        """What `read_newest` has read, for a binding at `cursor`. None where there is nothing, and where the
+        binding has captured so much early that its cursor has to catch up first."""
+        account, captured = self._accounts.get(source.account_id), self.captured_early(source)
+        if account is None or account.newest is None or len(captured.events) >= self._settings.early_events:
+            return None
+        batch = account.newest
+        if batch.window.end <= floor(cursor):
+            return None
+        window = Window(floor(cursor), batch.window.end)
+        return WindowEvents(window, [batch], early=captured, found=CapturedEarly())
+
+    def captured_early(self, source: Source) -> CapturedEarly:
+        """What the binding captured early, as far as its cursor has not passed it."""
+        return self._early.get((source.account_id, source.stream.NAME)) or CapturedEarly()
+
+    def add_early(self, source: Source, found: CapturedEarly) -> None:
+        """Records what a binding captured early. To be called after the checkpoint of its documents."""
+        self._early.setdefault((source.account_id, source.stream.NAME), CapturedEarly()).add(found)
+
+    def forget_early(self, source: Source, second: int) -> None:
+        """Forgets what the binding captured early, and its cursor at `second` has passed."""
+        key = source.account_id, source.stream.NAME
+        if (captured := self._early.get(key)) is not None:
+            captured.forget_before(second)
+            if not captured.events:
+                del self._early[key]
 
     async def _read_shared(self, source: Source, start: int) -> WindowEvents | None:
         """What is shared of the account after `start`, None where nothing is due, or where the binding has to
@@ -217,6 +305,10 @@ class EventFeed:
         self._accounts[source.account_id] = account
         if result.batch is not None:
             self._keep(account, result.batch)
+        if self.on_found is not None and source.account_id is not None:
+            self.on_found(source.account_id, result.batch.first_shown() if result.batch else {})
+        if account.newest is not None and account.newest.window.end <= result.window.end:
+            account.newest, account.newest_read = None, {}
         return True
 
     async def _read_alone(self, source: Source, start: int, at_most: int) -> WindowEvents | None:

@@ -48,6 +48,7 @@ FORMS: Final = {
     "advanced": "an object",
     "api_version": "a version such as 2024-06-20 or 2025-03-31.basil, or blank",
     "stripe_context": "an account id such as acct_123, a path of them such as acct_123/acct_456, or blank",
+    "webhook_signing_secret": "one or more signing secrets such as whsec_123, divided by blanks, or blank",
     "incremental_window_size": "an ISO 8601 duration above zero such as PT1H",
     "max_requests_per_second": "a number above zero such as 50, or left out",
     "redact_personal_data": "none, hash or block",

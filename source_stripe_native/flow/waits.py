@@ -21,13 +21,14 @@ async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None
             waiter.cancel()
 
 
-async def stops_within(rest: timedelta, stopping: asyncio.Event) -> bool:
-    """Whether the capture stops within `rest`. Returns as soon as it does. Where there is no rest, the others
-    have their turn: several bindings may have found at once that they have to be backfilled again."""
+async def stops_within(rest: timedelta, stopping: asyncio.Event, *others: asyncio.Event) -> bool:
+    """Whether the capture stops within `rest`, or before any of `others` is set. Returns as soon as it does.
+    Where there is no rest, the others have their turn: several bindings may have found at once that they have
+    to be backfilled again."""
     if stopping.is_set():
         return True
     if rest > timedelta():
-        await wait_any(stopping, at_most=rest.total_seconds())
+        await wait_any(stopping, *others, at_most=rest.total_seconds())
         return stopping.is_set()
     await asyncio.sleep(0)
     return False

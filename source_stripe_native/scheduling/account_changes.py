@@ -50,12 +50,16 @@ class AccountChanges:
         self._behind: set[str] = set()
         """The accounts whose events have not been read up to the target, while somebody waits for them."""
         self._reached = asyncio.Event()
+        self.changed = asyncio.Event()
+        """Set when an account has changed. While accounts rest, the cursor waits for them: what changed is
+        captured before it moves."""
 
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         before = self._read_until.get(account_id, window.start)
         # What nobody has read since the cursor may have reported a change.
         if window.start > before or types & self._types:
             self._changed[account_id] = None
+            self.changed.set()
         self._read_until[account_id] = max(before, window.end)
         if account_id in self._behind and window.end >= self._target:
             self._behind.remove(account_id)

@@ -4,7 +4,10 @@ A quiet account costs one request per interval, and a comparison of cursors for 
 limit does not suffice, accounts are ordered by last activity: the longest idle go last, by
 `Settings.quiet_wait` at most, and an account is back at the full cadence with its first event. New accounts
 are looked for every hour.
-"""
+
+While Stripe's posts announce an account's events, and can be trusted (notices/trust.py), the account rests
+without notices for `Settings.trusted_interval`. A notice, or the loss of trust, brings its next reading
+forward."""
 
 import asyncio
 import math
@@ -18,6 +21,7 @@ from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.errors import AccountsLeftError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.flow.waits import stops_within, wait_any
+from source_stripe_native.notices.trust import Trust
 from source_stripe_native.scheduling.pauses import CHANGES, PausedAccounts, Pauses, Unit
 from source_stripe_native.scheduling.turns import AccountQueue, WorkItemPriority
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -49,6 +53,7 @@ class AccountPoller:
         subscribers: int,
         pauses: Pauses,
         settings: Settings = DEFAULTS,
+        trust: Trust | None = None,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
@@ -64,6 +69,11 @@ class AccountPoller:
         self._published: dict[str, int] = {}
         """The end of the last window of each account that the subscribers were notified of."""
         self._wake = asyncio.Event()
+        self.trust = trust
+        self._resting: set[str] = set()
+        """Accounts that wait for longer than the interval."""
+        self._noticed: set[str] = set()
+        """Accounts with a notice since their last reading."""
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
         """From now on `subscriber` is notified of each account once per `interval`, as far as there is time.
@@ -94,6 +104,10 @@ class AccountPoller:
         wait = self._queue.longest_wait(asyncio.get_running_loop().time())
         return timedelta(seconds=wait) if wait > self._interval else timedelta()
 
+    def longest_rest(self) -> timedelta:
+        """How long an account without notices rests beyond the interval, while some do."""
+        return timedelta(seconds=self._trusted_wait() - self._interval) if self._resting else timedelta()
+
     async def run(self, task: Task) -> None:
         now = asyncio.get_running_loop().time()
         for account_id in self._account_ids:
@@ -113,6 +127,7 @@ class AccountPoller:
                 await wait_any(stopping, self._wake, at_most=at_most)
                 continue
             account_id = self._queue.pop()
+            self._resting.discard(account_id)
             # Where nothing is due, ten thousand accounts would be looked at without a pause.
             await asyncio.sleep(0)
             start_time, unit = clock(), Unit(CHANGES, account_id)
@@ -124,8 +139,45 @@ class AccountPoller:
                     next_time = clock() + await self._pauses.pause(unit, error)
                 else:
                     self._pauses.end(unit)
-                    next_time = start_time + self._interval
+                    next_time = start_time + self._rest(account_id)
             self._push(account_id, next_time)
+
+    def notice(self, account_id: str) -> None:
+        """Stripe has announced something of the account: its next reading is an interval after its last."""
+        self._noticed.add(account_id)
+        self._bring_forward(account_id)
+
+    def lose_trust(self, account_id: str | None) -> None:
+        """An account, all where None, is to be read once per interval again."""
+        for each in [*self._resting] if account_id is None else [account_id]:
+            self._bring_forward(each)
+
+    def _bring_forward(self, account_id: str) -> None:
+        if account_id not in self._resting:
+            return
+        self._resting.discard(account_id)
+        now, last = self._source_of(account_id).http.now(), self._published.get(account_id, 0)
+        age = now.timestamp() - last - self._settings.lag.total_seconds()
+        self._queue.replace(account_id, asyncio.get_running_loop().time() + max(0.0, self._interval - age))
+        self._wake.set()
+
+    def _rest(self, account_id: str) -> float:
+        """The seconds from the beginning of a reading to the next one."""
+        now, is_noticed = asyncio.get_running_loop().time(), account_id in self._noticed
+        self._noticed.discard(account_id)
+        if self.trust is None or is_noticed or not self.trust.is_trusted(account_id, now):
+            return self._interval
+        wait = self._trusted_wait()
+        if wait > self._interval:
+            self._resting.add(account_id)
+        return wait
+
+    def _trusted_wait(self) -> float:
+        """How often an account without notices is read, in seconds: all of them take `trusted_share` of the
+        rate limit at most."""
+        http = self._source_of(self._account_ids[0]).http
+        least = len(self._account_ids) / (http.requests_per_second * self._settings.trusted_share)
+        return max(self._interval, self._settings.trusted_interval.total_seconds(), least)
 
     async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
         """Reads the new events of an account and notifies the subscribers, window after window. Events that
@@ -187,7 +239,7 @@ class AccountPoller:
             try:
                 new = await self._find_new()
             except AccountsLeftError as left:
-                task.log.warning(str(left))
+                task.log.warning(left.answer)
                 task.stopping.event.set()
                 return
             except Exception as error:  # noqa: BLE001 - what ends the capture is raised again

@@ -62,6 +62,10 @@ class Scheduler:
         self._queued: dict[str, None] = {}
         self._missed: set[str] = set()
         """Accounts that had relevant events while it was their turn, where lists are polled."""
+        self._noticed: set[str] = set()
+        """Accounts with something to capture early."""
+        self._early_turns: set[str] = set()
+        """Accounts that are queued for that alone."""
         self._added: list[str] = []
         self._poller = config.poller
 
@@ -97,6 +101,8 @@ class Scheduler:
                 polls.record_events(account_id, window.end)
             if is_relevant and account_id in self._running:
                 self._missed.add(account_id)
+        if is_relevant:
+            self._early_turns.discard(account_id)
         if self._poller is None or account_id in self._running or account_id in self._queued:
             return
         cursor = self._cursors.second(account_id)
@@ -116,6 +122,24 @@ class Scheduler:
             # Nothing was there to be written, so that nothing would wake the scheduler to write it.
             self._executor.freed.set()
         self._cursors.mark_dirty(account_id)
+
+    def notice(self, account_id: str, types: frozenset[str]) -> None:
+        """The newest events of an account have been read early: captures them where one concerns the
+        binding."""
+        if not self._config.is_relevant(types) or not self._cursors.second(account_id):
+            return
+        if account_id in self._running:
+            self._running[account_id][0].noticed.set()
+        else:
+            self._add_early(account_id)
+
+    def _add_early(self, account_id: str) -> None:
+        """Has the next turn of an account capture what came early: one of its own, unless it is queued."""
+        self._noticed.add(account_id)
+        if account_id not in self._queued:
+            self._early_turns.add(account_id)
+            self._push(account_id, asyncio.get_running_loop().time(), 0.0)
+            self._executor.freed.set()
 
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         self._added.extend(account_ids)
@@ -184,9 +208,19 @@ class Scheduler:
             self._queue.pop()
             self._queued.pop(account_id, None)
             self._missed.discard(account_id)
-            work_item = self._manager.create_work_item(account_id)
+            work_item = self._create_work_item(account_id)
             self._running[account_id] = work_item, now + self._config.time_slice.total_seconds()
             task.spawn_child(account_id, closing(functools.partial(self._run_item, work_item)))
+
+    def _create_work_item(self, account_id: str) -> WorkItem:
+        early = self._config.fetch_early
+        work_item = self._manager.create_work_item(account_id, early and early(account_id))
+        work_item.is_early = account_id in self._early_turns
+        if account_id in self._noticed:
+            work_item.noticed.set()
+        self._early_turns.discard(account_id)
+        self._noticed.discard(account_id)
+        return work_item
 
     def _end_time_slices(self, now: float) -> float | None:
         """Where an account waits for others to end, asks those whose time slice is over to yield. Returns
@@ -211,6 +245,8 @@ class Scheduler:
             self._config.pauses.end(self._executor.unit(account_id))
         if (next_time := self._next_turn(work_item)) is not None:
             self._push(account_id, next_time)
+        if work_item.noticed.is_set():
+            self._add_early(account_id)
         self._executor.freed.set()
 
     def _next_turn(self, work_item: WorkItem) -> float | None:
@@ -276,6 +312,8 @@ def open_binding_with_priority_queue(
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
         config.poller.subscribe(scheduler, binding.resourceConfig.interval, task)
+    if config.notice_reader is not None and config.fetch_early is not None:
+        config.notice_reader.subscribe(scheduler.notice)
     name = ".".join(binding.resourceConfig.path())
     task.spawn_child(f"{name}.accounts", scheduler.run)
     if config.watch is not None:

@@ -14,7 +14,7 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
 from source_stripe_native.config import MIN_INTERVAL
-from source_stripe_native.events.change_loop import sweep
+from source_stripe_native.events.change_loop import capture_early, sweep
 from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import Unit
@@ -155,8 +155,16 @@ async def _binding_incremental_task_of_account(
     """Follows one account's changes, as the CDK's own incremental loop does, until it has caught up; and on,
     once per interval, while the account's backfill goes on beside it."""
     interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
-    cancelled, stopping = work_item.cancellation_event, task.stopping.event
+    cancelled, stopping, clock = (
+        work_item.cancellation_event,
+        task.stopping.event,
+        asyncio.get_running_loop().time,
+    )
     while not stopping.is_set():
+        await _capture_early(binding, binding_index, work_item, task)
+        if work_item.is_early:
+            work_item.caught_up_time = clock()
+            return
         # As before the sweep: the scheduler sees to what is read meanwhile.
         high_watermark = config.high_watermark(work_item.account_id)
         checkpoints = await _sweep(binding, binding_index, work_item, task)
@@ -166,13 +174,24 @@ async def _binding_incremental_task_of_account(
             return
         cursor = work_item.incremental_state.cursor
         behind = checkpoints > 0 and config.is_behind(cursor, high_watermark, interval)
-        work_item.caught_up_time = None if behind else asyncio.get_running_loop().time()
+        work_item.caught_up_time = None if behind else clock()
         if not behind:
             if not work_item.has_backfill_work():
                 return
-            await wait_any(cancelled, stopping, at_most=interval.total_seconds())
+            until_time = clock() + interval.total_seconds()
+            while not (cancelled.is_set() or stopping.is_set()) and (rest := until_time - clock()) > 0:
+                await wait_any(cancelled, stopping, work_item.noticed, at_most=rest)
+                await _capture_early(binding, binding_index, work_item, task)
         if cancelled.is_set():
             return
+
+
+async def _capture_early(binding: Binding, binding_index: int, work_item: WorkItem, task: Task) -> None:
+    """Captures the newest changes where there was a notice."""
+    if work_item.fetch_early is not None and work_item.noticed.is_set():
+        work_item.noticed.clear()
+        cursor = work_item.incremental_state.cursor
+        await capture_early(work_item.fetch_early, cursor, binding, binding_index, task)
 
 
 async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task: Task) -> int:

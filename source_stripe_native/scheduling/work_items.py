@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from estuary_cdk.capture.common import FetchChangesFn, ResourceState
 
+from source_stripe_native.events.change_loop import FetchEarlyFn
 from source_stripe_native.protocols import (
     AnyFetchPageFn,
     FetchChangesFnFactory,
@@ -19,6 +20,7 @@ from source_stripe_native.protocols import (
     FetchPageFnFactoryWithSuffix,
 )
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.scheduling.turns import PollTimes, WorkItemPriority
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
@@ -55,6 +57,10 @@ class PriorityQueueConfig:
     """The objects that are read later, for which an account has turns of its own."""
     pauses: Pauses | None = None
     """What is paused after a failure. Without it a failure ends the capture."""
+    notice_reader: NoticeReader | None = None
+    fetch_early: Callable[[str], FetchEarlyFn] | None = None
+    """Makes the function that fetches the newest changes of an account after a notice; None where there are
+    no notices, or the binding follows no events."""
     watch: Callable[[Callable[[], timedelta]], None] | None = None
     """Called once with a function: the longest time that an account has waited for its turn, or been
     behind while it lasts."""
@@ -98,6 +104,11 @@ class WorkItem:
     incremental_state: ResourceState.Incremental
     backfill_variants: list[BackfillVariant] = field(default_factory=list)
     cancellation_event: asyncio.Event = field(default_factory=asyncio.Event)
+    fetch_early: FetchEarlyFn | None = None
+    noticed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while there is something to capture early."""
+    is_early: bool = False
+    """Whether the turn is for that alone: the cursor has its own."""
     caught_up_time: float | None = None
     """When the incremental subtask last had nothing more to read, in seconds of the loop's clock; None while
     it has."""
@@ -164,13 +175,14 @@ class WorkItemManager:
         self._takes_suffix = backfill_subtask_suffixes is not None
         self.fetch_page_factory = fetch_page_factory
 
-    def create_work_item(self, account_id: str) -> WorkItem:
+    def create_work_item(self, account_id: str, fetch_early: FetchEarlyFn | None = None) -> WorkItem:
         return WorkItem(
             account_id=account_id,
             priority=self.calculator.get_account_priority(account_id),
             incremental_fetch_fn=self.fetch_changes_factory(account_id),
             incremental_state=self.cursors.own(account_id),
             backfill_variants=self._get_backfill_work(account_id),
+            fetch_early=fetch_early,
         )
 
     def release(self, work_item: WorkItem) -> None:

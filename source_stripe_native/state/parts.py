@@ -105,7 +105,8 @@ def apply(state: ResourceState, patch: Json) -> None:
         # The fields of a single part have other values.
         is_by_key = isinstance(change, dict) and all(isinstance(x, dict | None) for x in change.values())
         if not isinstance(parts, MutableMapping) or not is_by_key:
-            merged = state_of(**{name: parts}).model_dump(mode="json", include={name}, exclude_none=True)
+            plain = dict(parts) if isinstance(parts, Mapping) else parts
+            merged = state_of(**{name: plain}).model_dump(mode="json", include={name}, exclude_none=True)
             json_merge_patch(merged, {name: change})
             setattr(state, name, getattr(ResourceState.model_validate(merged), name))
             continue

@@ -7,13 +7,22 @@ written. `create`, `update` and `delete` are verbs, too; others are what follows
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sandbox.stripe.rules import billing, checkout, customers, invoices, payments, products, selling
+from sandbox.stripe.rules import (
+    billing,
+    checkout,
+    customers,
+    endpoints,
+    invoices,
+    payments,
+    products,
+    selling,
+)
 from sandbox.stripe.rules.act import Act, Rule, Write
 from sandbox.stripe.rules.defaults import DEFAULTS, verb
 
 __all__ = ["DEFAULTS", "UNDOCUMENTED", "Act", "Rule", "Write", "rule_of", "verb"]
 
-_ROOMS: Final = (billing, checkout, customers, invoices, payments, products, selling)
+_ROOMS: Final = (billing, checkout, customers, endpoints, invoices, payments, products, selling)
 
 
 def rule_of(verb: str, kind: str) -> Rule | None:
