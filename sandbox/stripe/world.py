@@ -65,7 +65,7 @@ class World:
     up to use it; put (account, product) there for one account. An account in `revoked` is listed, and
     refuses every request for it. One in `barred` keeps its persons and external accounts from the platform.
     `kept` has, by an object's id, what was asked of it and no field shows. `listeners` are called with each
-    event, and the account that it is of.
+    event of /v1/, and the account that it is of.
 
     Raises KeyError for a kind, an account or an object that does not exist.
     """
@@ -698,7 +698,7 @@ class World:
             heapq.heappush(self._late, (at + change.visible_after, key[1], table, entry))
         else:
             table.put(entry)
-        for tell in self.listeners:
+        for tell in () if is_thin else self.listeners:
             tell(account, event)
 
     def _settle(self) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Final, Protocol, Self
 
 from source_stripe_native.errors import ConnectorError
-from source_stripe_native.notices.posts import Notice
+from source_stripe_native.notices.posts import V2_PREFIX, Notice
 from source_stripe_native.notices.trust import Trust
 
 PORT_VARIABLE: Final = "WEBHOOK_PORT"
@@ -80,7 +80,7 @@ class Notices:
         account_id = notice.account_id or self._platform_id
         if notice.is_live is not self._is_live or self._types is None or not self._is_captured(account_id):
             return
-        if self._types and notice.type not in self._types:
+        if (self._types and notice.type not in self._types) or notice.type.startswith(V2_PREFIX):
             return
         event_id, read = notice.event_id, self._read
         has_passed = read.has_passed(account_id, event_id, notice.created)

@@ -15,6 +15,8 @@ from source_stripe_native.streams.event_types import current_type
 
 THIN_PREFIX = "v1."
 """What the type of a thin event has before the type of the snapshot event."""
+V2_PREFIX = "v2."
+"""What the types of API v2 begin with. Its events stand in a list of their own, which is polled."""
 
 
 @dataclass(frozen=True)

@@ -91,3 +91,11 @@ def test_an_event_names_its_object_by_an_address_that_shows_it() -> None:
     types = ("types[0]", "v2.core.account.created")
     assert [each["type"] for each in asked.get("/v2/core/events", types)[1]["data"]] == [types[1]]
     assert asked.world.events() == [], "a thin event is none of /v1/events"
+
+
+def test_an_endpoint_of_v1_gets_no_thin_event() -> None:
+    asked, told = Asked(), list[str]()
+    asked.world.listeners.append(lambda _account, event: told.append(event["type"]))
+    asked.world.create("v2.core.account")
+    asked.world.create("product")
+    assert told == ["product.created"]
