@@ -27,7 +27,7 @@ WHOLE = Window(NOW - 10 * YEAR, NOW)
 
 @pytest.fixture
 async def http(world: World, server: StripeServer) -> AsyncIterator[StripeSession]:
-    patience = timedelta(milliseconds=200)
+    patience = timedelta(seconds=1)
     async with StripeSession(world.key, base=server.url, settings=UNLIMITED, patience=patience) as session:
         yield session
 

@@ -66,4 +66,6 @@ def _content(path: Path) -> Any:
             f"{path} is not YAML: {' '.join(str(error).split())}: correct the file."
         ) from None
     except OSError as error:
-        raise ConnectorError(f"{path} cannot be read: {error.strerror}: give a file that can.") from None
+        raise ConnectorError(
+            f"{path} cannot be read: {error.strerror}: give a file that can be read."
+        ) from None
