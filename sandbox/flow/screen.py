@@ -64,7 +64,7 @@ def summary(rows: Sequence[Row], footer: Sequence[str]) -> Table:
         cells = (f"{row.documents:,}", _rate(row.rate), _age(row.age))
         table.add_row(_short(row.stream), _short(_state(row)), *cells)
     if quiet := len(rows) - len(told):
-        footer = [f"{counted(quiet, 'more stream')} without documents", *footer]
+        footer = [f"{counted(quiet, 'more stream' if told else 'stream')} without documents", *footer]
     return _with_footer(table, footer)
 
 

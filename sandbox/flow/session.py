@@ -23,6 +23,8 @@ import copy
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -32,7 +34,7 @@ from sandbox.flow.document import KeyLocation, located
 from sandbox.flow.errors import CatalogError, ProtocolError
 from sandbox.flow.schema import Schema
 from sandbox.flow.sops import decrypted
-from sandbox.flow.standing import Standing, standings
+from sandbox.flow.standing import Standing, resumed_cursors, standings
 from sandbox.flow.state import state_key
 from sandbox.flow.transaction import Accumulator, Target, Transaction
 
@@ -76,6 +78,8 @@ class Capture:
         self._config = local.config
         self._on_log = on_log
         self._state = copy.deepcopy(state or {})
+        self._resumed_from: Sequence[datetime | None] = ()
+        """The cursor of each binding in the state that the capture begins with."""
         self._targets: Sequence[Target] = []
         self._task: Json | None = None
 
@@ -95,7 +99,7 @@ class Capture:
             for keys in ((first, middle), (middle + 1, last))
         )
         for each in (left, right):
-            each._task, each._targets = self._task, self._targets
+            each._task, each._targets, each._resumed_from = self._task, self._targets, self._resumed_from
         return left, right
 
     @property
@@ -112,8 +116,9 @@ class Capture:
         """The name, the collection and the standing of each binding; none before `validate`."""
         bindings = self._task["bindings"] if self._task else []
         found = standings(self._state, (binding["stateKey"] for binding in bindings))
-        for binding, standing in zip(bindings, found, strict=True):
-            yield "/".join(binding["resourcePath"]), binding["collection"]["name"], standing
+        for binding, standing, cursor in zip(bindings, found, self._resumed_from, strict=True):
+            name, collection = "/".join(binding["resourcePath"]), binding["collection"]["name"]
+            yield name, collection, replace(standing, resumed_from=cursor)
 
     @property
     def collection_keys(self) -> Mapping[str, Sequence[KeyLocation]]:
@@ -166,6 +171,7 @@ class Capture:
             {**binding, "resourcePath": path, "stateKey": state_key(path, binding["backfill"])}
             for binding, path in zip(bindings, paths, strict=True)
         ]
+        self._resumed_from = resumed_cursors(self._state, [binding["stateKey"] for binding in opened])
         self._task = {**task, "intervalSeconds": int(self.model.interval), "bindings": opened}
 
     def session(self, *, delay: float = 0.0, timeout: float | None = None) -> "Session":

@@ -4,7 +4,7 @@ It knows the states of connectors that are built on Estuary's CDK: a cursor in `
 `backfill`, flat or by account. Where a state is of another shape, its binding counts as following.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -22,10 +22,15 @@ class Standing:
     """`waiting` has no state yet."""
     cursor: datetime | None = None
     """The oldest of all accounts."""
+    resumed_from: datetime | None = None
+    """The cursor of the state that a capture of one account began with."""
 
     def has_caught_up(self, began: datetime) -> bool:
-        """Whether the binding has all that there was when the preview `began`, but for what LAG leaves."""
-        return self.phase == "following" and (self.cursor is None or self.cursor >= began - LAG)
+        """Whether the binding has all that there was when the preview `began`, but for what LAG leaves. A
+        cursor from before, however young, says nothing of the changes since."""
+        if self.phase != "following" or self.cursor is None:
+            return self.phase == "following"
+        return self.cursor >= began - LAG and self.cursor != self.resumed_from
 
 
 def standings(state: Mapping[str, Any], keys: Iterable[str]) -> Iterator[Standing]:
@@ -33,6 +38,16 @@ def standings(state: Mapping[str, Any], keys: Iterable[str]) -> Iterator[Standin
     it is asked for."""
     states = state.get("bindingStateV1") or {}
     return (_standing(states.get(key)) for key in keys)
+
+
+def resumed_cursors(state: Mapping[str, Any], keys: Sequence[str]) -> Sequence[datetime | None]:
+    """The cursor that each binding resumes from. With many accounts there is none: a capture may read the
+    lists of quiet accounts long after its start, so that nobody could wait for a cursor to move."""
+    bindings = [(state.get("bindingStateV1") or {}).get(key) for key in keys]
+    positions = [binding.get("inc") if isinstance(binding, dict) else None for binding in bindings]
+    if any(isinstance(inc, dict) and "cursor" not in inc for inc in positions):
+        return [None] * len(positions)
+    return [next(_cursors(inc), None) for inc in positions]
 
 
 def _standing(state: Any) -> Standing:

@@ -502,6 +502,20 @@ def test_preview_ends_once_every_binding_is_backfilled_and_near_the_present(tmp_
     assert ids(preview(tmp_path, catalog(steps), "--until-caught-up")) == ["backfilled", "changed"]
 
 
+def test_preview_that_resumes_from_a_young_cursor_reads_on_before_it_ends(tmp_path: Path) -> None:
+    def told(cursor: str) -> dict[str, Any]:
+        return {"bindingStateV1": {"Prices": {"inc": {"cursor": cursor}}}}
+
+    steps: list[Step] = [
+        doc("changed"),
+        {"checkpoint": told("2999-01-02T00:00:00Z")},
+        doc("too late"),
+        CHECKPOINT,
+    ]
+    flags = ("--until-caught-up", "--initial-state", json.dumps(told("2999-01-01T00:00:00Z")))
+    assert ids(preview(tmp_path, catalog(steps), *flags)) == ["changed"]
+
+
 @pytest.mark.parametrize(
     ("base", "is_refused"),
     [("", True), ("https://api.stripe.com", True), ("http://127.0.0.1:1", False)],

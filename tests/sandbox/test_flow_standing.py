@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.flow.standing import LAG, Standing, standings
+from sandbox.flow.standing import LAG, Standing, resumed_cursors, standings
 
 NOW = datetime(2026, 5, 28, tzinfo=UTC)
 UNDER_WAY = {"cutoff": "2026-05-28T00:00:00Z", "next_page": None}
@@ -43,6 +43,20 @@ def test_binding_has_caught_up_once_it_follows_and_is_near_the_start() -> None:
     assert not Standing("following", NOW - LAG - timedelta(seconds=1)).has_caught_up(NOW)
     assert not Standing("backfilling", NOW).has_caught_up(NOW)
     assert not Standing("waiting").has_caught_up(NOW)
+
+
+def test_a_cursor_of_the_state_before_is_not_caught_up_until_it_moves() -> None:
+    young = NOW - timedelta(seconds=11)
+    assert not Standing("following", young, resumed_from=young).has_caught_up(NOW)
+    assert Standing("following", NOW, resumed_from=young).has_caught_up(NOW)
+
+
+def test_a_capture_of_many_accounts_waits_for_no_cursor_to_move() -> None:
+    one, many = {"inc": cursor(5)}, {"inc": {"acct_1": cursor(5)}}
+    keys = ["Prices", "Plans", "Files"]
+    alone = {"bindingStateV1": {"Prices": one, "Plans": {"anything": "else"}}}
+    assert resumed_cursors(alone, keys) == [NOW - timedelta(seconds=5), None, None]
+    assert resumed_cursors({"bindingStateV1": {"Prices": one, "Plans": many}}, keys) == [None] * 3
 
 
 def test_state_that_is_not_of_the_cdk_tells_of_no_binding() -> None:
