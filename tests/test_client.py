@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 import orjson
 import pytest
 from aiohttp import web
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
@@ -345,6 +345,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(json_texts, json_values), st.booleans())
 def test_any_json_is_read_so_that_it_can_be_written_and_any_cut_of_it_is_refused(
     value: dict[str, object], escaped: bool

@@ -55,8 +55,8 @@ async def runs(shell: Shell, command: Command) -> str:
 
 
 async def goes_on(shell: Shell, command: Command) -> str:
-    output = await shell.run_until(command.text, "[")
-    return "" if "[" in output else f"writes no document:\n{output[-2000:]}"
+    output = await shell.run_until(command.text, '["')
+    return "" if '["' in output else f"writes no document:\n{output[-2000:]}"
 
 
 async def serves(shell: Shell, command: Command) -> str:

@@ -327,7 +327,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Story([(at, at + late) for at, late in objects if at + late > 0], pauses)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     story=stories(),
     stream=st.sampled_from(SEVERAL),

@@ -37,7 +37,7 @@ SESSIONS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     connected=st.sampled_from([None, 0, 3]),

@@ -37,7 +37,7 @@ from tests.test_streams import DAY, ROWS
 from tests.troubles import DISCONNECTED, PERMISSION, TROUBLES, Trouble
 from tests.untold import Untold
 
-CASES = 60
+CASES = 40
 MIDNIGHT = (NOW // DAY + 1) * DAY
 
 TROUBLE = st.lists(
