@@ -238,6 +238,41 @@ async def test_older_event_that_becomes_visible_late_takes_no_newer_version_s_pl
     assert [document["metadata"]["n"] for _, document in capture.documents] == ["0", "2"]
 
 
+@pytest.mark.parametrize("connected", [False, True])
+async def test_version_that_was_captured_early_is_the_last_one_after_a_restart(
+    server: StripeServer, world: World, monkeypatch: pytest.MonkeyPatch, connected: bool
+) -> None:
+    """The first window ends between two events that were captured early, and the next comes an hour later."""
+    account = world.connect()["id"] if connected else world.platform
+    product = str(world.create("product", account, event=False, metadata={"n": "0"})["id"])
+    capture = Capture(server, ["Products"], connected=connected, interval=HOUR, config=CONFIG)
+
+    def numbers() -> list[str]:
+        return [document["metadata"]["n"] for _, document in capture.documents]
+
+    async with posting(world, listen(monkeypatch)):
+
+        async def tell() -> None:
+            await until(lambda: capture.caught_up("Products"))
+            world.clock.advance(20)
+            for number, seconds in (("1", 3), ("2", 0)):
+                world.update("product", product, account, metadata={"n": number})
+                await until(lambda: number in numbers())  # noqa: B023  # it is awaited within the turn
+                world.clock.advance(seconds)
+
+        telling = asyncio.create_task(tell())
+        await capture.session(lambda: "2" in numbers())
+        await telling
+    first, last = world.events(account)[-1]["created"], world.events(account)[0]["created"]
+    world.clock.advance(first + 11 - world.clock.now())
+    await capture.session(lambda: first < min(cursors(capture.state)))
+    assert max(cursors(capture.state)) <= last
+    assert numbers() == ["0", "1", "2"]
+    world.clock.advance(3_600)
+    await capture.session(lambda: min(cursors(capture.state)) > last)
+    assert numbers() == ["0", "1", "2", "2"]
+
+
 class _Read:
     """Windows have passed what is older than an hour; nothing else has been read."""
 
