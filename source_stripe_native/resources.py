@@ -276,6 +276,7 @@ async def _capture_context(
         )
         reader = NoticeReader(posts.notices, feed, source_of, pauses, settings)
         trust.lost = reader.report_lost
+        feed.is_early = True
         feed.on_found = lambda account_id, events: trust.find(
             account_id, events, asyncio.get_running_loop().time()
         )

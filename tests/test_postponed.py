@@ -196,6 +196,39 @@ async def test_children_that_cannot_be_listed_at_first_are_all_there_at_last(
     assert not missing()
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_changes_of_a_connected_account_do_not_wait_for_what_is_postponed(
+    world: World, server: StripeServer, restarts: bool
+) -> None:
+    account, hour = world.connect()["id"], timedelta(hours=1)
+    settings = replace(UNLIMITED, shortest_pause=hour, longest_pause=hour)
+    capture = Capture(server, ["Charges"], connected=True, settings=settings)
+    await capture.session(lambda: capture.caught_up("Charges"))
+    world.clock.advance(10)
+    bad, good = (world.create("charge", account, event=False)["id"] for _ in range(2))
+    world.tell("charge.updated", "charge", bad, account, api_version=OLDER)
+    world.clock.advance(120)
+    server.faults.set(Fault(f"/v1/charges/{bad}", status=500), Fault("/v1/charges", status=500))
+
+    def is_postponed() -> bool:
+        return bool(capture.binding_state("Charges").get("snapshot"))
+
+    async def change() -> None:
+        async with asyncio.timeout(20):
+            while not (is_postponed() and capture.is_open):  # noqa: ASYNC110 - the capture tells nobody
+                await asyncio.sleep(0.01)
+        world.update("charge", good, account, metadata={"n": "1"})
+        world.clock.advance(60)
+
+    with hurried():
+        if restarts:
+            await capture.session(is_postponed)
+        changing = asyncio.create_task(change())
+        await capture.session(lambda: good in capture.last("Charges"), seconds=20)
+        await changing
+    assert is_postponed()
+
+
 async def test_too_many_objects_pause_their_stream(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -249,6 +249,24 @@ async def test_an_account_that_fails_holds_up_no_other_and_comes_later(
     assert capture.last("Charges").keys() == before.keys()
 
 
+async def test_an_object_that_fails_holds_up_none_of_many_that_are_named(
+    world: World, server: StripeServer
+) -> None:
+    wanted = [world.create("charge", at=NOW - 250 + each, event=False)["id"] for each in range(5)]
+    capture = capture_of(server, ["Charges"], connected=False)
+    capture.settings = replace(capture.settings, postponed_at_most=3)
+    await caught_up(capture)
+    capture.documents.clear()
+    server.faults.set(Fault(f"/v1/charges/{wanted[0]}", status=500))
+    refresh(capture, {"stream": "Charges", "ids": wanted})
+    world.clock.advance(120)
+    with hurried():
+        await capture.session(lambda: capture.last("Charges").keys() == {*wanted[1:]})
+        server.faults.set()
+        await capture.session(lambda: is_done(capture))
+    assert capture.last("Charges").keys() == {*wanted}
+
+
 # What is refused
 
 

@@ -163,6 +163,18 @@ def test_what_is_odd_about_the_text_is_taken_as_the_protocols_own_types_take_it(
         assert read_by(lambda text, at=cut: compact(text, at), line)[1] == read_by(plain, line)[1]  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("key", ["acct_1", 'a"acct_1', '\\\\"acct_1', "row 0"])
+def test_a_text_in_two_pieces_is_what_it_is_whole(key: str) -> None:
+    """Also where no part of a state ends in the first one, and where a key is like what stands for parts."""
+    ends = {"cursor": "2026-05-28T20:26:40Z"}
+    whole: Json = {"x": {key: ends}, "y": {"acct_2": ends, "acct_3": {}}, "z": {"row 0": {}}}
+    line = orjson.dumps(whole)
+    for cut in range(len(line)):
+        read = RequestText([line[:cut], line[cut:]]).read()
+        assert {name: [*parts] for name, parts in read.items()} == {name: [*whole[name]] for name in whole}
+        assert read["z"] == whole["z"]
+
+
 def test_equal_parts_of_a_state_are_one_object() -> None:
     of = {"inc": {A: inc(), B: inc(LATER), C: inc()}, "backfill": {A: half(), f"{B}_x": half(), C: half("p")}}
     state, _ = read_by(compact, opening({"bindingStateV1": {"Prices": of, "Other": of}}, "Prices", "Other"))

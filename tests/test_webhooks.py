@@ -15,12 +15,13 @@ import aiohttp
 import orjson
 import pytest
 
-from sandbox.stripe import StripeServer, World, facts
+from sandbox.stripe import Fault, StripeServer, World, facts
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.webhooks import SECRET, WebhookFaults, register, sign
 from source_stripe_native.cli.endpoints import NOT_POSTED, needed_types
+from source_stripe_native.errors import ConnectorError
 from source_stripe_native.models import STREAMS as ROWS_OF_ALL
-from source_stripe_native.notices.notices import Notices, Posts
+from source_stripe_native.notices.notices import PORT_VARIABLE, Notices, Posts, port_of
 from source_stripe_native.notices.posts import Notice, notice_of
 from source_stripe_native.notices.server import MOST_BYTES, listening
 from source_stripe_native.notices.trust import Trust
@@ -238,6 +239,78 @@ async def test_older_event_that_becomes_visible_late_takes_no_newer_version_s_pl
     assert [document["metadata"]["n"] for _, document in capture.documents] == ["0", "2"]
 
 
+@pytest.mark.parametrize("connected", [False, True])
+async def test_version_that_was_captured_early_is_the_last_one_after_a_restart(
+    server: StripeServer, world: World, monkeypatch: pytest.MonkeyPatch, connected: bool
+) -> None:
+    """The first window ends between two events that were captured early, and the next comes an hour later."""
+    account = world.connect()["id"] if connected else world.platform
+    product = str(world.create("product", account, event=False, metadata={"n": "0"})["id"])
+    capture = Capture(server, ["Products"], connected=connected, interval=HOUR, config=CONFIG)
+
+    def numbers() -> list[str]:
+        return [document["metadata"]["n"] for _, document in capture.documents]
+
+    async with posting(world, listen(monkeypatch)):
+
+        async def tell() -> None:
+            await until(lambda: capture.caught_up("Products"))
+            world.clock.advance(20)
+            for number, seconds in (("1", 3), ("2", 0)):
+                world.update("product", product, account, metadata={"n": number})
+                await until(lambda: number in numbers())  # noqa: B023  # it is awaited within the turn
+                world.clock.advance(seconds)
+
+        telling = asyncio.create_task(tell())
+        await capture.session(lambda: "2" in numbers())
+        await telling
+    first, last = world.events(account)[-1]["created"], world.events(account)[0]["created"]
+    world.clock.advance(first + 11 - world.clock.now())
+    await capture.session(lambda: first < min(cursors(capture.state)))
+    assert max(cursors(capture.state)) <= last
+    assert numbers() == ["0", "1", "2"]
+    world.clock.advance(3_600)
+    await capture.session(lambda: min(cursors(capture.state)) > last)
+    assert numbers() == ["0", "1", "2", "2"]
+
+
+async def test_account_that_disconnects_while_it_is_noticed_holds_up_no_other(
+    server: StripeServer, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often Stripe posts of it while it is paused, one timer waits for it."""
+    gone, other = (world.connect()["id"] for _ in range(2))
+    products = {each: world.create("product", each, event=False)["id"] for each in (gone, other)}
+    settings = replace(UNLIMITED, shortest_pause=timedelta(seconds=2))
+    capture = Capture(server, ["Products"], connected=True, interval=HOUR, config=CONFIG, settings=settings)
+    timers: list[int] = []
+
+    def change(account: str, name: str) -> None:
+        world.update("product", products[account], account, name=name)
+
+    def is_named(account: str, name: str) -> bool:
+        return capture.last("Products").get(products[account], {}).get("name") == name
+
+    async with posting(world, listen(monkeypatch)):
+
+        async def tell() -> None:
+            await until(lambda: capture.caught_up("Products"))
+            world.clock.advance(20)
+            server.faults.set(Fault("/v1/*", account=gone, status=403, code="account_invalid"))
+            for number in range(20):
+                change(gone, f"Name {number}")
+                await asyncio.sleep(0.02)
+            change(other, "Ann")
+            await until(lambda: is_named(other, "Ann"))
+            waiting = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # there is no other way
+            timers.append(sum("_push" in repr(each) for each in waiting if not each.cancelled()))
+            server.faults.set()
+
+        telling = asyncio.create_task(tell())
+        await capture.session(lambda: bool(timers) and is_named(gone, "Name 19"))
+        await telling
+    assert timers == [1]
+
+
 class _Read:
     """Windows have passed what is older than an hour; nothing else has been read."""
 
@@ -354,6 +427,12 @@ def test_notice_is_of_a_captured_account_in_its_mode(fields: Json, account_id: s
     if (notice := notice_of(event(**fields))) is not None:
         notices.add(notice)
     assert notices.take() == account_id
+
+
+@pytest.mark.parametrize("text", ["0", "65536", "9" * 5_000, "-1", "8080x"])
+def test_what_is_no_port_is_refused(text: str) -> None:
+    with pytest.raises(ConnectorError, match="set it to a number from 1 to 65535"):
+        port_of({PORT_VARIABLE: text})
 
 
 def test_thousand_posts_of_an_account_are_one_notice() -> None:

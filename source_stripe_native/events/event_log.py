@@ -30,6 +30,7 @@ import orjson
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.windows import (
     Window,
+    floor,
     is_overlap_due,
     is_too_much,
     low_watermark,
@@ -118,6 +119,11 @@ class LogReader:
     with what the others have seen."""
     has_room: Callable[[int], bool] = lambda _: True
     """Whether a batch of so many bytes may be kept for later."""
+    looks_later: bool = False
+    """Whether the first window with events is to have with it what is newer: an earlier process may have
+    captured that early."""
+    later: EventBatch | None = None
+    """The newest events at that time, until a window has passed them."""
     low_watermark: int = field(init=False)
     """Before which no new event can be found."""
     seen: Seen = field(default_factory=dict)
@@ -154,7 +160,18 @@ class LogReader:
                 is_newest_part = result.window.start > planned_window.start
                 if not is_newest_part or self.has_room(result.size):
                     self.ahead.append(result)
+        await self._look_later(source, types, self.ahead[-1])
         return self._advance(self.ahead.pop())
+
+    async def _look_later(self, source: Source, types: Collection[str] | None, result: WindowResult) -> None:
+        """Reads what is newer than `result`, where that may have been captured before a restart."""
+        if self.looks_later and result.batch is not None and types is not None:
+            now, settings = floor(source.http.now()), self.settings
+            reach, lag = (int(each.total_seconds()) for each in (settings.early_reach, settings.lag))
+            self.later, _ = await read_newest(source, types, Window(now - reach, now + lag), settings)
+            self.looks_later = False
+        if self.later is not None and self.later.window.end <= result.window.end:
+            self.later = None
 
     async def _read(self, source: Source, types: Collection[str], window: Window, low: int) -> WindowResult:
         """Reads `window`, or its newest part where the window holds too much at once."""

@@ -34,7 +34,8 @@ class WindowEvents:
     overlap may be new to it. `earlier_types` are types of earlier events, which may be new to other bindings
     whose restored cursors lie in the window.
 
-    What the binding captured `early` is not new. Where the events are read early themselves, `found` is
+    What the binding captured `early` is not new, nor is what comes after the window in `later`, which an
+    earlier process may have captured early. Where the events are read early themselves, `found` is
     filled with what is captured of them."""
 
     window: Window
@@ -43,6 +44,7 @@ class WindowEvents:
     earlier_types: frozenset[str] = frozenset()
     early: CapturedEarly = field(default_factory=CapturedEarly)
     found: CapturedEarly | None = None
+    later: EventBatch | None = None
 
     @property
     def types(self) -> frozenset[str]:
@@ -55,17 +57,19 @@ class WindowEvents:
         the window's start. The others are older events of the overlap. Where `types` are given, events have
         their types by today's names. `count` is called with the bytes of each."""
         wanted = {kind.encode() for kind in types}
-        for batch in reversed(self.batches):
+        for batch in [*([self.later] if self.later else []), *reversed(self.batches)]:
             for line in batch.lines():
                 kind, new_before, body = line.split(b" ", 2)
                 if kind in wanted or not wanted:
                     count(len(body))
                     event: Json = orjson.loads(body)
+                    if batch is self.later and event["created"] < self.window.end:
+                        break
                     if wanted and event["type"] != (name := kind.decode()):
                         # In a version that called it otherwise: of what it carries only the id counts.
                         event |= {"type": name, "api_version": None}
                     is_new = self.restored or int(new_before) > self.window.start
-                    is_new = is_new and event["id"] not in self.early.events
+                    is_new = is_new and batch is not self.later and event["id"] not in self.early.events
                     if is_new and self.found is not None:
                         self.found.events[event["id"]] = event["created"]
                     yield is_new, event
@@ -117,7 +121,8 @@ class _Account:
                 break
             taken.append(batch)
         others = any(start <= cursor < end for cursor in cursors)
-        return WindowEvents(Window(start, end), taken, restored, self.types if others else frozenset())
+        types = self.types if others else frozenset[str]()
+        return WindowEvents(Window(start, end), taken, restored, types, later=self.reader.later)
 
     def _after(self, start: int) -> list[EventBatch]:
         return [batch for batch in self.batches if batch.window.end > start]
@@ -140,6 +145,8 @@ class EventFeed:
         self._common_cursor: int | None = None
         self._own_readers: dict[tuple[str | None, str], LogReader] = {}
         """Of the bindings that read on their own, by account and stream."""
+        self.is_early = False
+        """Whether events are read early."""
         self.on_found: Callable[[str, Mapping[str, tuple[int, str]]], None] | None = None
         """Called with an account's events that a window shows for the first time: when each was created, and
         its type, by id."""
@@ -320,7 +327,8 @@ class EventFeed:
         result = await self._own_readers[key].read_next(source, types, self.window_size, at_most)
         if result is None:
             return None
-        return WindowEvents(result.window, [] if result.batch is None else [result.batch])
+        batches, later = [] if result.batch is None else [result.batch], self._own_readers[key].later
+        return WindowEvents(result.window, batches, later=later)
 
     def _reads_alone(self, source: Source, start: int) -> bool:
         """Whether the binding has read on its own up to `start`."""
@@ -332,7 +340,7 @@ class EventFeed:
 
     def _reader(self, start: int, *, is_alone: bool = False) -> LogReader:
         span = int(self.window_size.total_seconds())
-        return LogReader(start, span, self._settings, is_alone, self._has_room_ahead)
+        return LogReader(start, span, self._settings, is_alone, self._has_room_ahead, self.is_early)
 
     def _has_room_ahead(self, size: int) -> bool:
         """Whether the newest part of a window may be kept for later. It is read again where it is not."""

@@ -141,7 +141,7 @@ class Posts:
 def port_of(environ: Mapping[str, str]) -> int:
     """The port to listen on. Raises ConnectorError for what is no port."""
     text = environ.get(PORT_VARIABLE, "").strip() or str(DEFAULT_PORT)
-    if not (text.isascii() and text.isdigit() and int(text) < 65_536):
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and 0 < int(text) < 65_536):
         raise ConnectorError(
             f"{PORT_VARIABLE} is not a port: set it to a number from 1 to 65535, or leave it out."
         )

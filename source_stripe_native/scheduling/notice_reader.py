@@ -47,6 +47,8 @@ class NoticeReader:
         self._subscribers: list[Subscriber] = []
         self._reported: dict[bool, float] = {}
         """When the loss of trust was reported last, in one account and in all."""
+        self._later: dict[str, asyncio.TimerHandle] = {}
+        """What has each account read again that is to wait, at the earliest time that was asked for."""
         self._last: dict[str, float] = {}
         """The loop's time of each recent reading, the oldest first."""
 
@@ -118,4 +120,13 @@ class NoticeReader:
             subscriber(account_id, types)
 
     def _push_later(self, account_id: str, wait: float) -> None:
-        asyncio.get_running_loop().call_later(wait, self.notices.push, account_id)
+        loop, waiting = asyncio.get_running_loop(), self._later.get(account_id)
+        if waiting is not None:
+            if waiting.when() <= loop.time() + wait:
+                return
+            waiting.cancel()
+        self._later[account_id] = loop.call_later(wait, self._push, account_id)
+
+    def _push(self, account_id: str) -> None:
+        del self._later[account_id]
+        self.notices.push(account_id)

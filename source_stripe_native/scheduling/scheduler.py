@@ -60,6 +60,8 @@ class Scheduler:
         self._running: dict[str, tuple[WorkItem, float]] = {}
         """The work item of each account whose turn it is, and when its time slice ends."""
         self._queued: dict[str, None] = {}
+        self._resting: dict[str, float] = {}
+        """Accounts that are queued only for what was postponed, each with the time at which it is ready."""
         self._missed: set[str] = set()
         """Accounts that had relevant events while it was their turn, where lists are polled."""
         self._noticed: set[str] = set()
@@ -103,7 +105,7 @@ class Scheduler:
                 self._missed.add(account_id)
         if is_relevant:
             self._early_turns.discard(account_id)
-        if self._poller is None or account_id in self._running or account_id in self._queued:
+        if self._poller is None or account_id in self._running or self._has_turn(account_id):
             return
         cursor = self._cursors.second(account_id)
         if not cursor or cursor >= window.end:
@@ -136,7 +138,7 @@ class Scheduler:
     def _add_early(self, account_id: str) -> None:
         """Has the next turn of an account capture what came early: one of its own, unless it is queued."""
         self._noticed.add(account_id)
-        if account_id not in self._queued:
+        if not self._has_turn(account_id):
             self._early_turns.add(account_id)
             self._push(account_id, asyncio.get_running_loop().time(), 0.0)
             self._executor.freed.set()
@@ -184,6 +186,7 @@ class Scheduler:
             wait = self._wait_for_postponed(account_id)
             if wait is not None and account_id not in self._queued:
                 self._push(account_id, now + wait)
+                self._resting[account_id] = now + wait
 
     def _ages(self, account_ids: Iterable[str]) -> dict[str, float]:
         """Seconds since each account was last read, by its cursor."""
@@ -192,12 +195,21 @@ class Scheduler:
 
     def _push(self, account_id: str, ready_time: float, grace: float | None = None) -> None:
         self._queued[account_id] = None
+        if self._resting.pop(account_id, None) is not None:
+            self._queue.replace(account_id, ready_time)
+            return
         priority = self._manager.calculator.get_account_priority(account_id)
         self._queue.push(account_id, priority, ready_time, grace=grace)
+
+    def _has_turn(self, account_id: str) -> bool:
+        """Whether the account is queued for whatever there is. One that rests is brought forward."""
+        is_resting = self._resting.get(account_id, -math.inf) > asyncio.get_running_loop().time()
+        return account_id in self._queued and not is_resting
 
     def _start_ready(self, task: Task, now: float) -> None:
         spent = sum(1 + len(work_item.backfill_variants) for work_item, _ in self._running.values())
         while (account_id := self._queue.first(now)) is not None:
+            self._resting.pop(account_id, None)
             if (until_time := self._paused_until(account_id)) > now:
                 self._queue.pop()
                 self._push(account_id, until_time)
@@ -245,6 +257,8 @@ class Scheduler:
             self._config.pauses.end(self._executor.unit(account_id))
         if (next_time := self._next_turn(work_item)) is not None:
             self._push(account_id, next_time)
+            if self._poller is not None and not work_item.has_failed:
+                self._resting[account_id] = next_time
         if work_item.noticed.is_set():
             self._add_early(account_id)
         self._executor.freed.set()

@@ -4,7 +4,7 @@ Such a state has a part for each account and binding, and nearly all parts are a
 taken out of the text as it comes, so that it is never in memory as a whole:
 
     "inc":{"acct_1":{"cursor":"..."},"acct_2":{"cursor":"..."}},"last_initialized":"..."
-    "inc":{"row 0":0},"last_initialized":"..."
+    "inc":{"row 5f0c... 0":0},"last_initialized":"..."
 
 Rule: what is read is what the whole text says. Whatever is no such part stays in the text.
 """
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import pairwise, repeat
 from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 import pydantic_core
 
@@ -52,6 +53,8 @@ class RequestText:
         self._pieces: list[bytes] = []
         self._rest = b""
         self._rows: dict[str, _Row] = {}
+        self._name = f"row {uuid4().hex[:12]}"
+        """What no text has."""
         self._keys = {"cursor": AccountNumbers(), "cutoff": AccountNumbers()}
         self._seconds = _SecondsOf()
         for piece in pieces:
@@ -60,7 +63,7 @@ class RequestText:
     def add(self, piece: bytes) -> None:
         piece = self._rest + piece
         # Neither within a part nor after a backslash, without which a quote would look like another.
-        end = piece.rfind(b"},") + 2 if b"}," in piece else len(piece) - 1
+        end = piece.rfind(b"},") + 2 if b"}," in piece else len(piece[:-1].rstrip(b"\\"))
         self._pieces.append(self._without_rows(piece[:end]))
         self._rest = piece[end:]
 
@@ -103,7 +106,7 @@ class RequestText:
         (kind,) = set(kinds)
         seconds = array("I", map(self._seconds.__getitem__, times))
         numbers = array("I", map(self._keys[kind].__getitem__, keys))
-        self._rows[name := f"row {len(self._rows)}"] = _Row(kind, numbers, seconds)
+        self._rows[name := f"{self._name} {len(self._rows)}"] = _Row(kind, numbers, seconds)
         return f'"{name}":0'
 
     def _read_object(self, part: Json) -> Any:

@@ -66,7 +66,8 @@ class Postponed:
         """Postpones what has failed `now`. Returns how often it has failed, 0 where too much is postponed."""
         failed = self._accounts.setdefault(account_id, {})
         times = failed[subject].times + 1 if subject in failed else 1
-        if times == 1 and len(failed) >= self.settings.postponed_at_most:
+        # What is to be read again without a failure counts for nothing.
+        if times == 1 and sum(one.times > 0 for one in failed.values()) >= self.settings.postponed_at_most:
             return 0
         failed[subject] = _Failed(times, now)
         await self.write({f"{PREFIX}/{account_id}/{subject}": failed[subject].entry()})
