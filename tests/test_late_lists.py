@@ -108,8 +108,7 @@ async def http(server: StripeServer) -> AsyncIterator[StripeSession]:
 # The rule
 
 
-@pytest.mark.parametrize("late", [90, 590])
-@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(("late", "restarts"), [(90, True), (590, False)])
 @pytest.mark.parametrize("connected", [False, True])
 @pytest.mark.parametrize("stream", ALONE)
 async def test_what_a_list_shows_late_is_captured_once(

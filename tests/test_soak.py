@@ -37,7 +37,7 @@ from tests.test_streams import DAY, ROWS
 from tests.troubles import DISCONNECTED, PERMISSION, TROUBLES, Trouble
 from tests.untold import Untold
 
-CASES = 40
+CASES = 32
 MIDNIGHT = (NOW // DAY + 1) * DAY
 
 TROUBLE = st.lists(
