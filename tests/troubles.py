@@ -59,6 +59,10 @@ TROUBLES: Final[tuple[tuple[str, str], ...]] = (
 """Each scope with each kind of trouble that it may have."""
 
 
+TO_OPEN: Final = {KINDS[kind].readable_with for kind in ("account", "event")}
+"""Permissions without which no capture opens."""
+
+
 @dataclass(frozen=True)
 class Trouble:
     """It begins `after` so many requests of a session, below zero before the capture opens, and ends after
@@ -153,8 +157,8 @@ class Troubles:
         name = self._rng.choice(self._permissions)
         if trouble.kind == KEY and is_open:
             world.keys.revoke(self._key)
-        # A capture that may not read events does not open: that is a wrong config.
-        elif trouble.kind == PERMISSION and (is_open or name != KINDS["event"].readable_with):
+        # A capture that may not read events, or its own account, does not open: that is a wrong config.
+        elif trouble.kind == PERMISSION and (is_open or name not in TO_OPEN):
             world.keys.add(self._key, self._all_permissions - {name})
         else:
             return None
