@@ -3,7 +3,6 @@
 One function makes a resource of any row, and a binding of it knows how to open itself (stream_binding.py).
 """
 
-import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -245,11 +244,7 @@ async def _capture_context(
     posts: Posts | None,
 ) -> CaptureContext:
     """`unlisted` is why the connected accounts could not be listed."""
-    types: frozenset[str] | None = None
-    if any(row.IS_EVENT for row in streams):
-        types = frozenset()
-    elif any(row.follows_events() for row in streams):
-        types = frozenset[str]().union(*(row.all_event_types() for row in streams))
+    types = _event_types(streams)
     window_size, settings = config.advanced.incremental_window_size, http.settings
     feed = EventFeed(types, window_size=window_size, settings=settings)
     superseded = SupersededIds()
@@ -263,23 +258,13 @@ async def _capture_context(
         acting = account_id if account_id != accounts.platform_id else None
         return Source(http, log, Events, account_id, acting, is_one_of_many=is_one_of_many)
 
-    reader, trust = None, None
+    reader = None
     if posts is not None:
-        trust = Trust(floor(http.now()), settings)
+        own_id, is_live, trust = accounts.platform_id, not http.is_test, Trust(floor(http.now()), settings)
         posts.notices = Notices(
-            accounts.platform_id,
-            is_live=not http.is_test,
-            types=types,
-            is_captured=known.__contains__,
-            read=feed,
-            trust=trust,
+            own_id, is_live=is_live, types=types, is_captured=known.__contains__, read=feed, trust=trust
         )
         reader = NoticeReader(posts.notices, feed, source_of, pauses, settings)
-        trust.lost = reader.report_lost
-        feed.is_early = True
-        feed.on_found = lambda account_id, events: trust.find(
-            account_id, events, asyncio.get_running_loop().time()
-        )
     context = CaptureContext(
         feed, pauses, superseded=superseded, polled=polled, sharing=sharing, notice_reader=reader
     )
@@ -304,18 +289,19 @@ async def _capture_context(
         sum(row.PER_ACCOUNT or row.ARE_ACCOUNTS for row in streams),
         pauses,
         settings,
-        trust,
     )
-    if trust is not None and reader is not None:
-        report = trust.lost
-
-        def lose_trust(account_id: str | None) -> None:
-            report(account_id)
-            poller.lose_trust(account_id)
-
-        trust.lost = lose_trust
-        reader.subscribe(lambda account_id, _: poller.notice(account_id))
+    if reader is not None:
+        poller.rely_on(reader)
     return replace(context, poller=poller)
+
+
+def _event_types(streams: Sequence[type[BaseStripeObject]]) -> frozenset[str] | None:
+    """The types of the events to read: all where it is empty, no events where None."""
+    if any(row.IS_EVENT for row in streams):
+        return frozenset()
+    if any(row.follows_events() for row in streams):
+        return frozenset[str]().union(*(row.all_event_types() for row in streams))
+    return None
 
 
 def _shared_lists(streams: Iterable[type[BaseStripeObject]], settings: Settings) -> SharedPages:

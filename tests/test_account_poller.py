@@ -24,6 +24,7 @@ from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.notices.trust import Trust
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.settings import DEFAULTS
@@ -755,9 +756,17 @@ async def test_a_restart_after_quiet_polls_repeats_no_documents(world: World, se
 def trusted(account_ids: Sequence[str], feed: Feed, trust: Trust) -> AccountPoller:
     trust.announce("acct_0", "evt_1", "price.updated", is_judged=False)
     trust.find("acct_0", {"evt_1": (floor(EPOCH), "price.updated")}, 0)
-    return AccountPoller(
-        cast(EventFeed, feed), source_of, account_ids, nobody_new, 1, PAUSES, DEFAULTS, trust
+    poller = AccountPoller(cast(EventFeed, feed), source_of, account_ids, nobody_new, 1, PAUSES)
+    poller.rely_on(
+        cast(
+            NoticeReader,
+            SimpleNamespace(
+                is_trusted=lambda account_id: trust.is_trusted(account_id, time()), subscribe=lambda _: None
+            ),
+        )
     )
+    trust.lost = poller.lose_trust
+    return poller
 
 
 @on_virtual_time
@@ -765,7 +774,6 @@ async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> 
     feed, trust = Feed(), Trust(floor(EPOCH))
     async with running_capture() as capture:
         poller = trusted(names(3), feed, trust)
-        trust.lost = poller.lose_trust
         poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
         await asyncio.sleep(2 * 3600 + 1000)
         for account_id in names(3):
@@ -780,7 +788,7 @@ async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> 
         # One event that was not announced concerns its account alone.
         trust.find("acct_2", {"evt_2": (floor(EPOCH) + 9000, "invoice.paid")}, time())
         await asyncio.sleep(DEFAULTS.post_patience.total_seconds())
-        trust.settle(time())
+        trust.judge_late(time())
         before = len(feed.times("acct_0"))
         await asyncio.sleep(3 * INTERVAL)
         assert len([each for each in feed.times("acct_2") if each > time() - 3 * INTERVAL - 1]) >= 3
@@ -788,7 +796,7 @@ async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> 
         # Three in a row concern all.
         for number in (3, 4):
             trust.find("acct_2", {f"evt_{number}": (floor(EPOCH) + 9000, "invoice.paid")}, time())
-        trust.settle(time() + DEFAULTS.post_patience.total_seconds())
+        trust.judge_late(time() + DEFAULTS.post_patience.total_seconds())
         await asyncio.sleep(2 * INTERVAL)
         assert len(feed.times("acct_0")) >= before + 2
         capture.stopping.event.set()

@@ -49,7 +49,7 @@ def test_trust_is_earned_by_an_announced_event_that_is_found(case: Case) -> None
 def test_event_may_be_announced_a_minute_after_it_was_found(case: Case) -> None:
     case.find(A, 1, now=0)
     case.post(A, 1)
-    case.trust.settle(2 * PATIENCE)
+    case.trust.judge_late(2 * PATIENCE)
     assert (case.lost, case.trust.judged.announced, case.trusts(A, now=0)) == ([], 1, [True])
 
 
@@ -57,9 +57,9 @@ def test_unannounced_event_sends_its_account_back_for_an_hour(case: Case) -> Non
     case.post(A, 1)
     case.find(A, 1, now=0)
     case.find(A, 2, now=0, kind="invoice.paid")
-    case.trust.settle(PATIENCE - 1)
+    case.trust.judge_late(PATIENCE - 1)
     assert case.lost == []
-    case.trust.settle(PATIENCE)
+    case.trust.judge_late(PATIENCE)
     assert (case.lost, [*case.trust.missing]) == ([A], ["invoice.paid"])
     assert case.trusts(A, B, now=PATIENCE) == [False, True]
     assert case.trusts(A, B, now=PATIENCE + HOUR) == [True, True]
@@ -70,7 +70,7 @@ def test_three_unannounced_events_in_a_row_send_all_accounts_back(case: Case) ->
     case.find(A, 1, now=0)
     for number, account_id in enumerate((A, B, A), 2):
         case.find(account_id, number, now=number)
-    case.trust.settle(10 * PATIENCE)
+    case.trust.judge_late(10 * PATIENCE)
     assert case.lost == [A, B, None]
     assert case.trusts(A, B, "acct_c", now=10 * PATIENCE) == [False, False, False]
     case.post(B, 9)
@@ -80,13 +80,13 @@ def test_three_unannounced_events_in_a_row_send_all_accounts_back(case: Case) ->
 
 def test_event_from_before_the_start_is_not_judged(case: Case) -> None:
     case.find(A, 1, now=0, created=START - 1)
-    case.trust.settle(10 * PATIENCE)
+    case.trust.judge_late(10 * PATIENCE)
     assert (case.lost, case.trust.judged.unannounced) == ([], 0)
 
 
 def test_type_that_a_post_announces_is_not_missing(case: Case) -> None:
     case.find(A, 1, now=0)
-    case.trust.settle(PATIENCE)
+    case.trust.judge_late(PATIENCE)
     assert [*case.trust.missing] == ["price.updated"]
     case.post(B, 2)
     assert not case.trust.missing

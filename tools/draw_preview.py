@@ -23,7 +23,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.sandbox.test_flow_terminal import Screen  # noqa: E402
+from tests.sandbox.test_flow_terminal import Screen  # noqa: E402 - found by the path above
 
 PICTURE: Final = ROOT / "docs" / "preview.svg"
 HEIGHT, WIDTH = 24, 80

@@ -67,9 +67,9 @@ class Trust:
                 self._count_announced()
             elif created >= self._start:
                 self._found[key] = kind, now + self._settings.post_patience.total_seconds()
-        self.settle(now)
+        self.judge_late(now)
 
-    def settle(self, now: float) -> None:
+    def judge_late(self, now: float) -> None:
         """Judges the events for which a post can come no longer."""
         late = []
         for key, (kind, until_time) in self._found.items():

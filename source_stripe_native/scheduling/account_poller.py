@@ -21,7 +21,7 @@ from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.errors import AccountsLeftError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.flow.waits import stops_within, wait_any
-from source_stripe_native.notices.trust import Trust
+from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import CHANGES, PausedAccounts, Pauses, Unit
 from source_stripe_native.scheduling.turns import AccountQueue, WorkItemPriority
 from source_stripe_native.settings import DEFAULTS, Settings
@@ -53,7 +53,6 @@ class AccountPoller:
         subscribers: int,
         pauses: Pauses,
         settings: Settings = DEFAULTS,
-        trust: Trust | None = None,
     ) -> None:
         self._feed = feed
         self._source_of = source_of
@@ -69,11 +68,17 @@ class AccountPoller:
         self._published: dict[str, int] = {}
         """The end of the last window of each account that the subscribers were notified of."""
         self._wake = asyncio.Event()
-        self.trust = trust
+        self._is_trusted: Callable[[str], bool] = lambda _: False
+        """Whether posts announce whatever happens in an account."""
         self._resting: set[str] = set()
         """Accounts that wait for longer than the interval."""
         self._noticed: set[str] = set()
         """Accounts with a notice since their last reading."""
+
+    def rely_on(self, reader: NoticeReader) -> None:
+        """From now on, accounts that the reader trusts are read rarely, unless Stripe announces something."""
+        self._is_trusted, reader.lost = reader.is_trusted, self.lose_trust
+        reader.subscribe(lambda account_id, _: self.notice(account_id))
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
         """From now on `subscriber` is notified of each account once per `interval`, as far as there is time.
@@ -163,9 +168,9 @@ class AccountPoller:
 
     def _rest(self, account_id: str) -> float:
         """The seconds from the beginning of a reading to the next one."""
-        now, is_noticed = asyncio.get_running_loop().time(), account_id in self._noticed
+        is_noticed = account_id in self._noticed
         self._noticed.discard(account_id)
-        if self.trust is None or is_noticed or not self.trust.is_trusted(account_id, now):
+        if is_noticed or not self._is_trusted(account_id):
             return self._interval
         wait = self._trusted_wait()
         if wait > self._interval:

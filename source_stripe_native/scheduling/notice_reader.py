@@ -7,7 +7,7 @@ that move the cursor, at their own times."""
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import median
 from typing import Final
 
@@ -29,7 +29,7 @@ read before."""
 
 class NoticeReader:
     """The notice reader of one capture, made when it opens. `source_of` makes the source of an account's
-    events."""
+    events. From then on the feed's readings are judged by the `notices`."""
 
     def __init__(
         self,
@@ -45,12 +45,16 @@ class NoticeReader:
         self._pauses = pauses
         self._settings = settings
         self._subscribers: list[Subscriber] = []
+        self.lost: Callable[[str | None], None] = lambda _: None
+        """Called with an account that is not trusted any more, and with None where none is."""
         self._reported: dict[bool, float] = {}
         """When the loss of trust was reported last, in one account and in all."""
         self._later: dict[str, asyncio.TimerHandle] = {}
         """What has each account read again that is to wait, at the earliest time that was asked for."""
         self._last: dict[str, float] = {}
         """The loop's time of each recent reading, the oldest first."""
+        notices.trust.lost = self._lose_trust
+        feed.is_early, feed.on_found = True, self._find
 
     def subscribe(self, subscriber: Subscriber) -> None:
         self._subscribers.append(subscriber)
@@ -60,7 +64,14 @@ class NoticeReader:
         """The median age in seconds of the last events that were read, when they were read."""
         return median(self._feed.delays) if self._feed.delays else None
 
-    def report_lost(self, account_id: str | None) -> None:
+    def _find(self, account_id: str, events: Mapping[str, tuple[int, str]]) -> None:
+        self.notices.trust.find(account_id, events, asyncio.get_running_loop().time())
+
+    def _lose_trust(self, account_id: str | None) -> None:
+        self._report_lost(account_id)
+        self.lost(account_id)
+
+    def _report_lost(self, account_id: str | None) -> None:
         """Reports, once an hour at most, that an account, or all where None, is read once per interval
         again."""
         clock, gap = asyncio.get_running_loop().time, self._settings.pause_report_gap.total_seconds()

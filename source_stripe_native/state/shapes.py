@@ -144,7 +144,7 @@ def _differing(
 ) -> tuple[ResourceState, Sequence[str]]:
     """Those of `account_ids` of which a state with connected accounts has not what is wanted, and what it has
     of them and of others. There may be very many accounts, and hardly any that differ."""
-    inc: Mapping[str, Incremental | None] = state.inc  # type: ignore[assignment]
+    inc: Mapping[str, Incremental | None] = state.inc  # type: ignore[assignment]  # as is_keyed says
     backfills = _backfills(state)
     unknown = backfills.keys() - _keys(account_ids if backfills else (), suffixes)
     wanted = set(account_ids)
@@ -153,7 +153,7 @@ def _differing(
         odd |= {account_id for account_id, at in inc.items() if at is None}
     # What a cursor was does not matter where it goes.
     known = {account_id: inc[account_id] if account_id in wanted else None for account_id in odd & set(inc)}
-    parts: PerAccount[Backfill] | None = state.backfill  # type: ignore[assignment]
+    parts: PerAccount[Backfill] | None = state.backfill  # type: ignore[assignment]  # as is_keyed says
     if parts is not None:
         parts = {key: at for key, at in parts.items() if at is None or _split(key, owner)[0] in odd}
     differing = state_of(inc=known, backfill=parts)
