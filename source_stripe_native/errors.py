@@ -256,9 +256,10 @@ REDIRECTED = KnownError((301, 302, 303, 307, 308)).advise(
     "Redirects are not followed, as the API key would go along: set STRIPE_API_BASE to the address that "
     "answers itself, or leave it out."
 )
-RATE_LIMITED = KnownError((429,)).advise(
+RATE_LIMITED = KnownError((429,), other=KnownError((400,), code="rate_limit")).advise(
     "Stripe's limits for the account are used up: spread its other traffic."
 )
+"""The status is 400 in API versions before 2015-09-08."""
 STRIPE_FAILED = KnownError((200, 408, 409, 424, 425, *range(500, 600))).advise(
     "Stripe fails to answer: see its status page."
 )

@@ -218,6 +218,7 @@ async def test_parameters_arrive_as_they_are(value: str) -> None:
 
 PASSING = {
     "rate limit": Fault(status=429, code="rate_limit", message="Request rate limit exceeded."),
+    "rate limit before 2015-09-08": Fault(status=400, code="rate_limit"),
     "lock timeout": Fault(status=429, code="lock_timeout", message="This object cannot be accessed"),
     "conflict": Fault(status=409),
     "request timeout": Fault(status=408),
@@ -735,6 +736,7 @@ async def test_what_is_asked_again_after_a_cut_connection_passes_the_rate_limite
     [
         (Fault(status=429, code="rate_limit", headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"}), 1),
         (Fault(status=429, code="rate_limit"), 1),
+        (Fault(status=400, code="rate_limit"), 1),
         (Fault(status=429, code="lock_timeout"), 0),
         (Fault(status=500, headers={"Stripe-Rate-Limited-Reason": "endpoint-rate"}), 0),
     ],

@@ -116,6 +116,7 @@ def refused(status: int, message: str = "", code: str = "", param: str = "") -> 
             RATE_LIMITED,
             "spread its other traffic",
         ),
+        (refused(400, "Request rate limit", "rate_limit"), RATE_LIMITED, "spread its other traffic"),
         (
             refused(429, "This object cannot be accessed", "lock_timeout"),
             RATE_LIMITED,

@@ -17,6 +17,7 @@ import pytest
 
 from sandbox.stripe import Fault, StripeServer, World, facts
 from sandbox.stripe.kinds import KINDS
+from sandbox.stripe.versions import LATEST
 from sandbox.stripe.webhooks import SECRET, WebhookFaults, register, sign
 from source_stripe_native.cli.endpoints import NOT_POSTED, needed_types
 from source_stripe_native.errors import ConnectorError
@@ -63,9 +64,11 @@ async def test_change_is_captured_at_once_after_its_post(
     assert [doc["unit_amount"] for _, doc in capture.documents] == [500, 700]
 
 
+@pytest.mark.parametrize("api_version", ["2017-04-06", LATEST])
 async def test_change_of_a_connected_account_is_captured_at_once_after_its_post(
-    server: StripeServer, world: World, monkeypatch: pytest.MonkeyPatch
+    server: StripeServer, world: World, monkeypatch: pytest.MonkeyPatch, api_version: str
 ) -> None:
+    """Older events name the account by another field."""
     accounts = [world.connect()["id"] for _ in range(3)]
     prices = {each: world.create("price", each, unit_amount=500, event=False)["id"] for each in accounts}
     capture = Capture(server, connected=True, interval=HOUR, config=CONFIG)
@@ -73,7 +76,8 @@ async def test_change_of_a_connected_account_is_captured_at_once_after_its_post(
 
         async def change() -> None:
             await until(lambda: len(capture.last()) == 3)
-            world.update("price", prices[accounts[1]], accounts[1], unit_amount=700)
+            price = prices[accounts[1]]
+            world.update("price", price, accounts[1], unit_amount=700, api_version=api_version)
 
         changing = asyncio.create_task(change())
         await capture.session(lambda: capture.last().get(prices[accounts[1]], {}).get("unit_amount") == 700)
@@ -407,6 +411,7 @@ async def test_answers_to_what_is_no_post(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ({}, "acct_own"),
         ({"account": "acct_connected"}, "acct_connected"),
+        ({"user_id": "acct_connected", "api_version": "2017-04-06"}, "acct_connected"),
         ({"account": "acct_of_another_shard"}, None),
         ({"livemode": False}, None),
         ({"type": "invoice.paid"}, None),

@@ -82,6 +82,12 @@ def no_choice(param: str, choices: Sequence[str]) -> StripeError:
     return StripeError(400, f"Invalid {param}: must be one of {listed}", param=param)
 
 
+def rate_limited(version: str) -> StripeError:
+    """Its status and its code are of the API version."""
+    is_older = version < "2015-09-08"
+    return StripeError(400 if is_older else 429, "Request rate limit exceeded.", code="rate_limit")
+
+
 def card_declined(decline_code: str, message: str, code: str = "card_declined", **more: Any) -> StripeError:
     return StripeError(402, message, code=code, type="card_error", decline_code=decline_code, **more)
 

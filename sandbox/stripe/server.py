@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from sandbox.stripe.errors import StripeError
+from sandbox.stripe.errors import StripeError, rate_limited
 from sandbox.stripe.faults import Fault, Faults
 from sandbox.stripe.journal import Journal, Visit
 from sandbox.stripe.limits import RateLimit
@@ -116,8 +116,8 @@ class StripeServer:
         if self.limits:
             shape = endpoint(request.method, request.path)
             if reason := self.limits.refuse(account, shape, time.monotonic()):
-                error = StripeError(429, "Request rate limit exceeded.", code="rate_limit")
-                return Response(429, error.body(), {"stripe-rate-limited-reason": reason})
+                error = rate_limited(request.headers.get("stripe-version", self.world.api_version))
+                return Response(error.status, error.body(), {"stripe-rate-limited-reason": reason})
         answer = self._api.answer(request)
         body = answer.body
         for odd in (fault.odd for fault in firing if fault.odd and answer.status == 200):

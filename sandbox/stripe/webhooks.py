@@ -92,7 +92,9 @@ class Webhooks:
                 wants_connected = bool(self._world.kept.get(str(endpoint["id"]), {}).get("connect"))
                 types = endpoint["enabled_events"]
                 if wants_connected is connect and ("*" in types or event["type"] in types):
-                    self._start(endpoint, {**event, "account": account} if connect else event)
+                    # By its name in the event's version.
+                    name = "account" if event["api_version"] >= "2017-05-25" else "user_id"
+                    self._start(endpoint, {**event, name: account} if connect else event)
 
     def _start(self, endpoint: Json, event: Json) -> None:
         rng, faults = self._rng, self.faults

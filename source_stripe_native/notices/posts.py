@@ -39,7 +39,8 @@ def notice_of(body: bytes) -> Notice | None:
         return None
     if not isinstance(event, dict):
         return None
-    account = event.get("account") or event.get("context") or None
+    # `user_id` in API versions before 2017-05-25, `context` of a thin event.
+    account = event.get("account") or event.get("user_id") or event.get("context") or None
     event_id, kind, is_live = event.get("id"), event.get("type"), event.get("livemode")
     if not (isinstance(event_id, str) and isinstance(kind, str) and isinstance(is_live, bool)):
         return None

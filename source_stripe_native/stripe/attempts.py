@@ -2,8 +2,9 @@
 
 Rule: asked again is what Stripe's own clients ask again: what `Stripe-Should-Retry` says, else 409, 429 and a
 broken connection, and 408, 424 and 425, which pass too. Reading changes nothing, so that a 5xx is asked again
-whatever the header says. Each attempt is one line at debug, and a warning where a request that is tried again
-has failed more than once. A refusal for rate is no warning: `Traffic` counts these.
+whatever the header says. A refusal for rate is known by its code too, as older API versions have another
+status for it. Each attempt is one line at debug, and a warning where a request that is tried again has failed
+more than once. A refusal for rate is no warning: `Traffic` counts these.
 
 Pure: times are seconds of one monotonic clock.
 """
@@ -37,7 +38,7 @@ class Traffic:
     requests: int = 0
     """Requests that Stripe has answered, refusals included. Each attempt counts."""
     refused_for_rate: int = 0
-    """Answers that refuse a request for a rate limit: each 429 but a lock timeout, which is about one
+    """Answers that refuse a request for a rate limit: all of them but lock timeouts, which are about one
     object."""
 
 
@@ -166,13 +167,13 @@ class Attempt:
         )
 
 
-def should_retry(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether an answer other than a success may pass."""
+def should_retry(status: int, code: str, headers: Mapping[str, str]) -> bool:
+    """Whether an answer other than a success may pass. `code` is Stripe's, empty where it has none."""
     # A 200 that came here has a body that is none of Stripe's: something stands in between.
     if status == 200 or status >= 500:
         return True
     header = headers.get("Stripe-Should-Retry")
-    return header == "true" if header in ("true", "false") else status in PASSING
+    return header == "true" if header in ("true", "false") else status in PASSING or code == "rate_limit"
 
 
 def retry_after(headers: Mapping[str, str], patience: float) -> float | None:

@@ -31,6 +31,7 @@ from source_stripe_native.errors import (
     KEY_REFUSED,
     MAX_BODY,
     PERMISSION_MISSING,
+    RATE_LIMITED,
     ConnectorError,
     StripeError,
     UnreachableError,
@@ -356,7 +357,7 @@ class StripeSession:
                 self._outage.answered(self._time())
             if response.status != 200 or parsed is None:
                 refusal = self._refusal(response, body, parsed or {}, attempt)
-                if refusal.status == 429 and refusal.code != "lock_timeout":
+                if RATE_LIMITED.matches(refusal) and refusal.code != "lock_timeout":
                     self.traffic.refused_for_rate += 1
                     limit = response.headers.get("Stripe-Rate-Limited-Reason", "")
                     # What is about one object alone is asked again as any other failure.
@@ -379,15 +380,16 @@ class StripeSession:
         text = body[: 4 * MAX_BODY].decode("utf-8", errors="replace") or "an empty body"
         if response.status == 200:
             text = f"not a JSON object but {text}"
+        code = str(detail.get("code") or "")
         error = StripeError(
             response.status,
             str(detail.get("message") or text),
-            code=str(detail.get("code") or ""),
+            code=code,
             param=str(detail.get("param") or ""),
             request=str(attempt.request),
             path=response.url.raw_path,
             request_id=attempt.request_id,
-            should_retry=attempts.should_retry(response.status, response.headers),
+            should_retry=attempts.should_retry(response.status, code, response.headers),
             retry_after=attempts.retry_after(response.headers, self._patience),
         )
         if _LOCAL in self._key and KEY_REFUSED.matches(error):

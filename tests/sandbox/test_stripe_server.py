@@ -141,10 +141,14 @@ def test_rate_limit_counts_any_one_second_by_endpoint_and_in_all() -> None:
     assert limit.refuse("a", "x", 1.05) == "global-rate"
 
 
-async def test_limited_server_says_why(server: StripeServer, http: aiohttp.ClientSession) -> None:
+@pytest.mark.parametrize(("version", "status"), [("2015-09-03", 400), ("2015-09-08", 429)])
+async def test_limited_server_says_why(
+    server: StripeServer, http: aiohttp.ClientSession, version: str, status: int
+) -> None:
     server.limits = RateLimit(endpoint=1)
-    async with http.get("/v1/prices/a"), http.get("/v1/prices/b") as answer:
-        assert answer.status == 429
+    headers = {"Stripe-Version": version}
+    async with http.get("/v1/prices/a"), http.get("/v1/prices/b", headers=headers) as answer:
+        assert answer.status == status
         assert answer.headers["Stripe-Rate-Limited-Reason"] == "endpoint-rate"
 
 
