@@ -21,6 +21,7 @@ from source_stripe_native.stripe.expansions import LEVELS, embedded_params, list
 from source_stripe_native.stripe.listings import expand_params
 from tests.capture import Capture, Json
 from tests.conftest import NOW
+from tests.documentation import text_of
 from tests.test_streams import FURTHER, HELD
 from tools.facts import REFERENCE, read, stripe_facts
 
@@ -306,6 +307,42 @@ def what_belongs_together_in_a_row_is_together(stream: type[BaseStripeObject]) -
     assert stream.POLLS or not stream.THIN_EVENTS
     assert not (stream.THIN_EVENTS or stream.INCLUDES) or stream.API == "v2"
     assert stream.PERMISSION
+
+
+ELSEWHERE: Final = {
+    "BankAccounts": "those of accounts are in ExternalBankAccount",
+    "BillingMeterEventSummaries": "Usage of a customer without one is missing",
+    "Cards": "those of accounts are in ExternalAccountCards",
+    "CustomerTaxIds": "those of the account are in TaxIds",
+    "ExternalAccountCards": "those of customers are in Cards",
+    "ExternalBankAccount": "those of customers are in BankAccounts",
+    "InvoiceLineItems": "the line of a preview is no object",
+    "PaymentAttemptRecords": "an attempt has a record",
+    "Sources": "A source without a customer is in no list",
+    "SourceTransactions": "A source without a customer is in no list",
+    "TreasuryDebitReversals": "a reversal has the account of its debit",
+    "TreasuryReceivedCredits": "what no account received is no credit",
+    "TreasuryReceivedDebits": "what no account paid is no debit",
+    "UsageRecords": "each subscription item is in its subscription",
+    "V2CoreAccountPersons": "a person is of an account",
+}
+"""Children that may have no parent, or that are found through what another object shows: where the others
+are. A sentence stands in docs/limits.md."""
+
+
+@check_of(CHILDREN)
+def the_parents_of_a_stream_lead_to_all_its_objects_or_a_page_says_to_which_not(
+    stream: type[BaseStripeObject],
+) -> None:
+    assert stream.PARENT is not None
+    schema = stripe_facts()["schemas"].get(kind_of(stream).object_name, {})
+    name = kind_of(stream.PARENT).object_name.rpartition(".")[2]
+    field = schema.get("properties", {}).get(name)
+    may_be_alone = field is not None and (field.get("nullable") or name not in schema.get("required", ()))
+    is_open = (may_be_alone or bool(stream.PARENT_ITEMS)) and not stream.WITHOUT_PARENT
+    assert is_open == (stream.NAME in ELSEWHERE)
+    if is_open and (reason := ELSEWHERE[stream.NAME])[0].isupper():
+        assert reason in " ".join(text_of("docs/limits.md").split())
 
 
 @check_of(STREAMS)

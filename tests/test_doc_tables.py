@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from fnmatch import fnmatch
 from typing import Any, Final
 
 import click
@@ -17,11 +18,13 @@ from source_stripe_native.config import DEFAULT_HISTORY, DEFAULT_INTERVAL, DEFAU
 from source_stripe_native.models import STREAMS, EndpointConfig, ResourceConfig
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import RETENTION
+from source_stripe_native.streams.event_types import RENAMED, Renamed
 from source_stripe_native.streams.redacted import PLACES, SECRET
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.documentation import ROOT, blocks, rows, text_of
 from tests.test_documents import backfill
+from tests.test_due_days import CASES as BY_CLOCK
 from tests.test_further_streams import IN_DEMAND
 from tests.test_streams import FURTHER
 from tools.describe_streams import changes_of
@@ -56,7 +59,7 @@ class TestDocument:
         assert shown == document
 
 
-WORDS: Final = {1: "one", 4: "four", 5: "five", 6: "six", 10: "ten", 11: "eleven", 12: "twelve"}
+WORDS: Final = {1: "one", 4: "four", 5: "five", 6: "six", 7: "seven", 10: "ten", 11: "eleven", 12: "twelve"}
 SECONDS, MINUTES, HOURS = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 NUMBERS: Final = [
     ("README.md", f"within {WORDS[DEFAULT_INTERVAL // MINUTES]} minutes and 15 seconds, by default"),
@@ -200,6 +203,39 @@ def test_each_stream_that_follows_events_of_other_objects_is_documented() -> Non
         for name in row[0].split(", ")
     ]
     assert sorted(documented) == sorted(each.NAME for each in STREAMS if each.RELATED_EVENTS)
+
+
+def test_each_field_that_the_clock_changes_is_documented() -> None:
+    table = rows("docs/freshness.md", "| stream | time | what changes |")
+    documented = {(stream, code(time)[0]): code(changed) for stream, time, changed in table}
+    assert documented == {(case.stream, case.field): [*case.after] for case in BY_CLOCK}
+
+
+def test_each_event_type_that_older_versions_name_differently_is_documented() -> None:
+    table = [
+        (before, code(event), code(now)[0])
+        for before, event, now in rows("docs/freshness.md", "| before | event | is followed as |")
+    ]
+
+    def is_about(row: tuple[str, list[str], str], renamed: Renamed) -> bool:
+        before, events, now = row
+        is_named = any(fnmatch(renamed.was, event) for event in events)
+        return before == renamed.until and is_named and fnmatch(renamed.now, now)
+
+    assert [renamed for renamed in RENAMED if not any(is_about(row, renamed) for row in table)] == []
+    for row in table:
+        for event in row[1]:
+            assert any(is_about((row[0], [event], row[2]), renamed) for renamed in RENAMED), event
+
+
+def test_each_number_of_days_for_which_a_list_is_read_again_is_documented() -> None:
+    """Where nothing else tells: a change of an older object is not found."""
+    documented = dict.fromkeys(NAMES, "")
+    for names, exception in rows("docs/freshness.md", "| stream | exception |"):
+        documented |= dict.fromkeys(names.split(", "), exception)
+    for row in STREAMS:
+        if row.RELIST and not row.ONLY_BY_CLOCK:
+            assert f"last {WORDS.get(row.RELIST.days, row.RELIST.days)} days" in documented[row.NAME]
 
 
 @pytest.mark.parametrize(

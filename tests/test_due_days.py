@@ -2,7 +2,7 @@
 are, after a restart too, and for no request before."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,9 +18,10 @@ from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.state.windows import Window
 from tests.capture import ROWS, Capture, Json, plain, without_secrets
 from tests.conftest import NOW
+from tests.documentation import text_of
 from tests.test_documents import backfill, catch_up
 from tests.test_streams import HELD
-from tools.facts import stripe_facts
+from tools.facts import references, stripe_facts
 
 
 @dataclass(frozen=True)
@@ -168,43 +169,111 @@ async def test_connected_accounts_have_days_of_their_own(world: World, server: S
 # The kind: every time in the facts
 
 
+LIMIT: Final = "nothing reports it, which a page says"
 OTHERWISE: Final[Mapping[str, str]] = {
+    r"account_numbers\..*": "financial_connections.account.account_numbers_updated reports it",
+    r"after_expiration\..*": "no field says whether it has come",
     "arrival_date": "payout.paid and payout.failed report it",
     "billed_until": "the subscription's events report it",
     "cancel_at": "customer.subscription.deleted reports it",
     "current_period_end": "customer.subscription.updated reports it",
+    r"(configuration|identity)\..*": "an hour of the day, or the end of a year",
+    r"current_phase\.end_date": "subscription_schedule.updated reports it",
+    r"current_trial\.end_date": "customer.subscription.updated reports it",
     "data_available_end": "reporting.report_type.updated reports it",
     "data_available_start": "in the past",
-    "days_until_due": "a number of days",
     "deletes_after": "test_helpers.test_clock.deleted reports it",
     "due_date": "invoice.overdue reports it, and the invoice has no field for it",
     "effective_at": "no field says whether it has come",
     "end": "customer.discount.deleted reports it",
     "end_time": "the summary of a day, which ends with the day",
-    "expected_arrival_date": "the events of the payment report its status",
     "ended_at": "in the past",
-    "expires_at": "files and credit grants have no field for it, and checkout.session.expired reports it",
+    "expected_arrival_date": "the events of the payment report its status",
+    "expires_at": "files and credit grants have no field for it, and a session's own event reports it",
+    r"fx_quote\.lock_expires_at": LIMIT,
     "next_payment_attempt": "the invoice's events report it",
     "next_pending_invoice_item_invoice": "the subscription's events report it",
-    "period_end": "no field says whether it has come",
+    r"next_action\..*": "the events of the payment or the refund report that the action came to nothing",
+    r"parameters\.interval_end": "in the past",
+    r"payment_(method_options|settings)\..*": "what a payment may do, and no field says whether it still may",
+    r"pending_update\..*": "customer.subscription.pending_update_expired reports it",
+    r"(source\.|)period_end|period\.end": "no field says whether it has come",
+    r"phases\..*": "no field says whether it has come",
+    r"regulatory_receipt\.url_expires_at": LIMIT,
     "result_available_until": "no field says whether it has come",
+    r"transfer_history\..*": "no field says whether it has come",
     "trial_end": "customer.subscription.updated reports it",
+    r".*\.next_refresh_available_at": "no field says whether it has come",
 }
 """Fields with times that may lie ahead, and why nothing has to be read again then."""
+LIMIT_OF: Final = {"V2PayoutIntents": "fx_quote.lock_status", "V2Transactions": "regulatory_receipt.status"}
+"""What a page says to be stale."""
 IS_TIME: Final = re.compile(
     r"expir|redeem_by|available|_end$|^end|due_date|until|cancel_at$|effective|deletes_after|arrival|next_(?!inv)"
 )
+IS_NUMBER: Final = re.compile(r"balance$|days|_seconds$|_sequence$|metric_tons|airport")
+HAS_EXPIRED: Final[Mapping[str, str]] = {
+    r"(cancellation_|replacement_|)reason|debit\.type": "of something that is over",
+    r"cancel.*|.*(error|errors)\..*|.*disabled_reason|.*status_details\..*": "why something is refused",
+    r"fraud_challenges\..*": "issuing_authorization.updated reports it",
+    r"fx_quote\.lock_status": LIMIT,
+    r"next_action\..*": "why a payout failed",
+    r"regulatory_receipt\.status": LIMIT,
+    r"request_history\..*": "of something that is over",
+    "status": "issuing_authorization.updated, issuing_dispute.closed, checkout.session.expired and "
+    "customer.subscription.updated report it",
+}
+"""Fields that may say that something has expired, and why nothing has to be read again for them."""
+
+
+def places(schema: Json, path: str = "", inside: tuple[str, ...] = ()) -> Iterator[tuple[str, Json]]:
+    """Every field of an object by its path with dots, without those of other objects inside it."""
+    schemas = stripe_facts()["schemas"]
+    for part in (schema, *schema.get("anyOf", ())):
+        for name in references(part) if "$ref" in part else ():
+            if name not in inside and "x-resourceId" not in schemas[name]:
+                yield from places(schemas[name], path, (*inside, name))
+        for name, field in part.get("properties", {}).items():
+            yield f"{path}{name}", field
+            yield from places(field, f"{path}{name}.", inside)
+        if isinstance(part.get("items"), dict):
+            yield from places(part["items"], f"{path}*.", inside)
+
+
+def why_not(known: Mapping[str, str], place: str) -> list[str]:
+    return [reason for pattern, reason in known.items() if re.fullmatch(pattern, place)]
+
+
+def types_in(reason: str) -> set[str]:
+    return set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", reason))
 
 
 @pytest.mark.parametrize("row", [row for row in STREAMS if not row.SNAPSHOTS], ids=lambda row: row.NAME)
-def test_every_time_in_the_facts_that_may_lie_ahead_is_followed_or_needs_not_be(
-    row: type[BaseStripeObject],
-) -> None:
+def test_what_the_facts_have_of_the_clock_is_followed_or_needs_not_be(row: type[BaseStripeObject]) -> None:
+    """Every time that may lie ahead, and every field that may say that something has expired."""
     schema = stripe_facts()["schemas"].get(KINDS[HELD[row.NAME].kind].object_name, {})
-    for name, field in schema.get("properties", {}).items():
-        if field.get("type") == "integer" and IS_TIME.search(name) and not name.endswith("balance"):
-            is_paid_out = row.NAME == "PayoutBalanceTransactions"  # Then it is available.
-            assert name in row.CHANGES_AT or name in OTHERWISE or is_paid_out, name
+    for place, field in places(schema):
+        kinds = {"integer", "string"} if row.API == "v2" else {"integer"}
+        name = place.rpartition(".")[2]
+        is_time = field.get("type") in kinds and "enum" not in field and IS_TIME.search(name)
+        reasons: list[str] | None = None
+        if is_time and not IS_NUMBER.search(name) and place not in row.CHANGES_AT:
+            # What a payout pays out is available.
+            reasons = why_not(OTHERWISE, place) or ["it is"] * (row.NAME == "PayoutBalanceTransactions")
+        elif any("expired" in str(value) for value in field.get("enum", ())):
+            reasons = why_not(HAS_EXPIRED, place)
+        if reasons is not None:
+            assert reasons, place
+            types = {each for reason in reasons for each in types_in(reason)}
+            assert not types or types & row.all_event_types(), place
+            assert LIMIT not in reasons or row.NAME in LIMIT_OF, place
+
+
+def test_what_changes_by_the_clock_and_is_not_read_again_is_documented() -> None:
+    _, _, section = text_of("docs/freshness.md").partition("## Changes that nothing reports")
+    words = " ".join(section.partition("\n## ")[0].split())
+    for stream, field in LIMIT_OF.items():
+        assert f"`{field}` of {stream}" in words
 
 
 # Pure
