@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from sandbox.flow.cli import preview
 from sandbox.stripe import StripeServer, World, seeded
 from sandbox.stripe.cli import stripe
+from sandbox.stripe.kinds import KINDS
 from source_stripe_native.config import DEFAULT_HISTORY, DEFAULT_INTERVAL, DEFAULT_WINDOW
 from source_stripe_native.models import STREAMS, EndpointConfig, ResourceConfig
 from source_stripe_native.settings import DEFAULTS
@@ -25,11 +26,15 @@ from tests.conftest import NOW
 from tests.documentation import ROOT, blocks, rows, text_of
 from tests.test_documents import backfill
 from tests.test_due_days import CASES as BY_CLOCK
+from tests.test_due_days import places
 from tests.test_further_streams import IN_DEMAND
-from tests.test_streams import FURTHER
+from tests.test_streams import FURTHER, HELD
 from tools.describe_streams import changes_of
+from tools.facts import stripe_facts
 
 NAMES: Final = {each.NAME for each in STREAMS}
+INFERRED: Final = 1_000
+"""Places of a schema that Flow infers."""
 
 
 def code(text: str) -> list[str]:
@@ -226,6 +231,16 @@ def test_each_event_type_that_older_versions_name_differently_is_documented() ->
     for row in table:
         for event in row[1]:
             assert any(is_about((row[0], [event], row[2]), renamed) for renamed in RENAMED), event
+
+
+def test_the_streams_with_more_places_than_flow_infers_are_named() -> None:
+    schemas = stripe_facts()["schemas"]
+    found = {row.NAME: schemas.get(KINDS[HELD[row.NAME].kind].object_name, {}) for row in STREAMS}
+    of_each = {name: {place for place, _ in places(schema)} for name, schema in found.items()}
+    too_many = {"Events"} | {name for name, each in of_each.items() if len(each) > INFERRED}
+    assert len(set().union(*of_each.values())) > INFERRED, "of all kinds"
+    text = text_of("docs/reading-the-data.md").partition(f"**More than {INFERRED:,} fields.**")[2]
+    assert {name for name in re.findall(r"\w+", text.partition("\n\n")[0]) if name in NAMES} == too_many
 
 
 def test_each_number_of_days_for_which_a_list_is_read_again_is_documented() -> None:

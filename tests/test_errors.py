@@ -63,6 +63,8 @@ from source_stripe_native.errors import (
     is_refusal,
     scrub,
 )
+from source_stripe_native.models import STREAMS
+from tools.facts import stripe_facts
 
 NO_PERMISSION = (
     "The provided key 'rk_test_***abcd' does not have the required permissions for this endpoint on account "
@@ -209,6 +211,35 @@ def test_published_code_has_advice_of_its_own(code: str) -> None:
     assert not str(refused(PUBLISHED[code], "Whatever", code)).startswith(
         tuple(row.advice for row in generic)
     )
+
+
+MAY_BE_OF_READING: Final = re.compile(
+    r"account_(closed|invalid)|blocked|capability|enabled|expired|inactive|key|lock_|mode|no_successful|not_active"
+    r"|not_ready|pending|platform|rate_limit|required|retryable|tls|unavailable|version"
+)
+NOT_OF_READING: Final = {
+    r"account_closed|account_token_required_.*": "a bank account, or an account that is made",
+    r"(action|request|.*_bank_account)_blocked|approval_required": "money that is held back",
+    r".*(action|upgrade|authentication|phone_number)_required": "a payment",
+    r".*capability.*|forwarding_api_.*": "what the account may do, not what it may read",
+    r"(card_decline|payment_intent)_rate_limit_exceeded": "a payment that is tried too often",
+    r"(charge|coupon|customer_session)_expired.*|expired_.*|.*(attempt|authorization)_expired": "a payment",
+    r"financial_connections_account_.*": "a refresh, and numbers of accounts, for which nobody asks",
+    r"idempotency_key_in_use|payment_evaluation_.*": "a write",
+    r"payment_method_invalid_parameter_testmode": "a payment",
+    r"(product|sku|stripe_tax)_inactive": "what is to be sold",
+}
+"""Codes whose names may be of reading, and what they are of."""
+
+
+def test_each_published_code_that_a_reader_may_get_has_advice_or_is_answered_later() -> None:
+    codes = set(stripe_facts()["error_codes"])
+    later = {row.NOT_YET.error.code for row in STREAMS if row.NOT_YET}
+    assert PUBLISHED.keys() | later <= codes
+    for code in filter(MAY_BE_OF_READING.search, codes - PUBLISHED.keys() - later):
+        assert any(re.fullmatch(pattern, code) for pattern in NOT_OF_READING), code
+    for pattern in NOT_OF_READING:
+        assert any(re.fullmatch(pattern, code) for code in codes), pattern
 
 
 OF_THE_KEY = [row for row in EXPLAINED if row.scope is Scope.KEY]

@@ -161,6 +161,33 @@ def test_objects_are_read_with_their_parts_and_secrets(sdk: Json) -> None:
     assert "x-resourceId" not in duration
 
 
+INVOICE: Final = {
+    "_invoice.py": """
+        class Invoice:
+            OBJECT_NAME: ClassVar[Literal["invoice"]] = "invoice"
+            class LastFinalizationError(StripeObject):
+                code: Optional[Union[Literal["rate_limit", "api_key_expired"], str]]
+            last_finalization_error: Optional[LastFinalizationError]
+            object: Literal["invoice"]
+    """,
+    "_invoice_service.py": """
+        from stripe._invoice import Invoice
+        class InvoiceService:
+            def retrieve(self, id: str) -> "Invoice":
+                return cast("Invoice", self._request("get", "/v1/invoices/{id}".format(id=id)))
+    """,
+}
+
+
+def test_the_codes_of_errors_are_read_where_an_invoice_shows_one(sdk: Json, tmp_path: Path) -> None:
+    found = read_sdk(tmp_path, FILES | INVOICE)
+    assert (sdk["error_codes"], found["error_codes"]) == ([], ["api_key_expired", "rate_limit"])
+    assert "new error code: rate_limit" in changes(found, sdk)
+    document: Json = {"event_types": [], "paths": {}, "schemas": {}, "version": "2026"}
+    kept = additions(found, document, {"fields": {}, "query": {}})
+    assert kept["error_codes"] == found["error_codes"]
+
+
 def test_a_type_that_is_not_known_is_an_error(tmp_path: Path) -> None:
     offer = OFFER.replace("Dict[str, float]", "Tuple[str, float]")
     with pytest.raises(ValueError, match=r"unknown type in stripe\.catalog\._offer: Tuple"):

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 
 def additions(sdk: Json, document: Json, older: Json) -> Json:
-    """Return the paths, parameters, event types, objects and fields that only the SDK has.
+    """Return the paths, parameters, event types, error codes, objects and fields that only the SDK has.
 
     `older` are the fields and parameters of older API versions, which an SDK goes on naming: what an SDK of
     the document's own version has beyond it. They are no additions.
@@ -35,6 +35,7 @@ def additions(sdk: Json, document: Json, older: Json) -> Json:
     schemas = _reached({*named, *references(fields)}, sdk["schemas"], document["schemas"])
     unseen = sdk["schemas"].keys() - schemas.keys() - document["schemas"].keys()
     return {
+        "error_codes": sdk["error_codes"],
         "event_types": sorted(set(sdk["event_types"]) - set(document["event_types"])),
         "fields": fields,
         "older": older,
@@ -150,6 +151,7 @@ def changes(new: Json, old: Json) -> Iterator[str]:
     yield f"{old['version']} -> {new['version']}"
     yield from _both("list", _lists(new), _lists(old))
     yield from _both("parameter", _parameters(known), _parameters(kept))
+    yield from _both("error code", *(dict.fromkeys(each["error_codes"], "") for each in (new, old)))
     yield from _both("event type", _events(new), _events(old))
     yield from _both("thin event type", _thin_events(new), _thin_events(old))
     yield from _both("field", _fields(known), _fields(kept))

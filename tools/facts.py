@@ -39,6 +39,7 @@ def stripe_facts() -> Any:
             if references(field):
                 schema["x-expandableFields"] = sorted({*schema.get("x-expandableFields", ()), last})
     return facts | {
+        "error_codes": more["error_codes"],
         "event_types": sorted({*facts["event_types"], *more["event_types"]}),
         "paths": facts["paths"] | more["paths"],
         "preview": more["preview"],

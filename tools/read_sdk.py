@@ -89,12 +89,19 @@ class Sdk:
         for name in wanted & self._resources.keys():
             self._reference(Scope(*self._resources[name]))
         return {
+            "error_codes": self._error_codes(),
             "event_types": self._event_types(),
             "paths": paths,
             "schemas": self._schemas,
             "thin_event_types": self._thin_event_types(),
             "version": self._version(),
         }
+
+    def _error_codes(self) -> list[str]:
+        """The codes of errors, as an invoice shows the error of its finalization."""
+        error = self._schemas.get("invoice.LastFinalizationError", {"properties": {"code": {"enum": []}}})
+        codes: list[str] = error["properties"]["code"]["enum"]
+        return codes
 
     # Modules and names
 
