@@ -15,8 +15,13 @@ from urllib.parse import quote
 
 import json_merge_patch
 import orjson
+from jsonschema_rs import Draft202012Validator
 
 from sandbox.flow.errors import FlowError
+
+_IS_KEPT = Draft202012Validator({"pattern": r"^[\p{Alphabetic}\p{N}+_.=-]$"}).is_valid
+"""Whether a character stays in a state key. Flow's letters are those of Unicode's property: vowel signs of
+many scripts are among them, which `str.isalnum` does not know."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ def state_key(resource_path: Iterable[str], backfill: int = 0) -> str:
     Letters and digits of all scripts stay as they are. The slash between two parts does not."""
     # `quote` leaves the tilde alone, whatever is asked of it.
     path = "".join(
-        each if each.isalnum() or each in "-_+.=" else quote(each, safe="").replace("~", "%7E")
+        each if _IS_KEPT(each) else quote(each, safe="").replace("~", "%7E")
         for each in "/".join(resource_path)
     )
     return f"{path}.v{backfill}" if backfill else path
