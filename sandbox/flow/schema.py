@@ -63,9 +63,10 @@ _STANDARD_FORMATS = (
 )
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_ANNOTATIONS = (
-    *("advanced", "airbyte_secret", "discriminator", "example", "multiline", "nonsensitive", "order"),
-    "secret",
+_FLAGS = ("advanced", "airbyte_secret", "multiline", "secret")
+_REDUCTIONS = (
+    *("append", "firstWriteWins", "jsonSchemaMerge", "lastWriteWins", "maximize", "merge", "minimize"),
+    *("set", "sum"),
 )
 _METASCHEMA = Draft202012Validator(
     {
@@ -74,7 +75,9 @@ _METASCHEMA = Draft202012Validator(
         "$dynamicAnchor": "meta",
         "allOf": [{"$ref": _DIALECT}],
         "properties": {
-            **dict.fromkeys(_ANNOTATIONS, True),
+            **{name: {"type": "boolean"} for name in _FLAGS},
+            **dict.fromkeys(("discriminator", "example", "nonsensitive"), True),
+            "order": {"type": "integer"},
             "dependencies": False,
             "format": {"enum": [*_STANDARD_FORMATS, *_FORMATS]},
             "nullable": {"type": "boolean"},
@@ -86,7 +89,7 @@ _METASCHEMA = Draft202012Validator(
             },
             "reduce": {
                 "type": "object",
-                "properties": {"strategy": {"type": "string"}},
+                "properties": {"strategy": {"enum": [*_REDUCTIONS]}},
                 "required": ["strategy"],
             },
         },

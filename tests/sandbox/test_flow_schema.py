@@ -87,6 +87,9 @@ def refusal(schema: dict[str, Any]) -> str | None:
         {"format": "unknown"},
         {"nullable": 1},
         {"reduce": "merge"},
+        {"reduce": {"strategy": "last"}},
+        {"order": "1"},
+        {"secret": "yes"},
         {"redact": {"strategy": "md5"}},
     ],
 )
