@@ -553,3 +553,19 @@ async def test_a_stream_that_no_restricted_key_can_read_is_left_out(
     capture = Capture(server, key=world.restrict(ALL))
     assert await discovered(capture) == {each.NAME for each in IN_OLD} - {"Reviews"}
     assert "No restricted API key can read this: put a secret key" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/v1/*", "/v1/customers"])
+@pytest.mark.parametrize("verb", ["discover", "validate", "session"])
+async def test_a_key_that_is_bound_to_other_addresses_is_told_what_to_add_to_it(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, verb: str, path: str
+) -> None:
+    """Whatever was asked for: no binding is at fault."""
+    key = world.restrict(kind.readable_with for kind in KINDS.values())
+    message = "The API key provided does not allow requests from your IP address."
+    server.faults.set(Fault(path, status=403, message=message))
+    with pytest.raises(SystemExit):
+        await getattr(Capture(server, ["Customers"], key=key), verb)()
+    *_, line = [each.message for each in caplog.records if each.levelno == logging.ERROR]
+    assert "add the addresses that the connector runs at" in line
+    assert "disable the binding" not in line
