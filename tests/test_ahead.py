@@ -45,6 +45,20 @@ async def test_in_test_mode_an_object_that_is_dated_ahead_is_in_the_backfill(
     assert {now, later} <= set(capture.last(row.NAME))
 
 
+async def test_what_holders_that_are_dated_ahead_show_is_in_the_backfill(
+    world: World, server: StripeServer
+) -> None:
+    customer = world.create("customer", created=AHEAD, event=False)["id"]
+    subscription = world.create("subscription", created=AHEAD, customer=customer, items=0, event=False)["id"]
+    price = world.create("price", event=False, listed=False, active=False, created=AHEAD)
+    world.create("subscription_item", event=False, subscription=subscription, price=price, created=AHEAD)
+    discount = world.discount(customer, world.create("coupon", event=False)["id"], subscription, event=False)
+    capture = Capture(server, ["InlinePrices", "Discounts"])
+    await backfill(capture)
+    assert set(capture.last("InlinePrices")) == {price["id"]}
+    assert set(capture.last("Discounts")) == {discount["id"]}
+
+
 async def test_of_many_the_slices_miss_none(world: World, server: StripeServer) -> None:
     wanted = {
         world.create("invoice", created=NOW + days * DAY // 10, event=False)["id"]
