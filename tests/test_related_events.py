@@ -6,10 +6,12 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import Fault, StripeServer, World
+from sandbox.stripe.kinds import older
 from sandbox.stripe.versions import LATEST
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.streams.row import PREVIEW, RelatedEvents
 from tests.capture import UNLIMITED, Capture, Json, plain, without_secrets
+from tests.documentation import text_of
 from tests.test_documents import backfill, catch_up, logged
 from tests.test_streams import HELD
 
@@ -233,8 +235,16 @@ async def test_an_item_that_is_put_on_an_invoice_in_the_second_of_its_creation_n
 @pytest.mark.parametrize(
     "api_version", ["2015-02-18", "2022-08-01", "2023-10-16", "2024-10-28.acacia", LATEST]
 )
-@pytest.mark.parametrize("kind", ["refund.updated", "charge.refund.updated"])
-@pytest.mark.parametrize("status", ["failed", "canceled"])
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        ("refund.failed", "failed"),
+        ("refund.updated", "failed"),
+        ("refund.updated", "canceled"),
+        ("charge.refund.updated", "failed"),
+        ("charge.refund.updated", "canceled"),
+    ],
+)
 async def test_a_refund_that_comes_to_nothing_changes_its_charge_under_every_version(
     world: World, server: StripeServer, api_version: str, kind: str, status: str
 ) -> None:
@@ -269,6 +279,18 @@ def test_each_condition_of_a_row_has_one_reason(stream: type[BaseStripeObject]) 
         assert sum(map(bool, (related.before_version, related.shown_before, related.when))) <= 1
         if related.before_version:
             assert related.list_by, "objects that had no event of their own"
+
+
+def test_what_older_versions_show_of_another_object_is_followed_or_a_page_says_that_it_is_not() -> None:
+    _, _, section = text_of("docs/freshness.md").partition("## Changes that nothing reports")
+    lines = section.partition("\n## ")[0].splitlines()
+    for row in STREAMS:
+        kind = HELD[row.NAME].kind
+        for field in older.shown(kind, OLD):
+            types = [each for related in row.RELATED_EVENTS for each in related.types]
+            is_followed = any(field.removesuffix("s") in each.split(".") for each in types)
+            is_said = any(f"`{field}`" in line and f"inside a {kind}" in line for line in lines)
+            assert is_followed != is_said, field
 
 
 # Pending invoice items
