@@ -83,7 +83,7 @@ def no_choice(param: str, choices: Sequence[str]) -> StripeError:
 
 
 def rate_limited(version: str) -> StripeError:
-    """Its status and its code are of the API version."""
+    """Its status depends on the API version."""
     is_older = version < "2015-09-08"
     return StripeError(400 if is_older else 429, "Request rate limit exceeded.", code="rate_limit")
 
