@@ -201,6 +201,27 @@ def test_each_type_of_the_preview_that_may_report_a_change_is_followed() -> None
     assert unseen == set(), "follow it, or leave it out for a reason"
 
 
+OF_PARTS_ALONE: Final = {
+    "account.application.*": "is sent to the application's owner alone",
+    "customer.source.*": "only older versions show sources, and customer.updated reports the default one",
+    "customer.subscription.*": "only older versions show subscriptions",
+}
+"""Types of what belongs to an object, and why the object is not read again after them."""
+
+
+def test_an_event_of_what_belongs_to_an_object_has_the_object_read_again_or_a_reason_why_not() -> None:
+    """The type says what it belongs to: `charge.dispute.created`."""
+    lists = {kind_of(row).object_name: row for row in STREAMS if row.PARENT is None}
+    seen = set[str]()
+    for each in TYPES:
+        owner, _, rest = each.partition(".")
+        if owner in lists and "." in rest:
+            reasons = [pattern for pattern in OF_PARTS_ALONE if fnmatchcase(each, pattern)]
+            assert (each in lists[owner].all_event_types()) != bool(reasons), each
+            seen.update(reasons)
+    assert seen == OF_PARTS_ALONE.keys()
+
+
 def test_the_exceptions_are_needed() -> None:
     followed = {each for stream in STREAMS for each in stream.EVENT_TYPES}
     assert NOT_IN_THE_SPEC.keys() <= followed - set(TYPES)
