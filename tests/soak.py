@@ -40,15 +40,17 @@ from typing import Any, Final
 
 import orjson
 import pytest
-import stamina
 
 from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
 from sandbox.stripe.journal import Journal
 from sandbox.stripe.kinds import CHILDREN, KINDS
 from sandbox.stripe.webhooks import WebhookFaults
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.stripe.attempts import Attempt
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import PageToken
 from source_stripe_native.stripe.postponed import PREFIX
+from source_stripe_native.stripe.rate_limit import Turn
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
@@ -830,11 +832,20 @@ def oddities(case: Case) -> list[Fault]:
 @contextmanager
 def hurried() -> Iterator[pytest.MonkeyPatch]:
     """No time passes between a failure and the next attempt, and little between two readings."""
-    with pytest.MonkeyPatch.context() as patch, stamina.set_testing(True, attempts=ATTEMPTS):
+    pause_before = StripeSession._pause
+
+    def pause(self: StripeSession, attempt: Attempt, turn: Turn, error: Exception) -> float | None:
+        seconds, is_over = pause_before(self, attempt, turn, error), attempt.request.number >= ATTEMPTS
+        return (
+            None
+            if seconds is None or is_over
+            else min(seconds, 0.01 if attempt.refused_by is not None else 0.0)
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
         for module in INTERVALS:
             patch.setattr(f"source_stripe_native.{module}.MIN_INTERVAL", INTERVAL)
-        # The client itself waits after a refusal for rate, and not stamina.
-        patch.setattr("source_stripe_native.stripe.attempts.MAX_RETRY_AFTER", 0.01)
+        patch.setattr(StripeSession, "_pause", pause)
         yield patch
 
 

@@ -652,7 +652,7 @@ def test_a_line_that_is_not_written_is_not_formatted(monkeypatch: pytest.MonkeyP
 
     log = logging.getLogger("quiet")
     monkeypatch.setattr(log, "level", logging.INFO)
-    Attempt(Noted(PATH, None), 1, 0.0).write(log, 80.0, 1.0)
+    Attempt(Noted(PATH, None), 0.0).write(log, 80.0, 1.0)
     assert not read
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
-from source_stripe_native.errors import ConnectorError, StripeError
+from source_stripe_native.errors import ConnectorError, Scope, StripeError, scope_of
 from source_stripe_native.models import Prices
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.client import StripeSession
@@ -259,9 +259,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("body", "problem"), MALFORMED.values(), ids=MALFORMED)
-async def test_answer_that_is_no_list_is_one_error_that_says_so(
-    body: Json, problem: str, waits: list[float]
-) -> None:
+async def test_answer_that_is_no_list_is_one_error_that_says_so(body: Json, problem: str) -> None:
     async with answering(body) as source:
         with pytest.raises(ConnectorError) as it:
             await read_page(source, PATH, [], None)
@@ -275,24 +273,18 @@ NO_WAY_ON = {"nothing": [], "the object before": [{"id": "price_1", "created": 7
 
 
 @pytest.mark.parametrize("data", NO_WAY_ON.values(), ids=NO_WAY_ON)
-@pytest.mark.parametrize("times", range(1, 4))
-async def test_page_that_does_not_lead_on_is_asked_for_again_a_few_times(
-    waits: list[float], data: list[Json], times: int
+async def test_page_that_does_not_lead_on_fails_its_stream_which_then_reads_it_again(
+    data: list[Json],
 ) -> None:
     def body(number: int) -> Json:
-        odd = 2 <= number < 2 + times
-        return envelope(data=data) | {"has_more": odd} if number > 1 else envelope(has_more=True)
+        return envelope(data=data) | {"has_more": number == 2} if number > 1 else envelope(has_more=True)
 
     async with answering(body) as source:
-        pages = read_pages(source, PATH, [])
-        await anext(pages)
-        if times < DEFAULTS.empty_page_attempts:
-            assert (await anext(pages)).objects == data
-        else:
-            with pytest.raises(ConnectorError, match="no new id at its end"):
-                await anext(pages)
-    assert len(waits) == min(times, DEFAULTS.empty_page_attempts - 1)
-    assert all(0.5 <= wait <= 3 for wait in waits)
+        first = await read_page(source, PATH, [], None)
+        with pytest.raises(ConnectorError, match="no new id at its end") as failure:
+            await read_page(source, PATH, [], first.next)
+        assert scope_of(failure.value) is Scope.UNIT
+        assert (await read_page(source, PATH, [], first.next)).objects == data
 
 
 @pytest.mark.parametrize("has_more", [False, True])
@@ -318,7 +310,7 @@ async def test_object_that_cannot_be_captured_is_one_error_that_says_so(
     assert "report this line" in message
 
 
-async def test_list_that_does_not_go_on_is_an_error_and_no_endless_loop(waits: list[float]) -> None:
+async def test_list_that_does_not_go_on_is_an_error_and_no_endless_loop() -> None:
     async with answering(envelope(has_more=True)) as source:
         pages = read_pages(source, PATH, [])
         assert (await anext(pages)).objects == envelope()["data"]

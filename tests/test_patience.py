@@ -37,7 +37,7 @@ class Told(StripeSession):
         self.asked: list[float] = []
         self.failed = 0
 
-    async def _ask(self, attempt: Attempt, turn: Turn, params: Any, count: Any) -> Json:
+    async def _ask(self, attempt: Attempt, turn: Turn) -> Json:
         self.asked.append(attempt.asked_time)
         await asyncio.sleep(LATENCY)
         error = self.answer(attempt.request.path, self._time())

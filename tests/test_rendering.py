@@ -37,14 +37,14 @@ class Shop(StripeSession):
         self.fails, self.trouble = fails, trouble
         self.sizes: list[int] = []
 
-    async def _ask(self, attempt: Attempt, turn: Turn, params: Any, count: Any) -> Json:
+    async def _ask(self, attempt: Attempt, turn: Turn) -> Json:
         await asyncio.sleep(0.1)
         body: Json = {"id": "acct_1"}
         if attempt.request.path == PATH:
-            asked = dict(params)
+            asked = dict(attempt.request.params)
             first = int(asked.get("starting_after", "price_-1").removeprefix("price_")) + 1
             numbers = range(first, min(TOTAL, first + int(asked["limit"])))
-            fields = [value.removeprefix("data.") for name, value in params if name == PARAM]
+            fields = [value.removeprefix("data.") for name, value in attempt.request.params if name == PARAM]
             self.sizes.append(int(asked["limit"]))
             if self.fails(self._time(), numbers, fields):
                 raise self.trouble

@@ -18,7 +18,7 @@ HEADER: Final = "| message | what it means | what to do |"
 
 PACKAGES: Final = ("source_stripe_native", "sandbox")
 """Those that the page is about. All messages of the first one are explained, and some of the second."""
-RAISED: Final = {"ConnectorError", "DeadEndError", "ClickException", "SystemExit", "KnownFailure"}
+RAISED: Final = {"ConnectorError", "ClickException", "SystemExit", "KnownFailure"}
 """Calls with a message as an argument: of errors that a person reads,"""
 LOGGED: Final = {"warning", "error", "explain", "advise"}
 """and methods."""

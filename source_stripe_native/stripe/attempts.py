@@ -11,6 +11,7 @@ Pure: times are seconds of one monotonic clock.
 
 import logging
 import math
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from logging import Logger
@@ -27,6 +28,8 @@ NETWORK: Final = (aiohttp.ClientError, OSError)
 """Errors of the way to Stripe, a time-out included."""
 MAX_RETRY_AFTER: Final = 60.0
 """Seconds of `Retry-After` that are honoured. A server that asks for more is asked again sooner."""
+LONGEST_BACKOFF: Final = 30.0
+"""Seconds between two attempts at most, where the server names none."""
 PASSING: Final = frozenset({408, 409, 424, 425, 429})
 """Statuses below 500 with which a request fails only for now."""
 
@@ -42,29 +45,20 @@ class Traffic:
     object."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Request:
-    """A GET request for `path` ("/v1/..."), made for a connected account, or for the key's own (None)."""
+    """A GET request for `path` ("/v1/..."), made for a connected account, or for the key's own (None), until
+    it is answered or given up. Where it `is_divisible`, it is hardly asked again, since its caller asks for
+    less. `count` is called with the bytes of the answer."""
 
     path: str
     account_id: str | None
-
-    def __str__(self) -> str:
-        return f"GET {self.path}" + (f" for account {self.account_id}" if self.account_id else "")
-
-
-@dataclass(slots=True)
-class Asking:
-    """A request until it is answered or given up. It is asked for `patience` seconds. One that
-    `is_divisible` is hardly asked again, since its caller asks for less. `count` is called with the bytes of
-    the answer."""
-
-    request: Request
-    params: Params
-    priority: Priority | Urgency
-    count: Callable[[int], None]
-    patience: float
-    is_divisible: bool
+    params: Params = ()
+    priority: Priority | Urgency = Priority.CHANGES
+    count: Callable[[int], None] = lambda _: None
+    is_divisible: bool = False
+    number: int = 1
+    """Of the attempt, without those that were refused for rate."""
     start_time: float = math.inf
     """When it first left."""
     deadline: float = math.inf
@@ -73,13 +67,15 @@ class Asking:
     """The same while Stripe refuses a key that it has accepted before."""
     refused_time: float = math.inf
     """When Stripe first refused it for rate."""
-    verdict: bool | float = False
-    """Whether the last failure may pass, or the seconds to wait after it."""
 
-    def left(self, queued_time: float, now: float) -> None:
-        """The request leaves `now`, after it waited for the rate limiter: that time does not count."""
+    def __str__(self) -> str:
+        return f"GET {self.path}" + (f" for account {self.account_id}" if self.account_id else "")
+
+    def left(self, queued_time: float, now: float, patience: float) -> None:
+        """The request leaves `now`, after it waited for the rate limiter: that time does not count for the
+        `patience`."""
         self.start_time = min(self.start_time, now)
-        self.deadline = min(self.deadline + now - queued_time, now + self.patience)
+        self.deadline = min(self.deadline + now - queued_time, now + patience)
 
 
 class Outage:
@@ -121,12 +117,10 @@ class Outage:
 
 @dataclass(slots=True)
 class Attempt:
-    """An attempt of a request, the `number`-th, which left at `asked_time`."""
+    """An attempt of a request, which left at `asked_time`."""
 
     request: Request
-    number: int
     asked_time: float
-    params: Params = ()
     status: int | None = None
     """The HTTP status, None while there is no answer."""
     request_id: str = ""
@@ -139,7 +133,7 @@ class Attempt:
 
     def failed(self, error: Exception, outage: Outage, now: float, *, is_retried: bool) -> None:
         self.error = reason(error)
-        if not is_retried or self.number == 1 or self.refused_by is not None:
+        if not is_retried or self.request.number == 1 or self.refused_by is not None:
             return
         if not is_no_answer(error) or outage.is_reported(now):
             self.level = logging.WARNING
@@ -152,9 +146,9 @@ class Attempt:
         fields = {
             "method": "GET",
             "path": self.request.path,
-            "query": scrub(urlencode(self.params, safe="[],:/")),
+            "query": scrub(urlencode(self.request.params, safe="[],:/")),
             "account": self.request.account_id,
-            "attempt": self.number,
+            "attempt": self.request.number,
             "status": self.status,
             "error": self.error,
             "ms": round((now - self.asked_time) * 1000),
@@ -182,11 +176,9 @@ def retry_after(headers: Mapping[str, str], patience: float) -> float | None:
     return min(float(header), MAX_RETRY_AFTER, patience) if header.isdecimal() else None
 
 
-def worth_retrying(error: Exception) -> bool | float:
-    """Whether to try again, or the seconds to wait before it where Stripe names them."""
-    if isinstance(error, StripeError):
-        return error.should_retry and (error.retry_after or True)
-    return isinstance(error, NETWORK)
+def backoff(number: int) -> float:
+    """The seconds to wait after the `number`-th attempt."""
+    return min(LONGEST_BACKOFF, 0.5 * 2.0 ** min(number - 1, 30) + random.random())
 
 
 def is_no_answer(error: Exception) -> bool:

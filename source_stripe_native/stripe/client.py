@@ -23,8 +23,6 @@ from typing import Final, Self
 
 import aiohttp
 import orjson
-import stamina
-import stamina.instrumentation
 from yarl import URL
 
 from source_stripe_native.errors import (
@@ -42,7 +40,7 @@ from source_stripe_native.flow.byte_budget import ByteBudget
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe import attempts
-from source_stripe_native.stripe.attempts import Asking, Attempt, Outage, Request, Traffic
+from source_stripe_native.stripe.attempts import Attempt, Outage, Request, Traffic
 from source_stripe_native.stripe.clock import StripeClock
 from source_stripe_native.stripe.rate_limit import LIMITS, Priority, RateLimiter, Turn, Urgency
 from source_stripe_native.stripe.readings import Readings
@@ -64,9 +62,6 @@ MOST_PER_ENDPOINT: Final = 25
 _LOCAL: Final = "_Sandbox0"
 """What the keys of the local Stripe spell. Stripe's own have nothing like it."""
 _HEADER_VALUE: Final = re.compile(r"[!-~]+")
-
-# Retries are logged here, with the request they belong to.
-stamina.instrumentation.set_on_retry_hooks([])
 
 
 def rate_limiter_for(
@@ -145,8 +140,8 @@ class StripeSession:
         self._answer_time = -math.inf
         """The monotonic time of the last answer."""
         self._outage = Outage(settings.outage_gap.total_seconds(), settings.warning_gap.total_seconds())
-        self._failing: dict[int, float] = {}
-        """When requests first failed that are asked again, by the identity of their `Asking`."""
+        self._failing: dict[Request, float] = {}
+        """When requests first failed that are asked again."""
         self._latencies: dict[str, float] = {}
         self.lookups = Readings[Json](
             settings.lookup_retention, settings.lookup_bytes, lambda answer: len(orjson.dumps(answer))
@@ -251,83 +246,76 @@ class StripeSession:
         `is_divisible` says that the caller can ask for less: the request is then hardly asked again where
         others are answered. Raises StripeError for a refusal, and UnreachableError where there is no answer.
         """
-        asking = Asking(Request(path, account_id), params, priority, count, self._patience, is_divisible)
+        request = Request(path, account_id, params, priority, count, is_divisible)
+        queued_time = self._time()
         try:
-            async for tries in stamina.retry_context(
-                on=lambda _: asking.verdict, attempts=None, timeout=None, wait_initial=0.5, wait_max=30
-            ):
-                with tries:
-                    return await self._ask_in_turn(log, asking, tries.num)
+            while True:
+                turn = await self._rate_limiter.acquire(endpoint_of(path), priority, account_id)
+                request.left(queued_time, self._time(), self._patience)
+                attempt = Attempt(request, self._time())
+                try:
+                    return await self._ask(attempt, turn)
+                except Exception as error:
+                    pause = self._pause(attempt, turn, error)
+                    attempt.failed(error, self._outage, self._time(), is_retried=pause is not None)
+                    if attempt.refused_by is None:
+                        self._failing.setdefault(request, attempt.asked_time)
+                    if pause is None:
+                        raise
+                finally:
+                    self._rate_limiter.release()
+                    attempt.write(log, self._rate_limiter.ceiling, self._time())
+                queued_time = self._time()
+                if attempt.refused_by is None:
+                    request.number += 1
+                    queued_time += pause
+                await asyncio.sleep(pause)
         except attempts.NETWORK as error:
             silence = duration(max(self._patience, self._outage.duration(self._time())))
             raise UnreachableError(
                 f"Stripe could not be reached at {self._base} for {silence}: "
                 "check the network and Stripe's status page. "
-                f"{asking.request} failed: {attempts.reason(error)}"
+                f"{request} failed: {attempts.reason(error)}"
             ) from error
         finally:
-            self._failing.pop(id(asking), None)
-        raise AssertionError("the retry context returns or raises")
+            self._failing.pop(request, None)
 
-    async def _ask_in_turn(self, log: Logger, asking: Asking, number: int) -> Json:
-        """Asks for the `number`-th time, and again for as long as Stripe refuses that for rate."""
-        request, pause = asking.request, 0.0
-        while True:
-            # A cancellation is none of the failures that the last verdict is about.
-            asking.verdict = False
-            queued_time = self._time()
-            if pause:
-                await asyncio.sleep(pause)
-            turn = await self._rate_limiter.acquire(
-                endpoint_of(request.path), asking.priority, request.account_id
-            )
-            asking.left(queued_time, self._time())
-            attempt = Attempt(request, number, self._time(), asking.params)
-            try:
-                return await self._ask(attempt, turn, asking.params, asking.count)
-            except Exception as error:
-                asking.verdict = self._is_asked_again(asking, attempt, turn, error)
-                attempt.failed(error, self._outage, self._time(), is_retried=asking.verdict is not False)
-                if attempt.refused_by is None:
-                    self._failing.setdefault(id(asking), attempt.asked_time)
-                if attempt.refused_by is None or asking.verdict is False:
-                    raise
-                pause = float(asking.verdict)
-            finally:
-                self._rate_limiter.release()
-                attempt.write(log, self._rate_limiter.ceiling, self._time())
-
-    def _is_asked_again(self, asking: Asking, attempt: Attempt, turn: Turn, error: Exception) -> bool | float:
-        """Whether to ask again, or the seconds to wait before it."""
-        now, wait = self._time(), attempts.worth_retrying(error)
+    def _pause(self, attempt: Attempt, turn: Turn, error: Exception) -> float | None:
+        """The seconds to wait before asking again, None where the request is given up."""
+        request, now = attempt.request, self._time()
+        is_passing, named = isinstance(error, attempts.NETWORK), None
+        if isinstance(error, StripeError):
+            is_passing, named = error.should_retry, error.retry_after
         if attempt.refused_by is not None:
-            asking.refused_time = min(asking.refused_time, now)
-            refused_since = max(asking.refused_time, turn.own.accepted_time)
-            if wait is False or now - refused_since >= self._outage_patience:
-                return False
+            request.refused_time = min(request.refused_time, now)
+            refused_since = max(request.refused_time, turn.own.accepted_time)
+            is_over = now - refused_since >= self._outage_patience
             # No pause of its own: the request waits for its turn.
-            return 0.0 if wait is True else wait
+            return (named or 0.0) if is_passing and not is_over else None
+        pause = named or attempts.backoff(request.number)
         is_refused = isinstance(error, StripeError) and error.status == 401
         # What a key may do is another matter than whether it is good.
         if is_refused and self._key_accepted and not PERMISSION_MISSING.matches(error):
-            asking.key_deadline = min(asking.key_deadline, now + self._key_patience)
-            return now < asking.key_deadline
+            request.key_deadline = min(request.key_deadline, now + self._key_patience)
+            return pause if now < request.key_deadline else None
+        if not is_passing:
+            return None
         if attempts.is_no_answer(error):
             others = self._outage.answered_time > attempt.asked_time
             self._outage.failed(attempt.asked_time, now)
-            if asking.is_divisible and (others or attempt.number > 1):
-                return False
+            if request.is_divisible and (others or request.number > 1):
+                return None
             if self._outage.duration(now) >= self._outage_patience:
-                return False
-            if self._outage.answered_time < asking.start_time:
-                return wait
-        return wait if now < asking.deadline else False
+                return None
+            if self._outage.answered_time < request.start_time:
+                return pause
+        return pause if now < request.deadline else None
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()
 
-    async def _ask(self, attempt: Attempt, turn: Turn, params: Params, count: Callable[[int], None]) -> Json:
-        account_id = attempt.request.account_id
+    async def _ask(self, attempt: Attempt, turn: Turn) -> Json:
+        request, account_id = attempt.request, attempt.request.account_id
         headers: dict[str, str] = {}
         if self.context is not None:
             # It takes the place of Stripe-Account: a connected account is one step further down the path.
@@ -338,8 +326,8 @@ class StripeSession:
             headers["Stripe-Version"] = self.version
         async with self._session.get(
             # The path is sent as it is: escaped once, where it was made (see `streams.row`).
-            self._base_url.with_path(attempt.request.path, encoded=True),
-            params=params,
+            self._base_url.with_path(request.path, encoded=True),
+            params=request.params,
             headers=headers,
             allow_redirects=False,
         ) as response:
@@ -367,7 +355,7 @@ class StripeSession:
             self._rate_limiter.answered(turn)
             attempt.error = ""
             self._key_accepted = True
-            count(len(body))
+            request.count(len(body))
             if self.version is None:
                 self.account_version = response.headers.get("Stripe-Version") or self.account_version
             return parsed

@@ -23,7 +23,6 @@ from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-import stamina
 from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
@@ -311,10 +310,6 @@ TOP_WITHOUT_PARENT: Final = PageToken(None, None, without_parent=True)
 """The top of the list of objects without a parent."""
 
 
-class DeadEndError(ConnectorError):
-    """A page that has more, but no way to go on there."""
-
-
 @dataclass(frozen=True)
 class Page:
     """Objects newest first, and the token of the next page, None on the last page."""
@@ -374,44 +369,30 @@ def of_today(source: Source, found: Json) -> Json:
 
 async def read_page(source: Source, path: str, params: Params, token: PageToken | None) -> Page:
     """One page of the list at `path`. Raises StripeError, and ConnectorError for a body that is not a
-    list, for an object that cannot be captured, and for a page that still has no way to go on after
-    `Settings.empty_page_attempts`."""
+    list, for an object that cannot be captured, and for a page that has more and no way to go on."""
     if source.stream.PAGED or path in (row.list_path() for row in source.stream.found_through()):
         params = [*params, ("limit", str(source.settings.page_size))]
     if token is None:
-        return await _get_page(source, path, params)
-    if token.after is not None and path.startswith(V2):
-        return await _get_page(source, path, parse_qsl(urlsplit(token.after).query), token)
+        return _page(source, path, await _render(source, path, params))
     if token.after is not None:
+        is_address = path.startswith(V2)
+        after = (
+            parse_qsl(urlsplit(token.after).query)
+            if is_address
+            else [*params, ("starting_after", token.after)]
+        )
         try:
-            return await _get_page(source, path, [*params, ("starting_after", token.after)], token)
+            return _page(source, path, await _render(source, path, after), token)
         except StripeError as error:
-            if not PAGE_CURSOR_GONE.matches(error):
+            if is_address or not PAGE_CURSOR_GONE.matches(error):
                 raise
         source.log.warning(
             "the object that this list was to go on after is gone: going on from the second it was created "
             "in, or from the top of the list where that is not known",
             {"path": path, "after": token.after, "created": token.created},
         )
-    return await _get_page(source, path, _from_second(source, path, params, token.created))
-
-
-async def _get_page(source: Source, path: str, params: Params, token: PageToken | None = None) -> Page:
-    async for attempt in stamina.retry_context(
-        on=DeadEndError,
-        attempts=source.settings.empty_page_attempts,
-        timeout=None,
-        wait_initial=0.5,
-        wait_max=30,
-    ):
-        with attempt:
-            try:
-                return _page(source, path, await _render(source, path, params), token)
-            except DeadEndError as error:
-                about = {"path": path, "attempt": attempt.num, "error": error.answer}
-                source.log.warning("a page has more, and does not lead there", about)
-                raise
-    raise AssertionError("the retry context returns or raises")
+    params = _from_second(source, path, params, token.created)
+    return _page(source, path, await _render(source, path, params))
 
 
 async def _render(source: Source, path: str, params: Params) -> Json:
@@ -524,7 +505,7 @@ def _page(source: Source, path: str, body: Json, token: PageToken | None = None)
     last: Json = objects[-1] if objects else {}
     after = envelope.next_page_url or last.get("id")
     if after is None or (token is not None and token.after == after):
-        raise DeadEndError(f"{answer} has more, but no new id at its end to go on after. {advice}")
+        raise ConnectorError(f"{answer} has more, but no new id at its end to go on after. {advice}")
     field = source.stream.CREATED if path == source.stream.list_path() else "created"
     next_token = PageToken(after, second_of(last.get(field)))
     return Page(objects, next_token, is_divisible=envelope.next_page_url is None)
