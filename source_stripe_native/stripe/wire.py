@@ -8,8 +8,6 @@ orjson in both cases: integers of 64 bits (-2**63 to 2**64 - 1) are exact, all o
 """
 
 import json
-import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, overload
 
@@ -18,12 +16,8 @@ import orjson
 Json = dict[str, Any]
 Params = Sequence[tuple[str, str]]
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-"""Half a pair: the parser has joined the whole ones."""
 _WHITESPACE: Final = b" \t\n\r"
 """What JSON allows after a value."""
-_INTEGERS: Final = range(-(2**63), 2**64)
-"""What orjson reads and writes as integers."""
 
 
 def json_object(body: bytes) -> Json | None:
@@ -42,34 +36,21 @@ def _leniently(body: bytes) -> Any:
     try:
         text = body.decode("utf-8-sig", errors="replace")
         parsed = json.loads(
-            text, strict=False, parse_int=_integer, parse_float=_number, parse_constant=lambda _: None
+            text, strict=False, parse_int=_number, parse_float=_number, parse_constant=lambda _: None
         )
-        return _clean(parsed)
+        # What is left of surrogates is no text: the parser has joined the whole pairs.
+        pairs = json.dumps(parsed, ensure_ascii=False).encode("utf-16", "surrogatepass")
+        return orjson.loads(pairs.decode("utf-16", errors="replace"))
     except (ValueError, RecursionError):
         return None
 
 
-def _integer(digits: str) -> int | float | None:
-    # Python does not read thousands of digits as an integer, and no integer of 64 bits has so many.
-    if len(digits) <= len(str(2**64)) and (value := int(digits)) in _INTEGERS:
-        return value
-    return _number(digits)
-
-
-def _number(text: str) -> float | None:
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
-def _clean(value: Any) -> Any:
-    match value:
-        case str():
-            return _SURROGATE.sub("\ufffd", value)
-        case list():
-            return [_clean(element) for element in value]
-        case dict():
-            return {_clean(name): _clean(inside) for name, inside in value.items()}
-    return value
+def _number(digits: str) -> int | float | None:
+    try:
+        number: int | float = orjson.loads(digits)
+    except orjson.JSONDecodeError:
+        return None  # beyond a double
+    return number
 
 
 class Packed(Sequence[Json]):
