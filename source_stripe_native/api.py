@@ -49,6 +49,7 @@ from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.listings import read_listed
 from source_stripe_native.stripe.pages import Page, PageToken, Source
 from source_stripe_native.stripe.rate_limit import Priority
+from source_stripe_native.stripe.shared_pages import SharedPages
 
 BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
 
@@ -94,6 +95,8 @@ class Backfill:
     """What remembers the objects of a list that is compared as a whole, or that change by the clock."""
     ends_at_cutoff: bool = False
     """Whether nothing after the cutoff is read, in test mode too."""
+    sharing: SharedPages | None = None
+    """Who has the pages of parents that several streams are made of."""
 
     async def fetch(
         self, log: Logger, page: PageCursor | None, cutoff: LogCursor
@@ -117,7 +120,13 @@ class Backfill:
             if token != _end_of(window):
                 after = None if token == top else token
                 listed = await read_listed(
-                    source, read, self.params, after, whole=cls.UNDATED, embedding=self.embedding
+                    source,
+                    read,
+                    self.params,
+                    after,
+                    whole=cls.UNDATED,
+                    embedding=self.embedding,
+                    sharing=self.sharing,
                 )
             page_of = _BackfillPage(
                 source,

@@ -211,8 +211,9 @@ class StreamBinding:
     def fetch_page(
         self, account_id: str | None, start: int, suffix: str, hooks: PageHooks
     ) -> FetchPageFn[Any]:
-        source = replace(self._source(account_id), workload=Workload(), sharing=self.context.sharing)
-        return replace(self._backfill(source, start, suffix), hooks=hooks).fetch
+        source = replace(self._source(account_id), workload=Workload())
+        backfill = self._backfill(source, start, suffix)
+        return replace(backfill, hooks=hooks, sharing=self.context.sharing).fetch
 
     def _backfill(self, source: Source, start: int, suffix: str) -> Backfill:
         return Backfill(

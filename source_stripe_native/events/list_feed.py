@@ -225,9 +225,9 @@ class ListReader:
         source, stream, shared = self._source, self._source.stream, self._shared
         child, params = shared.child_of(stream), self._params
         if child is None:
-            return await read_listed(replace(source, sharing=shared), window, params, token)
+            return await read_listed(source, window, params, token, sharing=shared)
         # As the children read it, who may need older parents too.
-        page = await read_listed(replace(source, stream=child, sharing=shared), window, params, token)
+        page = await read_listed(replace(source, stream=child), window, params, token, sharing=shared)
         objects = [obj for obj in page.objects if is_in_window(stream, obj, window)]
         if child.EMBEDDED_EXPANDED:
             # As the list of the stream alone would show them.

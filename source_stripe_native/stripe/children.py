@@ -32,6 +32,7 @@ from source_stripe_native.stripe.pages import (
     read_page,
     read_pages,
 )
+from source_stripe_native.stripe.shared_pages import SharedPages
 
 DAY: Final = 24 * 60 * 60
 
@@ -48,9 +49,11 @@ class ChildList:
     """Further fields that name what the list is of, for documents that lack them."""
 
 
-async def read_parents(source: Source, window: Window, token: PageToken | None, params: Params = ()) -> Page:
-    """A page of the parents that can have children of `window`. `params` select a variant of the children,
-    or of the parents where the row says so."""
+async def read_parents(
+    source: Source, window: Window, token: PageToken | None, params: Params, sharing: SharedPages | None
+) -> Page:
+    """A page of the parents that can have children of `window`, which streams may share. `params` select a
+    variant of the children, or of the parents where the row says so."""
     stream, parent = source.stream, source.stream.PARENT
     assert parent is not None
     if source.is_one_of_many and parent.ARE_ACCOUNTS:
@@ -63,7 +66,6 @@ async def read_parents(source: Source, window: Window, token: PageToken | None, 
         return Page([await platform.get(path)], None)
     since = window.start if stream.CREATED_WITH_PARENT else 0
     bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
-    sharing = source.sharing
     expand = sharing.expansions(stream) if sharing else embedded_params(stream)
     selection = params if stream.VARIANTS_OF_PARENT else parent.list_params()
 

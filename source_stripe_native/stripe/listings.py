@@ -23,6 +23,7 @@ from source_stripe_native.stripe.pages import (
     is_in_window,
     read_pages,
 )
+from source_stripe_native.stripe.shared_pages import SharedPages
 from source_stripe_native.stripe.wire import Json, Params
 
 ELEMENTS = ".data.*."
@@ -37,17 +38,18 @@ async def read_listed(
     *,
     whole: bool = False,
     embedding: Embedding | None = None,
+    sharing: SharedPages | None = None,
 ) -> Page:
     """A page of what the stream's documents are made of: its objects, the parents of its objects and after
     these the objects without a parent, or the containers of an `embedding`. `whole` reads the list without
-    bounds."""
+    bounds. Pages of parents are those of `sharing`, if it is given."""
     stream = source.stream
     if embedding is not None:
         return await read_containers(source, embedding, window, token)
     if stream.PARENT is not None:
         if token is not None and token.without_parent:
             return await read_without_parent(source, [*params, *list_params(stream)], window, token)
-        page = await read_parents(source, window, token, params)
+        page = await read_parents(source, window, token, params, sharing)
         return replace(page, next=TOP_WITHOUT_PARENT) if page.next is None and stream.WITHOUT_PARENT else page
     bounds = window if stream.LISTS_BY_CREATED and not whole else None
     return await read_list(source, stream, params, bounds, token, unlisted=whole, expand=list_params(stream))

@@ -12,250 +12,33 @@ document, with one line. The pages then grow back.
 """
 
 import contextlib
-import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC
-from logging import Logger
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
-from source_stripe_native.errors import (
-    PAGE_CURSOR_GONE,
-    PERMISSION_MISSING,
-    ConnectorError,
-    Scope,
-    StripeError,
-    UnreachableError,
-    is_passing,
-    is_refusal,
-)
-from source_stripe_native.flow.byte_budget import Reservation
-from source_stripe_native.settings import Settings
-from source_stripe_native.state.shards import ALL_ACCOUNTS, Selection
+from source_stripe_native.errors import PAGE_CURSOR_GONE, ConnectorError, StripeError, UnreachableError
 from source_stripe_native.state.windows import FOREVER, Window, second_of
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
 from source_stripe_native.stripe.attempts import is_no_answer
-from source_stripe_native.stripe.client import Json, Params, StripeSession
 from source_stripe_native.stripe.expansions import PARAM
-from source_stripe_native.stripe.permissions import missing_permission
-from source_stripe_native.stripe.postponed import Postponed
-from source_stripe_native.stripe.rate_limit import Priority, Urgency
-from source_stripe_native.stripe.readings import Readings
-from source_stripe_native.stripe.refused_params import RefusedParams
-from source_stripe_native.stripe.wire import Packed
+from source_stripe_native.stripe.source import Source as Source
+from source_stripe_native.stripe.source import Workload as Workload
+from source_stripe_native.stripe.source import notice as notice
+from source_stripe_native.stripe.source import refusals_noticed as refusals_noticed
+from source_stripe_native.stripe.wire import Json, Packed, Params
 
 V2: Final = "/v2/"
 """Where the paths begin whose lists name the address of their next page."""
 EVENTS_PATH: Final = Events.list_path()
-Result = TypeVar("Result")
 SHOWN: Final = 3
 """Mistakes of a list that the error about them names."""
-
-
-@dataclass
-class Workload:
-    """What following a binding's changes took, for the line that says why it is late: `requests` that were
-    answered, and `rereads`, the changes for which something was read again, by the reason."""
-
-    requests: int = 0
-    rereads: Counter[str] = field(default_factory=Counter)
-
-    def since(self, before: "Workload") -> "Workload":
-        """What was done after `before`."""
-        return Workload(self.requests - before.requests, self.rereads - before.rereads)
-
-
-class PageSharing(Protocol):
-    """Who keeps pages of parents for the child streams that are found through them."""
-
-    def expansions(self, stream: type[BaseStripeObject]) -> Params:
-        """What a page of the stream's parents is asked to expand, whoever reads it."""
-
-    async def read(self, source: "Source", key: Hashable, read_page: "ReadPage") -> "Page":
-        """The page that `key` stands for, from `read_page` where nobody has read it yet."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """One stream of one account, as read over one session. Made by a binding for each of its accounts.
-
-    `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
-    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of all
-    its requests, an urgency where others may raise it. Where the objects are accounts, those of the
-    `selection` are read. What is read counts for the `reservation`. What cannot be read for now is
-    `postponed`, if that is given.
-    """
-
-    http: StripeSession
-    log: Logger
-    stream: type[BaseStripeObject]
-    account_id: str | None
-    connected_account_id: str | None
-    is_one_of_many: bool = False
-    priority: Priority | Urgency = Priority.CHANGES
-    sharing: PageSharing | None = None
-    workload: Workload = field(default_factory=Workload)
-    selection: Selection = ALL_ACCOUNTS
-    reservation: Reservation | None = None
-    postponed: Postponed | None = None
-
-    @property
-    def settings(self) -> Settings:
-        return self.http.settings
-
-    @property
-    def urgency(self) -> Urgency:
-        """The priority, to be lent to a reading that this source comes to wait for."""
-        return Urgency.of(self.priority)
-
-    async def postpones(self, subject: str, error: Exception) -> bool:
-        """Whether what could not be read is read later, so that the others of its stream go on: where asking
-        again may help, and Stripe shows others."""
-        if self.postponed is None or not is_passing(error) or not await self.http.is_answering(self.log):
-            return False
-        times = await self.postponed.add(self.account_id, subject, self.http.now())
-        if not times:
-            return False
-        answer = error.answer if isinstance(error, ConnectorError) else error
-        self.log.log(
-            logging.WARNING if times == 1 else logging.DEBUG,
-            f"{self.stream.NAME}: one object cannot be read for now. It is read later, and the others go on. "
-            f"{answer}",
-            {"account": self.account_id, "subject": subject},
-        )
-        return True
-
-    def is_refused(self, error: StripeError) -> bool:
-        """Whether Stripe refuses for good what was asked for, and that alone. An account that refuses
-        everything for a while refuses no object. The platform asks for accounts, which are objects to it."""
-        asks_for_accounts = self.stream.ARE_ACCOUNTS and self.connected_account_id is None
-        return is_refusal(error, Scope.ACCOUNT if asks_for_accounts else Scope.UNIT)
-
-    async def look_up(self, path: str, params: Params) -> Json:
-        """An object that many documents show: read once while it is remembered. An object that Stripe does
-        not have, or refuses to show, is empty."""
-
-        async def read(source: Source) -> Json:
-            try:
-                return await source.get(path, params)
-            except StripeError as error:
-                if not source.is_refused(error):
-                    raise
-                about = {"path": path, "error": error.answer}
-                source.log.debug("an object that a document shows cannot be read", about)
-                return {}
-
-        return await self.shared(self.http.lookups, (self.connected_account_id, path, *params), read)
-
-    async def shared(
-        self, readings: Readings[Result], key: Hashable, read: "Callable[[Source], Awaitable[Result]]"
-    ) -> Result:
-        """What `read` returns, read once for all who ask for `key`. The source that `read` gets has the
-        priority of whoever waits, and its bytes count for nobody."""
-
-        def start(urgency: Urgency) -> Awaitable[Result]:
-            return read(replace(self, priority=urgency, reservation=None))
-
-        return await readings.get(key, start, Urgency.of(self.priority))
-
-    async def get(self, path: str, params: Params = (), *, is_divisible: bool = False) -> Json:
-        """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
-        out, with one warning that names them. `is_divisible` is as for `StripeSession.get`. Raises
-        StripeError with the stream's name in it."""
-        while True:
-            params = self.refused.kept(self.connected_account_id, path, params)
-            try:
-                body = await self._get(path, params, is_divisible=is_divisible)
-                self.workload.requests += 1
-                return body
-            except StripeError as error:
-                async with self.refused.lock(path):
-                    if len(self.refused.kept(self.connected_account_id, path, params)) < len(params):
-                        continue  # Another request has found out meanwhile.
-                    blamed = await self.refused.blame(
-                        self.connected_account_id, path, params, error, self.stream.filters(), self._refusal
-                    )
-                if blamed:
-                    self.log.log(
-                        logging.WARNING if any(blamed.values()) else logging.DEBUG,
-                        f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "
-                        f"now on. Documents lack the fields, or lists are filtered here. {error.answer}",
-                    )
-                    continue
-                if PERMISSION_MISSING.matches(error):
-                    error.explain(missing_permission(self._permission(path), error))
-                raise error.named(self.stream.NAME) from None
-
-    @property
-    def refused(self) -> RefusedParams:
-        return self.http.refused_params
-
-    async def _get(self, path: str, params: Params, *, is_divisible: bool = False) -> Json:
-        return await self.http.get(
-            self.log,
-            path,
-            params,
-            account_id=self.connected_account_id,
-            priority=self.priority,
-            count=self.count,
-            is_divisible=is_divisible,
-        )
-
-    def count(self, size: int) -> None:
-        """Counts bytes that were read."""
-        if self.reservation is not None:
-            self.reservation.count(size)
-
-    async def _refusal(self, path: str, params: Params) -> StripeError | None:
-        try:
-            await self._get(path, params)
-        except StripeError as error:
-            if error.should_retry:
-                raise error.named(self.stream.NAME) from None
-            return error
-        return None
-
-    def _permission(self, path: str) -> str:
-        """The permission to read `path`: the stream's own, except for events and for the stream's parents."""
-        others: list[type[BaseStripeObject]] = [Events, *self.stream.found_through()]
-        paths = {path: row.PERMISSION for row in others for path in (row.list_path(), f"/v1/{row.UNLISTED}")}
-        return paths.get(path, self.stream.PERMISSION)
-
-
-def notice(source: Source, message: str, about: Mapping[str, Any]) -> None:
-    """Writes a line about one object of the stream. `message` is its kind, `about` says which object. The
-    first of its kind in each stream is at info, the others at debug: there may be as many as objects."""
-    kind, level = (source.stream.NAME, message), logging.DEBUG
-    if kind not in source.http.noticed:
-        source.http.noticed.add(kind)
-        message, level = f"{message}. Others of the stream are told at debug", logging.INFO
-    source.log.log(level, message, {"stream": source.stream.NAME, **about})
-
-
-@dataclass
-class Asked:
-    is_refused: bool = False
-
-
-@contextmanager
-def refusals_noticed(source: Source, message: str, about: Mapping[str, Any]) -> Iterator[Asked]:
-    """Ends the block where Stripe refuses for good what it asks, with a notice."""
-    asked = Asked()
-    try:
-        yield asked
-    except StripeError as error:
-        if not source.is_refused(error):
-            raise
-        asked.is_refused = True
-        notice(source, message, {**about, "error": error.answer})
 
 
 class ListEnvelope(BaseModel):
@@ -328,15 +111,6 @@ class Page:
     def size(self) -> int:
         """The bytes of objects that are packed."""
         return self.objects.size if isinstance(self.objects, Packed) else 0
-
-
-ReadPage = Callable[[Source], Awaitable[Page]]
-"""Reads a page by the requests of a source."""
-
-
-def packed(page: Page) -> Page:
-    """The page with its objects as bytes."""
-    return replace(page, objects=Packed(page.objects))
 
 
 def range_params(stream: type[BaseStripeObject], window: Window) -> list[tuple[str, str]]:

@@ -11,17 +11,19 @@ later reads for itself. Readers of polled lists allow for a copy of that age (se
 
 import asyncio
 import functools
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Collection, Hashable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.expansions import embedded_params, list_params
-from source_stripe_native.stripe.pages import Page, ReadPage, Source, packed
+from source_stripe_native.stripe.pages import Page, Source
 from source_stripe_native.stripe.readings import Readings
-from source_stripe_native.stripe.wire import Params
+from source_stripe_native.stripe.wire import Packed, Params
 
+ReadPage = Callable[[Source], Awaitable[Page]]
+"""Reads a page by the requests of a source."""
 Record = Callable[[str, str | None], AbstractContextManager[object]]
 """Records what is captured of a stream and account while a page may be used."""
 
@@ -87,5 +89,6 @@ class SharedPages:
             if record is not None:
                 for stream in streams:
                     records.enter_context(record(stream, source.account_id))
-            page = replace(packed(await read_page(source)), asked_time=asked_time)
+            page = await read_page(source)
+            page = replace(page, objects=Packed(page.objects), asked_time=asked_time)
             return _Copy(page, {*streams}, records.pop_all())
