@@ -251,8 +251,6 @@ class Settings:
     """Cursors of all bindings that are written in an interval at most, divided among the bindings."""
     account_ranges: int = 10
     """Ranges of creation time by which connected accounts are listed at once."""
-    directory_log_interval: timedelta = timedelta(seconds=30)
-    """How often a log line reports a long listing of accounts."""
 
     # The summary
 

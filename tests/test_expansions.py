@@ -202,8 +202,8 @@ async def test_changes_after_a_refused_expansion_cost_no_requests_and_no_warning
     assert {each["id"] for each in await catch_up(capture)} == {*ids}
     assert len(logged(caplog, "is asked without")) == 1
     visits = [each for each in server.journal if each.path.startswith("/v1/payment_intents/")]
-    # Those with the expansion, the one that finds out, and those without it.
-    assert len(visits) == 2 * at_once + 1
+    # Those with the expansion, the two that find out, and those without it.
+    assert len(visits) == 2 * at_once + 2
 
 
 async def test_what_one_account_refuses_to_expand_stays_in_the_documents_of_the_others(

@@ -14,8 +14,9 @@ An account that the config leaves out is listed, and no request is made for it.
 """
 
 import asyncio
-import time
-from dataclasses import dataclass, field, replace
+import functools
+import operator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from logging import Logger
 from typing import Final
@@ -28,6 +29,7 @@ from source_stripe_native.errors import (
     ConnectorError,
     StripeError,
 )
+from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.state.shards import ALL_ACCOUNTS, WHOLE, Selection, Shard
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.connect import Accounts
@@ -57,15 +59,6 @@ class CapturedAccounts:
         """Every account to read, the platform's own first where the shard has it. One list for all bindings:
         it is not to be changed."""
         return [*self.selection.shard.own([self.platform_id]), *(self.connected_ids or [])]
-
-
-@dataclass
-class _Range:
-    """A range of creation times, and the accounts found in it so far, newest first."""
-
-    window: Window
-    token: PageToken | None = None
-    found: "Found" = field(default_factory=dict)
 
 
 Found = dict[str, bool]
@@ -127,27 +120,10 @@ async def connected_account_ids(
     http: StripeSession, log: Logger, platform_id: str, selection: Selection = ALL_ACCOUNTS
 ) -> list[str]:
     """The ids of all connected accounts that are selected, newest first."""
-    found = await _list_all(Source(http, log, Accounts, platform_id, None, selection=selection))
+    found = await _list(Source(http, log, Accounts, platform_id, None, selection=selection))
     ids = [id_ for id_, is_selected in found.items() if is_selected and id_ != platform_id]
     log.info("listed the connected accounts", {"accounts": len(ids)})
     return ids
-
-
-async def _list_all(source: Source) -> Found:
-    bare = await read_page(source, ACCOUNTS_PATH, (), None)
-    found = _found(source, bare)
-    if bare.next is not None:
-        # An account that connects from now on is found by the next look for new ones.
-        found = await _read_ranges(source, Window(0, floor(source.http.now()) + 1))
-        if not _found(source, bare).keys() <= found.keys():
-            # Some accounts have no creation time to be found by. The bare list has them all, in one long row.
-            source.log.info(
-                "some accounts do not tell when they were created: listing them one page after another"
-            )
-            found = {}
-            async for page in read_pages(source, ACCOUNTS_PATH, ()):
-                found |= _found(source, page)
-    return found
 
 
 async def new_account_ids(
@@ -162,13 +138,8 @@ async def new_account_ids(
     seconds, the time of the last look) or on the first page of the bare list; where metadata selects, or
     without a last look (0), of all. Raises AccountsLeftError where a known one is not selected any more."""
     source = Source(http, log, Accounts, platform_id, None, selection=selection)
-    if selection.depends_on_metadata or not since:
-        found = await _list_all(source)
-    else:
-        bare = await read_page(source, ACCOUNTS_PATH, (), None)
-        found = _found(source, bare)
-        if bare.next is not None:
-            found |= await _read_ranges(source, Window(since - MARGIN, floor(http.now()) + 1))
+    is_about_all = selection.depends_on_metadata or not since
+    found = await _list(source, 0 if is_about_all else since - MARGIN)
     if left := [id_ for id_ in known if not found.get(id_, True)]:
         raise AccountsLeftError(left)
     return [
@@ -176,52 +147,56 @@ async def new_account_ids(
     ]
 
 
-async def _read_ranges(source: Source, window: Window) -> Found:
-    """The accounts created in `window`, newest first. Reads `Settings.account_ranges`
-    ranges at once at most."""
-    ranges = [_Range(window)]
-    running = {_read(source, ranges[0]): ranges[0]}
-    logged_time = time.monotonic()
-    try:
-        while running:
-            ended, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            # In the order in which they were asked for, so that the same answers lead to the same requests.
-            for task in [task for task in running if task in ended]:
-                part, page = running.pop(task), task.result()
-                part.found |= _found(source, page)
-                part.token = page.next
-                if part.token is None:
-                    continue
-                if len(running) + 1 < source.settings.account_ranges and (older := _split(part, part.token)):
-                    ranges.append(older)
-                    running[_read(source, older)] = older
-                running[_read(source, part)] = part
-            if time.monotonic() - logged_time > source.settings.directory_log_interval.total_seconds():
-                logged_time = time.monotonic()
-                total = sum(len(part.found) for part in ranges)
-                source.log.info("listing the connected accounts", {"accounts": total})
-    finally:
-        for task in running:
-            task.cancel()
-    ranges.sort(key=lambda part: part.window.start, reverse=True)
-    return {id_: is_selected for part in ranges for id_, is_selected in part.found.items()}
+async def _list(source: Source, since: int = 0) -> Found:
+    """The accounts that were created from `since` on, newest first, and all on the first page of the bare
+    list."""
+    bare = await read_page(source, ACCOUNTS_PATH, (), None)
+    found = _found(source, bare)
+    if bare.next is None:
+        return found
+    # An account that connects from now on is found by the next look for new ones.
+    window, room = Window(since, floor(source.http.now()) + 1), source.settings.account_ranges - 1
+    dated = await _read_range(source, window, asyncio.Semaphore(room))
+    if not since and not found.keys() <= dated.keys():
+        # Some accounts have no creation time to be found by. The bare list has them all, in one long row.
+        source.log.info(
+            "some accounts do not tell when they were created: listing them one page after another"
+        )
+        async for page in read_pages(source, ACCOUNTS_PATH, (), bare):
+            found |= _found(source, page)
+    return found | dated
 
 
-def _read(source: Source, part: _Range) -> asyncio.Task[Page]:
-    params = range_params(Accounts, part.window)
-    return asyncio.create_task(read_page(source, ACCOUNTS_PATH, params, part.token))
+async def _read_range(
+    source: Source, window: Window, room: asyncio.Semaphore, token: PageToken | None = None
+) -> Found:
+    """The accounts created in `window`, newest first, from `token` on. Further ranges are read at once while
+    there is `room`."""
+    found = Found()
+    while True:
+        page = await read_page(source, ACCOUNTS_PATH, range_params(Accounts, window), token)
+        found |= _found(source, page)
+        if (token := page.next) is None:
+            return found
+        older = _older_half(window, token.created)
+        if older is not None and not room.locked():
+            newer = Window(older.end, window.end)
+            halves = _read_range(source, newer, room, token), _read_in_room(source, older, room)
+            return functools.reduce(operator.or_, await side_by_side(halves), found)
 
 
-def _split(part: _Range, token: PageToken) -> _Range | None:
-    """Takes the older half of the unread part out of a range, None where that part is too short a time. The
-    first division is at a time by which there were accounts at all."""
-    last, start = token.created, part.window.start
-    if last is None or last - start < 2:
+async def _read_in_room(source: Source, window: Window, room: asyncio.Semaphore) -> Found:
+    async with room:
+        return await _read_range(source, window, room)
+
+
+def _older_half(window: Window, last: int | None) -> Window | None:
+    """The older half of what is unread of a range after an account that was created at `last`, None where
+    that is too short a time. The first division is at a time by which there were accounts at all."""
+    if last is None or last - window.start < 2:
         return None
-    since = max(start, FIRST_YEAR) if last > FIRST_YEAR + 1 else start
-    middle = Window(since, last).halves()[0].end
-    part.window = Window(middle, part.window.end)
-    return _Range(Window(start, middle))
+    since = max(window.start, FIRST_YEAR) if last > FIRST_YEAR + 1 else window.start
+    return Window(window.start, Window(since, last).halves()[0].end)
 
 
 def _found(source: Source, page: Page) -> Found:

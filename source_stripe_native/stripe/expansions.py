@@ -72,11 +72,6 @@ def missing_owners(obj: Json, stream: type[BaseStripeObject]) -> Iterator[tuple[
                 yield owner, path, absent
 
 
-def has_maps(stream: type[BaseStripeObject]) -> bool:
-    """Whether the row has expansions inside a map."""
-    return any(".*." in expansion.path for expansion in stream.EXPANSIONS)
-
-
 def keyed_list_params(paths: Iterable[str]) -> list[tuple[str, str]]:
     """The query parameters by which a list's objects have the fields at `keyed_paths`."""
     return [(PARAM, f"data.{path}") for path in paths if path.count(".") < LEVELS - 1]

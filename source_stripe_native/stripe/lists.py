@@ -11,7 +11,7 @@ from source_stripe_native.state.windows import Window, second_of
 from source_stripe_native.streams.core import TestClocks
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.expansions import has_maps, keyed_list_params, keyed_paths
+from source_stripe_native.stripe.expansions import keyed_list_params, keyed_paths
 from source_stripe_native.stripe.pages import (
     TOP_WITHOUT_PARENT,
     Page,
@@ -67,7 +67,7 @@ async def _read_keyed(
 ) -> Page:
     """A page of a list with the fields of the row's maps, of which each key has to be asked for. A page with
     keys that no page before it had is read again with these."""
-    if stream is not source.stream or not has_maps(stream):
+    if stream is not source.stream:
         return await read_page(source, path, params, token)
     known = source.http.map_keys.setdefault(path, {})
     page = await read_page(source, path, [*params, *keyed_list_params(known)], token)

@@ -26,16 +26,7 @@ WriteEntries = Callable[[Json], Awaitable[None]]
 """Writes a merge patch of a binding's entries in a checkpoint of its own."""
 
 
-@dataclass
-class _Failed:
-    times: int
-    at: datetime
-
-    def due_at(self, settings: Settings) -> datetime:
-        return self.at + settings.pause_after(self.times)
-
-    def entry(self) -> Json:
-        return {"updated_at": self.at.isoformat(), "last_count": self.times, "last_digest": ""}
+Entry = ResourceState.Snapshot
 
 
 @dataclass
@@ -45,7 +36,7 @@ class Postponed:
 
     settings: Settings
     write: WriteEntries
-    _accounts: dict[str | None, dict[str, _Failed]] = field(default_factory=dict)
+    _accounts: dict[str | None, dict[str, Entry]] = field(default_factory=dict)
 
     def restore(self, state: ResourceState, account_ids: Collection[str]) -> Json:
         """Takes its entries out of the state. Returns the merge patch that removes those of other
@@ -58,27 +49,30 @@ class Postponed:
             if entry is None or account_id not in account_ids:
                 patch[key] = None
             else:
-                failed = _Failed(entry.last_count, entry.updated_at)
-                self._accounts.setdefault(account_id, {})[subject] = failed
+                self._accounts.setdefault(account_id, {})[subject] = entry
         return patch
 
     async def add(self, account_id: str | None, subject: str, now: datetime) -> int:
         """Postpones what has failed `now`. Returns how often it has failed, 0 where too much is postponed."""
         failed = self._accounts.setdefault(account_id, {})
-        times = failed[subject].times + 1 if subject in failed else 1
+        times = failed[subject].last_count + 1 if subject in failed else 1
         # What is to be read again without a failure counts for nothing.
-        if times == 1 and sum(one.times > 0 for one in failed.values()) >= self.settings.postponed_at_most:
+        failures = sum(entry.last_count > 0 for entry in failed.values())
+        if times == 1 and failures >= self.settings.postponed_at_most:
             return 0
-        failed[subject] = _Failed(times, now)
-        await self.write({f"{PREFIX}/{account_id}/{subject}": failed[subject].entry()})
+        await self.write(self._record(account_id, [subject], times, now))
         return times
 
     def read_again(self, account_id: str, subjects: Collection[str]) -> Json:
         """Postpones what is to be read again as soon as may be, without a failure. Returns the merge patch of
         its entries."""
-        first = _Failed(0, datetime.fromtimestamp(0, tz=UTC))
-        self._accounts.setdefault(account_id, {}).update(dict.fromkeys(subjects, first))
-        return {f"{PREFIX}/{account_id}/{subject}": first.entry() for subject in subjects}
+        return self._record(account_id, subjects, 0, datetime.fromtimestamp(0, tz=UTC))
+
+    def _record(self, account_id: str | None, subjects: Collection[str], times: int, at: datetime) -> Json:
+        entry = Entry(updated_at=at, last_count=times, last_digest="")
+        self._accounts.setdefault(account_id, {}).update(dict.fromkeys(subjects, entry))
+        written = entry.model_dump(mode="json")
+        return {f"{PREFIX}/{account_id}/{subject}": written for subject in subjects}
 
     async def remove(self, account_id: str | None, subjects: Collection[str]) -> None:
         """Forgets what was read again. To be called after the checkpoint of its documents."""
@@ -97,9 +91,12 @@ class Postponed:
     def due(self, account_id: str | None, now: datetime) -> list[str]:
         """What is to be read again."""
         failed = self._accounts.get(account_id, {})
-        return [subject for subject, one in failed.items() if one.due_at(self.settings) <= now]
+        return [subject for subject, entry in failed.items() if self._due_at(entry) <= now]
 
     def wait(self, account_id: str | None, now: datetime) -> timedelta | None:
         """The time until something of the account is due, None where nothing is postponed."""
         failed = self._accounts.get(account_id)
-        return min(one.due_at(self.settings) for one in failed.values()) - now if failed else None
+        return min(map(self._due_at, failed.values())) - now if failed else None
+
+    def _due_at(self, entry: Entry) -> datetime:
+        return entry.updated_at + self.settings.pause_after(entry.last_count)

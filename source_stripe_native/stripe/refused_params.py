@@ -26,16 +26,15 @@ Refusal = Callable[[str, Params], Awaitable[StripeError | None]]
 
 
 class RefusedParams:
-    """What Stripe has refused: names of filters by endpoint, and paths of expansions by the account acted as
-    (None for the key's own) and endpoint. What lacks a permission is left out for `retention` seconds of the
-    monotonic clock `now`."""
+    """What Stripe has refused. What lacks a permission is left out for `retention` seconds of the monotonic
+    clock `now`."""
 
     def __init__(self, retention: float, now: Callable[[], float] = time.monotonic) -> None:
         self._retention = retention
         self._now = now
-        self._filters: dict[str, set[str]] = {}
-        self._expansions: dict[tuple[str | None, str], dict[str, float]] = {}
-        """Until when each expansion is left out."""
+        self._refused: defaultdict[tuple[str | None, str], dict[str, float]] = defaultdict(dict)
+        """Until when names of filters and paths of expansions are left out, by the account acted as (None for
+        the key's own) and endpoint."""
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def lock(self, path: str) -> asyncio.Lock:
@@ -44,23 +43,21 @@ class RefusedParams:
 
     def kept(self, account_id: str | None, path: str, params: Params) -> Params:
         """`params` without those that Stripe refuses at `path` when acting as the account."""
-        if not self._filters and not self._expansions:
+        endpoint, until = endpoint_of(path), dict[str, float]()
+        for acting in (None, account_id):
+            until |= self._refused.get((acting, endpoint), {})
+        if not until:
             return params
-        endpoint = endpoint_of(path)
-        filters = self._filters.get(endpoint, ())
-        of_all, of_account = (self._expansions.get((each, endpoint), {}) for each in (None, account_id))
-        expansions = {value for value, until in (of_all | of_account).items() if until > self._now()}
-        if not filters and not expansions:
-            return params
+        now = self._now()
         return [
             (name, value)
             for name, value in params
-            if not (value in expansions if name == PARAM else _base(name) in filters)
+            if until.get(value if name == PARAM else _base(name), -math.inf) <= now
         ]
 
     def is_filtered(self, path: str, names: Collection[str]) -> bool:
         """Whether Stripe filters the list at `path` by all of these parameters, as far as is known."""
-        return self._filters.get(endpoint_of(path), set()).isdisjoint(names)
+        return self._refused.get((None, endpoint_of(path)), {}).keys().isdisjoint(names)
 
     async def blame(
         self,
@@ -73,29 +70,26 @@ class RefusedParams:
     ) -> dict[str, bool]:
         """The parameters that `error` is about, which are left out from now on, each with whether that is
         new; none where it is about none of the row's `filters` and expansions."""
-        endpoint = endpoint_of(path)
-        name = _base(error.param)
+        name, refused = _base(error.param), dict[str, float]()
         is_sent = any(_base(param) == name for param, _ in params)
         if PARAMETER_UNKNOWN.matches(error) and name in filters and is_sent:
-            self._filters.setdefault(endpoint, set()).add(name)
-            return {name: True}
-        expansions = [value for each, value in params if each == PARAM]
-        if not expansions or not _is_about_expansions(error):
+            account_id, refused = None, {name: math.inf}
+        elif _is_about_expansions(error):
+            bare = [pair for pair in params if pair[0] != PARAM]
+            expansions = [value for name, value in params if name == PARAM]
+            # A missing permission may be that for the list itself: it names no expansion.
+            if expansions and await refusal(path, bare) is not None:
+                return {}
+            for expansion in expansions:
+                reason = await refusal(path, [*bare, (PARAM, expansion)])
+                if reason is not None and not _is_about_expansions(reason):
+                    raise reason
+                if reason is not None:
+                    lacks = PERMISSION_MISSING.matches(reason)
+                    refused[expansion] = self._now() + self._retention if lacks else math.inf
+        if not refused:
             return {}
-        bare = [pair for pair in params if pair[0] != PARAM]
-        if await refusal(path, bare) is not None:
-            return {}
-        # A missing permission may be that for the list itself, which is back by now: it names no expansion.
-        is_named = not PERMISSION_MISSING.matches(error)
-        refused = dict.fromkeys(expansions, math.inf) if len(expansions) == 1 and is_named else {}
-        for expansion in expansions if not refused else ():
-            reason = await refusal(path, [*bare, (PARAM, expansion)])
-            if reason is not None and not _is_about_expansions(reason):
-                raise reason
-            if reason is not None:
-                lacks = PERMISSION_MISSING.matches(reason)
-                refused[expansion] = self._now() + self._retention if lacks else math.inf
-        known = self._expansions.setdefault((account_id, endpoint), {})
+        known = self._refused[account_id, endpoint_of(path)]
         blamed = {expansion: expansion not in known for expansion in refused}
         known.update(refused)
         return blamed
