@@ -322,25 +322,20 @@ EVENTS_AGED_OUT = KnownError(
     (400,), ".* is no longer available because it's aged out of our retention policy"
 )
 """The event that a list was to go on after is older than Stripe keeps events."""
-NOT_SET_UP = KnownError((400,), "Your account is not set up to use ")
-"""The account has not got the product."""
-_REFUSED: Final = (400, 401, 403, 404)
-NOT_IN_TREASURY = KnownError(_REFUSED, r"Unrecognized request URL \(GET: /v1/treasury/")
-"""The account has not got Treasury. Stripe may add "Have you onboarded to Treasury"."""
-NOT_IN_TEST_MODE = KnownError(_REFUSED, "This API surface is not enabled for testmode usage")
-"""The product, such as Sigma, has no test mode."""
-ONLY_IN_TEST_MODE = KnownError(_REFUSED, "This endpoint is only available in testmode")
-"""The objects, such as test clocks, exist in test mode only."""
-NOT_FORWARDING = KnownError(
-    _REFUSED, "Your account is not authorized to send Forwarding requests in livemode"
+ABSENT = KnownError(
+    (400, 401, 403, 404),
+    "Your account is not set up to use "
+    # Stripe may add "Have you onboarded to Treasury".
+    r"|Unrecognized request URL \(GET: /v1/treasury/"
+    # The product, such as Sigma, has no test mode.
+    "|This API surface is not enabled for testmode usage"
+    # The objects, such as test clocks, exist in test mode only.
+    "|This endpoint is only available in testmode"
+    "|Your account is not authorized to send Forwarding requests in livemode"
+    # The platform has none of the accounts that the list is about.
+    "|Accounts v2 is not enabled",
 )
-"""The account may not forward requests."""
-NO_ACCOUNTS_V2 = KnownError(_REFUSED, "Accounts v2 is not enabled")
-"""The platform has none of the accounts that the list is about."""
-ABSENT: Final = (
-    *(NOT_SET_UP, NOT_IN_TREASURY, NOT_IN_TEST_MODE, ONLY_IN_TEST_MODE, NOT_FORWARDING, NO_ACCOUNTS_V2),
-)
-"""What Stripe answers where the account lacks a product, or the mode of the key lacks it."""
+"""The account lacks a product, or the mode of the key lacks it."""
 PARAMETER_MISSING = KnownError((400,), "Missing required param: ", code="parameter_missing")
 """In older API versions some lists are of one customer or of one type only."""
 PAYOUT_NOT_AUTOMATIC = KnownError(

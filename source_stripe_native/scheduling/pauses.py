@@ -216,7 +216,7 @@ class Pauses:
         reason = error.specific if isinstance(error, StripeError) else report(self._log, error)
         is_kept_out = not unit.stream and isinstance(error, StripeError) and error.scope is Scope.KEY
         # That an account lacks a product is how most accounts are: nobody has to do anything.
-        is_common = any(known.matches(error) for known in ABSENT)
+        is_common = ABSENT.matches(error)
         self._log.log(
             logging.DEBUG if is_common else logging.WARNING,
             f"{unit} is paused. It is tried again in a minute, and then ever more rarely, once an hour at "

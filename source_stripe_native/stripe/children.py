@@ -9,7 +9,7 @@ says so too: then the parent was deleted in between. Children that cannot be rea
 the event of their completion is certain to come.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -122,7 +122,8 @@ async def open_child_lists(
         if not days.seconds:
             return []
         params += [("start_time", str(days.start)), ("end_time", str(days.end))]
-    fields = dict(_fields(stream, parent))
+    values = ((name, parent[place]) for name, place in stream.PARENT_QUERY.items())
+    fields = {name: str(value["id"] if isinstance(value, dict) else value) for name, value in values}
     lists, gone = list[ChildList](), False
     for parent_id in await _parent_ids(source, parent):
         path = stream.list_path(parent_id)
@@ -192,13 +193,6 @@ def whole_days(window: Window, now: datetime) -> Window:
     return Window(min(window.start // DAY * DAY, end), end)
 
 
-def _fields(stream: type[BaseStripeObject], parent: Json) -> Iterator[tuple[str, str]]:
-    """The query parameters of which the parent has the values."""
-    for name, place in stream.PARENT_QUERY.items():
-        value = parent[place]
-        yield name, str(value["id"] if isinstance(value, dict) else value)
-
-
 def shown_children(source: Source, parent: Json) -> Json | None:
     """The list of children inside the parent, None where there is none."""
     stream = source.stream
@@ -241,19 +235,15 @@ async def _children(source: Source, children: ChildList) -> AsyncIterator[Json]:
             for child in page.objects:
                 yield child
     except StripeError as error:
-        if not PARENT_GONE.matches(error) or await _is_listed(source, children):
+        if not PARENT_GONE.matches(error):
             raise
-        source.log.debug("a parent was deleted while its children were read", {"path": children.path})
+        try:
+            await read_page(source, children.path, children.params, None)
+        except StripeError as first:
+            if not PARENT_GONE.matches(first):
+                raise
+            source.log.debug("a parent was deleted while its children were read", {"path": children.path})
+        else:
+            raise
     for child in reversed(newest_last):
         yield child
-
-
-async def _is_listed(source: Source, children: ChildList) -> bool:
-    """Whether Stripe still lists children of the parent."""
-    try:
-        await read_page(source, children.path, children.params, None)
-    except StripeError as error:
-        if PARENT_GONE.matches(error):
-            return False
-        raise
-    return True

@@ -45,7 +45,10 @@ async def read_listed(
     bounds. Pages of parents are those of `sharing`, if it is given."""
     stream = source.stream
     if embedding is not None:
-        return await read_containers(source, embedding, window, token)
+        row, since = embedding.stream, window.start if embedding.created_with_container else 0
+        bounds = Window(since, window.end) if row.LISTS_BY_CREATED else None
+        expand = expand_params(embedding, "data.")
+        return await read_list(source, row, row.list_params(), bounds, token, unlisted=False, expand=expand)
     if stream.PARENT is not None:
         if token is not None and token.without_parent:
             return await read_without_parent(source, [*params, *list_params(stream)], window, token)
@@ -87,22 +90,6 @@ def expand_params(embedding: Embedding, prefix: str = "") -> Params:
     if embedding.expand is not None:
         return [(PARAM, f"{prefix}{path}") for path in embedding.expand]
     return [(PARAM, f"{prefix}{path.replace('.*', '')}") for path in embedding.paths]
-
-
-async def read_containers(
-    source: Source, embedding: Embedding, window: Window, token: PageToken | None
-) -> Page:
-    """A page of the containers that may show objects of `window`."""
-    since = window.start if embedding.created_with_container else 0
-    return await read_list(
-        source,
-        embedding.stream,
-        embedding.stream.list_params(),
-        Window(since, window.end) if embedding.stream.LISTS_BY_CREATED else None,
-        token,
-        unlisted=False,
-        expand=expand_params(embedding, "data."),
-    )
 
 
 async def embedded_objects(

@@ -79,16 +79,8 @@ async def _read_keyed(
 
 
 async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: Params) -> list[Json]:
-    """The objects of all test clocks, which the stream's bare list leaves out. A clock has a few."""
-    objects: list[Json] = []
-    for clock in await _test_clocks(source):
-        async for page in read_pages(source, stream.list_path(), [*params, ("test_clock", clock)]):
-            objects += page.objects
-    return objects
-
-
-async def _test_clocks(source: Source) -> list[str]:
-    """The ids of the account's test clocks; none where they cannot be read."""
+    """The objects of all test clocks, which the stream's bare list leaves out; none where the account's
+    clocks cannot be read. A clock has a few."""
     # As many lines at info as there are keys, not accounts.
     level = logging.INFO if source.connected_account_id is None else logging.DEBUG
 
@@ -106,8 +98,11 @@ async def _test_clocks(source: Source) -> list[str]:
             source.log.log(level, f"the objects of {len(ids)} test clocks are listed too")
         return {"ids": ids}
 
-    key = (source.connected_account_id, TestClocks.NAME)
-    return list((await source.shared(source.http.lookups, key, read_ids))["ids"])
+    key, objects = (source.connected_account_id, TestClocks.NAME), list[Json]()
+    for clock in (await source.shared(source.http.lookups, key, read_ids))["ids"]:
+        async for page in read_pages(source, stream.list_path(), [*params, ("test_clock", clock)]):
+            objects += page.objects
+    return objects
 
 
 async def read_without_parent(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:

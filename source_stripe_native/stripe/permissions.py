@@ -133,7 +133,7 @@ async def _denial(
         if any(known.matches(error) for known in stream.LIST_ENDS):
             return None
         others_may = connected and stream.PER_ACCOUNT
-        if stream.PRODUCT and any(known.matches(error) for known in ABSENT):
+        if stream.PRODUCT and ABSENT.matches(error):
             reason = f"the account does not have the product. (Stripe: {error.stripe_message})"
             return Denial(reason, is_platforms_alone=others_may)
         if stream.PARENT is None and PATH_UNKNOWN.matches(error):

@@ -10,8 +10,7 @@ later reads for itself. Readers of polled lists allow for a copy of that age (se
 """
 
 import asyncio
-import functools
-from collections.abc import Awaitable, Callable, Collection, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -72,7 +71,17 @@ class SharedPages:
         streams = self._readers.get(stream.PARENT.NAME, {}).keys()
         if len(streams) < 2:
             return await read_page(source)
-        copy = await source.shared(self._copies, key, functools.partial(self._copy, streams, read_page))
+
+        async def read_copy(source: Source) -> _Copy:
+            asked_time = asyncio.get_running_loop().time()
+            with ExitStack() as records:
+                for name in streams if self._record else ():
+                    records.enter_context(self._record(name, source.account_id))
+                page = await read_page(source)
+                page = replace(page, objects=Packed(page.objects), asked_time=asked_time)
+                return _Copy(page, {*streams}, records.pop_all())
+
+        copy = await source.shared(self._copies, key, read_copy)
         if self._record is not None:
             if stream.NAME not in copy.waiting:
                 return await read_page(source)
@@ -81,14 +90,3 @@ class SharedPages:
                 self._copies.drop(key)
         source.count(copy.page.size)
         return copy.page
-
-    async def _copy(self, streams: Collection[str], read_page: ReadPage, source: Source) -> _Copy:
-        asked_time = asyncio.get_running_loop().time()
-        record = self._record
-        with ExitStack() as records:
-            if record is not None:
-                for stream in streams:
-                    records.enter_context(record(stream, source.account_id))
-            page = await read_page(source)
-            page = replace(page, objects=Packed(page.objects), asked_time=asked_time)
-            return _Copy(page, {*streams}, records.pop_all())
