@@ -16,7 +16,7 @@ from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.expansions import list_params
-from source_stripe_native.stripe.lists import read_list
+from source_stripe_native.stripe.listings import read_list
 from source_stripe_native.stripe.pages import PageToken, Source
 
 

@@ -1,7 +1,6 @@
 """Children: the objects that are listed under a parent, each parent's in a list of its own.
 
-Parents are listed page by page, and a checkpoint of a child stream stands for a page of parents. A parent
-that shows all of its children in its own document costs no request.
+A parent that shows all of its children in its own document costs no request.
 
 Rule: only the first page of a child list may find the parent gone or barred. On a later page the same answer
 is an error, since a list that is half read must not look complete; unless the first page, asked for again,
@@ -17,14 +16,12 @@ from typing import Final
 from source_stripe_native.errors import PARENT_GONE, StripeError
 from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.state.windows import Window, floor
-from source_stripe_native.streams.row import BaseStripeObject, segment
+from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path, retrieve
-from source_stripe_native.stripe.expansions import embedded_params, list_params
-from source_stripe_native.stripe.lists import read_list, read_unlisted
+from source_stripe_native.stripe.expansions import list_params
 from source_stripe_native.stripe.pages import (
     Page,
-    PageToken,
     Source,
     checked,
     is_in_window,
@@ -32,7 +29,6 @@ from source_stripe_native.stripe.pages import (
     read_page,
     read_pages,
 )
-from source_stripe_native.stripe.shared_pages import SharedPages
 
 DAY: Final = 24 * 60 * 60
 
@@ -47,35 +43,6 @@ class ChildList:
     first: Page
     named: Mapping[str, str] = field(default_factory=dict)
     """Further fields that name what the list is of, for documents that lack them."""
-
-
-async def read_parents(
-    source: Source, window: Window, token: PageToken | None, params: Params, sharing: SharedPages | None
-) -> Page:
-    """A page of the parents that can have children of `window`, which streams may share. `params` select a
-    variant of the children, or of the parents where the row says so."""
-    stream, parent = source.stream, source.stream.PARENT
-    assert parent is not None
-    if source.is_one_of_many and parent.ARE_ACCOUNTS:
-        # Each account is the only parent in its own task. The platform reads a connected account by its id:
-        # the account's own view of itself lacks what the platform may do.
-        if source.connected_account_id is None:
-            return Page([await read_unlisted(source, parent)], None)
-        platform = replace(source, connected_account_id=None)
-        path = f"{parent.list_path()}/{segment(source.connected_account_id)}"
-        return Page([await platform.get(path)], None)
-    since = window.start if stream.CREATED_WITH_PARENT else 0
-    bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
-    expand = sharing.expansions(stream) if sharing else embedded_params(stream)
-    selection = params if stream.VARIANTS_OF_PARENT else parent.list_params()
-
-    async def read(source: Source) -> Page:
-        return await read_list(source, parent, selection, bounds, token, unlisted=True, expand=expand)
-
-    if sharing is None:
-        return await read(source)
-    key = (source.account_id, parent.NAME, tuple(selection), bounds, token)
-    return await sharing.read(source, key, read)
 
 
 async def read_children_of(

@@ -147,7 +147,7 @@ class StripeSession:
             settings.lookup_retention, settings.lookup_bytes, lambda answer: len(orjson.dumps(answer))
         )
         self.map_keys: dict[str, dict[str, None]] = {}
-        """Fields inside maps that objects of a list have, by the list's path (see `lists`)."""
+        """Fields inside maps that objects of a list have, by the list's path (see `listings`)."""
         self.refused_params = RefusedParams(settings.refusal_retention.total_seconds())
         self.page_sizes: dict[tuple[str | None, str], int] = {}
         """The sizes of pages that are small for now, by account and path (see `pages`)."""

@@ -75,8 +75,9 @@ class SharedPages:
         async def read_copy(source: Source) -> _Copy:
             asked_time = asyncio.get_running_loop().time()
             with ExitStack() as records:
-                for name in streams if self._record else ():
-                    records.enter_context(self._record(name, source.account_id))
+                if (record := self._record) is not None:
+                    for name in streams:
+                        records.enter_context(record(name, source.account_id))
                 page = await read_page(source)
                 page = replace(page, objects=Packed(page.objects), asked_time=asked_time)
                 return _Copy(page, {*streams}, records.pop_all())
