@@ -18,7 +18,7 @@ from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.limits import RateLimit
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
+from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 
 LATENCY: Final = 0.1
 """Seconds."""

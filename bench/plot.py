@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import StrMethodFormatter
 
 from bench.figures import Cost, Curve, Figures
-from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
+from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 
 PICTURE: Final = Path(__file__).with_name("benches.png")
 PAGE: Final = 100

@@ -15,7 +15,7 @@ from source_stripe_native.events import resolutions
 from source_stripe_native.models import STREAMS, EndpointConfig
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import RETENTION
-from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
+from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 from tests.capture import Capture
 from tests.documentation import ROOT, rows
 from tests.test_documents import backfill

@@ -15,8 +15,8 @@ import pytest
 from source_stripe_native.errors import ConnectorError, StripeError, UnreachableError
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.attempts import Attempt
-from source_stripe_native.stripe.client import Json, StripeSession, rate_limiter_for
-from source_stripe_native.stripe.rate_limit import RateLimiter, Turn
+from source_stripe_native.stripe.client import Json, StripeSession
+from source_stripe_native.stripe.rate_limit import RateLimiter, Turn, rate_limiter_for
 from tests.cdk_task import run_on_virtual_time
 
 LOG: Final = logging.getLogger("test")

@@ -278,7 +278,7 @@ async def test_streams_that_an_api_version_does_not_have_are_left_out_with_a_lin
     missing = missing | SINCE_2026
     assert {each.NAME for each in STREAMS} - await discovered(capture) == missing
     (line,) = [each.message for each in caplog.records if "left out" in each.message]
-    assert line.startswith(f"{len(missing)} stream{'s are' if len(missing) > 1 else ' is'} left out. ")
+    assert line.startswith(f"{len(missing)} stream{'s are' if len(missing) > 1 else ' is'} left out: ")
     reasons = re.findall(
         rf"([\w, ]+): API version {version} cannot be used .*?: set advanced.api_version", line
     )
@@ -355,7 +355,7 @@ async def test_streams_of_products_that_the_account_does_not_have_are_left_out_i
     assert {each.NAME for each in IN_OLD} - await discovered(capture) == of_products
     (line,) = [each for each in caplog.records if "left out" in each.message]
     left_out = len(STREAMS) - len(IN_OLD) + len(of_products)
-    assert line.message.startswith(f"{left_out} streams are left out. ")
+    assert line.message.startswith(f"{left_out} streams are left out: ")
     assert "not set up to use Issuing" in line.message
     assert all(each in line.message for each in of_products)
     # As Stripe names them: each product, once.

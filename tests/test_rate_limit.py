@@ -24,7 +24,7 @@ from source_stripe_native.api import fetch_backfill, fetch_incremental
 from source_stripe_native.models import STREAMS, BaseStripeObject, Files, Prices
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.streams.paths import endpoint_of
-from source_stripe_native.stripe.client import StripeSession, rate_limiter_for
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.rate_limit import (
     Limit,
     Priority,
@@ -32,6 +32,7 @@ from source_stripe_native.stripe.rate_limit import (
     Turn,
     Urgency,
     favoured_priority,
+    rate_limiter_for,
 )
 from tests.cdk_task import run_on_virtual_time
 from tests.conftest import NOW

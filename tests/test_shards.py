@@ -26,8 +26,7 @@ from source_stripe_native.flow.requests import shard_of
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shards import LAST_KEY, WHOLE, Shard, key_of
 from source_stripe_native.stripe import sessions
-from source_stripe_native.stripe.client import rate_limiter_for
-from source_stripe_native.stripe.rate_limit import RateLimiter
+from source_stripe_native.stripe.rate_limit import RateLimiter, rate_limiter_for
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.cdk_task import run_on_virtual_time

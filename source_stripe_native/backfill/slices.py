@@ -32,8 +32,8 @@ from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import ConnectorState, cursor_time, slice_start, slice_suffix
 from source_stripe_native.state.windows import Window, floor
-from source_stripe_native.stripe.client import MOST_PER_ENDPOINT
 from source_stripe_native.stripe.pages import Page, PageToken, Source
+from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 
 Backfill = ResourceState.Backfill
 

@@ -24,9 +24,10 @@ from source_stripe_native.stripe.account_directory import (
     find_accounts,
     selection_of,
 )
-from source_stripe_native.stripe.client import MOST_PER_ENDPOINT, StripeSession
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Page, PageToken, Source, range_params, read_page
 from source_stripe_native.stripe.permissions import Denial, probe
+from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 
 Stream = type[BaseStripeObject]
 LAUNCH: Final = 1_293_840_000

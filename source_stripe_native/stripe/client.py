@@ -42,7 +42,14 @@ from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe import attempts
 from source_stripe_native.stripe.attempts import Attempt, Outage, Request, Traffic
 from source_stripe_native.stripe.clock import StripeClock
-from source_stripe_native.stripe.rate_limit import LIMITS, Priority, RateLimiter, Turn, Urgency
+from source_stripe_native.stripe.rate_limit import (
+    LIMITS,
+    Priority,
+    RateLimiter,
+    Turn,
+    Urgency,
+    rate_limiter_for,
+)
 from source_stripe_native.stripe.readings import Readings
 from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.wire import Json as Json
@@ -57,27 +64,9 @@ CLOCK_ATTEMPTS: Final = 3
 """Answers that are asked for at once, until two of them agree on the time."""
 LATENCY_WEIGHT: Final = 0.2
 """The weight of the last answer in the latency of its endpoint."""
-MOST_PER_ENDPOINT: Final = 25
-"""Requests a second that Stripe allows to one endpoint ("Rate limits")."""
 _LOCAL: Final = "_Sandbox0"
 """What the keys of the local Stripe spell. Stripe's own have nothing like it."""
 _HEADER_VALUE: Final = re.compile(r"[!-~]+")
-
-
-def rate_limiter_for(
-    key: str, total: float | None = None, settings: Settings = DEFAULTS, share: float = 1.0
-) -> RateLimiter:
-    """The rate limits of a key, where the config allows `total` requests a second or leaves that open: the
-    `share` of them that one of several processes with the key has, but `Settings.min_rate` at the least."""
-    if total is None:
-        total = settings.requests_live if "_live_" in key else settings.requests_test
-        per_endpoint = settings.requests_per_endpoint
-    else:
-        per_endpoint = min(total, MOST_PER_ENDPOINT)
-    shared, shared_per_endpoint = (
-        max(each * share, min(each, settings.min_rate)) for each in (total, per_endpoint)
-    )
-    return RateLimiter(shared, shared_per_endpoint, settings)
 
 
 class StripeSession:

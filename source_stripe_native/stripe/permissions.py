@@ -13,7 +13,7 @@ A product that the platform lacks says nothing about them: an account that lacks
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from logging import Logger
 from typing import Final
@@ -179,37 +179,42 @@ def refusal(denied: Denied) -> str:
 def no_changes(events: Denial, denied: Denied) -> str:
     """Why nothing can be captured: the key may not read events. Whoever grants that permission had better
     know of all that are missing."""
-    lacking, _ = _by_cause(denied)
+    lacking = {name: denial for name, denial in denied.items() if denial.permissions}
     reason = _missing_permissions({"Events": events, **lacking}) if lacking else events.reason
     return f"Changes cannot be captured: {reason}"
 
 
 def all_reasons(denied: Denied) -> str:
     """Each reason once, with the streams that it is about."""
-    lacking, others = _by_cause(denied)
-    return " ".join(filter(None, (_missing_permissions(lacking), _others(others))))
+    return " ".join(reasons for _, reasons, _ in _by_cause(denied))
 
 
 def lines_left_out(denied: Denied) -> Iterator[tuple[int, str]]:
     """The lines about streams that discover leaves out, each with its level."""
-    lacking, others = _by_cause(denied)
-    if lacking:
-        yield logging.WARNING, f"{_streams(lacking)} left out: {_missing_permissions(lacking)}"
-    if others:
-        # Nobody has to do anything about what is not there.
-        yield logging.INFO, f"{_streams(others)} left out. {_others(others)}"
+    for streams, reasons, level in _by_cause(denied):
+        yield level, f"{streams} left out: {reasons}"
 
 
 def line_about_platform(unproven: Denied) -> str:
     """The line about streams that the platform alone cannot read."""
-    what = "read of connected accounts only, and proposed as disabled"
-    return f"{_streams(unproven)} {what}. {_others(unproven)}"
+    ((streams, reasons, _),) = _by_cause(unproven)
+    return f"{streams} read of connected accounts only, and proposed as disabled: {reasons}"
 
 
-def _by_cause(denied: Denied) -> tuple[Denied, Denied]:
-    """The streams that a permission is missing for, and the others."""
+def _by_cause(denied: Denied) -> Iterator[tuple[str, str, int]]:
+    """The number of streams that a permission is missing for, and why, and the same of the others; each with
+    the level of a line about them."""
     lacking = {name: denial for name, denial in denied.items() if denial.permissions}
-    return lacking, {name: denial for name, denial in denied.items() if name not in lacking}
+    others = defaultdict[str, list[str]](list)
+    for name, denial in denied.items():
+        if not denial.permissions:
+            others[denial.reason].append(name)
+    if lacking:
+        yield _number(lacking), _missing_permissions(lacking), logging.WARNING
+    if others:
+        reasons = (f"{', '.join(names)}: {reason.removesuffix('.')}" for reason, names in others.items())
+        # Nobody has to do anything about what is not there.
+        yield _number(denied.keys() - lacking), f"{'; '.join(reasons)}.", logging.INFO
 
 
 def _missing_permissions(lacking: Denied) -> str:
@@ -217,8 +222,6 @@ def _missing_permissions(lacking: Denied) -> str:
     for name, denial in lacking.items():
         for permission in denial.permissions:
             needed_by[permission].append(name)
-    if not needed_by:
-        return ""
     named = ", ".join(
         f"'{permission}' ({', '.join(names)})" for permission, names in sorted(needed_by.items())
     )
@@ -228,13 +231,5 @@ def _missing_permissions(lacking: Denied) -> str:
     return f"the API key lacks the read {what} {named}: {grant} {_WHERE}.{known_as}"
 
 
-def _others(denied: Denied) -> str:
-    names = defaultdict[str, list[str]](list)
-    for name, denial in denied.items():
-        names[denial.reason].append(name)
-    reasons = (f"{', '.join(alike)}: {reason.removesuffix('.')}" for reason, alike in names.items())
-    return f"{'; '.join(reasons)}." if names else ""
-
-
-def _streams(denied: Denied) -> str:
-    return "1 stream is" if len(denied) == 1 else f"{len(denied)} streams are"
+def _number(names: Collection[str]) -> str:
+    return "1 stream is" if len(names) == 1 else f"{len(names)} streams are"

@@ -26,6 +26,8 @@ from typing import Final
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.rate_control import Limit as Limit
 
+MOST_PER_ENDPOINT: Final = 25
+"""Requests a second that Stripe allows to one endpoint ("Rate limits")."""
 LIMITS: Final = ("", "global", "endpoint")
 """How a `Stripe-Rate-Limited-Reason` begins that is about a limit. Without a reason it is that of all."""
 
@@ -221,3 +223,19 @@ def _first_to_leave(queue: deque[Turn], now: float) -> Turn:
             if best_time <= now:
                 break
     return best
+
+
+def rate_limiter_for(
+    key: str, total: float | None = None, settings: Settings = DEFAULTS, share: float = 1.0
+) -> RateLimiter:
+    """The rate limits of a key, where the config allows `total` requests a second or leaves that open: the
+    `share` of them that one of several processes with the key has, but `Settings.min_rate` at the least."""
+    if total is None:
+        total = settings.requests_live if "_live_" in key else settings.requests_test
+        per_endpoint = settings.requests_per_endpoint
+    else:
+        per_endpoint = min(total, MOST_PER_ENDPOINT)
+    shared, shared_per_endpoint = (
+        max(each * share, min(each, settings.min_rate)) for each in (total, per_endpoint)
+    )
+    return RateLimiter(shared, shared_per_endpoint, settings)

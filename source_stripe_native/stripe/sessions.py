@@ -14,7 +14,8 @@ from typing import Final
 from source_stripe_native.config import EndpointConfig
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.settings import Settings
-from source_stripe_native.stripe.client import StripeSession, rate_limiter_for
+from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.rate_limit import rate_limiter_for
 
 API_BASE_VARIABLE: Final = "STRIPE_API_BASE"
 DEFAULT_API_BASE: Final = "https://api.stripe.com"
