@@ -153,10 +153,8 @@ async def test_refresh_confirms_a_first_answer_that_is_wrong(server: StripeServe
 
 async def test_refresh_asks_only_after_a_silence(server: StripeServer) -> None:
     async with session(server) as stripe:
-        assert stripe.seconds_since_answer() == float("inf")
         await stripe.refresh_clock(LOG)
         assert len(server.journal) == 2
-        assert stripe.seconds_since_answer() < 10
         await stripe.refresh_clock(LOG)
         assert len(server.journal) == 2, "an answer came just now"
         await asyncio.sleep(0.01)

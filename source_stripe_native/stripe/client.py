@@ -163,10 +163,6 @@ class StripeSession:
         server_time = self._clock.time(time.monotonic())
         return datetime.now(tz=UTC) if server_time is None else datetime.fromtimestamp(server_time, tz=UTC)
 
-    def seconds_since_answer(self) -> float:
-        """Seconds since Stripe's last answer, refusals included; infinite before the first one."""
-        return time.monotonic() - self._answer_time
-
     def failing_since(self) -> datetime | None:
         """Since when requests fail in a way that may pass, but for their rate. None where none fails."""
         now = self._time()
@@ -202,7 +198,7 @@ class StripeSession:
         For a loop that decides by `now` whether to read: it may make no other request, and would wait for
         ever for a clock that only an answer can correct."""
         longest = self.settings.longest_silence if longest_silence is None else longest_silence
-        silent = self.seconds_since_answer() >= longest.total_seconds()
+        silent = time.monotonic() - self._answer_time >= longest.total_seconds()
         for _ in range(CLOCK_ATTEMPTS):
             if not silent and not self._clock.is_doubtful:
                 return

@@ -89,12 +89,8 @@ async def _complete_fields(source: Source, obj: Json) -> None:
 
 def cut_lists(source: Source, obj: Json) -> list[Json]:
     """The lists inside the object that Stripe cut."""
-    cut = []
-    for path in source.stream.NESTED:
-        inside = get_path(obj, path) if "." in path else obj.get(path)
-        if isinstance(inside, dict) and inside.get("has_more") is True:
-            cut.append(inside)
-    return cut
+    lists = (get_path(obj, path) for path in source.stream.NESTED)
+    return [inside for inside in lists if isinstance(inside, dict) and inside.get("has_more") is True]
 
 
 def stamp(source: Source, obj: Json, op: Op) -> Document:

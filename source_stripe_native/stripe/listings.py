@@ -7,7 +7,6 @@ test mode the objects of test clocks. A container (a subscription, an invoice) s
 expands them. Where a list inside one is cut, the rest of that list is read with the same expansion.
 """
 
-import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -33,6 +32,7 @@ from source_stripe_native.stripe.pages import (
     Source,
     checked,
     is_in_window,
+    notice,
     of_today,
     range_params,
     read_page,
@@ -183,8 +183,6 @@ async def _read_keyed(
 async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: Params) -> list[Json]:
     """The objects of all test clocks, which the stream's bare list leaves out; none where the account's
     clocks cannot be read. A clock has a few."""
-    # As many lines at info as there are keys, not accounts.
-    level = logging.INFO if source.connected_account_id is None else logging.DEBUG
 
     async def read_ids(source: Source) -> Json:
         try:
@@ -193,11 +191,8 @@ async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: 
         except StripeError as error:
             if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
                 raise
-            about = {"error": error.answer}
-            source.log.log(level, "test clocks cannot be read: their objects are left out", about)
-            return {"ids": []}
-        if ids:
-            source.log.log(level, f"the objects of {len(ids)} test clocks are listed too")
+            notice(source, "test clocks cannot be read: their objects are left out", {"error": error.answer})
+            ids = []
         return {"ids": ids}
 
     key, objects = (source.connected_account_id, TestClocks.NAME), list[Json]()
