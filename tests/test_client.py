@@ -135,12 +135,6 @@ def test_key_that_cannot_be_sent_is_refused_without_being_shown(key: str) -> Non
     assert "1234" not in str(it.value)
 
 
-@pytest.mark.parametrize("version", ["", "2024-06-20 ", "2024-06-20\r\nX: y"])
-def test_version_that_cannot_be_sent_is_refused(version: str) -> None:
-    with pytest.raises(ConnectorError, match=r"advanced\.api_version is empty or has"):
-        StripeSession("sk_test_1234", base="http://127.0.0.1", version=version)
-
-
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirect_is_an_error_and_takes_the_key_nowhere(status: int, waits: list[float]) -> None:
     visits = []

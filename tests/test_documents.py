@@ -306,18 +306,6 @@ async def test_ids_that_users_chose_are_read_as_they_are(world: World, server: S
 # Objects that cannot be captured
 
 
-async def test_an_event_that_carries_the_mark_of_a_page_cursor_is_one_error(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    capture = Capture(server, ["Coupons"])
-    await backfill(capture)
-    world.clock.advance(10)
-    world.create("coupon", id="c", __flow_cursor__=True)
-    world.clock.advance(120)
-    line = await until_paused(capture, caplog)
-    assert "Coupons: the object 'c' has a field '__flow_cursor__'" in line
-
-
 async def test_a_child_shown_without_an_id_is_one_error(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -294,7 +294,6 @@ async def test_page_that_does_not_lead_on_fails_its_stream_which_then_reads_it_a
         ({"created": 7}, "an object has no text as its id, but None"),
         ({"id": 7}, "an object has no text as its id, but 7"),
         ({"id": ""}, "an object has no text as its id, but ''"),
-        ({"id": "price_2", "__flow_cursor__": True}, "the object 'price_2' has a field '__flow_cursor__'"),
     ],
 )
 async def test_object_that_cannot_be_captured_is_one_error_that_says_so(

@@ -79,8 +79,8 @@ class StripeSession:
     key's own account. An organization's key has none, and needs both `context` and `version`.
 
     `version` is sent as `Stripe-Version` with every request once it is set; `account_version` is what Stripe
-    last reported of the account's own default. Raises ConnectorError for a key or a version that cannot be
-    sent, and for an organization's key without what it needs.
+    last reported of the account's own default. Raises ConnectorError for a key that cannot be sent, and for
+    an organization's key without what it needs.
     """
 
     def __init__(
@@ -94,12 +94,11 @@ class StripeSession:
         rate_limiter: RateLimiter | None = None,
         settings: Settings = DEFAULTS,
     ) -> None:
-        for name, value in (("credentials.access_token", key), ("advanced.api_version", version)):
-            if value is not None and not _HEADER_VALUE.fullmatch(value):
-                raise ConnectorError(
-                    f"{name} is empty or has a space, a line break or another character that does not belong "
-                    "there: copy it anew."
-                )
+        if not _HEADER_VALUE.fullmatch(key):
+            raise ConnectorError(
+                "credentials.access_token is empty or has a space, a line break or another character that "
+                "does not belong there: copy it anew."
+            )
         is_organizations = key.startswith(ORGANIZATION)
         if is_organizations and (context is None or version is None):
             raise ConnectorError(

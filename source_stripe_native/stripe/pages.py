@@ -19,7 +19,6 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
-from estuary_cdk.capture.common import CURSOR_MARKER
 from pydantic import BaseModel, InstanceOf, StrictBool, ValidationError
 
 from source_stripe_native.errors import PAGE_CURSOR_GONE, ConnectorError, StripeError, UnreachableError
@@ -232,22 +231,15 @@ async def _render_object(source: Source, path: str, params: Params) -> Json:
 
 
 def checked(source: Source, place: str, objects: list[Json]) -> list[Json]:
-    """`objects` as they are, each with a text as its id and without the field that the CDK takes for the mark
-    of a page cursor: such an object would not be captured, but end the page. Raises ConnectorError, which
-    says that they are from `place`."""
-    for found in objects:
-        found_id = found.get("id")
-        if type(found_id) is str and found_id and CURSOR_MARKER not in found:
-            continue
-        wrong = (
-            f"the object {found_id!r} has a field {CURSOR_MARKER!r}, which the CDK keeps for itself"
-            if type(found_id) is str and found_id
-            else f"an object has no text as its id, but {found_id!r}"
-        )
-        raise ConnectorError(
-            f"{source.stream.NAME}: {wrong}, in {place} for account {source.account_id}. It cannot be "
-            "captured: report this line, and disable the binding until that is mended."
-        )
+    """`objects` as they are, each with a text as its id. Raises ConnectorError, which says that they are from
+    `place`."""
+    for obj in objects:
+        if type(object_id := obj.get("id")) is not str or not object_id:
+            raise ConnectorError(
+                f"{source.stream.NAME}: an object has no text as its id, but {object_id!r}, in {place} for "
+                f"account {source.account_id}. It cannot be captured: report this line, and disable the "
+                "binding until that is mended."
+            )
     return objects
 
 
