@@ -379,7 +379,7 @@ async def test_a_product_that_the_platform_lacks_is_proposed_as_disabled_where_c
         each.NAME for each in STREAMS if each.DISABLED and each.NAME in found
     }
     (line,) = [each for each in caplog.records if "proposed as disabled" in each.message]
-    (told, reason) = re.findall(r"disabled\. ([^:]+): (.*)", line.message)[0]
+    (told, reason) = re.findall(r"disabled: ([^:]+): (.*)", line.message)[0]
     assert {*told.split(", ")} == issuing
     assert reason.count("not set up to use Issuing") == 1
     assert line.levelno == logging.INFO
