@@ -121,11 +121,8 @@ async def _first_page(source: Source, parent: Json, path: str, params: Params) -
         if current is None or get_path(current, not_yet.field) != not_yet.ready:
             source.log.debug("children cannot be read yet", {"path": path, "error": error.answer})
             return Page([], None)
-    try:
-        return await read_page(source, path, params, None)
-    except StripeError as error:
         # The parent says otherwise: it is only a matter of time.
-        error.should_retry = error.should_retry or not_yet.error.matches(error)
+        error.should_retry = True
         raise
 
 
