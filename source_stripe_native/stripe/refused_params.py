@@ -14,15 +14,11 @@ import asyncio
 import math
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 
-from source_stripe_native.errors import PARAMETER_UNKNOWN, PERMISSION_MISSING, StripeError
 from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe.expansions import PARAM
 from source_stripe_native.stripe.wire import Params
-
-Refusal = Callable[[str, Params], Awaitable[StripeError | None]]
-"""Why Stripe refuses the path with these parameters, None where it answers. What may pass is raised."""
 
 
 class RefusedParams:
@@ -43,6 +39,8 @@ class RefusedParams:
 
     def kept(self, account_id: str | None, path: str, params: Params) -> Params:
         """`params` without those that Stripe refuses at `path` when acting as the account."""
+        if not self._refused:
+            return params
         endpoint, until = endpoint_of(path), dict[str, float]()
         for acting in (None, account_id):
             until |= self._refused.get((acting, endpoint), {})
@@ -52,53 +50,23 @@ class RefusedParams:
         return [
             (name, value)
             for name, value in params
-            if until.get(value if name == PARAM else _base(name), -math.inf) <= now
+            if until.get(value if name == PARAM else base_of(name), -math.inf) <= now
         ]
 
     def is_filtered(self, path: str, names: Collection[str]) -> bool:
         """Whether Stripe filters the list at `path` by all of these parameters, as far as is known."""
         return self._refused.get((None, endpoint_of(path)), {}).keys().isdisjoint(names)
 
-    async def blame(
-        self,
-        account_id: str | None,
-        path: str,
-        params: Params,
-        error: StripeError,
-        filters: Iterable[str],
-        refusal: Refusal,
-    ) -> dict[str, bool]:
-        """The parameters that `error` is about, which are left out from now on, each with whether that is
-        new; none where it is about none of the row's `filters` and expansions."""
-        name, refused = _base(error.param), dict[str, float]()
-        is_sent = any(_base(param) == name for param, _ in params)
-        if PARAMETER_UNKNOWN.matches(error) and name in filters and is_sent:
-            account_id, refused = None, {name: math.inf}
-        elif _is_about_expansions(error):
-            bare = [pair for pair in params if pair[0] != PARAM]
-            expansions = [value for name, value in params if name == PARAM]
-            # A missing permission may be that for the list itself: it names no expansion.
-            if expansions and await refusal(path, bare) is not None:
-                return {}
-            for expansion in expansions:
-                reason = await refusal(path, [*bare, (PARAM, expansion)])
-                if reason is not None and not _is_about_expansions(reason):
-                    raise reason
-                if reason is not None:
-                    lacks = PERMISSION_MISSING.matches(reason)
-                    refused[expansion] = self._now() + self._retention if lacks else math.inf
-        if not refused:
-            return {}
+    def add(self, account_id: str | None, path: str, params: Mapping[str, bool]) -> bool:
+        """Leaves parameters out from now on; what is said to lack a permission, for the retention. Returns
+        whether any of them is new."""
         known = self._refused[account_id, endpoint_of(path)]
-        blamed = {expansion: expansion not in known for expansion in refused}
-        known.update(refused)
-        return blamed
+        is_new = not params.keys() <= known.keys()
+        again = self._now() + self._retention
+        known.update({name: again if lacks else math.inf for name, lacks in params.items()})
+        return is_new
 
 
-def _is_about_expansions(error: StripeError) -> bool:
-    named = "expand" in f"{error.param} {error.stripe_message}".lower()
-    return (named and not error.should_retry) or PERMISSION_MISSING.matches(error)
-
-
-def _base(name: str) -> str:
+def base_of(name: str) -> str:
+    """The name of a parameter without the keys inside it."""
     return name.partition("[")[0]

@@ -9,6 +9,7 @@ from logging import Logger
 from typing import Any, TypeVar
 
 from source_stripe_native.errors import (
+    PARAMETER_UNKNOWN,
     PERMISSION_MISSING,
     ConnectorError,
     Scope,
@@ -22,11 +23,12 @@ from source_stripe_native.state.shards import ALL_ACCOUNTS, Selection
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.expansions import PARAM
 from source_stripe_native.stripe.permissions import missing_permission
 from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
-from source_stripe_native.stripe.refused_params import RefusedParams
+from source_stripe_native.stripe.refused_params import RefusedParams, base_of
 from source_stripe_native.stripe.wire import Json, Params
 
 Result = TypeVar("Result")
@@ -141,12 +143,14 @@ class Source:
                 async with self.refused.lock(path):
                     if len(self.refused.kept(self.connected_account_id, path, params)) < len(params):
                         continue  # Another request has found out meanwhile.
-                    blamed = await self.refused.blame(
-                        self.connected_account_id, path, params, error, self.stream.filters(), self._refusal
-                    )
+                    blamed = await self._blamed(path, params, error)
+                    # What a list is filtered by depends on the version alone.
+                    is_of_all = blamed.keys() <= self.stream.filters()
+                    account_id = None if is_of_all else self.connected_account_id
+                    is_new = bool(blamed) and self.refused.add(account_id, path, blamed)
                 if blamed:
                     self.log.log(
-                        logging.WARNING if any(blamed.values()) else logging.DEBUG,
+                        logging.WARNING if is_new else logging.DEBUG,
                         f"{self.stream.NAME}: Stripe refuses {', '.join(blamed)} and is asked without from "
                         f"now on. Documents lack the fields, or lists are filtered here. {error.answer}",
                     )
@@ -175,6 +179,27 @@ class Source:
         if self.reservation is not None:
             self.reservation.count(size)
 
+    async def _blamed(self, path: str, params: Params, error: StripeError) -> dict[str, bool]:
+        """The filters and expansions that `error` is about, each with whether a permission for it is
+        missing."""
+        name = base_of(error.param)
+        is_sent = any(base_of(param) == name for param, _ in params)
+        if PARAMETER_UNKNOWN.matches(error) and name in self.stream.filters() and is_sent:
+            return {name: False}
+        expansions = [value for param, value in params if param == PARAM]
+        if not expansions or not _is_about_expansions(error):
+            return {}
+        bare, blamed = [pair for pair in params if pair[0] != PARAM], dict[str, bool]()
+        # A missing permission may be that for the list itself: it names no expansion.
+        if await self._refusal(path, bare) is not None:
+            return {}
+        for expansion in expansions:
+            if (reason := await self._refusal(path, [*bare, (PARAM, expansion)])) is not None:
+                if not _is_about_expansions(reason):
+                    raise reason
+                blamed[expansion] = PERMISSION_MISSING.matches(reason)
+        return blamed
+
     async def _refusal(self, path: str, params: Params) -> StripeError | None:
         try:
             await self._get(path, params)
@@ -189,6 +214,11 @@ class Source:
         others: list[type[BaseStripeObject]] = [Events, *self.stream.found_through()]
         paths = {path: row.PERMISSION for row in others for path in (row.list_path(), f"/v1/{row.UNLISTED}")}
         return paths.get(path, self.stream.PERMISSION)
+
+
+def _is_about_expansions(error: StripeError) -> bool:
+    named = "expand" in f"{error.param} {error.stripe_message}".lower()
+    return (named and not error.should_retry) or PERMISSION_MISSING.matches(error)
 
 
 def notice(source: Source, message: str, about: Mapping[str, Any]) -> None:
