@@ -3,8 +3,8 @@
 A restricted key may lack the permission for an expanded object, and an old API version may not know a field
 or a filter. Neither may end a capture: the documents then lack the field, or the list is filtered here.
 
-Rule: a parameter is blamed only where the same request without it is answered, and only by Stripe's own words
-about it: what fails for a passing reason leaves nothing out. The parameters that select a
+Rule: a parameter is blamed (see `source`) only where the same request without it is answered, and only by
+Stripe's own words about it: what fails for a passing reason leaves nothing out. The parameters that select a
 parent or a page are never left out, since other objects would be read without them. What one connected
 account refuses to expand is left out for that account alone; what the key's own account refuses, for all. An
 expansion that lacks a permission is tried again from time to time, since the permission may be granted.
