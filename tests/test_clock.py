@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe import Fault, StripeServer, World
+from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.clock import AGREEMENT, StripeClock
 from tests.conftest import NOW
 from tests.test_client import PATH, session
@@ -157,8 +159,9 @@ async def test_refresh_asks_only_after_a_silence(server: StripeServer) -> None:
         assert len(server.journal) == 2
         await stripe.refresh_clock(LOG)
         assert len(server.journal) == 2, "an answer came just now"
+        stripe.settings = replace(DEFAULTS, longest_silence=timedelta(seconds=0.01))
         await asyncio.sleep(0.01)
-        await stripe.refresh_clock(LOG, timedelta(seconds=0.01))
+        await stripe.refresh_clock(LOG)
         assert len(server.journal) == 3
 
 
@@ -166,7 +169,8 @@ async def test_refresh_after_a_silence_follows_stripes_clock(server: StripeServe
     async with session(server) as stripe:
         await stripe.refresh_clock(LOG)
         server.world.clock.advance(2 * DAY)
-        await stripe.refresh_clock(LOG, timedelta())
+        stripe.settings = replace(DEFAULTS, longest_silence=timedelta())
+        await stripe.refresh_clock(LOG)
         assert abs(stripe.now() - at(NOW + 2 * DAY)) < timedelta(minutes=1)
 
 

@@ -405,7 +405,8 @@ async def test_changes_of_prices_are_fetched_whatever_half_they_are_in(
     account = world.connect()["id"]
     created = [world.create("price", account, active=active)["id"] for active in (True, False)]
     world.clock.advance(120)
-    await http.refresh_clock(LOG, timedelta())
+    await http.get(LOG, "/v1/account")
+    await http.refresh_clock(LOG)
     fetch_changes = functools.partial(fetch_incremental, Prices, PLATFORM, account, http)
     *documents, cursor = await read(fetch_changes(LOG, CUTOFF))
     assert {each["id"] for each in documents} == set(created)
@@ -424,7 +425,8 @@ async def test_the_resource_of_prices_captures_both_halves_of_every_account(
         for each in ids
         for active in (True, False)
     }
-    await http.refresh_clock(LOG, timedelta())
+    await http.get(LOG, "/v1/account")
+    await http.refresh_clock(LOG)
     resource = prices_object(http, START, PLATFORM, others, ids)
     assert isinstance(resource, Resource)
     assert (resource.name, resource.key, resource.model) == ("Prices", ["/id"], Prices)

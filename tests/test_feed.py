@@ -908,7 +908,8 @@ async def test_rounds_tell_from_where_bindings_joined_even_if_one_of_them_has_re
     start = datetime.fromtimestamp(NOW - 600, tz=UTC)
     feed = EventFeed((), window_size=timedelta(days=1))
     feed.subscribe(PLATFORM, start)
-    await http.refresh_clock(logging.getLogger("test"), timedelta())
+    await http.get(logging.getLogger("test"), "/v1/account")
+    await http.refresh_clock(logging.getLogger("test"))
     if ahead:
         assert await feed.read(source, start) is not None
 

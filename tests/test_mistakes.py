@@ -163,7 +163,8 @@ async def test_polling_never_skips_what_appears_during_a_sweep(world: World, htt
                     world.clock.advance(1)
                     appeared.append(world.create("radar.value_list_item", value_list=value_list))
         world.clock.advance(120)
-        await http.refresh_clock(LOG, timedelta())
+        await http.get(LOG, "/v1/account")
+        await http.refresh_clock(LOG)
     assert ids(appeared) <= seen
     assert len(seen) == 2 * len(lists)
 

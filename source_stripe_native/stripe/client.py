@@ -189,20 +189,19 @@ class StripeSession:
             return not is_passing(error)
         return True
 
-    async def refresh_clock(self, log: Logger, longest_silence: timedelta | None = None) -> None:
+    async def refresh_clock(self, log: Logger) -> None:
         """Makes `now` current where it may be late or wrong: asks Stripe for one small object if no answer
-        came for `longest_silence` (by default `Settings.longest_silence`), and again while the answer before
-        does not confirm the last one's time. Otherwise no request is made. Raises as `get` does.
+        came for `Settings.longest_silence`, and again while the answer before does not confirm the last one's
+        time. Otherwise no request is made. Raises as `get` does.
 
         For a loop that decides by `now` whether to read: it may make no other request, and would wait for
         ever for a clock that only an answer can correct."""
-        longest = self.settings.longest_silence if longest_silence is None else longest_silence
-        silent = time.monotonic() - self._answer_time >= longest.total_seconds()
+        is_late = time.monotonic() - self._answer_time >= self.settings.longest_silence.total_seconds()
         for _ in range(CLOCK_ATTEMPTS):
-            if not silent and not self._clock.is_doubtful:
+            if not is_late and not self._clock.is_doubtful:
                 return
             await self.get(log, CLOCK_PATH)
-            silent = False
+            is_late = False
 
     @property
     def requests_per_second(self) -> float:
