@@ -249,10 +249,11 @@ class StripeSession:
                     self._rate_limiter.release()
                     attempt.write(log, self._rate_limiter.ceiling, self._time())
                 queued_time = self._time()
+                await asyncio.sleep(pause)
+                # What the rate limiter makes it wait costs no patience, nor does the pause that Stripe names.
                 if attempt.refused_by is None:
                     request.number += 1
-                    queued_time += pause
-                await asyncio.sleep(pause)
+                    queued_time = self._time()
         except attempts.NETWORK as error:
             silence = duration(max(self._patience, self._outage.duration(self._time())))
             raise UnreachableError(
