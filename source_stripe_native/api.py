@@ -22,12 +22,11 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from logging import Logger
-from typing import Final
 
 from estuary_cdk.capture.common import LogCursor, PageCursor, Triggers
 
 from source_stripe_native.backfill.page_loop import PageHooks
-from source_stripe_native.backfill.steps import Step, read_steps
+from source_stripe_native.backfill.steps import read_steps
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
@@ -38,6 +37,7 @@ from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import read_again, read_changes
 from source_stripe_native.events.snapshots import read_snapshot, unsettled
+from source_stripe_native.flow.byte_budget import Reservation
 from source_stripe_native.flow.output import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.state.remembered_lists import Listed
@@ -50,8 +50,6 @@ from source_stripe_native.stripe.listings import read_listed
 from source_stripe_native.stripe.pages import Page, PageToken, Source
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.shared_pages import SharedPages
-
-BACKFILL_AGAIN: Final = "changes may be missing, so it is backfilled again"
 
 
 def fetch_backfill(
@@ -106,7 +104,7 @@ class Backfill:
         window = Window(self.start, floor(cursor_time(cutoff)) + 1)
         # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
         read = Window(window.start, FOREVER) if http.is_test and not self.ends_at_cutoff else window
-        top = PageToken(None, window.end - 1)
+        top, end = PageToken(None, window.end - 1), PageToken(None, window.start - 1)
         token = None if page is None else PageToken.parse(str(page))
         if self.hooks is not None:
             token = await self.hooks.before_page(token)
@@ -117,44 +115,52 @@ class Backfill:
             source = replace(self.source, log=log, priority=Priority.BACKFILL, reservation=held)
             asked_time = asyncio.get_running_loop().time()
             listed = Page([], None)
-            if token != _end_of(window):
-                after = None if token == top else token
-                listed = await read_listed(
-                    source,
-                    read,
-                    self.params,
-                    after,
-                    whole=cls.UNDATED,
-                    embedding=self.embedding,
-                    sharing=self.sharing,
-                )
-            page_of = _BackfillPage(
-                source,
-                window,
-                replace(listed, objects=listed.objects[:1]),
-                asked_time if listed.asked_time is None else listed.asked_time,
-                captured,
-            )
+            if token != end:
+                listed = await self._list(source, read, None if token == top else token)
+            asked_time = asked_time if listed.asked_time is None else listed.asked_time
+
+            def is_new(obj: Json) -> bool:
+                return captured.get(cls.identity(obj), -math.inf) < asked_time
+
             steps = read_steps(source, read, self.params, listed, token or top, self.embedding)
+            first, documents, has_cursor = replace(listed, objects=listed.objects[:1]), 0, False
             # A checkpoint may take long, and the objects are not needed for it.
             del listed
             async for step in steps:
-                if step.is_last:
+                token, is_last = step.token, step.is_last
+                if is_last:
                     await steps.aclose()
                 await self._remember(source, step.documents)
                 held.commit()
-                next_token, is_last = page_of.end(step, self.hooks), step.is_last
+                documents += len(step.documents)
+                if token is None and has_cursor and not any(map(is_new, step.documents)):
+                    # The caller takes a cursor without a document after it for one of a page to come.
+                    token = end
+                if is_last and self.hooks is not None:
+                    self.hooks.after_page(replace(first, next=token), window, documents)
                 for document in step.documents:
-                    if page_of.is_new(document):
+                    if is_new(document):
                         yield document
                     del document
                 del step
-                if next_token is not None:
-                    yield str(next_token)
+                if token is not None:
+                    yield str(token)
+                    has_cursor = True
                     if is_last:
                         held.release()
                     else:
                         await held.renew()
+
+    async def _list(self, source: Source, window: Window, token: PageToken | None) -> Page:
+        return await read_listed(
+            source,
+            window,
+            self.params,
+            token,
+            whole=source.stream.UNDATED,
+            embedding=self.embedding,
+            sharing=self.sharing,
+        )
 
     async def _remember(self, source: Source, objects: Sequence[Json]) -> None:
         """Remembers objects that are about to be captured, as far as the row asks for it."""
@@ -163,42 +169,6 @@ class Backfill:
             unknown = {stream.identity(obj): unsettled(stream, obj) for obj in objects}
             await self.memories.remember(source, unknown)
         await self.memories.remember(source, due_days.days_of(source, objects), due_days.merged)
-
-
-@dataclass
-class _BackfillPage:
-    """A page of a backfill while `fetch_backfill` reads its steps, `listed` without its objects but the
-    first."""
-
-    source: Source
-    window: Window
-    listed: Page
-    asked_time: float
-    captured: Mapping[str, float]
-    """When the incremental task captured which objects."""
-    documents: int = 0
-    has_token: bool = False
-
-    def is_new(self, obj: Json) -> bool:
-        """Whether the incremental task has not captured the object since the page was asked for."""
-        return self.captured.get(self.source.stream.identity(obj), -math.inf) < self.asked_time
-
-    def end(self, step: Step, hooks: PageHooks | None) -> PageToken | None:
-        """Ends a step that was read. Returns the token to be yielded after its documents."""
-        token = step.token
-        if token is None and self.has_token and not any(map(self.is_new, step.documents)):
-            # The caller takes a cursor without a document after it for one of a page that is still to come.
-            token = _end_of(self.window)
-        self.documents += len(step.documents)
-        self.has_token = True
-        if step.is_last and hooks is not None:
-            hooks.after_page(replace(self.listed, next=token), self.window, self.documents)
-        return token
-
-
-def _end_of(window: Window) -> PageToken:
-    """The token of a list's end, at which nothing is left to be read."""
-    return PageToken(None, window.start - 1)
 
 
 def fetch_backfill_prices(
@@ -268,16 +238,18 @@ class Changes:
         cursor = cursor_time(log_cursor)
         source, polled = replace(self.source, log=log), self.polled
         cls, http = source.stream, source.http
-        about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
+
+        def backfill_again(reason: str) -> Triggers:
+            about = {"stream": cls.NAME, "account": source.account_id, "cursor": cursor}
+            log.warning(f"{reason}: changes may be missing, so it is backfilled again", about)
+            return Triggers.BACKFILL
+
         margin = http.settings.retention_margin
         if (cls.follows_events() or cls.THIN_EVENTS) and is_past_retention(cursor, http.now(), margin):
-            log.warning(
-                f"the cursor is older than Stripe keeps events, or nearly so: {BACKFILL_AGAIN}", about
-            )
-            yield Triggers.BACKFILL
+            yield backfill_again("the cursor is older than Stripe keeps events, or nearly so")
             return
         try:
-            due, events = await _next_window(source, cursor, self.feed, self.account_changes)
+            due, events = await self._next_window(source, cursor)
             if due is None:
                 return
             with await http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as held:
@@ -285,22 +257,15 @@ class Changes:
                 reader = ListReader(source, polled.recall(source, floor(cursor)), self.since, polled.shared)
                 window = due if events is not None else await reader.fit(due)
                 if events is not None and is_past_retention(cursor, http.now()):
-                    log.warning(f"events may have aged out before they were read: {BACKFILL_AGAIN}", about)
                     held.release()
-                    yield Triggers.BACKFILL
+                    yield backfill_again("events may have aged out before they were read")
                     return
                 reading = _WindowReading(self, source, window)
-                async with aclosing(reading.items(events, reader)) as items:
+                async with aclosing(reading.items(held, events, reader)) as items:
                     # The checkpoint may take long, and the batches are not needed for it.
                     del events
                     async for item in items:
-                        if not isinstance(item, Commit):
-                            self.superseded.add(cls.NAME, source.account_id, cls.identity(item))
-                            yield item
-                        elif self.commits:
-                            held.commit()
-                            yield item
-                            await held.renew()
+                        yield item
                 if cls.POLLS:
                     polled.keep(source, reader.memory_after(window))
                 held.commit()
@@ -311,8 +276,7 @@ class Changes:
         except StripeError as error:
             if not EVENTS_AGED_OUT.matches(error):
                 raise
-            log.warning(f"events aged out while they were read: {BACKFILL_AGAIN}", about)
-            yield Triggers.BACKFILL
+            yield backfill_again("events aged out while they were read")
 
     async def fetch_early(
         self, log: Logger, log_cursor: LogCursor
@@ -327,128 +291,133 @@ class Changes:
                 return
         with await http.change_budget.reserve(cls.NAME, http.settings.window_bytes) as held:
             source = replace(source, reservation=held)
-            window = events.window if events else Window(0, 0)
-            reading = _WindowReading(self, source, window)
-            async with aclosing(reading.early_items(events)) as items:
+            reading = _WindowReading(self, source, events.window if events else Window(0, 0))
+            async with aclosing(reading.items(held, events)) as items:
                 async for item in items:
-                    if isinstance(item, Commit):
-                        held.commit()
-                        yield item
-                        await held.renew()
-                    else:
-                        self.superseded.add(cls.NAME, source.account_id, cls.identity(item))
-                        yield item
+                    yield item
             held.release()
             if events is not None and events.found is not None:
                 self.feed.add_early(source, events.found)
             await reading.end()
 
-
-async def _next_window(
-    source: Source, cursor: datetime, feed: EventFeed, account_changes: AccountChanges | None
-) -> tuple[Window | None, WindowEvents | None]:
-    """The window that is due after `cursor`, None where none is, and its events where the stream reads events
-    itself."""
-    if source.stream.follows_events() and account_changes is None:
-        # What is read for all bindings is kept by the feed, and counts for none of them.
-        events = await feed.read(source, cursor)
-        return (events.window, events) if events else (None, None)
-    if account_changes is not None:
-        await account_changes.wait(floor(cursor))
-    due = next_window(cursor, source.http.now(), lag=source.settings.lag, span=feed.window_size)
-    if due is not None and account_changes is not None:
-        due = account_changes.limit(due)
-    if due is None:
-        await source.http.refresh_clock(source.log)
-        return None, None
-    # Up to where the account's events were read: streams that share a list then read the same window of it.
-    if due.start < (read := feed.read_up_to(source.account_id) or 0) < due.end:
-        due = Window(due.start, read)
-    return due, None
+    async def _next_window(
+        self, source: Source, cursor: datetime
+    ) -> tuple[Window | None, WindowEvents | None]:
+        """The window that is due after `cursor`, None where none is, and its events where the stream reads
+        events itself."""
+        feed, accounts = self.feed, self.account_changes
+        if source.stream.follows_events() and accounts is None:
+            # What is read for all bindings is kept by the feed, and counts for none of them.
+            events = await feed.read(source, cursor)
+            return (events.window, events) if events else (None, None)
+        if accounts is not None:
+            await accounts.wait(floor(cursor))
+        due = next_window(cursor, source.http.now(), lag=source.settings.lag, span=feed.window_size)
+        if due is not None and accounts is not None:
+            due = accounts.limit(due)
+        if due is None:
+            await source.http.refresh_clock(source.log)
+            return None, None
+        # Up to where the account's events were read: streams that share a list then read the same window.
+        if due.start < (read := feed.read_up_to(source.account_id) or 0) < due.end:
+            due = Window(due.start, read)
+        return due, None
 
 
 @dataclass
 class _WindowReading:
-    """The reading of one window of a stream's changes. Made by `Changes.fetch`."""
+    """The reading of one window of a stream's changes. Made by `Changes`."""
 
     changes: Changes
     source: Source
     window: Window
-    uncommitted: int = 0
-    """Documents since the last commit."""
+    written: set[str] = field(default_factory=set)
+    """What was captured of it, but for compared lists."""
     unsettled: dict[str, Listed] = field(default_factory=dict)
-    """What is to be remembered of them."""
+    """What is to be remembered of the documents since the last commit."""
     read_later: list[str] = field(default_factory=list)
     """What had been postponed and is read in this window."""
-    accounts: set[str] = field(default_factory=set)
-    """Where the documents are accounts, those that were read."""
 
     @property
     def memories(self) -> ListMemories:
         return self.changes.polled.memories
 
     async def items(
-        self, events: WindowEvents | None, reader: ListReader
+        self, held: Reservation, events: WindowEvents | None, reader: ListReader | None = None
     ) -> AsyncGenerator[Document | Commit, None]:
-        """The documents of the window, and a commit after each step of them."""
-        async for document in self._documents(events, reader):
-            yield document
-            if commit := self._commit(document):
-                yield commit
-        passed = due_days.passed(self.source, self.memories, self.window)
-        entries = self.memories.change(self.source, {**self._remembered(), **passed})
-        # A list that cannot be read must not hold up what the events reported.
-        if entries or (self.uncommitted and self.source.stream.SNAPSHOTS):
-            yield Commit(entries)
-        async for item in read_snapshot(self.source, self.memories, self.window, self.changes.since):
-            yield item
-
-    async def early_items(self, events: WindowEvents | None) -> AsyncGenerator[Document | Commit, None]:
-        """The documents of events that are read early, or of accounts that have changed, the last of them
-        with a commit after it too."""
-        accounts = self.changes.account_changes
-        if events is not None:
-            documents = read_changes(self.source, events, self.changes.not_before)
-        else:
-            changed = accounts.take() if accounts is not None else []
-            documents = read_again(self.source, (Subject(Kind.OBJECT, each) for each in changed))
-        async for document in documents:
-            if accounts is not None:
-                self.accounts.add(self.source.stream.identity(document))
-            yield document
-            if commit := self._commit(document):
-                yield commit
-        if self.uncommitted:
-            yield Commit(self.memories.change(self.source, self._remembered()))
+        """The documents of the window, and a commit after each step of them. What is read early has no
+        `reader`, and no cursor comes after it: there is a commit after the last document, too."""
+        async for item in self._steps(events, reader):
+            if not isinstance(item, Commit):
+                stream = self.source.stream
+                self.changes.superseded.add(stream.NAME, self.source.account_id, stream.identity(item))
+                yield item
+            elif self.changes.commits:
+                held.commit()
+                yield item
+                await held.renew()
 
     async def end(self) -> None:
         """Ends the window, of which all documents have been checkpointed."""
         if self.source.postponed is not None and self.read_later:
             await self.source.postponed.remove(self.source.account_id, self.read_later)
         if self.changes.account_changes is not None:
-            self.changes.account_changes.release(self.accounts)
+            self.changes.account_changes.release(self.written)
+
+    async def _steps(
+        self, events: WindowEvents | None, reader: ListReader | None
+    ) -> AsyncGenerator[Document | Commit, None]:
+        source, stream, memories, uncommitted = self.source, self.source.stream, self.memories, 0
+        async for document in self._documents(events, reader):
+            yield document
+            uncommitted += 1
+            if stream.SNAPSHOTS and document["_meta"]["op"] != "d":
+                self.unsettled[stream.identity(document)] = unsettled(stream, document)
+            if stream.CHANGES_AT:
+                self.unsettled = due_days.merged(self.unsettled, due_days.days_of(source, [document]))
+            if uncommitted >= source.settings.step_documents:
+                yield Commit(self._entries({}))
+                uncommitted = 0
+        entries = self._entries(due_days.passed(source, memories, self.window) if reader else {})
+        # A list that cannot be read must not hold up what the events reported.
+        if entries or (uncommitted and (stream.SNAPSHOTS or reader is None)):
+            yield Commit(entries)
+        if reader is not None:
+            async for item in read_snapshot(source, memories, self.window, self.changes.since):
+                yield item
+
+    def _entries(self, passed: Mapping[str, None]) -> Json:
+        """Remembers what was captured since the last commit. Returns what the next one has of it."""
+        captured, self.unsettled = self.unsettled, {}
+        if self.source.stream.CHANGES_AT:
+            # With what is known by now of the days on which objects are due.
+            captured = due_days.merged(self.memories.of(self.source), captured)
+        return self.memories.change(self.source, {**captured, **passed})
 
     async def _documents(
-        self, events: WindowEvents | None, reader: ListReader
+        self, events: WindowEvents | None, reader: ListReader | None
     ) -> AsyncGenerator[Document, None]:
         """In the order of their age. Events come newest first and lists are as new as can be: what was
         written once is not older."""
         source, window, accounts = self.source, self.window, self.changes.account_changes
-        sources: list[AsyncIterator[Document]] = [self._postponed()]
+        sources: list[AsyncIterator[Document]] = [self._postponed()] if reader else []
         if events is not None:
             sources.append(read_changes(source, events, self.changes.not_before))
         if accounts is not None:
             changed = [Subject(Kind.OBJECT, account_id) for account_id in accounts.take()]
             sources.append(read_again(source, changed))
-        written = self.accounts if accounts is not None else set[str]()
-        for documents in (*sources, reader.read_new(window)):
+        if reader is not None:
+            sources.append(reader.read_new(window))
+        for documents in sources:
             async for document in documents:
-                if (identity := source.stream.identity(document)) not in written:
-                    written.add(identity)
+                if (identity := source.stream.identity(document)) not in self.written:
+                    self.written.add(identity)
                     yield document
-        # What a whole list shows is newer than the events that were read before.
-        async for document in reader.read_again(window, due_days.parts_due(source, self.memories, window)):
-            yield document
+        if reader is not None:
+            # What a whole list shows is newer than the events that were read before.
+            days = due_days.parts_due(source, self.memories, window)
+            async for document in reader.read_again(window, days):
+                yield document
 
     async def _postponed(self) -> AsyncGenerator[Document, None]:
         """What is due of what was postponed, as it is now."""
@@ -458,25 +427,6 @@ class _WindowReading:
                 yield document
             # What has failed again is due later, and stays.
             self.read_later = [subject for subject in postponed.due(account_id, now) if subject in due]
-
-    def _commit(self, document: Document) -> Commit | None:
-        """The commit that is due after a document, if any."""
-        stream = self.source.stream
-        self.uncommitted += 1
-        if stream.SNAPSHOTS and document["_meta"]["op"] != "d":
-            self.unsettled[stream.identity(document)] = unsettled(stream, document)
-        if stream.CHANGES_AT:
-            self.unsettled = due_days.merged(self.unsettled, due_days.days_of(self.source, [document]))
-        if self.uncommitted < self.source.settings.step_documents:
-            return None
-        captured, self.unsettled, self.uncommitted = self._remembered(), {}, 0
-        return Commit(self.memories.change(self.source, captured))
-
-    def _remembered(self) -> Mapping[str, Listed]:
-        """What is to be remembered, with what is known by now of the days on which objects are due."""
-        if not self.source.stream.CHANGES_AT:
-            return self.unsettled
-        return due_days.merged(self.memories.of(self.source), self.unsettled)
 
 
 def source_of(
