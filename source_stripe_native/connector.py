@@ -1,8 +1,9 @@
 """The connector: the verbs of Flow's capture protocol, spec, discover, validate and open."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from typing import Final
 
 from estuary_cdk import Stopped
@@ -27,7 +28,7 @@ from source_stripe_native.flow.requests import (
 )
 from source_stripe_native.flow.schedules import Schedules, refuse_schedules
 from source_stripe_native.flow.waits import ended_in_time
-from source_stripe_native.notices.notices import Posts
+from source_stripe_native.notices.notices import port_of
 from source_stripe_native.resources import Opening, all_resources
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.shapes import ConnectorState, previous_state
@@ -126,8 +127,8 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             self._settings.schedule_interval,
             log,
         )
-        posts = Posts.expected(config.advanced.signing_secrets, http.now)
-        opening = Opening(states, shard, schedules, posts)
+        secrets, opening = config.advanced.signing_secrets, Opening(states, shard, schedules)
+        port = port_of(os.environ if secrets else {})
         resources = await all_resources(log, http, config, names, opening)
         if open.capture.bindings and not resources:
             return response.Opened(explicitAcknowledgements=False), _idle
@@ -136,9 +137,14 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
         async def run(task: Task) -> None:
             self._stopping = task.stopping
+            if opening.notices is not None:
+                # A server takes a while to import, and most captures have none.
+                from source_stripe_native.notices.server import PostServer, listening
+
+                server = PostServer(opening.notices, secrets, http.now, task.stopping.event, log)
+                await self._while_open.enter_async_context(listening(server, port))
             # A group of its own, since the CDK waits half an hour for its group to end.
             async with (
-                _expecting(posts, task.stopping.event, log),
                 ended_in_time(task, self._settings.stop_patience),
                 asyncio.TaskGroup() as group,
             ):
@@ -151,18 +157,6 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             await schedules.write_requests(root)
 
         return opened, run
-
-
-def _expecting(
-    posts: Posts | None, stopping: asyncio.Event, log: FlowLogger
-) -> AbstractAsyncContextManager[None]:
-    """Listens for `posts`, if the capture gets any."""
-    if posts is None:
-        return nullcontext()
-    # A server takes a while to import, and most captures have none.
-    from source_stripe_native.notices.server import listening
-
-    return listening(posts, stopping, log)
 
 
 async def _idle(task: Task) -> None:

@@ -1,8 +1,9 @@
 """From the catalogue's rows to the resources that the CDK discovers, validates and opens.
 
-One function makes a resource of any row, and a binding of it knows how to open itself (stream_binding.py).
+One function makes a resource of any row. Its binding is opened by capture/open_stream.py.
 """
 
+import functools
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,21 +14,23 @@ from typing import Any
 from estuary_cdk.capture.common import Resource, ResourceState
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.api import source_of
+from source_stripe_native.backfill.page_loop import Binding
 from source_stripe_native.backfill.superseded import SupersededIds
-from source_stripe_native.capture.binding_state import Binding, reconcile_state
+from source_stripe_native.capture.open_stream import open_stream, reconcile_state
 from source_stripe_native.capture.stream_binding import CaptureContext, StreamBinding
 from source_stripe_native.config import DEFAULT_INTERVAL, DEFAULT_WINDOW, EndpointConfig, ResourceConfig
 from source_stripe_native.errors import ConnectorError, Scope, is_passing, scope_of
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.flow.schedules import Schedules
-from source_stripe_native.notices.notices import Notices, Posts
+from source_stripe_native.notices.notices import Notices
 from source_stripe_native.notices.trust import Trust
 from source_stripe_native.scheduling.account_poller import AccountPoller, new_accounts_unit
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.shapes import EPOCH, initial_state, with_cursors
+from source_stripe_native.state.shapes import initial_state, with_cursors
 from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import RETENTION, floor
 from source_stripe_native.streams import STREAMS
@@ -75,28 +78,28 @@ class RepeatableResource(StripeResource):
 
 def base_object(
     cls: type[BaseStripeObject],
-    http: StripeSession,
-    start_date: datetime,
-    accounts: CapturedAccounts,
     context: CaptureContext,
-    cutoff: datetime | None = None,
     previous: ResourceState | None = None,
     *,
     is_unproven: bool = False,
 ) -> StripeResource:
     """The resource of one row of the catalogue, proposed as disabled where it `is_unproven` that any account
-    has it. A new capture's backfill and changes meet at `cutoff`. A capture with a `previous` state keeps its
-    cursors when it starts again, by schedule or on request."""
-    stream = StreamBinding(cls, http, max(start_date, EPOCH), accounts, context, cutoff or http.now())
+    has it. A capture with a `previous` state keeps its cursors when it starts again, by schedule or on
+    request."""
+    stream, http = StreamBinding(cls, context), context.http
     # Twice the margin, so that a cursor that is carried over leaves time to read on from it.
     oldest = http.now() - RETENTION + 2 * http.settings.retention_margin
     return RepeatableResource(
         name=cls.NAME,
         key=cls.KEY,
         model=cls,
-        open=stream.open,
+        open=functools.partial(open_stream, cls, context),
         initial_state=lambda: with_cursors(  # type: ignore[arg-type]  # taken by the setter
-            stream.initial, previous, stream.account_ids, oldest, accounts.platform_id
+            context.initial_state(stream.account_ids, stream.suffixes),
+            previous,
+            stream.account_ids,
+            oldest,
+            stream.own_id,
         ),
         initial_config=ResourceConfig(name=cls.NAME, interval=DEFAULT_INTERVAL, schedule=cls.SCHEDULE),
         schema_inference=True,
@@ -135,18 +138,18 @@ def prices_object(
     feed = EventFeed(Prices.all_event_types(), window_size=DEFAULT_WINDOW, settings=http.settings)
     # With the capture's logger, since a resource has none before it is opened.
     pauses = Pauses(http, logging.getLogger("flow"), platform_account_id)
-    return base_object(Prices, http, start_date, accounts, CaptureContext(feed, pauses))
+    return base_object(Prices, CaptureContext(http, accounts, start_date, http.now(), feed, pauses))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Opening:
     """What a capture is opened with. `states` are those that it resumes from or starts anew after, by name.
-    The accounts of the `shard` are captured. `posts` is where it gets Stripe's posts from, if it gets any."""
+    The accounts of the `shard` are captured. `notices` are set where the capture gets Stripe's posts."""
 
     states: Mapping[str, ResourceState]
     shard: Shard = WHOLE
     schedules: Schedules = field(default_factory=Schedules)
-    posts: Posts | None = None
+    notices: Notices | None = None
 
 
 async def all_resources(
@@ -161,47 +164,35 @@ async def all_resources(
     the only account belongs to another shard than that of the `opening`. Discover and validate open nothing,
     and need no connected accounts `listed`. Raises ConnectorError where the key is refused or may not read
     events, where a stream asked for by name cannot be read, and where there is none left."""
-    connected, shard = config.capture_connected_accounts, opening.shard if opening else WHOLE
-    accounts = await find_accounts(http, log, selection_of(config, shard), connected=connected)
+    given, connected = opening or Opening({}), config.capture_connected_accounts
+    accounts = await find_accounts(http, log, selection_of(config, given.shard), connected=connected)
     unlisted: ConnectorError | None = None
     if connected and listed:
-        states = opening.states.values() if opening else ()
-        accounts, unlisted = await _with_connected(http, log, accounts, states)
-    if not accounts.all_ids and not config.capture_connected_accounts:
+        accounts, unlisted = await _with_connected(http, log, accounts, given.states.values())
+    if not accounts.all_ids and not connected:
         log.info(f"account {accounts.platform_id} is captured by another shard: this one has nothing to do")
         return []
-    if not shard.is_whole:
+    if not given.shard.is_whole:
         log.info("this shard captures a part of the accounts", {"accounts": len(accounts.all_ids)})
-    wanted = [row for row in STREAMS if names is None or row.NAME in names]
-    readable, unproven = wanted, set[str]()
+    streams = [row for row in STREAMS if names is None or row.NAME in names]
     # A capture that opens asks for events alone: whatever else it may not read is paused, binding by binding.
     try:
-        permissions = await probe(http, log, wanted if opening is None else [], connected=connected)
+        permissions = await probe(http, log, streams if opening is None else [], connected=connected)
     except ConnectorError as error:
         if opening is None or not is_passing(error):
             raise
         # So are events that fail for now.
-        permissions = Permissions(wanted, {})
+        permissions = Permissions(streams, {})
     if permissions.no_changes is not None:
         raise ConnectorError(no_changes(permissions.no_changes, permissions.denied))
     if opening is None:
-        readable, unproven = permissions.readable, set(permissions.unproven)
+        streams = permissions.readable
         report_denied(log, permissions, is_asked_by_name=names is not None)
-    posts = opening.posts if opening else None
-    context = await _capture_context(log, http, config, accounts, readable, unlisted, posts)
-    context = replace(context, refresh=config.advanced.refresh)
-    if opening is not None:
-        context = replace(context, schedules=opening.schedules)
-    cutoff, start_date, resources = http.now(), config.start_date, list[StripeResource]()
-    for row in readable:
-        previous = opening.states.get(row.NAME) if opening else None
-        if context.sharing is not None and row.PARENT is not None and (previous is None or previous.backfill):
-            context.sharing.register(row)
-        is_unproven = row.NAME in unproven
-        resources.append(
-            base_object(row, http, start_date, accounts, context, cutoff, previous, is_unproven=is_unproven)
-        )
-    return resources
+    context = await _capture_context(log, http, config, accounts, streams, unlisted, given)
+    return [
+        base_object(row, context, given.states.get(row.NAME), is_unproven=row.NAME in permissions.unproven)
+        for row in streams
+    ]
 
 
 async def _with_connected(
@@ -241,58 +232,59 @@ async def _capture_context(
     accounts: CapturedAccounts,
     streams: Sequence[type[BaseStripeObject]],
     unlisted: ConnectorError | None,
-    posts: Posts | None,
+    opening: Opening,
 ) -> CaptureContext:
     """`unlisted` is why the connected accounts could not be listed."""
-    types = _event_types(streams)
-    window_size, settings = config.advanced.incremental_window_size, http.settings
-    feed = EventFeed(types, window_size=window_size, settings=settings)
-    superseded = SupersededIds()
-    polled = PolledLists(_shared_lists(streams, settings))
+    types, settings, own_id = _event_types(streams), http.settings, accounts.platform_id
+    connected, known = accounts.connected_ids is not None, set(accounts.all_ids)
+    feed = EventFeed(types, window_size=config.advanced.incremental_window_size, settings=settings)
+    superseded, pauses = SupersededIds(), Pauses(http, log, own_id)
     sharing = SharedPages(settings.shared_page_retention, settings.shared_page_bytes, superseded.recording)
-    pauses = Pauses(http, log, accounts.platform_id)
-    known, last_look = set(accounts.all_ids), 0 if unlisted else floor(http.now())
+    for row in streams:
+        state = opening.states.get(row.NAME)
+        if row.PARENT is not None and (state is None or state.backfill):
+            sharing.register(row)
 
-    def source_of(account_id: str) -> Source:
-        is_one_of_many = accounts.connected_ids is not None
-        acting = account_id if account_id != accounts.platform_id else None
-        return Source(http, log, Events, account_id, acting, is_one_of_many=is_one_of_many)
+    def events_of(account_id: str) -> Source:
+        return source_of(Events, own_id, account_id if connected else None, http, log)
 
-    reader = None
-    if posts is not None:
-        own_id, is_live, trust = accounts.platform_id, not http.is_test, Trust(floor(http.now()), settings)
-        posts.notices = Notices(
-            own_id, is_live=is_live, types=types, is_captured=known.__contains__, read=feed, trust=trust
-        )
-        reader = NoticeReader(posts.notices, feed, source_of, pauses, settings)
-    context = CaptureContext(
-        feed, pauses, superseded=superseded, polled=polled, sharing=sharing, notice_reader=reader
-    )
-    if accounts.connected_ids is None:
-        return context
-    if unlisted is not None:
-        await pauses.pause(new_accounts_unit(pauses), unlisted)
+    reader = poller = None
+    if config.advanced.signing_secrets:
+        trust = Trust(floor(http.now()), settings)
+        opening.notices = Notices(own_id, not http.is_test, types, known.__contains__, feed, trust)
+        reader = NoticeReader(opening.notices, feed, events_of, pauses, settings)
+    if connected:
+        if unlisted is not None:
+            await pauses.pause(new_accounts_unit(pauses), unlisted)
+        last_look = 0 if unlisted else floor(http.now())
 
-    async def find_new() -> list[str]:
-        nonlocal last_look
-        now, own_id, selection = floor(http.now()), accounts.platform_id, accounts.selection
-        new = await new_account_ids(http, log, own_id, known, last_look, selection)
-        last_look = now
-        known.update(new)
-        return new
+        async def find_new() -> list[str]:
+            nonlocal last_look
+            now = floor(http.now())
+            new = await new_account_ids(http, log, own_id, known, last_look, accounts.selection)
+            last_look = now
+            known.update(new)
+            return new
 
-    poller = AccountPoller(
+        subscribers = sum(row.PER_ACCOUNT or row.ARE_ACCOUNTS for row in streams)
+        poller = AccountPoller(feed, events_of, accounts.all_ids, find_new, subscribers, pauses, settings)
+        if reader is not None:
+            poller.rely_on(reader)
+    return CaptureContext(
+        http,
+        accounts,
+        config.start_date,
+        http.now(),
         feed,
-        source_of,
-        accounts.all_ids,
-        find_new,
-        sum(row.PER_ACCOUNT or row.ARE_ACCOUNTS for row in streams),
         pauses,
-        settings,
+        poller,
+        reader,
+        superseded,
+        PolledLists(_shared_lists(streams, settings)),
+        sharing,
+        opening.schedules,
+        refresh=config.advanced.refresh,
     )
-    if reader is not None:
-        poller.rely_on(reader)
-    return replace(context, poller=poller)
 
 
 def _event_types(streams: Sequence[type[BaseStripeObject]]) -> frozenset[str] | None:

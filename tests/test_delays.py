@@ -1,14 +1,16 @@
 """A binding that is long behind says so, and why."""
 
+import logging
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from estuary_cdk.capture.common import ResourceState
 
 from sandbox.stripe import Fault, StripeServer, World
-from source_stripe_native.capture.summary import Delay
+from source_stripe_native.backfill.progress import Progress
+from source_stripe_native.capture.summary import WatchedStream
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.stripe.pages import Workload
 from tests.capture import UNLIMITED, Capture
 from tests.test_documents import backfill, catch_up, logged
 
@@ -53,21 +55,21 @@ async def test_a_binding_in_time_says_nothing(
 
 
 def test_a_look_is_about_the_time_since_the_last_one() -> None:
-    delay = Delay("Prices", DEFAULTS, Workload())
-    assert delay.look() is None
+    stream = WatchedStream("Prices", ResourceState(), Progress(logging.getLogger("test"), 0, 0))
+    assert stream.look(DEFAULTS.late_after) is None
 
     def look(late: timedelta = timedelta(minutes=14)) -> str:
-        delay.watch(lambda: late)
-        found = delay.look()
+        stream.watch(lambda: late)
+        found = stream.look(DEFAULTS.late_after)
         return found.words() if found else ""
 
     assert look() == "Prices is 14 minutes behind (no request was answered)"
-    delay.workload.requests += 90
-    delay.workload.rereads["objects whose events lack fields"] += 80
+    stream.workload.requests += 90
+    stream.workload.rereads["objects whose events lack fields"] += 80
     assert look() == (
         "Prices is 14 minutes behind (90 requests were answered, something was read again for 80 objects "
         "whose events lack fields)"
     )
-    delay.workload.requests += 1
+    stream.workload.requests += 1
     assert look() == "Prices is 14 minutes behind (1 request was answered)"
     assert look(timedelta(minutes=10)) == ""

@@ -17,7 +17,6 @@ from estuary_cdk.logger import LogFormatter
 from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.backfill.progress import BackfillStatus, Progress
 from source_stripe_native.capture.summary import (
-    Delay,
     Facts,
     Late,
     OldestCursor,
@@ -153,12 +152,10 @@ class Watched:
     def __post_init__(self) -> None:
         self.caplog.set_level(logging.INFO, "flow")
         now = asyncio.get_running_loop().time
-        delay = Delay("Charges", DEFAULTS)
-        delay.watch(lambda: self.late)
         self.progress = Progress(logging.getLogger("progress"), 2, 2, DEFAULTS, clock=now)
         backfill = {suffix: ResourceState.Backfill(cutoff=AT, next_page=None) for suffix in ("_a", "_b")}
         state = ResourceState(inc=ResourceState.Incremental(cursor=self.cursor), backfill=backfill)
-        stream = WatchedStream("Charges", state, delay, ("_a", "_b"), self.progress)
+        stream = WatchedStream("Charges", state, self.progress, ("_a", "_b"), waiting=lambda: self.late)
         http = SimpleNamespace(
             traffic=self.traffic,
             settings=DEFAULTS,

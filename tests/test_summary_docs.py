@@ -41,7 +41,7 @@ TROUBLE = Facts(
     limit=20.0,
     refused_for_rate=3,
     failing_since=datetime(2026, 1, 1, 12, 3, 10, tzinfo=UTC),
-    posts=Posts(2_345, 3, 980, 20, 0.8),
+    posts=Posts(2_345, 3, 0.98, 0.8),
     paused=Paused(3, Counter({"Files": 2, "their changes": 1})),
     late=[
         Late("Prices", timedelta(minutes=14), Workload(90, Counter({"objects whose events lack fields": 80})))

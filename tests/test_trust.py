@@ -50,7 +50,7 @@ def test_event_may_be_announced_a_minute_after_it_was_found(case: Case) -> None:
     case.find(A, 1, now=0)
     case.post(A, 1)
     case.trust.judge_late(2 * PATIENCE)
-    assert (case.lost, case.trust.judged.announced, case.trusts(A, now=0)) == ([], 1, [True])
+    assert (case.lost, case.trust.announced, case.trusts(A, now=0)) == ([], 1, [True])
 
 
 def test_unannounced_event_sends_its_account_back_for_an_hour(case: Case) -> None:
@@ -81,7 +81,7 @@ def test_three_unannounced_events_in_a_row_send_all_accounts_back(case: Case) ->
 def test_event_from_before_the_start_is_not_judged(case: Case) -> None:
     case.find(A, 1, now=0, created=START - 1)
     case.trust.judge_late(10 * PATIENCE)
-    assert (case.lost, case.trust.judged.unannounced) == ([], 0)
+    assert (case.lost, case.trust.unannounced) == ([], 0)
 
 
 def test_type_that_a_post_announces_is_not_missing(case: Case) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import logging
+import os
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import orjson
@@ -21,10 +22,11 @@ from sandbox.stripe.versions import LATEST
 from sandbox.stripe.webhooks import SECRET, WebhookFaults, register, sign
 from source_stripe_native.cli.endpoints import NOT_POSTED, needed_types
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS as ROWS_OF_ALL
-from source_stripe_native.notices.notices import PORT_VARIABLE, Notices, Posts, port_of
+from source_stripe_native.notices.notices import PORT_VARIABLE, Notices, port_of
 from source_stripe_native.notices.posts import Notice, notice_of
-from source_stripe_native.notices.server import MOST_BYTES, listening
+from source_stripe_native.notices.server import MOST_BYTES, PostServer, listening
 from source_stripe_native.notices.trust import Trust
 from tests.capture import ROWS, UNLIMITED, Capture, Json
 from tests.conftest import NOW
@@ -331,7 +333,7 @@ def notices_of(account_ids: set[str], types: set[str] | None) -> Notices:
         is_live=True,
         types=types,
         is_captured=account_ids.__contains__,
-        read=_Read(),
+        read=cast(EventFeed, _Read()),
         trust=Trust(NOW),
     )
 
@@ -341,10 +343,10 @@ async def serving(
     notices: Notices, secrets: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[str, asyncio.Event]]:
     url, stopping = listen(monkeypatch), asyncio.Event()
-    posts = Posts.expected(secrets, lambda: datetime.fromtimestamp(NOW, tz=UTC))
-    assert posts is not None
-    posts.notices = notices
-    async with listening(posts, stopping, logging.getLogger()):
+    server = PostServer(
+        notices, secrets, lambda: datetime.fromtimestamp(NOW, tz=UTC), stopping, logging.getLogger()
+    )
+    async with listening(server, port_of(os.environ)):
         yield url, stopping
 
 

@@ -12,7 +12,7 @@ The first entry is the note, and the second what is left of a range. The stream 
 selection too, `refresh/selection-digest`: with another one all accounts are listed again.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -54,17 +54,18 @@ class Refreshes:
     """The refreshes of one binding that are `wanted`. Made when it opens, with the state."""
 
     row: type[BaseStripeObject]
+    binding: Binding
+    binding_index: int
     wanted: Sequence[Refresh]
     selection: str = ""
     """The digest of the selection, of which a change has to be noted."""
     is_selection_new: bool = False
-    _ranges: list[_Range] = field(default_factory=list)
+    ranges: list[_Range] = field(default_factory=list)
 
     def restore(
         self,
         state: ResourceState,
         account_ids: Sequence[str],
-        suffixes: Collection[str],
         postponed: Postponed,
         now: datetime,
         log: Logger,
@@ -84,7 +85,7 @@ class Refreshes:
                 patch[key] = None
                 self.is_selection_new |= key.startswith(SELECTION)
             elif account_id:
-                self._ranges.append(_Range(key, account_id, suffix, refresh, entry.last_digest or None))
+                self.ranges.append(_Range(key, account_id, suffix, refresh, entry.last_digest or None))
             else:
                 begun.add(key)
         if selection and selection not in begun:
@@ -94,20 +95,14 @@ class Refreshes:
             if note in begun:
                 continue
             if own_ids := [key for key in account_ids if refresh.account in (None, key)]:
-                patch |= self._begin(note, refresh, own_ids, suffixes, postponed, now)
+                patch |= self._begin(note, refresh, own_ids, postponed, now)
             else:
                 about = {"account": refresh.account}
                 log.info(f"{self.row.NAME}: the account of a refresh is not captured here", about)
         return patch
 
     def _begin(
-        self,
-        note: str,
-        refresh: Refresh,
-        account_ids: Sequence[str],
-        suffixes: Collection[str],
-        postponed: Postponed,
-        now: datetime,
+        self, note: str, refresh: Refresh, account_ids: Sequence[str], postponed: Postponed, now: datetime
     ) -> Json:
         patch = {note: _entry(now)}
         for account_id in account_ids:
@@ -115,46 +110,38 @@ class Refreshes:
                 kind = "OBJECT" if self.row.named_by() is self.row else "PARENT"
                 patch |= postponed.read_again(account_id, [f"{kind}::{id_}" for id_ in refresh.ids])
                 continue
-            for suffix in suffixes:
+            for suffix in self.row.VARIANTS:
                 key = f"{note}/{account_id}/{suffix}"
-                self._ranges.append(_Range(key, account_id, suffix, refresh, None))
+                self.ranges.append(_Range(key, account_id, suffix, refresh, None))
                 patch[key] = _entry(now)
         return patch
 
-    @property
-    def has_ranges(self) -> bool:
-        return bool(self._ranges)
-
-    async def run(
-        self, binding: Binding, binding_index: int, fetch: FetchRange, pauses: Pauses, task: Task
-    ) -> None:
+    async def run(self, fetch: FetchRange, pauses: Pauses, task: Task) -> None:
         """Reads the ranges until they are done or the capture stops. A failure pauses what it concerns, and
         the others go on."""
-        task.log.info(f"{self.row.NAME}: ranges are captured again", {"ranges": len(self._ranges)})
+        task.log.info(f"{self.row.NAME}: ranges are captured again", {"ranges": len(self.ranges)})
         rest, stopping = timedelta(), task.stopping.event
-        while self._ranges and not await stops_within(rest, stopping):
+        while self.ranges and not await stops_within(rest, stopping):
             rests: list[timedelta] = []
-            for part in list(self._ranges):
+            for part in list(self.ranges):
                 unit = Unit(self.row.NAME, part.account_id, "refresh")
-                if (paused := pauses.rest(unit)) is None or not paused:
+                if not (paused := pauses.rest(unit)):
                     try:
-                        await self._read(part, binding, binding_index, fetch, task)
+                        await self._read(part, fetch, task)
                     except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
                         task.reset()
                         paused = timedelta(seconds=await pauses.pause(unit, error))
                     else:
                         pauses.end(unit)
-                        paused = timedelta()
+                        continue
                 if stopping.is_set():
                     return
                 rests.append(paused)
-            rest = min((paused for paused in rests if paused), default=timedelta())
-        if not self._ranges:
+            rest = min(rests, default=timedelta())
+        if not self.ranges:
             task.log.info(f"{self.row.NAME}: all ranges have been captured again")
 
-    async def _read(
-        self, part: _Range, binding: Binding, binding_index: int, fetch: FetchRange, task: Task
-    ) -> None:
+    async def _read(self, part: _Range, fetch: FetchRange, task: Task) -> None:
         since, until = part.refresh.since, part.refresh.until
         assert since is not None, "ids are postponed"
         assert until is not None, "a range has an end"
@@ -164,19 +151,18 @@ class Refreshes:
             done = True
             async with aclosing(fetch_page(task.log, part.page, cutoff)) as items:
                 async for item in items:
-                    if done := capture(item, binding_index, task):
+                    if done := capture(item, self.binding_index, task):
                         continue
                     part.page = str(item)
-                    await _write(binding, task, {part.key: _entry(cutoff, part.page)})
+                    await self._write({part.key: _entry(cutoff, part.page)}, task)
                     if task.stopping.event.is_set():
                         return
-        await _write(binding, task, {part.key: None})
-        self._ranges.remove(part)
+        await self._write({part.key: None}, task)
+        self.ranges.remove(part)
+
+    async def _write(self, entries: Json, task: Task) -> None:
+        await task.checkpoint(StatePatch(bindingStateV1={self.binding.stateKey: {"snapshot": entries}}))
 
 
 def _entry(at: datetime, page: str = "") -> Json:
     return {"updated_at": at.isoformat(), "last_count": 1, "last_digest": page}
-
-
-async def _write(binding: Binding, task: Task, entries: Json) -> None:
-    await task.checkpoint(StatePatch(bindingStateV1={binding.stateKey: {"snapshot": entries}}))

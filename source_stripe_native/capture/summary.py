@@ -23,8 +23,8 @@ from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import CHANGES, Paused, PausedAccounts, Pauses
-from source_stripe_native.settings import Settings
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
+from source_stripe_native.stripe.attempts import Traffic
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Workload
 
@@ -39,6 +39,10 @@ class OldestCursor:
     stream: str
     account_id: str | None
     age: timedelta
+
+    def words(self) -> str:
+        whose = f"{self.stream} of {self.account_id}" if self.account_id else self.stream
+        return f"oldest cursor {duration(self.age.total_seconds())} old ({whose})"
 
 
 @dataclass(frozen=True)
@@ -61,46 +65,16 @@ class Late:
         return f"{self.stream} is {self.waiting.total_seconds() / 60:.0f} minutes behind ({done})"
 
 
-@dataclass
-class Delay:
-    """How long the binding of one stream is behind, and what the time since the last look was spent on. A
-    binding is late once changes have waited for `Settings.late_after` beyond the time that its interval and
-    the lag explain. `workload` is what following its changes takes, and `waiting` returns how long its oldest
-    change has waited beyond that time."""
-
-    stream: str
-    settings: Settings
-    workload: Workload = field(default_factory=Workload)
-    waiting: Callable[[], timedelta] = timedelta
-    _before: Workload = field(default_factory=Workload)
-    """The workload at the last look."""
-
-    def watch(self, waiting: Callable[[], timedelta]) -> None:
-        self.waiting = waiting
-
-    def look(self) -> Late | None:
-        """How late the binding is; None where it is not."""
-        done, self._before = self.workload.since(self._before), deepcopy(self.workload)
-        waiting = self.waiting()
-        return Late(self.stream, waiting, done) if waiting > self.settings.late_after else None
-
-
 @dataclass(frozen=True)
 class Posts:
-    """Stripe's posts since the start: those that came and those that were refused, how many of the events
-    that readings found had been `announced`, and the median age of the last announced events when they were
-    read."""
+    """Stripe's posts since the start: those that came and those that were refused, the `share` of the events
+    that readings found which had been announced, and the median age of the last announced events when they
+    were read."""
 
     received: int
     refused: int
-    announced: int
-    unannounced: int
+    share: float | None
     delay: float | None
-
-    @property
-    def share(self) -> float | None:
-        judged = self.announced + self.unannounced
-        return self.announced / judged if judged else None
 
     def words(self) -> str:
         words = f"{self.received:,} posts"
@@ -148,10 +122,7 @@ class Facts:
     def words(self) -> str:
         parts = [self._streams()]
         if self.oldest is not None:
-            whose = f"{self.oldest.stream} of {self.oldest.account_id}"
-            if self.oldest.account_id is None:
-                whose = self.oldest.stream
-            parts.append(f"oldest cursor {duration(self.oldest.age.total_seconds())} old ({whose})")
+            parts.append(self.oldest.words())
         parts.append(f"{self.requests:.1f} requests a second of {self.limit:g}")
         if self.refused_for_rate:
             parts[-1] += f", {self.refused_for_rate:,} refused for their rate"
@@ -220,25 +191,40 @@ def _streams(number: int) -> str:
     return f"{number:,} stream{'' if number == 1 else 's'}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class WatchedStream:
     """A binding as the summary sees it. Its `state` is the one that its tasks move on. A stream that is
-    captured account by account has several parts of its backfill for each, by `suffixes`."""
+    captured account by account has several parts of its backfill for each, by `suffixes`. A binding is late
+    once changes have waited for `Settings.late_after` beyond the time that its interval and the lag
+    explain."""
 
     name: str
     state: ResourceState
-    delay: Delay
+    progress: Progress
     suffixes: Sequence[str] = ("",)
-    progress: Progress | None = None
     begins: bool = False
     """Whether all of it was still to be backfilled when the binding was opened."""
+    workload: Workload = field(default_factory=Workload)
+    """What following its changes takes."""
+    waiting: Callable[[], timedelta] = timedelta
+    """How long its oldest change has waited beyond that time."""
+    _before: Workload = field(default_factory=Workload)
+    """The workload at the last look."""
+
+    def watch(self, waiting: Callable[[], timedelta]) -> None:
+        self.waiting = waiting
+
+    def look(self, late_after: timedelta) -> Late | None:
+        """How late the binding is, and what the time since the last look was spent on; None where it is in
+        time."""
+        done, self._before = self.workload.since(self._before), deepcopy(self.workload)
+        waiting = self.waiting()
+        return Late(self.name, waiting, done) if waiting > late_after else None
 
     def backfill_status(self, paused: PausedAccounts) -> BackfillStatus | None:
         """How far the backfill is, None where it is done or where only accounts that are paused are left
         of it."""
         backfills, inc, waiting = self.state.backfill, self.state.inc, 0
-        if self.progress is None:
-            return None
         if paused and self.progress.unfinished and isinstance(backfills, dict) and isinstance(inc, Mapping):
             account_ids = (account_id for account_id in inc if account_id in paused)
             keys = (f"{account_id}{suffix}" for account_id in account_ids for suffix in self.suffixes)
@@ -267,32 +253,26 @@ def is_untouched(state: ResourceState, subtasks: int) -> bool:
     return 0 < len(unfinished) == subtasks and all(part.next_page is None for part in unfinished)
 
 
+@dataclass(eq=False)
 class Summary:
     """The summary of a capture with the bindings `watched`. `poller` is that of connected accounts. Made when
     the last binding opens, which runs it."""
 
-    def __init__(
-        self,
-        http: StripeSession,
-        watched: Sequence[WatchedStream],
-        pauses: Pauses,
-        poller: AccountPoller | None = None,
-        notice_reader: NoticeReader | None = None,
-    ) -> None:
-        self._notice_reader = notice_reader
-        self._http = http
-        self._watched = watched
-        self._pauses = pauses
-        self._poller = poller
-        self._last: Facts | None = None
-        self._last_time = _loop_time()
-        self._last_traffic = copy(http.traffic)
+    http: StripeSession
+    watched: Sequence[WatchedStream]
+    pauses: Pauses
+    poller: AccountPoller | None = None
+    notice_reader: NoticeReader | None = None
+    _last: Facts | None = None
+    _last_time: float = 0.0
+    _last_traffic: Traffic = field(default_factory=Traffic)
 
     async def run(self, task: Task) -> None:
         """Writes summaries until the capture stops."""
+        self._last_time, self._last_traffic = _loop_time(), copy(self.http.traffic)
         with going_on(task.log, "the summary"):
             self._report_beginning(task)
-        settings = self._http.settings
+        settings = self.http.settings
         wait = settings.first_summary
         while not await stops_within(wait, task.stopping.event):
             with going_on(task.log, "the summary"):
@@ -305,46 +285,44 @@ class Summary:
             facts = replace(facts, oldest=await self._oldest_cursor())
             task.log.info(facts.words(), extra={"eventType": "connectorStatus", **facts.fields()})
             self._last, self._last_time = facts, _loop_time()
-            self._last_traffic = copy(self._http.traffic)
+            self._last_traffic = copy(self.http.traffic)
 
     def _report_beginning(self, task: Task) -> None:
         """Writes one line for all backfills that begin. By its observable field Estuary counts them."""
-        if names := [watched.name for watched in self._watched if watched.begins]:
+        if names := [watched.name for watched in self.watched if watched.begins]:
             fields = {OBSERVABLE_FIELD: True, "catalog_task_name": task.catalog_task_name, "bindings": names}
             task.log.info(f"beginning the backfill of {_streams(len(names))}", extra=fields)
 
     def _look(self) -> Facts:
         """What is known at no cost: all but the oldest cursor."""
-        paused_for, traffic, before = self._pauses.paused_for, self._http.traffic, self._last_traffic
+        paused_for, traffic, before = self.pauses.paused_for, self.http.traffic, self._last_traffic
         statuses = {
-            watched.name: watched.backfill_status(paused_for(watched.name)) for watched in self._watched
+            watched.name: watched.backfill_status(paused_for(watched.name)) for watched in self.watched
         }
-        seconds = max(1e-3, _loop_time() - self._last_time)
+        seconds, late_after = max(1e-3, _loop_time() - self._last_time), self.http.settings.late_after
         return Facts(
-            streams=len(self._watched),
+            streams=len(self.watched),
             backfilling={name: status for name, status in statuses.items() if status is not None},
             requests=(traffic.requests - before.requests) / seconds,
-            limit=self._http.requests_per_second,
+            limit=self.http.requests_per_second,
             refused_for_rate=traffic.refused_for_rate - before.refused_for_rate,
-            paused=self._pauses.status(),
-            late=[late for watched in self._watched if (late := watched.delay.look()) is not None],
-            accounts=self._poller.accounts if self._poller else 0,
-            behind=self._poller.behind() if self._poller else timedelta(),
-            failing_since=self._http.failing_since(),
+            paused=self.pauses.status(),
+            late=[late for watched in self.watched if (late := watched.look(late_after)) is not None],
+            accounts=self.poller.accounts if self.poller else 0,
+            behind=self.poller.behind() if self.poller else timedelta(),
+            failing_since=self.http.failing_since(),
             posts=self._posts(),
         )
 
     def _posts(self) -> Posts | None:
-        if (reader := self._notice_reader) is None:
+        if (reader := self.notice_reader) is None:
             return None
-        posts, judged = reader.notices.posts, reader.notices.trust.judged
-        received = posts["received"]
-        refused = sum(number for name, number in posts.items() if name != "received")
-        return Posts(received, refused, judged.announced, judged.unannounced, reader.delay)
+        posts, received = reader.notices.posts, reader.notices.posts["received"]
+        return Posts(received, posts.total() - received, reader.notices.trust.share, reader.delay)
 
     def _is_due(self, facts: Facts) -> bool:
         """Whether anything is under way or new, or the last summary is old."""
-        last, settings = self._last, self._http.settings
+        last, settings = self._last, self.http.settings
         if last is None or facts.is_under_way or last.is_under_way or facts.paused != last.paused:
             return True
         # A look is a little late each time.
@@ -353,9 +331,9 @@ class Summary:
 
     async def _oldest_cursor(self) -> OldestCursor | None:
         """With many accounts each stream takes a while, and others have their turn in between."""
-        now, cursors = self._http.now(), list[OldestCursor]()
-        for watched in self._watched:
-            paused = [some for what in (watched.name, CHANGES) if (some := self._pauses.paused_for(what))]
+        now, cursors = self.http.now(), list[OldestCursor]()
+        for watched in self.watched:
+            paused = [some for what in (watched.name, CHANGES) if (some := self.pauses.paused_for(what))]
             if (oldest := watched.oldest_cursor(now, paused)) is not None:
                 cursors.append(oldest)
             await asyncio.sleep(0)

@@ -5,14 +5,13 @@ that nobody captures and of events that were read already are no notices. An eve
 than its post comes: until it is read, the account is read again after 1, 2, 4 and 8 seconds."""
 
 import asyncio
-import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Final, Protocol, Self
+from typing import Final
 
 from source_stripe_native.errors import ConnectorError
+from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.notices.posts import V2_PREFIX, Notice
 from source_stripe_native.notices.trust import Trust
 
@@ -29,60 +28,41 @@ TRIES: Final = 5
 class _Account:
     """An account with a notice. `expected` are the ids of its announced events."""
 
-    expected: dict[str, None] = field(default_factory=dict)
+    expected: set[str] = field(default_factory=set)
     tries: int = 0
 
 
-class ReadEvents(Protocol):
-    """What was read of an account's events, as far as that is remembered."""
-
-    def has_read(self, account_id: str, event_id: str) -> bool:
-        """Whether an event was read, early or in a window."""
-
-    def has_passed(self, account_id: str, event_id: str, created: float) -> bool:
-        """Whether an event was read in a window, or its time is past."""
-
-
+@dataclass(eq=False)
 class Notices:
     """The notices of one capture. The server adds what was posted, readers take the accounts. `types` are the
     event types that are followed, all where empty, None where none is; `is_captured` says whose events are
     `read` here. `trust` learns what was announced."""
 
-    def __init__(
-        self,
-        platform_id: str,
-        *,
-        is_live: bool,
-        types: Collection[str] | None,
-        is_captured: Callable[[str], bool],
-        read: ReadEvents,
-        trust: Trust,
-    ) -> None:
-        self._platform_id = platform_id
-        self._is_live = is_live
-        self._types = types
-        self._is_captured = is_captured
-        self._read = read
-        self.trust = trust
-        self._accounts: dict[str, _Account] = {}
-        self._waiting: dict[str, None] = {}
-        """The accounts that are to be read, the one that has waited longest first."""
-        self.added = asyncio.Event()
-        """Set while an account waits."""
-        self.posts: Counter[str] = Counter()
-        """How many posts there were: `received`, and by the reason those that were refused."""
+    platform_id: str
+    is_live: bool
+    types: Collection[str] | None
+    is_captured: Callable[[str], bool]
+    read: EventFeed
+    trust: Trust
+    added: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while an account waits."""
+    posts: Counter[str] = field(default_factory=Counter)
+    """How many posts there were: `received`, and by the reason those that were refused."""
+    _accounts: dict[str, _Account] = field(default_factory=dict)
+    _waiting: dict[str, None] = field(default_factory=dict)
+    """The accounts that are to be read, the one that has waited longest first."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, notice: Notice) -> None:
         """Adds the account of a notice, if it is to be read."""
-        account_id = notice.account_id or self._platform_id
-        if notice.is_live is not self._is_live or self._types is None or not self._is_captured(account_id):
+        account_id = notice.account_id or self.platform_id
+        if notice.is_live is not self.is_live or self.types is None or not self.is_captured(account_id):
             return
-        if (self._types and notice.type not in self._types) or notice.type.startswith(V2_PREFIX):
+        if (self.types and notice.type not in self.types) or notice.type.startswith(V2_PREFIX):
             return
-        event_id, read = notice.event_id, self._read
+        event_id, read = notice.event_id, self.read
         has_passed = read.has_passed(account_id, event_id, notice.created)
         self.trust.announce(account_id, event_id, notice.type, is_judged=has_passed)
         if has_passed or read.has_read(account_id, event_id):
@@ -90,7 +70,7 @@ class Notices:
         account = self._accounts.setdefault(account_id, _Account())
         account.tries = 0
         if len(account.expected) < MOST_EXPECTED:
-            account.expected[event_id] = None
+            account.expected.add(event_id)
         self.push(account_id)
 
     def push(self, account_id: str) -> None:
@@ -112,30 +92,12 @@ class Notices:
         account = self._accounts.get(account_id)
         if account is None:
             return None
-        read = [event_id for event_id in account.expected if self._read.has_read(account_id, event_id)]
-        for event_id in read:
-            del account.expected[event_id]
+        account.expected = {id_ for id_ in account.expected if not self.read.has_read(account_id, id_)}
         account.tries += 1
         if not account.expected or account.tries >= TRIES:
             del self._accounts[account_id]
             return None
         return FIRST_RETRY * float(2 ** (account.tries - 1))
-
-
-@dataclass
-class Posts:
-    """The posts that a capture expects at `port`, made when the capture opens. `now` is Stripe's clock. The
-    `notices` are set once it is known what is captured."""
-
-    secrets: Sequence[str] = field(repr=False)
-    port: int
-    now: Callable[[], datetime]
-    notices: Notices | None = None
-
-    @classmethod
-    def expected(cls, secrets: Sequence[str], now: Callable[[], datetime]) -> Self | None:
-        """The posts that are signed with `secrets`, None where there are no secrets."""
-        return cls(secrets, port_of(os.environ), now) if secrets else None
 
 
 def port_of(environ: Mapping[str, str]) -> int:

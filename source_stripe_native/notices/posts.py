@@ -7,6 +7,7 @@ Stripe posts snapshot events (`object` is `event`) and thin events (`v2.core.eve
 the first name it as `account`, the others as the end of `context`, which is a path of accounts."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 
 import orjson
@@ -46,10 +47,9 @@ def notice_of(body: bytes) -> Notice | None:
         return None
     if account is not None and not isinstance(account, str):
         return None
-    try:
-        kind = current_type({**event, "type": kind.removeprefix(THIN_PREFIX)})
-    except (KeyError, TypeError, AttributeError):
-        kind = kind.removeprefix(THIN_PREFIX)
+    kind = kind.removeprefix(THIN_PREFIX)
+    with suppress(KeyError, TypeError, AttributeError):
+        kind = current_type({**event, "type": kind})
     created = event.get("created")
     at = created if isinstance(created, int) else math.inf
     return Notice(event_id, kind, account and account.rpartition("/")[2], is_live, at)

@@ -14,15 +14,17 @@ read, as far as the headers show it, and costs no request to Stripe. An answer w
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
 from logging import Logger
 from typing import Final
 
 from aiohttp import web
 
 from source_stripe_native.notices import signature
-from source_stripe_native.notices.notices import PORT_VARIABLE, Notices, Posts
+from source_stripe_native.notices.notices import PORT_VARIABLE, Notices
 from source_stripe_native.notices.posts import notice_of
 
 MOST_BODY: Final = 1_000_000
@@ -35,24 +37,26 @@ KEEP_ALIVE: Final = 15.0
 """Seconds for which a connection without a post stays open."""
 
 
+@dataclass(eq=False)
 class PostServer:
-    """Answers posts, and adds those with a valid signature to the notices."""
+    """Answers posts until the event `stopping`. Those that are signed with one of the `secrets` add to the
+    notices. `now` is Stripe's clock."""
 
-    def __init__(self, posts: Posts, notices: Notices, stopping: asyncio.Event, log: Logger) -> None:
-        self._log = log
-        self._is_proven = False
-        """Whether a post was valid, or a line has said that none is."""
-        self._secrets = posts.secrets
-        self._now = posts.now
-        self._notices = notices
-        self._stopping = stopping
-        self._bytes = 0
+    notices: Notices
+    secrets: Sequence[str] = field(repr=False)
+    now: Callable[[], datetime]
+    stopping: asyncio.Event
+    log: Logger
+    _is_proven: bool = False
+    """Whether a post was valid, or a line has said that none is."""
+    _bytes: int = 0
+    """Those of all posts that are being read."""
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._notices.posts["received"] += 1
+        self.notices.posts["received"] += 1
         status = await self._status(request)
         if status != 200:
-            self._notices.posts[str(status)] += 1
+            self.notices.posts[str(status)] += 1
         headers = {"Allow": "POST"} if status == 405 else {"Retry-After": "60"} if status == 503 else {}
         response = web.Response(status=status, headers=headers)
         if not request.content.is_eof():
@@ -63,63 +67,48 @@ class PostServer:
     async def _status(self, request: web.BaseRequest) -> int:
         if request.method != "POST":
             return 405
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             return 503
         expected = MOST_BODY if request.content_length is None else request.content_length
         if expected > MOST_BODY:
             return 413
         header = signature.parse_header(request.headers.get(signature.HEADER, ""))
-        if header is None or not signature.is_in_time(header[0], self._now().timestamp()):
+        if header is None or not signature.is_in_time(header[0], self.now().timestamp()):
             return 400
         if self._bytes + expected > MOST_BYTES:
             return 503
         self._bytes += expected
         try:
             async with asyncio.timeout(PATIENCE):
-                body = await _read(request)
+                body = await request.clone(client_max_size=MOST_BODY).read()
         except TimeoutError:
             return 400
+        except web.HTTPRequestEntityTooLarge:
+            return 413
         finally:
             self._bytes -= expected
-        if body is None:
-            return 413
-        if not signature.is_signed(self._secrets, *header, body):
+        if not signature.is_signed(self.secrets, *header, body):
             self._report_unsigned()
             return 400
         self._is_proven = True
         if (notice := notice_of(body)) is not None:
-            self._notices.add(notice)
+            self.notices.add(notice)
         return 200
 
     def _report_unsigned(self) -> None:
         """Reports that no secret fits, once, and not where one fits others: anybody may post."""
         if not self._is_proven:
             self._is_proven = True
-            self._log.warning(
+            self.log.warning(
                 "a post has another signature than advanced.webhook_signing_secret makes, and none had it so "
                 "far: set it to the signing secret of the event destination in Stripe that posts here."
             )
 
 
-async def _read(request: web.BaseRequest) -> bytes | None:
-    """The body, None where it is longer than a post may be."""
-    parts, size = list[bytes](), 0
-    async for part in request.content.iter_any():
-        size += len(part)
-        if size > MOST_BODY:
-            return None
-        parts.append(part)
-    return b"".join(parts)
-
-
 @asynccontextmanager
-async def listening(posts: Posts, stopping: asyncio.Event, log: Logger) -> AsyncIterator[None]:
-    """Listens for `posts` while the block runs. Where the port cannot be had, one line says so, and the
+async def listening(server: PostServer, port: int) -> AsyncIterator[None]:
+    """Listens for posts at `port` while the block runs. Where it cannot be had, one line says so, and the
     capture reads as it does without posts."""
-    if posts.notices is None:
-        yield
-        return
-    server, port = PostServer(posts, posts.notices, stopping, log), posts.port
     # What anybody sends must not fill the log.
     silent = logging.Logger("posts")  # noqa: LOG001 - no name to be configured by
     silent.disabled = True
@@ -136,9 +125,9 @@ async def listening(posts: Posts, stopping: asyncio.Event, log: Logger) -> Async
     await runner.setup()
     try:
         await web.TCPSite(runner, port=port).start()
-        log.info("listening for Stripe's posts", {"port": runner.addresses[0][1]})
+        server.log.info("listening for Stripe's posts", {"port": runner.addresses[0][1]})
     except OSError as error:
-        log.warning(
+        server.log.warning(
             f"port {port} cannot be listened on, so that Stripe's posts do not arrive: changes are found by "
             f"reading alone. Set {PORT_VARIABLE} to a free port and start the capture again. {error.strerror}"
         )

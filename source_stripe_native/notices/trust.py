@@ -10,40 +10,41 @@ trust is earned again after each start.
 Events from before the start are not judged, since nobody listened for their posts.
 """
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from source_stripe_native.settings import DEFAULTS, Settings
 
 
-@dataclass
-class Judged:
-    """How many of the events that readings found had been announced, and how many had not."""
-
-    announced: int = 0
-    unannounced: int = 0
-
-
+@dataclass(eq=False)
 class Trust:
     """The trust of one capture that listens since `start` (Unix seconds, by Stripe's clock)."""
 
-    def __init__(self, start: int, settings: Settings = DEFAULTS) -> None:
-        self._start = start
-        self._settings = settings
-        self.lost: Callable[[str | None], None] = lambda _: None
-        """Called with an account that is to be read once per interval again, and with None where all are."""
-        self.judged = Judged()
-        self.missing: dict[str, None] = {}
-        """Types of events that were not announced, and that no post has announced since the start."""
-        self._known_types: set[str] = set()
-        self._announced: dict[tuple[str, str], None] = {}
-        """Events that were announced and not found yet, the oldest first."""
-        self._found: dict[tuple[str, str], tuple[str, float]] = {}
-        """Events that were found and not announced yet: their types, and until when a post may still come."""
-        self._distrusted: dict[str, float] = {}
-        """Until when each account is read once per interval."""
-        self._is_earned = False
-        self._in_a_row = 0
+    start: int
+    settings: Settings = DEFAULTS
+    lost: Callable[[str | None], None] = lambda _: None
+    """Called with an account that is to be read once per interval again, and with None where all are."""
+    announced: int = 0
+    """Events that readings have found, and that had been announced."""
+    unannounced: int = 0
+    missing: dict[str, None] = field(default_factory=dict)
+    """Types of events that were not announced, and that no post has announced since the start."""
+    _known_types: set[str] = field(default_factory=set)
+    _announced: dict[tuple[str, str], None] = field(default_factory=dict)
+    """Events that were announced and not found yet, the oldest first."""
+    _found: dict[tuple[str, str], tuple[str, float]] = field(default_factory=dict)
+    """Events that were found and not announced yet: their types, and until when a post may still come."""
+    _distrusted: dict[str, float] = field(default_factory=dict)
+    """Until when each account is read once per interval."""
+    _is_earned: bool = False
+    _in_a_row: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """The share of the events that readings have found which had been announced."""
+        judged = self.announced + self.unannounced
+        return self.announced / judged if judged else None
 
     def announce(self, account_id: str, event_id: str, kind: str, *, is_judged: bool) -> None:
         """A post has announced an event. `is_judged` says that a reading has found it before."""
@@ -55,7 +56,7 @@ class Trust:
         if is_judged:
             return
         self._announced[account_id, event_id] = None
-        if len(self._announced) > self._settings.announced_events:
+        if len(self._announced) > self.settings.announced_events:
             del self._announced[next(iter(self._announced))]
 
     def find(self, account_id: str, events: Mapping[str, tuple[int, str]], now: float) -> None:
@@ -65,40 +66,33 @@ class Trust:
             if key in self._announced:
                 del self._announced[key]
                 self._count_announced()
-            elif created >= self._start:
-                self._found[key] = kind, now + self._settings.post_patience.total_seconds()
+            elif created >= self.start:
+                self._found[key] = kind, now + self.settings.post_patience.total_seconds()
         self.judge_late(now)
 
     def judge_late(self, now: float) -> None:
         """Judges the events for which a post can come no longer."""
-        late = []
-        for key, (kind, until_time) in self._found.items():
+        for key, (kind, until_time) in list(self._found.items()):
             if until_time > now:
                 break
-            late.append((key, kind))
-        for key, kind in late:
             del self._found[key]
             self._miss(key[0], kind, now)
 
     def is_trusted(self, account_id: str, now: float) -> bool:
         """Whether an account without notices has nothing to read."""
-        until_time = self._distrusted.get(account_id)
-        if until_time is not None and until_time <= now:
-            del self._distrusted[account_id]
-            until_time = None
-        return self._is_earned and until_time is None
+        return self._is_earned and self._distrusted.get(account_id, -math.inf) <= now
 
     def _count_announced(self) -> None:
-        self.judged.announced += 1
+        self.announced += 1
         self._is_earned, self._in_a_row = True, 0
 
     def _miss(self, account_id: str, kind: str, now: float) -> None:
-        self.judged.unannounced += 1
+        self.unannounced += 1
         self._in_a_row += 1
         if kind not in self._known_types:
             self.missing[kind] = None
-        self._distrusted[account_id] = now + self._settings.trusted_interval.total_seconds()
-        is_all = self._is_earned and self._in_a_row >= self._settings.misses_in_a_row
+        self._distrusted[account_id] = now + self.settings.trusted_interval.total_seconds()
+        is_all = self._is_earned and self._in_a_row >= self.settings.misses_in_a_row
         if is_all:
             self._is_earned = False
         self.lost(None if is_all else account_id)
