@@ -20,7 +20,8 @@ from estuary_cdk.flow import ConnectorState as AnyState
 from sandbox.stripe import PLATFORM, StripeServer, World
 from sandbox.stripe.faults import Fault
 from sandbox.stripe.routes import Request, Response
-from source_stripe_native.api import Backfill, source_of
+from source_stripe_native.api import source_of
+from source_stripe_native.backfill.steps import Backfill
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings

@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from sandbox.stripe import PLATFORM, StripeServer, World
-from source_stripe_native.api import Backfill, Changes, source_of
+from source_stripe_native.api import Changes, source_of
+from source_stripe_native.backfill.steps import Backfill
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.models import STREAMS

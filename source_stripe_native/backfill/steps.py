@@ -11,15 +11,28 @@ Rule: a step has the token at which a backfill goes on that ends after it. The r
 memory as bytes, and is not asked for again.
 """
 
+import asyncio
+import math
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from logging import Logger
 
-from source_stripe_native.state.windows import Window
+from estuary_cdk.capture.common import LogCursor, PageCursor
+
+from source_stripe_native.backfill.page_loop import PageHooks
+from source_stripe_native.backfill.superseded import SupersededIds
+from source_stripe_native.events import due_days
+from source_stripe_native.events.list_memory import ListMemories
+from source_stripe_native.events.snapshots import unsettled
+from source_stripe_native.state.shapes import cursor_time
+from source_stripe_native.state.windows import FOREVER, Window, floor
 from source_stripe_native.streams.row import Document, Embedding
-from source_stripe_native.stripe.client import Params
+from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
-from source_stripe_native.stripe.listings import listed_objects
+from source_stripe_native.stripe.listings import listed_objects, read_listed
 from source_stripe_native.stripe.pages import Page, PageToken, Source
+from source_stripe_native.stripe.rate_limit import Priority
+from source_stripe_native.stripe.shared_pages import SharedPages
 from source_stripe_native.stripe.wire import Packed
 
 
@@ -70,3 +83,105 @@ async def read_steps(
             yield Step(rest, place)
             rest, requests = Packed(), source.workload.requests
     yield Step(rest, listed.next, is_last=True)
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """The backfill of one list of a stream and account, from the second `start` on. Made by a binding for
+    each variant, and read page by page by the loops.
+
+    A step of a page is read whole before any of it is yielded, and objects that were captured since the
+    page's request are left out: nothing is awaited from then on until the caller's checkpoint. A page that
+    grows takes several steps, with a cursor after each. The bytes of a step are reserved from before its
+    first request until after that checkpoint."""
+
+    source: Source
+    start: int
+    params: Params
+    """The query parameters that select a variant."""
+    embedding: Embedding | None = None
+    """Where objects are found that no endpoint lists."""
+    superseded: SupersededIds = field(default_factory=SupersededIds)
+    """What the incremental task captures."""
+    hooks: PageHooks | None = None
+    """Called before and after a page is read. They may send the backfill elsewhere."""
+    memories: ListMemories = field(default_factory=ListMemories)
+    """What remembers the objects of a list that is compared as a whole, or that change by the clock."""
+    ends_at_cutoff: bool = False
+    """Whether nothing after the cutoff is read, in test mode too."""
+    sharing: SharedPages | None = None
+    """Who has the pages of parents that several streams are made of."""
+
+    async def fetch(
+        self, log: Logger, page: PageCursor | None, cutoff: LogCursor
+    ) -> AsyncGenerator[Document | str, None]:
+        """The page at the cursor `page`, then the cursor of the next page unless it was the last."""
+        cls, http = self.source.stream, self.source.http
+        window = Window(self.start, floor(cursor_time(cutoff)) + 1)
+        # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
+        read = Window(window.start, FOREVER) if http.is_test and not self.ends_at_cutoff else window
+        top, end = PageToken(None, window.end - 1), PageToken(None, window.start - 1)
+        token = None if page is None else PageToken.parse(str(page))
+        if self.hooks is not None:
+            token = await self.hooks.before_page(token)
+        with (
+            await http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as held,
+            self.superseded.recording(cls.NAME, self.source.account_id) as captured,
+        ):
+            source = replace(self.source, log=log, priority=Priority.BACKFILL, reservation=held)
+            asked_time = asyncio.get_running_loop().time()
+            listed = Page([], None)
+            if token != end:
+                listed = await self._list(source, read, None if token == top else token)
+            asked_time = asked_time if listed.asked_time is None else listed.asked_time
+
+            def is_new(obj: Json) -> bool:
+                return captured.get(cls.identity(obj), -math.inf) < asked_time
+
+            steps = read_steps(source, read, self.params, listed, token or top, self.embedding)
+            first, documents, has_cursor = replace(listed, objects=listed.objects[:1]), 0, False
+            # A checkpoint may take long, and the objects are not needed for it.
+            del listed
+            async for step in steps:
+                token, is_last = step.token, step.is_last
+                if is_last:
+                    await steps.aclose()
+                await self._remember(source, step.documents)
+                held.commit()
+                documents += len(step.documents)
+                if token is None and has_cursor and not any(map(is_new, step.documents)):
+                    # The caller takes a cursor without a document after it for one of a page to come.
+                    token = end
+                if is_last and self.hooks is not None:
+                    self.hooks.after_page(replace(first, next=token), window, documents)
+                for document in step.documents:
+                    if is_new(document):
+                        yield document
+                    del document
+                del step
+                if token is not None:
+                    yield str(token)
+                    has_cursor = True
+                    if is_last:
+                        held.release()
+                    else:
+                        await held.renew()
+
+    async def _list(self, source: Source, window: Window, token: PageToken | None) -> Page:
+        return await read_listed(
+            source,
+            window,
+            self.params,
+            token,
+            whole=source.stream.UNDATED,
+            embedding=self.embedding,
+            sharing=self.sharing,
+        )
+
+    async def _remember(self, source: Source, objects: Sequence[Json]) -> None:
+        """Remembers objects that are about to be captured, as far as the row asks for it."""
+        stream = source.stream
+        if stream.SNAPSHOTS:
+            unknown = {stream.identity(obj): unsettled(stream, obj) for obj in objects}
+            await self.memories.remember(source, unknown)
+        await self.memories.remember(source, due_days.days_of(source, objects), due_days.merged)

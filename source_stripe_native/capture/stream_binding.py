@@ -14,9 +14,10 @@ from typing import Any
 
 from estuary_cdk.capture.common import FetchPageFn, ResourceState
 
-from source_stripe_native.api import Backfill, Changes, source_of
+from source_stripe_native.api import Changes, source_of
 from source_stripe_native.backfill.page_loop import PageHooks
 from source_stripe_native.backfill.progress import Progress, ProgressHooks, oldest_second
+from source_stripe_native.backfill.steps import Backfill
 from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.capture.summary import WatchedStream
 from source_stripe_native.config import Refresh

@@ -13,6 +13,7 @@ Events from before the start are not judged, since nobody listened for their pos
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from source_stripe_native.settings import DEFAULTS, Settings
 
@@ -72,9 +73,8 @@ class Trust:
 
     def judge_late(self, now: float) -> None:
         """Judges the events for which a post can come no longer."""
-        for key, (kind, until_time) in list(self._found.items()):
-            if until_time > now:
-                break
+        late = [*takewhile(lambda found: found[1][1] <= now, self._found.items())]
+        for key, (kind, _) in late:
             del self._found[key]
             self._miss(key[0], kind, now)
 
