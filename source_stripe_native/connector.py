@@ -102,8 +102,9 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
     ) -> tuple[response.Opened, Callable[[Task], Awaitable[None]]]:
         config, shard = open.capture.config, shard_of(open.range)
         names = stream_names(open.capture.bindings)
-        for binding in open.capture.bindings:
-            binding.resourceConfig.interval = interval_of(binding.resourceConfig)
+        resource_configs = [binding.resourceConfig for binding in open.capture.bindings]
+        for resource in resource_configs:
+            resource.interval = interval_of(resource)
         if "start_date" not in config.model_fields_set:
             log.warning(
                 "start_date is not set: older objects are captured only once they change",
@@ -122,11 +123,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
             for binding in open.capture.bindings
             if (state := previous_state(open.state, binding.stateKey)) is not None
         }
-        schedules = Schedules.take(
-            (binding.resourceConfig for binding in open.capture.bindings),
-            self._settings.schedule_interval,
-            log,
-        )
+        schedules = Schedules.take(resource_configs, self._settings.schedule_interval, log)
         secrets, opening = config.advanced.signing_secrets, Opening(states, shard, schedules)
         port = port_of(os.environ if secrets else {})
         resources = await all_resources(log, http, config, names, opening)

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.backfill.page_loop import run_page_loop
+from source_stripe_native.backfill.page_loop import run_page_loop, state_under
 from source_stripe_native.flow.output import WholeCommits, WholeLines, capture_task, closing
 from source_stripe_native.flow.process import Lines
 from source_stripe_native.flow.waits import ended_in_time
@@ -100,7 +100,9 @@ def open_slices(task: Task) -> None:
     for suffix in ("_from_start", "_from_2024-05-01T00:00:00Z"):
 
         async def read(suffix: str, task: Task) -> None:
-            await run_page_loop(binding(), 0, pages, backfill(), suffix, False, task)
+            await run_page_loop(
+                0, pages, backfill(), functools.partial(state_under, binding(), suffix), False, task
+            )
 
         task.spawn_child(suffix, closing(functools.partial(read, suffix)))
 

@@ -27,6 +27,7 @@ from estuary_cdk.capture.common import (
 )
 from estuary_cdk.capture.task import Task
 from estuary_cdk.flow import CaptureBinding
+from pydantic import BaseModel
 
 from source_stripe_native.flow.output import capture
 from source_stripe_native.flow.waits import stops_within
@@ -55,22 +56,23 @@ class PageHooks(Protocol):
         """A page of the list of `window` was read, which made so many documents."""
 
 
+def state_under(binding: Binding, key: str, at: ResourceState.Backfill | None) -> ConnectorState:
+    """The state of a binding's backfill under `key`, None once it is complete."""
+    return ConnectorState(bindingStateV1={binding.stateKey: ResourceState(backfill={key: at})})
+
+
 async def run_page_loop(
-    binding: Binding,
     binding_index: int,
     fetch_page: AnyFetchPageFn,
     state: ResourceState.Backfill,
-    state_key: str,
+    state_of: Callable[[ResourceState.Backfill | None], BaseModel],
     is_connector_initiated: bool,
     task: Task,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Captures page after page under the key `state_key` of the binding's backfill state. Yields between
-    pages when the capture stops, or when `is_cancelled`. Raises RuntimeError where the fetch function breaks
-    the CDK's contract."""
-
-    def checkpoint(at: ResourceState.Backfill | None) -> ConnectorState:
-        return ConnectorState(bindingStateV1={binding.stateKey: ResourceState(backfill={state_key: at})})
+    """Captures page after page from `state` on. `state_of` makes of it what a checkpoint writes, and of None
+    what says that all is read. Yields between pages when the capture stops, or when `is_cancelled`. Raises
+    RuntimeError where the fetch function breaks the CDK's contract."""
 
     def fetch() -> AsyncGenerator[Any, None]:
         page, cutoff = state.next_page, state.cutoff
@@ -83,7 +85,7 @@ async def run_page_loop(
     while not done:
         await asyncio.sleep(0)
         if task.stopping.event.is_set() or is_cancelled():
-            task.log.debug("backfill is yielding", {"state_key": state_key})
+            task.log.debug("backfill is yielding", {"state": state})
             return Outcome.YIELDED
         done = True
         async with aclosing(fetch()) as items:
@@ -97,12 +99,12 @@ async def run_page_loop(
                         f"a fetch of pages yielded {item!r}, which is neither document nor cursor"
                     )
                 state.next_page = item
-                await task.checkpoint(checkpoint(state))
+                await task.checkpoint(state_of(state))
                 if task.stopping.event.is_set() or is_cancelled():
                     break
 
-    await task.checkpoint(checkpoint(None))
-    task.log.debug("completed backfill", {"state_key": state_key})
+    await task.checkpoint(state_of(None))
+    task.log.debug("completed backfill", {"state": state})
     return Outcome.COMPLETED
 
 

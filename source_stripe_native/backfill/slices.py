@@ -26,7 +26,7 @@ from typing import Any, Final
 from estuary_cdk.capture.common import FetchPageFn, ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Binding, PageHooks, run_page_loop
+from source_stripe_native.backfill.page_loop import Binding, PageHooks, run_page_loop, state_under
 from source_stripe_native.backfill.progress import Progress, oldest_second
 from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
@@ -142,7 +142,8 @@ class SlicedBackfill:
         is_repeat = self.resource_state.is_connector_initiated
 
         async def read(own_task: Task) -> None:
-            await run_page_loop(self.binding, self.binding_index, fetch_page, at, suffix, is_repeat, own_task)
+            state_of = functools.partial(state_under, self.binding, suffix)
+            await run_page_loop(self.binding_index, fetch_page, at, state_of, is_repeat, own_task)
 
         task.spawn_child(suffix, closing(read))
 

@@ -82,7 +82,8 @@ async def open_stream(
 ) -> None:
     """Opens one of the `bindings` of a capture; the CDK calls it."""
     stream = OpenStream(row, context, binding, binding_index, state, task, max(1, len(bindings)))
-    if not stream.is_elsewhere:
+    # What is the platform's alone is captured by its shard: another one leaves its state alone.
+    if row.PER_ACCOUNT or row.ARE_ACCOUNTS or context.accounts.selection.shard.has(stream.own_id):
         await stream.prepare()
     await asyncio.sleep(0)
     if binding_index + 1 < len(bindings):
@@ -151,10 +152,10 @@ class OpenStream(StreamBinding):
         postponed = context.postponed[row.NAME] = Postponed(context.http.settings, self._write_entries)
         wanted = [refresh for refresh in context.refresh if refresh.stream == row.NAME]
         selection = self.accounts.selection.digest if self.follows_accounts else ""
-        refreshes = Refreshes(row, self.binding, self.index, wanted, selection)
+        refreshes = Refreshes(row, self.binding, self.index, wanted, postponed, selection)
         own_ids, now = all_ids if self.is_per_account else [self.own_id], context.http.now()
         patch = postponed.restore(state, known)
-        patch |= refreshes.restore(state, own_ids, postponed, now, self.task.log)
+        patch |= refreshes.restore(state, own_ids, now, self.task.log)
         if refreshes.is_selection_new and not is_untouched(state, 1):
             # Before it is noted: after a stop in between it is new still.
             await self._repeat_backfill(self.task)
@@ -271,15 +272,10 @@ class OpenStream(StreamBinding):
         )
         self._spawn("incremental", follow)
 
-    @property
-    def _is_noticed(self) -> bool:
-        """Whether changes are captured early, after notices."""
-        return self.context.notice_reader is not None and self.row.follows_events()
-
     def _early(self, changes: Changes) -> EarlyChanges | None:
-        """What the loop of a binding with one cursor captures early."""
+        """What the loop of a binding with one cursor captures after notices, if there are any."""
         reader = self.context.notice_reader
-        if reader is None or not self._is_noticed:
+        if reader is None or not self.row.follows_events():
             return None
         early = EarlyChanges(changes.fetch_early, self.is_relevant)
         if changes.account_changes is not None:
@@ -293,14 +289,12 @@ class OpenStream(StreamBinding):
         """Starts a binding with a state for each of the connected accounts."""
         context, settings, row = self.context, self.context.http.settings, self.row
         state, suffixes, accounts = self.state, self.suffixes, self.accounts.all_ids
-        watched = self._watch(len(accounts) * len(suffixes))
+        watched, reader = self._watch(len(accounts) * len(suffixes)), context.notice_reader
+        polls = PollTimes(settings, reader.is_trusted) if reader else PollTimes(settings)
         most = min(settings.subtasks_per_binding, settings.subtasks // self.bindings)
 
         def changes(account_id: str) -> Changes:
             return self.changes(account_id, known_before(state, account_id, suffixes))
-
-        def fetch_page(account_id: str, suffix: str) -> FetchPageFn[Any]:
-            return self.fetch_variant(account_id, suffix, watched.progress)
 
         open_binding_with_priority_queue(
             self.binding,
@@ -309,7 +303,7 @@ class OpenStream(StreamBinding):
             self.task,
             accounts,
             fetch_changes_factory=lambda account_id: changes(account_id).fetch,
-            fetch_page_factory=fetch_page,
+            fetch_page_factory=functools.partial(self.fetch_variant, progress=watched.progress),
             config=PriorityQueueConfig(
                 max_subtasks=max(1 + len(suffixes), most),
                 now=context.http.now,
@@ -317,12 +311,12 @@ class OpenStream(StreamBinding):
                 flush_at_most=settings.flush_of_each(self.bindings),
                 is_relevant=self.is_relevant,
                 reads_lists_in=functools.partial(reads_lists_in, row, settings),
-                polls=PollTimes(settings, context.is_trusted) if row.POLLS else None,
+                polls=polls if row.POLLS else None,
                 poller=context.poller,
                 pauses=context.pauses,
                 postponed=context.postponed[row.NAME],
-                notice_reader=context.notice_reader,
-                fetch_early=(lambda key: changes(key).fetch_early) if self._is_noticed else None,
+                notice_reader=reader,
+                fetch_early=(lambda key: changes(key).fetch_early) if row.follows_events() else None,
                 watch=watched.watch,
             ),
             backfill_subtask_suffixes=suffixes,

@@ -13,7 +13,6 @@ selection too, `refresh/selection-digest`: with another one all accounts are lis
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from logging import Logger
@@ -22,13 +21,12 @@ from typing import Any, Final
 from estuary_cdk.capture.common import FetchPageFn, ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Binding
+from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
 from source_stripe_native.config import Refresh
-from source_stripe_native.flow.output import capture
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.pauses import Pauses, Unit
 from source_stripe_native.state.parts import Json
-from source_stripe_native.state.shapes import StatePatch
+from source_stripe_native.state.shapes import StatePatch, cursor_time
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.postponed import Postponed
 
@@ -40,13 +38,13 @@ FetchRange = Callable[[str, str, datetime], FetchPageFn[Any]]
 
 @dataclass
 class _Range:
-    """What is left of a range in one variant of an account. `page` is where it is read next."""
+    """What is left of a range in one variant of an account, as a backfill of it up to its last second."""
 
     key: str
     account_id: str
     suffix: str
-    refresh: Refresh
-    page: str | None
+    since: datetime
+    state: ResourceState.Backfill
 
 
 @dataclass
@@ -57,19 +55,13 @@ class Refreshes:
     binding: Binding
     binding_index: int
     wanted: Sequence[Refresh]
+    postponed: Postponed
     selection: str = ""
     """The digest of the selection, of which a change has to be noted."""
     is_selection_new: bool = False
     ranges: list[_Range] = field(default_factory=list)
 
-    def restore(
-        self,
-        state: ResourceState,
-        account_ids: Sequence[str],
-        postponed: Postponed,
-        now: datetime,
-        log: Logger,
-    ) -> Json:
+    def restore(self, state: ResourceState, account_ids: Sequence[str], now: datetime, log: Logger) -> Json:
         """Takes its entries out of the state, and begins what is new to it for these accounts. Returns the
         merge patch of its entries."""
         patch, known = Json(), {f"{PREFIX}/{refresh.digest}": refresh for refresh in self.wanted}
@@ -85,7 +77,7 @@ class Refreshes:
                 patch[key] = None
                 self.is_selection_new |= key.startswith(SELECTION)
             elif account_id:
-                self.ranges.append(_Range(key, account_id, suffix, refresh, entry.last_digest or None))
+                self._add(key, account_id, suffix, refresh, entry.last_digest or None)
             else:
                 begun.add(key)
         if selection and selection not in begun:
@@ -95,33 +87,37 @@ class Refreshes:
             if note in begun:
                 continue
             if own_ids := [key for key in account_ids if refresh.account in (None, key)]:
-                patch |= self._begin(note, refresh, own_ids, postponed, now)
+                patch |= self._begin(note, refresh, own_ids, now)
             else:
                 about = {"account": refresh.account}
                 log.info(f"{self.row.NAME}: the account of a refresh is not captured here", about)
         return patch
 
-    def _begin(
-        self, note: str, refresh: Refresh, account_ids: Sequence[str], postponed: Postponed, now: datetime
-    ) -> Json:
+    def _begin(self, note: str, refresh: Refresh, account_ids: Sequence[str], now: datetime) -> Json:
         patch = {note: _entry(now)}
         for account_id in account_ids:
             if refresh.ids:
                 kind = "OBJECT" if self.row.named_by() is self.row else "PARENT"
-                patch |= postponed.read_again(account_id, [f"{kind}::{id_}" for id_ in refresh.ids])
+                patch |= self.postponed.read_again(account_id, [f"{kind}::{id_}" for id_ in refresh.ids])
                 continue
             for suffix in self.row.VARIANTS:
                 key = f"{note}/{account_id}/{suffix}"
-                self.ranges.append(_Range(key, account_id, suffix, refresh, None))
+                self._add(key, account_id, suffix, refresh, None)
                 patch[key] = _entry(now)
         return patch
+
+    def _add(self, key: str, account_id: str, suffix: str, refresh: Refresh, page: str | None) -> None:
+        assert refresh.since is not None, "ids are postponed"
+        assert refresh.until is not None, "a range has an end"
+        state = ResourceState.Backfill(cutoff=refresh.until - timedelta(seconds=1), next_page=page)
+        self.ranges.append(_Range(key, account_id, suffix, refresh.since, state))
 
     async def run(self, fetch: FetchRange, pauses: Pauses, task: Task) -> None:
         """Reads the ranges until they are done or the capture stops. A failure pauses what it concerns, and
         the others go on."""
         task.log.info(f"{self.row.NAME}: ranges are captured again", {"ranges": len(self.ranges)})
-        rest, stopping = timedelta(), task.stopping.event
-        while self.ranges and not await stops_within(rest, stopping):
+        rest = timedelta()
+        while self.ranges and not await stops_within(rest, task.stopping.event):
             rests: list[timedelta] = []
             for part in list(self.ranges):
                 unit = Unit(self.row.NAME, part.account_id, "refresh")
@@ -134,34 +130,20 @@ class Refreshes:
                     else:
                         pauses.end(unit)
                         continue
-                if stopping.is_set():
-                    return
                 rests.append(paused)
             rest = min(rests, default=timedelta())
         if not self.ranges:
             task.log.info(f"{self.row.NAME}: all ranges have been captured again")
 
     async def _read(self, part: _Range, fetch: FetchRange, task: Task) -> None:
-        since, until = part.refresh.since, part.refresh.until
-        assert since is not None, "ids are postponed"
-        assert until is not None, "a range has an end"
-        cutoff, done = until - timedelta(seconds=1), False
-        fetch_page = fetch(part.account_id, part.suffix, since)
-        while not done:
-            done = True
-            async with aclosing(fetch_page(task.log, part.page, cutoff)) as items:
-                async for item in items:
-                    if done := capture(item, self.binding_index, task):
-                        continue
-                    part.page = str(item)
-                    await self._write({part.key: _entry(cutoff, part.page)}, task)
-                    if task.stopping.event.is_set():
-                        return
-        await self._write({part.key: None}, task)
-        self.ranges.remove(part)
+        def state_of(at: ResourceState.Backfill | None) -> StatePatch:
+            entry = at and _entry(cursor_time(at.cutoff), str(at.next_page))
+            return StatePatch(bindingStateV1={self.binding.stateKey: {"snapshot": {part.key: entry}}})
 
-    async def _write(self, entries: Json, task: Task) -> None:
-        await task.checkpoint(StatePatch(bindingStateV1={self.binding.stateKey: {"snapshot": entries}}))
+        fetch_page = fetch(part.account_id, part.suffix, part.since)
+        outcome = await run_page_loop(self.binding_index, fetch_page, part.state, state_of, False, task)
+        if outcome is Outcome.COMPLETED:
+            self.ranges.remove(part)
 
 
 def _entry(at: datetime, page: str = "") -> Json:

@@ -75,11 +75,6 @@ class CaptureContext:
     watched: list[WatchedStream] = field(default_factory=list)
     """The bindings that are open, for the summary."""
 
-    def is_trusted(self, account_id: str) -> bool:
-        """Whether posts announce whatever happens in the account."""
-        reader = self.notice_reader
-        return reader is not None and reader.is_trusted(account_id)
-
     def initial_state(self, account_ids: str | Sequence[str], suffixes: Sequence[str]) -> ResourceState:
         """The state in which everything is still to be captured. With connected accounts, bindings with the
         same suffixes share it."""
@@ -135,12 +130,6 @@ class StreamBinding:
     def follows_accounts(self) -> bool:
         """Whether the documents are the connected accounts, with one state for all of them."""
         return self.accounts.connected_ids is not None and self.row.ARE_ACCOUNTS
-
-    @property
-    def is_elsewhere(self) -> bool:
-        """Whether the shard that has the platform captures the binding: this one leaves its state alone."""
-        is_platforms = not self.row.PER_ACCOUNT and not self.row.ARE_ACCOUNTS
-        return is_platforms and not self.accounts.selection.shard.has(self.own_id)
 
     def is_relevant(self, types: frozenset[str]) -> bool:
         """Whether new events of `types` may concern the stream."""

@@ -12,7 +12,7 @@ from datetime import datetime
 from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
+from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop, state_under
 from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.events.change_loop import capture_early, sweep
 from source_stripe_native.flow.output import closing
@@ -138,11 +138,10 @@ async def _binding_backfill_task_with_variant(
         {"state_key": state_key, "state": variant.state, "last_initialized": last_initialized},
     )
     return await run_page_loop(
-        binding,
         binding_index,
         variant.fetch_fn,
         variant.state,
-        state_key,
+        functools.partial(state_under, binding, state_key),
         is_connector_initiated,
         task,
         work_item.cancellation_event.is_set,
