@@ -65,8 +65,7 @@ def main(settings: Settings = DEFAULTS) -> None:
         refuse_stdin()
         # What the opening of a capture makes is there to stay.
         gc.disable()
-        opened = functools.partial(_collect_garbage, settings)
-        connector = Connector(settings, opened)
+        connector = Connector(settings, functools.partial(_collect_garbage, settings))
         connector.output = cast(BinaryIO, WholeLines(connector.output))
         asyncio.run(connector.serve(log, read_requests))
     except Exception as error:  # noqa: BLE001 - Python would show a traceback

@@ -31,7 +31,6 @@ from source_stripe_native.events import due_days
 from source_stripe_native.events.changes import Kind, Subject
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
-from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import read_again, read_changes
 from source_stripe_native.events.snapshots import read_snapshot, unsettled
 from source_stripe_native.flow.byte_budget import Reservation
@@ -230,10 +229,6 @@ class _WindowReading:
     read_later: list[str] = field(default_factory=list)
     """What had been postponed and is read in this window."""
 
-    @property
-    def memories(self) -> ListMemories:
-        return self.changes.polled.memories
-
     async def items(
         self, held: Reservation, events: WindowEvents | None, reader: ListReader | None = None
     ) -> AsyncGenerator[Document | Commit, None]:
@@ -259,7 +254,8 @@ class _WindowReading:
     async def _steps(
         self, events: WindowEvents | None, reader: ListReader | None
     ) -> AsyncGenerator[Document | Commit, None]:
-        source, stream, memories, uncommitted = self.source, self.source.stream, self.memories, 0
+        source, stream, memories = self.source, self.source.stream, self.changes.polled.memories
+        uncommitted = 0
         async for document in self._documents(events, reader):
             yield document
             uncommitted += 1
@@ -280,11 +276,11 @@ class _WindowReading:
 
     def _entries(self, passed: Mapping[str, None]) -> Json:
         """Remembers what was captured since the last commit. Returns what the next one has of it."""
-        captured, self.unsettled = self.unsettled, {}
+        memories, captured, self.unsettled = self.changes.polled.memories, self.unsettled, {}
         if self.source.stream.CHANGES_AT:
             # With what is known by now of the days on which objects are due.
-            captured = due_days.merged(self.memories.of(self.source), captured)
-        return self.memories.change(self.source, {**captured, **passed})
+            captured = due_days.merged(memories.of(self.source), captured)
+        return memories.change(self.source, {**captured, **passed})
 
     async def _documents(
         self, events: WindowEvents | None, reader: ListReader | None
@@ -307,7 +303,7 @@ class _WindowReading:
                     yield document
         if reader is not None:
             # What a whole list shows is newer than the events that were read before.
-            days = due_days.parts_due(source, self.memories, window)
+            days = due_days.parts_due(source, self.changes.polled.memories, window)
             async for document in reader.read_again(window, days):
                 yield document
 

@@ -151,7 +151,6 @@ class Advanced(FeatureFlagsConfig):
         allow_inf_nan=False,
         json_schema_extra={"nonsensitive": True},
     )
-
     stripe_context: str | None = Field(
         title="Stripe Context",
         description="The account to read with the API key of an organization (sk_org_...), such as acct_123. "
@@ -161,7 +160,6 @@ class Advanced(FeatureFlagsConfig):
         default=None,
         json_schema_extra={"nonsensitive": True},
     )
-
     redact_personal_data: Redaction = Field(
         title="Redact Personal Data",
         description="Whether Flow redacts names, addresses, emails, phone numbers, free text and other "
@@ -171,21 +169,18 @@ class Advanced(FeatureFlagsConfig):
         default="none",
         json_schema_extra={"nonsensitive": True},
     )
-
     connected_accounts: ConnectedAccounts = Field(
         title="Connected Accounts",
         description="Which of the connected accounts to capture, where not all are to be. The account of the "
         "key is always captured.",
         default_factory=ConnectedAccounts,
     )
-
     refresh: list[Refresh] = Field(
         title="Refresh",
         description="Parts of streams to capture again, each once, without a backfill of the whole binding.",
         default_factory=list,
         json_schema_extra={"nonsensitive": True},
     )
-
     webhook_signing_secret: str | None = Field(
         title="Webhook Signing Secret",
         description="The signing secret (whsec_...) of an event destination in Stripe that posts to this "

@@ -291,9 +291,7 @@ def _event_types(streams: Sequence[type[BaseStripeObject]]) -> frozenset[str] | 
     """The types of the events to read: all where it is empty, no events where None."""
     if any(row.IS_EVENT for row in streams):
         return frozenset()
-    if any(row.follows_events() for row in streams):
-        return frozenset[str]().union(*(row.all_event_types() for row in streams))
-    return None
+    return frozenset[str]().union(*(row.all_event_types() for row in streams)) or None
 
 
 def _shared_lists(streams: Iterable[type[BaseStripeObject]], settings: Settings) -> SharedPages:

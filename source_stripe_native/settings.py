@@ -92,9 +92,8 @@ class Settings:
 
     unwritten_bytes: int = 64_000_000
     """Bytes of all pages and windows that are read and not yet written, for the whole process."""
-    change_share: float = 0.25
-    """The part of these bytes that only changes may use. The rest is for backfills, so that neither waits for
-    the other."""
+    change_bytes: int = 16_000_000
+    """Those that only changes may use. The rest is for backfills, so that neither waits for the other."""
     page_bytes: int = 1_500_000
     """Bytes that a page of a backfill is expected to hold at least, before it is read. While it is read it
     takes more than what it holds: its objects, and those that are listed under them."""
@@ -284,11 +283,6 @@ class Settings:
     def flush_of_each(self, bindings: int) -> int:
         """Cursors that each of so many bindings writes at most in an interval."""
         return max(1, min(self.flush_at_most, self.flush_in_all // bindings))
-
-    @property
-    def change_bytes(self) -> int:
-        """Bytes that changes may use of `unwritten_bytes`."""
-        return int(self.change_share * self.unwritten_bytes)
 
 
 DEFAULTS: Final = Settings()

@@ -120,7 +120,7 @@ async def test_reader_that_stalls_stops_the_backfill_within_its_bytes_and_loses_
     streams = ["Charges"] if connected else ["Charges", "Coupons", "Customers", "Payouts", "Plans", "Refunds"]
     filled(world, ACCOUNTS if connected else 0, [LISTED[each] for each in streams])
     # Three pages of a backfill.
-    settings = replace(UNLIMITED, page_bytes=20_000, unwritten_bytes=80_000)
+    settings = replace(UNLIMITED, page_bytes=20_000, unwritten_bytes=80_000, change_bytes=20_000)
     capture = Capture(server, streams, connected=connected, settings=settings)
     async with stalled(capture):
         pages = [
@@ -144,7 +144,9 @@ async def test_reader_that_stalls_stops_the_changes_within_their_bytes_and_loses
     world: World, server: StripeServer
 ) -> None:
     filled(world, ACCOUNTS, ["charge"])
-    settings = replace(UNLIMITED, window_bytes=50_000, unwritten_bytes=400_000, least_listed=1000)
+    settings = replace(
+        UNLIMITED, window_bytes=50_000, unwritten_bytes=400_000, change_bytes=100_000, least_listed=1000
+    )
     capture = Capture(server, ["Charges"], connected=True, settings=settings)
     await capture.session(lambda: capture.caught_up("Charges"))
     for account in world.accounts[1:]:
@@ -177,6 +179,7 @@ async def test_pages_that_are_all_larger_than_the_budget_are_read_one_by_one(
     settings = replace(
         UNLIMITED,
         unwritten_bytes=1,
+        change_bytes=0,
         page_size=3,
         concurrent_parents=2,
         slice_surplus=10**9,

@@ -382,7 +382,7 @@ async def test_only_a_valid_signature_counts(monkeypatch: pytest.MonkeyPatch) ->
         notices = notices_of({"acct_own"}, set())
         async with serving(notices, [OLD, NEW], monkeypatch) as (url, _):
             answered = await post(url, BODY, NOW, NEW, **{"Stripe-Signature": header})
-        assert (name, answered, len(notices)) == (name, status, int(status == 200))
+        assert (name, answered, notices.take()) == (name, status, "acct_own" if status == 200 else None)
 
 
 async def test_answers_to_what_is_no_post(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,7 +402,7 @@ async def test_answers_to_what_is_no_post(monkeypatch: pytest.MonkeyPatch) -> No
         async with session.post(url, data=pieces(), headers=signed) as response:
             assert response.status == 413
         assert await post(url + "any/path", b"no JSON", NOW, NEW) == 200
-        assert not notices
+        assert notices.take() is None
         stopping.set()
         assert await post(url, BODY, NOW, NEW) == 503
     assert notices.posts == {"received": 8, "405": 4, "413": 2, "503": 1}
@@ -446,7 +446,6 @@ def test_thousand_posts_of_an_account_are_one_notice() -> None:
     notices = notices_of({"acct_own"}, set())
     for number in range(1_000):
         notices.add(Notice(f"evt_{number}", "price.updated", None, is_live=True))
-    assert len(notices) == 1
     assert [notices.take(), notices.take()] == ["acct_own", None]
 
 
@@ -473,7 +472,7 @@ def test_an_event_of_v2_is_no_notice_where_all_types_are_followed() -> None:
     found = notice_of(event(object="v2.core.event", type="v2.core.account.created"))
     assert found is not None
     notices.add(found)
-    assert not notices
+    assert notices.take() is None
 
 
 async def test_webhooks_lists_the_types_that_the_streams_follow(server: StripeServer) -> None:
@@ -557,4 +556,4 @@ async def test_flood_of_posts_without_a_signature_asks_stripe_nothing_and_is_bou
         assert notices.posts["503"] == 20 - MOST_BYTES // 999_999
         for _, writer in held:
             writer.close()
-    assert not notices
+    assert notices.take() is None

@@ -56,9 +56,9 @@ class Late:
 
     def words(self) -> str:
         number = self.done.requests
-        done = f"{number:,} requests were answered"
-        if number < 2:
-            done = f"{'1' if number else 'no'} request was answered"
+        done = (
+            f"{number:,} requests were answered" if number > 1 else f"{number or 'no'} request was answered"
+        )
         if number and self.done.rereads:
             reasons = [f"{times:,} {reason}" for reason, times in self.done.rereads.most_common()]
             done += f", something was read again for {' and '.join(reasons)}"

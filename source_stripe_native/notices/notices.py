@@ -52,9 +52,6 @@ class Notices:
     _waiting: dict[str, None] = field(default_factory=dict)
     """The accounts that are to be read, the one that has waited longest first."""
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     def add(self, notice: Notice) -> None:
         """Adds the account of a notice, if it is to be read."""
         account_id = notice.account_id or self.platform_id
