@@ -5,7 +5,7 @@ One function makes a resource of any row. Its binding is opened by capture/open_
 
 import functools
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from logging import Logger
@@ -68,12 +68,11 @@ class RepeatableResource(StripeResource):
 
     @property
     def initial_state(self) -> ResourceState:
-        made: ResourceState = self._make()
-        return made
+        return self._make()
 
     @initial_state.setter
     def initial_state(self, make: Any) -> None:
-        self._make = make
+        self._make: Callable[[], ResourceState] = make
 
 
 def base_object(

@@ -71,15 +71,13 @@ class Refreshes:
         for key in [key for key in entries if key.startswith(f"{PREFIX}/")]:
             _, digest, account_id, suffix = f"{key}//".split("/")[:4]
             entry, refresh = entries.pop(key), known.get(f"{PREFIX}/{digest}")
-            if key == selection:
+            if key == selection or (entry is not None and refresh is not None and not account_id):
                 begun.add(key)
-            elif entry is None or refresh is None or (account_id and account_id not in account_ids):
+            elif entry is None or refresh is None or account_id not in account_ids:
                 patch[key] = None
                 self.is_selection_new |= key.startswith(SELECTION)
-            elif account_id:
-                self._add(key, account_id, suffix, refresh, entry.last_digest or None)
             else:
-                begun.add(key)
+                self._add(key, account_id, suffix, refresh, entry.last_digest or None)
         if selection and selection not in begun:
             # Without another one before it, nothing is included that was not.
             patch[selection] = _entry(now)
