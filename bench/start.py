@@ -3,6 +3,7 @@ environment is a checkout of another commit: its starts are measured in turn wit
 to take half."""
 
 import asyncio
+import compileall
 import os
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,9 @@ STREAMS: Final = ("Charges", "Customers", "Prices")
 
 async def start(figures: Figures) -> None:
     now, before = ROOT, Path(os.environ.get("BEFORE", ROOT))
+    for root in (now, before):
+        # As in the image: to compile the source takes a third of a start.
+        compileall.compile_dir(root / "source_stripe_native", quiet=1)
     spec: dict[Path, list[float]] = {now: [], before: []}
     opened: dict[Path, list[float]] = {now: [], before: []}
     async with StripeServer(World()) as server:
