@@ -48,7 +48,10 @@ def parsed(state: Json) -> ResourceState:
 
 
 def dumped(state: ResourceState) -> Json:
-    return state.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    """As Flow keeps it: without nulls, in which a patch deletes."""
+    whole = state.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    kept: Json = json_merge_patch.merge({}, whole)
+    return kept
 
 
 def reconciled(state: Json, ids: Ids, suffixes: list[str]) -> Json:

@@ -30,7 +30,7 @@ from source_stripe_native.scheduling.scheduler import open_binding_with_priority
 from source_stripe_native.scheduling.turns import PollTimes
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig
 from source_stripe_native.state.cursors import Cursors
-from source_stripe_native.state.parts import Json, apply, own_all, state_of
+from source_stripe_native.state.parts import Json, apply, state_of
 from source_stripe_native.state.remembered_lists import read_entries
 from source_stripe_native.state.shapes import (
     FROM_START,
@@ -209,7 +209,6 @@ class OpenStream(StreamBinding):
 
     def _start_one(self) -> None:
         """Starts a binding with one state for all that it captures."""
-        own_all(self.state)
         backfill, suffixes = self.state.backfill, self.suffixes
         is_sliced = FROM_START in suffixes and isinstance(backfill, dict)
         watched = self._watch(1 if is_sliced else len(suffixes))

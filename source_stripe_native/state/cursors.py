@@ -137,10 +137,10 @@ class Cursors(MutableMapping[str, Incremental]):
         )
         return min(free, default=(0, None))[1]
 
-    def latest(self) -> Iterable[Incremental]:
-        """Cursors of which one is the latest of all."""
-        shared = max(self._shared.seconds, default=0)
-        return [*self._own.values(), *([cursor_at(shared)] if shared else [])]
+    def beyond(self, second: int) -> list[str]:
+        """The accounts whose cursor may lie after a second, or before the epoch."""
+        later = (second < each for each in self._shared.seconds)
+        return [*self._own, *compress(self._shared.numbers.ids, later)]
 
     def move(self, account_id: str, second: int) -> None:
         self._shared.set(account_id, second)

@@ -50,23 +50,6 @@ def own(parts: PerAccount[Part], key: str) -> Part:
     return part
 
 
-class Shared(PerAccount[Part]):
-    """Parts that are all shared. The CDK makes a deep copy of an initial state: it then shares them too."""
-
-    def __deepcopy__(self, _: Any) -> "Shared[Part]":
-        return Shared(self)
-
-
-def own_all(state: ResourceState) -> None:
-    """Makes all parts of a state such that they may be changed in place."""
-    if isinstance(state.inc, Incremental):
-        state.inc = state.inc.model_copy()
-    if isinstance(state.backfill, Backfill):
-        state.backfill = state.backfill.model_copy()
-    elif state.backfill is not None:
-        state.backfill = {key: part and part.model_copy() for key, part in state.backfill.items()}
-
-
 def state_of(**parts: Any) -> ResourceState:
     """A state of these fields, which are taken as they are: to examine each account's parts again would
     cost more than all else that is done with them."""

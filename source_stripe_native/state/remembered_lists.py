@@ -16,7 +16,6 @@ from datetime import datetime
 
 import orjson
 from estuary_cdk.capture.common import ResourceState
-from pydantic import ValidationError
 
 from source_stripe_native.state.parts import Json
 
@@ -62,14 +61,6 @@ def read_entries(
     return known, patch
 
 
-def readable_entries(former: object) -> Json:
-    """The entries of a former state, which may be in a shape of long ago."""
-    entries = former.get("snapshot") if isinstance(former, dict) else None
-    if not isinstance(entries, dict):
-        return {}
-    return {key: entry for key, entry in entries.items() if _is_entry(entry)}
-
-
 def _read(identity: str, text: str) -> Listed | None:
     digest, _, keys = text.partition(" ")
     try:
@@ -78,11 +69,3 @@ def _read(identity: str, text: str) -> Listed | None:
     except ValueError:
         return None
     return Listed(decoded, {"id": identity} | read) if identity and isinstance(read, dict) else None
-
-
-def _is_entry(entry: object) -> bool:
-    try:
-        ResourceState.Snapshot.model_validate(entry)
-    except ValidationError:
-        return False
-    return True

@@ -20,9 +20,10 @@ CDK marks one by schedule, with `is_connector_initiated`.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from estuary_cdk.capture.common import ConnectorState as GenericConnectorState
 from estuary_cdk.capture.common import LogCursor, ResourceState
@@ -34,15 +35,14 @@ from source_stripe_native.state.parts import (
     Backfill,
     Incremental,
     Json,
-    PerAccount,
-    Shared,
     difference,
+    merge_diff,
     state_of,
 )
-from source_stripe_native.state.remembered_lists import readable_entries
 from source_stripe_native.state.windows import floor
 
 ConnectorState = GenericConnectorState[ResourceState]
+Model = TypeVar("Model", bound=BaseModel)
 
 _COMPOSITE: Final = re.compile(r"(acct_[^_]+)(.*)")
 """A backfill's key with connected accounts: the account's id, and the suffix."""
@@ -127,14 +127,10 @@ def reconcile(
     is_keyed = isinstance(state.inc, Mapping) and not isinstance(state.backfill, Backfill)
     if is_keyed and not isinstance(account_ids, str):
         state, account_ids = _differing(state, account_ids, suffixes, owner)
-        if not (account_ids or state.inc or state.backfill):
-            return {}
     known, wanted = (_read(part, account_ids, suffixes, owner) for part in (state, initial))
     for account_id, new in wanted.items():
-        have = known.get(account_id)
-        if have is None:
-            known[account_id] = new
-        elif have.inc is None:
+        have = known.setdefault(account_id, new)
+        if have.inc is None:
             have.inc = Incremental(cursor=_earliest_cutoff(have.backfill.values()))
     return difference(state, _write(known, account_ids))
 
@@ -144,24 +140,16 @@ def _differing(
 ) -> tuple[ResourceState, Sequence[str]]:
     """Those of `account_ids` of which a state with connected accounts has not what is wanted, and what it has
     of them and of others. There may be very many accounts, and hardly any that differ."""
-    inc: Mapping[str, Incremental | None] = state.inc  # type: ignore[assignment]  # as is_keyed says
-    backfills = _backfills(state)
-    unknown = backfills.keys() - _keys(account_ids if backfills else (), suffixes)
-    wanted = set(account_ids)
-    odd = (set(inc) ^ wanted) | {_split(key, owner)[0] for key in unknown}
-    if not isinstance(inc, Cursors):
-        odd |= {account_id for account_id, at in inc.items() if at is None}
-    # What a cursor was does not matter where it goes.
-    known = {account_id: inc[account_id] if account_id in wanted else None for account_id in odd & set(inc)}
-    parts: PerAccount[Backfill] | None = state.backfill  # type: ignore[assignment]  # as is_keyed says
-    if parts is not None:
-        parts = {key: at for key, at in parts.items() if at is None or _split(key, owner)[0] in odd}
-    differing = state_of(inc=known, backfill=parts)
+    incs, backfills = _cursors(state, owner), _backfills(state)
+    unknown, known = set(backfills), set(incs)
+    if backfills:
+        unknown -= {f"{account_id}{suffix}" for account_id in account_ids for suffix in suffixes}
+    odd = (known ^ set(account_ids)) | {_split(key, owner)[0] for key in unknown}
+    differing = state_of(
+        inc={account_id: incs[account_id] for account_id in odd & known},
+        backfill={key: at for key, at in backfills.items() if _split(key, owner)[0] in odd} if odd else {},
+    )
     return differing, [account_id for account_id in account_ids if account_id in odd]
-
-
-def _keys(account_ids: Sequence[str], suffixes: Sequence[str]) -> set[str]:
-    return {f"{account_id}{suffix}" for account_id in account_ids for suffix in suffixes}
 
 
 def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str]) -> int:
@@ -193,23 +181,22 @@ def with_cursors(
     `owner`, by default of the first account. Without it, `initial` itself."""
     if previous is None:
         return initial
-    assert initial.inc is not None, "every stream follows changes"
     owner = owner or _ids(account_ids)[0]
     known = _cursors(previous, owner)
 
     def carried(account_id: str, new: Incremental) -> Incremental:
         have = known.get(account_id)
-        if have is None or not isinstance(have.cursor, datetime) or have.cursor < oldest:
+        if have is None or not isinstance(have.cursor, datetime):
             return new
-        return have if have.cursor <= cursor_time(new.cursor) else new
+        return have if oldest <= have.cursor <= cursor_time(new.cursor) else new
 
-    inc: Incremental | PerAccount[Incremental]
-    if isinstance(initial.inc, Mapping):
-        inc = Shared({key: carried(key, new) for key, new in initial.inc.items() if new is not None})
-    else:
-        inc = carried(owner, initial.inc)
+    new = _cursors(initial, owner)
+    inc: Any = {account_id: carried(account_id, at) for account_id, at in new.items()}
     return state_of(
-        inc=inc, backfill=initial.backfill, snapshot=previous.snapshot, is_connector_initiated=True
+        inc=inc if isinstance(initial.inc, Mapping) else inc[owner],
+        backfill=initial.backfill,
+        snapshot=previous.snapshot,
+        is_connector_initiated=True,
     )
 
 
@@ -237,37 +224,32 @@ def previous_state(state: ConnectorState, state_key: str) -> ResourceState | Non
 def readable_part(former: object) -> Json:
     """The cursors of a former state, which may be in a shape of long ago, and what it remembers of lists.
     What cannot be read is left out."""
-    inc = former.get("inc") if isinstance(former, dict) else None
-    lists = {"snapshot": entries} if (entries := readable_entries(former)) else {}
-    if _is_cursor(inc):
-        return {"inc": inc, **lists}
-    known = {key: at for key, at in inc.items() if _is_cursor(at)} if isinstance(inc, Mapping) else {}
-    return ({"inc": known} if known else {}) | lists
+    fields = former if isinstance(former, dict) else {}
+    inc, lists = (
+        part if isinstance(part := fields.get(name), Mapping) else {} for name in ("inc", "snapshot")
+    )
+    if not _is_cursor(inc):
+        inc = {key: at for key, at in inc.items() if _is_cursor(at)}
+    entries = {key: entry for key, entry in lists.items() if _read_as(ResourceState.Snapshot, entry)}
+    return {name: part for name, part in (("inc", inc), ("snapshot", entries)) if part}
 
 
 def in_time(state: ResourceState, now: datetime) -> Json:
     """The merge patch that moves each cursor and cutoff after `now` back to `now`, and each before the epoch
     to the epoch. A cursor ahead of Stripe's clock would stand still, and hold up the account's others."""
-
-    def bounded(part: Incremental | Backfill | None) -> Incremental | Backfill | None:
-        name = "cursor" if isinstance(part, Incremental) else "cutoff"
-        at = getattr(part, name, None)
-        if part is None or not isinstance(at, datetime) or EPOCH <= at <= now:
-            return part
-        return part.model_copy(update={name: max(EPOCH, min(at, now))})
-
-    def all_bounded(parts: object) -> Any:
-        if isinstance(parts, Cursors) and all(bounded(part) is part for part in parts.latest()):
-            return parts
-        if isinstance(parts, Mapping):
-            # Each part once, however many accounts share it.
-            distinct = {id(part): part for part in parts.values()}.values()
-            if all(bounded(part) is part for part in distinct):
-                return parts
-            return {key: bounded(part) for key, part in parts.items()}
-        return bounded(parts)  # type: ignore[arg-type]
-
-    return difference(state, state_of(inc=all_bounded(state.inc), backfill=all_bounded(state.backfill)))
+    patch: Json = {}
+    for name, parts in (("inc", state.inc), ("backfill", state.backfill)):
+        time = "cursor" if name == "inc" else "cutoff"
+        by_key: Mapping[str, Any] = parts if isinstance(parts, Mapping) else {"": parts}
+        moved: Json = {}
+        for key in by_key.beyond(floor(now)) if isinstance(by_key, Cursors) else by_key:
+            part = by_key[key]
+            at = getattr(part, time, None)
+            if isinstance(at, datetime) and not EPOCH <= at <= now:
+                moved[key] = part.model_copy(update={time: max(EPOCH, min(at, now))})
+        if moved:
+            patch |= merge_diff({}, {name: moved if isinstance(parts, Mapping) else moved[""]})
+    return patch
 
 
 def accounts_after(state: ResourceState, owner: str, time: datetime) -> list[str]:
@@ -284,24 +266,27 @@ def _split_state_key(state_key: str) -> tuple[str, int]:
 
 
 def _is_cursor(inc: object) -> bool:
+    read = _read_as(Incremental, inc)
+    return read is not None and isinstance(read.cursor, datetime)
+
+
+def _read_as(kind: type[Model], value: object) -> Model | None:
     try:
-        return isinstance(Incremental.model_validate(inc).cursor, datetime)
+        return kind.model_validate(value)
     except ValidationError:
-        return False
+        return None
 
 
 def _cursors(state: ResourceState, owner: str) -> Mapping[str, Incremental]:
     """The cursors by account, from either shape."""
-    if isinstance(state.inc, Incremental):
-        return {owner: state.inc}
-    return {key: inc for key, inc in (state.inc or {}).items() if inc is not None}
+    parts: Any = {owner: state.inc} if isinstance(state.inc, Incremental) else state.inc or {}
+    return parts if isinstance(parts, Cursors) else {key: at for key, at in parts.items() if at is not None}
 
 
 def _backfills(state: ResourceState) -> Mapping[str, Backfill]:
     """The unfinished backfills by key, from either shape."""
-    if isinstance(state.backfill, Backfill):
-        return {"": state.backfill}
-    return {key: at for key, at in (state.backfill or {}).items() if at is not None}
+    parts = {"": state.backfill} if isinstance(state.backfill, Backfill) else state.backfill or {}
+    return {key: at for key, at in parts.items() if at is not None}
 
 
 def _ids(account_ids: str | Sequence[str]) -> Sequence[str]:
@@ -313,40 +298,39 @@ def _read(
 ) -> dict[str, AccountState]:
     """The state account by account, from either shape; accounts it knows nothing of are left out."""
     incs = _cursors(state, owner)
-    backfills: dict[str, dict[str, Backfill]] = {}
+    known = {key: AccountState(incs[key]) for key in _ids(account_ids) if key in incs}
+    wanted = set(_ids(account_ids))
     for key, at in _backfills(state).items():
         account_id, suffix = _split(key, owner)
-        backfills.setdefault(account_id, {})[suffix] = at
-    return {
-        account_id: AccountState(incs.get(account_id), _variants(backfills.get(account_id, {}), suffixes))
-        for account_id in _ids(account_ids)
-        if account_id in incs or account_id in backfills
-    }
+        if account_id in wanted:
+            known.setdefault(account_id, AccountState()).backfill[suffix] = at
+    for part in known.values():
+        part.backfill = _variants(part.backfill, suffixes)
+    return known
 
 
 def _split(key: str, owner: str) -> tuple[str, str]:
     """A backfill's key as account id and suffix; a bare suffix is the owner's."""
-    if match := _COMPOSITE.fullmatch(key):
-        return match[1], match[2]
-    return owner, key
+    match = _COMPOSITE.fullmatch(key)
+    return (match[1], match[2]) if match else (owner, key)
 
 
 def _variants(own: dict[str, Backfill], suffixes: Sequence[str]) -> dict[str, Backfill]:
     """An account's unfinished variants. Where the stream no longer has one of them, nobody knows what that
     variant covered: all variants then start again. A backfill that is already running is not divided."""
-    sliced = FROM_START in suffixes
-    if all(suffix in suffixes or (sliced and (suffix == "" or _is_slice(suffix))) for suffix in own):
+    unknown = own.keys() - set(suffixes)
+    if FROM_START in suffixes:
+        unknown = {suffix for suffix in unknown if suffix and not _is_slice(suffix)}
+    if not unknown:
         return own
-    cutoff = _earliest_cutoff(own.values())
-    return {suffix: Backfill(cutoff=cutoff, next_page=None) for suffix in suffixes}
+    return new_account_state(suffixes, _earliest_cutoff(own.values())).backfill
 
 
 def _is_slice(suffix: str) -> bool:
-    try:
+    with suppress(ValueError):
         slice_start(suffix)
-    except ValueError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _earliest_cutoff(backfills: Iterable[Backfill]) -> datetime:
@@ -364,5 +348,5 @@ def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) 
         for account_id in account_ids
         for suffix, at in accounts[account_id].backfill.items()
     }
-    inc = Shared({account_id: accounts[account_id].inc for account_id in account_ids})
-    return state_of(inc=inc, backfill=Shared(backfill))
+    inc = {account_id: accounts[account_id].inc for account_id in account_ids}
+    return state_of(inc=inc, backfill=backfill)
