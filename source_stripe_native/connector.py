@@ -15,7 +15,7 @@ from estuary_cdk.logger import FlowLogger
 from source_stripe_native.config import EndpointConfig, ResourceConfig, interval_of
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
-from source_stripe_native.flow.log_lines import last_line, passing, report
+from source_stripe_native.flow.log_lines import PassingLogger, last_line, report
 from source_stripe_native.flow.output import WholeCommits, capture_task
 from source_stripe_native.flow.redaction import annotate, refuse_unredacted
 from source_stripe_native.flow.requests import (
@@ -51,7 +51,7 @@ class Connector(BaseCaptureConnector[EndpointConfig, ResourceConfig, ConnectorSt
 
     async def handle(self, log: FlowLogger, request: StripeRequest) -> None:
         try:
-            await super().handle(passing(log), request)
+            await super().handle(PassingLogger(log), request)
         except Stopped as stopped:
             if self._stopping is None or (error := self._stopping.first_error) is None:
                 raise

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.flow import requests
-from source_stripe_native.flow.log_lines import passing
+from source_stripe_native.flow.log_lines import PassingLogger
 from source_stripe_native.flow.requests import ExaminedRequest, parse_request
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.parts import Incremental, apply, cursor_at, difference, merge_diff
@@ -371,7 +371,7 @@ async def test_no_logger_is_kept_of_an_account(world: World, server: StripeServe
 
 
 def test_a_passing_logger_logs_as_its_parent_does(caplog: pytest.LogCaptureFixture) -> None:
-    log = passing(logging.getLogger("x")).getChild("acct_1").getChild("incremental")
+    log = PassingLogger(logging.getLogger("x")).getChild("acct_1").getChild("incremental")
     log.warning("it waits")
     assert [(each.name, each.message) for each in caplog.records] == [("x.acct_1.incremental", "it waits")]
     assert log.getEffectiveLevel() == logging.getLogger().getEffectiveLevel()

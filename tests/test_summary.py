@@ -24,7 +24,7 @@ from source_stripe_native.capture.summary import (
     WatchedStream,
     is_untouched,
 )
-from source_stripe_native.flow.log_lines import passing
+from source_stripe_native.flow.log_lines import PassingLogger
 from source_stripe_native.scheduling.pauses import Paused, Pauses
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.shapes import initial_state
@@ -318,7 +318,7 @@ def test_what_the_cdk_says_of_each_stream_is_at_debug_and_its_status_nowhere(
     caplog: pytest.LogCaptureFixture, level: int
 ) -> None:
     caplog.set_level(level, "x")
-    log = passing(logging.getLogger("x")).getChild("Charges")
+    log = PassingLogger(logging.getLogger("x")).getChild("Charges")
     log.info("beginning backfill", {"state": 1}, extra={"observable": True})
     log.event.status("Backfilling 3 out of 12 bindings")
     log.event.status("Streaming change events (all 12 bindings are backfilled)")

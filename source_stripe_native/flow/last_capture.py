@@ -4,7 +4,6 @@ Rule: the last capture is a help, never a hindrance. It may be of another versio
 of its config may be encrypted. What cannot be read of it is taken as unchanged.
 """
 
-from collections.abc import Callable
 from logging import Logger
 from typing import Any, Final, TypeVar
 
@@ -25,45 +24,39 @@ START: Final = "start_date"
 ENCRYPTED: Final = "_sops"
 """What Flow appends to the name of a field that it encrypts."""
 
-_SWITCH: Final = pydantic.TypeAdapter(bool)
-_START: Final = pydantic.TypeAdapter(pydantic.AwareDatetime)
-_COUNTER: Final = pydantic.TypeAdapter(pydantic.NonNegativeInt)
-
 
 def readable(last: object) -> Json | None:
     """What can be read of a `lastCapture` and is compared with, in the form that the protocol has now: the
     config's fields as they are, and the bindings' names and backfill counters. None without a config, as
     nothing is compared then."""
     match last:
-        case {"config": {"config": dict(config)}, "bindings": list(bindings)}:
-            known = [binding for last_binding in bindings if (binding := _binding(last_binding)) is not None]
-        case {"config": {"config": dict(config)}}:
-            known = []
+        case {"config": {"config": dict(config)}, **rest}:
+            bindings = rest.get("bindings")
         case _:
             return None
-    return {"name": "", "connectorType": "IMAGE", "config": {"config": config}, "bindings": known}
+    known = map(_readable_binding, bindings if isinstance(bindings, list) else [])
+    last = {"name": "", "connectorType": "IMAGE", "config": {"config": config}}
+    return last | {"bindings": [binding for binding in known if binding is not None]}
 
 
-def _binding(binding: object) -> Json | None:
+def _readable_binding(binding: object) -> Json | None:
     """A binding's name and counter, None where they cannot be read. The path, under which its state is kept,
     has the name in any form of the resource config."""
     match binding:
         case {"resourceConfig": {"name": str(name)}, **rest} | {"resourcePath": [str(name)], **rest}:
-            counter = rest.get("backfill")
+            backfill = _read_as(pydantic.NonNegativeInt, rest.get("backfill") or 0)
         case _:
             return None
-    backfill = 0 if counter is None else _read(_COUNTER, counter)
-    if backfill is None:
-        return None
     collection = {"name": "", "key": [], "writeSchema": {}}
-    return {"collection": collection, "resourceConfig": {"name": name}, "backfill": backfill}
+    known = {"collection": collection, "resourceConfig": {"name": name}, "backfill": backfill}
+    return None if backfill is None else known
 
 
 def refuse_switch(validate: Validate) -> None:
     """A binding's state has another shape with connected accounts than without, and its collection other
     accounts: each binding that existed before must then be backfilled again."""
     now = validate.config.capture_connected_accounts
-    if _last(validate, SWITCH, _SWITCH, lambda: False, now) == now:
+    if _last(validate, SWITCH, bool, default=False) in (None, now):
         return
     if kept := _not_backfilled_again(validate):
         raise ConnectorError(
@@ -76,9 +69,9 @@ def warn_of_earlier_start(log: Logger, validate: Validate) -> None:
     """A backfill that is complete does not go on to an earlier start date by itself."""
     now = validate.config.start_date
     # Where neither config names one, both have the default of the time they are read.
-    default = default_start_date if START in validate.config.model_fields_set else lambda: now
-    before = _last(validate, START, _START, default, now)
-    if floor(now) >= floor(before):
+    default = default_start_date() if START in validate.config.model_fields_set else now
+    before = _last(validate, START, pydantic.AwareDatetime, default)
+    if before is None or floor(now) >= floor(before):
         return
     if kept := _not_backfilled_again(validate):
         log.warning(
@@ -88,27 +81,20 @@ def warn_of_earlier_start(log: Logger, validate: Validate) -> None:
         )
 
 
-def _last(
-    validate: Validate,
-    name: str,
-    form: pydantic.TypeAdapter[Value],
-    default: Callable[[], Value],
-    unchanged: Value,
-) -> Value:
-    """The field's value in the last config: the `default` where it was left out, and `unchanged` where it
-    cannot be read or nothing was published before."""
+def _last(validate: Validate, name: str, form: type[Value], default: Value) -> Value | None:
+    """The field's value in the last config: the `default` where it was left out, and None where it cannot be
+    read or nothing was published before."""
     if validate.lastCapture is None:
-        return unchanged
+        return None
     config = validate.lastCapture.config.config
     if config.get(name) is not None:
-        value = _read(form, config[name])
-        return unchanged if value is None else value
-    return unchanged if f"{name}{ENCRYPTED}" in config else default()
+        return _read_as(form, config[name])
+    return None if f"{name}{ENCRYPTED}" in config else default
 
 
-def _read(form: pydantic.TypeAdapter[Value], value: object) -> Value | None:
+def _read_as(form: type[Value], value: object) -> Value | None:
     try:
-        return form.validate_python(value)
+        return pydantic.TypeAdapter(form).validate_python(value)
     except pydantic.ValidationError:
         return None
 

@@ -132,8 +132,7 @@ def one_line(record: logging.LogRecord) -> bool:
     """A log filter: a known error is a warning of one line, since the error is the process' last line. Only
     the key is taken out of the traceback of any other."""
     error = sys.exception() if _TRACEBACK in str(record.msg) else None
-    if record.exc_info:
-        error = record.exc_info[1]
+    error = record.exc_info[1] if record.exc_info else error
     if error is None:
         return True
     explained = [explain(one) for one in _single_errors(error)]
@@ -200,8 +199,6 @@ DROPPED: Final = re.compile(
     r"|resolved feature flags"
 )
 """The CDK's messages of which nobody has anything: its status, and the flags, of which there are none."""
-COUNTED: Final = (OBSERVABLE_FIELD, "eventType")
-"""Fields by which Flow counts a line or shows it as a status."""
 
 
 class PassingLogger(FlowLogger):
@@ -209,9 +206,10 @@ class PassingLogger(FlowLogger):
     one of its own, and connected accounts have several tasks for each turn. Routine messages are lowered to
     debug, without the fields by which Flow counts them: the summary reports them for all streams at once."""
 
-    def __init__(self, name: str, parent: logging.Logger) -> None:
+    def __init__(self, parent: logging.Logger, suffix: str = "") -> None:
+        """By default a logger with the name and the place of `parent`."""
         # Not the CDK's: a logger and its `event` would keep each other until the garbage is collected.
-        logging.Logger.__init__(self, name)
+        logging.Logger.__init__(self, f"{parent.name}.{suffix}" if suffix else parent.name)
         self.parent = parent
 
     @property
@@ -219,20 +217,15 @@ class PassingLogger(FlowLogger):
         return EventLogger(self)
 
     def getChild(self, suffix: str) -> "PassingLogger":  # noqa: N802 - the name is that of `logging.Logger`
-        return PassingLogger(f"{self.name}.{suffix}", self)
+        return PassingLogger(self, suffix)
 
     def handle(self, record: logging.LogRecord) -> None:
-        if record.levelno == logging.INFO and DROPPED.fullmatch(str(record.msg)):
+        text = str(record.msg) if record.levelno == logging.INFO else ""
+        is_routine = ROUTINE.fullmatch(text)
+        if DROPPED.fullmatch(text) or (is_routine and not self.isEnabledFor(logging.DEBUG)):
             return
-        if record.levelno == logging.INFO and ROUTINE.fullmatch(str(record.msg)):
-            if not self.isEnabledFor(logging.DEBUG):
-                return
+        if is_routine:
             record.levelno, record.levelname = logging.DEBUG, logging.getLevelName(logging.DEBUG)
-            for field in COUNTED:
+            for field in (OBSERVABLE_FIELD, "eventType"):
                 record.__dict__.pop(field, None)
         super().handle(record)
-
-
-def passing(log: logging.Logger) -> PassingLogger:
-    """A logger with the name and the place of `log`, whose children are forgotten."""
-    return PassingLogger(log.name, log)

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -134,17 +135,16 @@ def _examine_resources(bindings: Sequence[object]) -> None:
 
 
 def _examined(state: Any) -> object:
-    """A binding's state. One that cannot be read is left for the request's own types, which say where it
-    is. All at once, the states would keep the loop waiting."""
-    has_many = isinstance(state, dict) and isinstance(state.get("inc"), Cursors)
-    try:
-        examined = ResourceState.model_validate({**state, "inc": None} if has_many else state)
-    except pydantic.ValidationError:
+    """A binding's state, whose many cursors the request's own types would not take. One that cannot be read
+    is left to them: they say where it is."""
+    if not isinstance(state, dict) or not isinstance(state.get("inc"), Cursors):
         return state
-    if has_many:
+    with suppress(pydantic.ValidationError):
+        examined = ResourceState.model_validate({**state, "inc": None})
         # The CDK writes all of a state that has no such time.
         examined.inc = state["inc"] if examined.last_initialized else dict(state["inc"])
-    return examined
+        return examined
+    return state
 
 
 def stream_names(
@@ -271,14 +271,11 @@ async def _read_text(reader: asyncio.StreamReader) -> RequestText:
 
 def parse_request(cls: type[StripeRequest], text: RequestText) -> StripeRequest:
     """A request from its JSON. Raises pydantic.ValidationError for one that is not valid."""
+    request = None
     if _STATE in text.left:
-        try:
+        with suppress(ValueError, RecursionError):  # What is wrong with it is said below.
             request = text.read()
-        except (ValueError, RecursionError):
-            pass  # What is wrong with it is said below.
-        else:
-            return cls.model_validate(request)
-    return cls.model_validate_json(text.left)
+    return cls.model_validate(request) if request is not None else cls.model_validate_json(text.left)
 
 
 def explain(error: pydantic.ValidationError) -> str:

@@ -31,57 +31,44 @@ LONGEST_GAP: Final = 41 * 366
 _A_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Cron:
-    """A cron expression. `times` are its times of day in order, `days` its other fields."""
+@functools.cache
+def _times_of_day(minute: str, hour: str) -> list[timedelta]:
+    # Each field by itself: to ask for each minute of a day would take a while.
+    hours = [at for at in range(24) if pycron.is_now(f"* {hour} * * *", _A_DAY.replace(hour=at))]
+    minutes = [at for at in range(60) if pycron.is_now(f"{minute} * * * *", _A_DAY.replace(minute=at))]
+    return [timedelta(hours=h, minutes=m) for h in hours for m in minutes]
 
-    times: tuple[timedelta, ...]
-    days: str
 
-    @classmethod
-    @functools.cache
-    def parse(cls, expression: str) -> Self:
-        """Raises ValueError where pycron cannot evaluate it."""
-        minute, hour, *days = expression.split()
-        # Each field by itself: to ask for each minute of a day would take a while.
-        try:
-            hours = [at for at in range(24) if pycron.is_now(f"* {hour} * * *", _A_DAY.replace(hour=at))]
-            minutes = [
-                at for at in range(60) if pycron.is_now(f"{minute} * * * *", _A_DAY.replace(minute=at))
-            ]
-            pycron.is_now(f"* * {' '.join(days)}", _A_DAY)
-        except ZeroDivisionError:
-            raise ValueError("a step is zero") from None
-        return cls(tuple(timedelta(hours=h, minutes=m) for h in hours for m in minutes), " ".join(days))
-
-    def next_after(self, time: datetime) -> datetime | None:
-        """The first firing in a minute after that of `time`, None where there is none."""
-        earliest = time.astimezone(UTC).replace(second=0, microsecond=0) + MINUTE
-        midnight = earliest.replace(hour=0, minute=0)
-        for number in range(LONGEST_GAP if self.times else 0):
-            day = midnight + number * DAY
-            if pycron.is_now(f"* * {self.days}", day):
-                for time_of_day in self.times:
-                    if day + time_of_day >= earliest:
-                        return day + time_of_day
-        return None
+def next_firing(expression: str, time: datetime) -> datetime | None:
+    """The first firing in a minute after that of `time`, None where there is none. Raises ValueError for an
+    expression that pycron cannot evaluate."""
+    minute, hour, *days = expression.split()
+    earliest = time.astimezone(UTC).replace(second=0, microsecond=0) + MINUTE
+    midnight = earliest.replace(hour=0, minute=0)
+    try:
+        times = _times_of_day(minute, hour)
+        for day in (midnight + number * DAY for number in range(LONGEST_GAP if times else 1)):
+            firing = next((day + at for at in times if day + at >= earliest), None)
+            if pycron.is_now(f"* * {' '.join(days)}", day) and firing is not None:
+                return firing
+    except ZeroDivisionError:
+        raise ValueError("a step is zero") from None
+    return None
 
 
 def refuse_schedules(schedules: Mapping[str, str]) -> None:
     """Raises ConnectorError, one line, for schedules, by stream, that cannot be evaluated or never fire."""
-    named = {name: problem_of(expression) for name, expression in schedules.items()}
-    if problems := [f"{name}'s {problem}" for name, problem in named.items() if problem is not None]:
+    if problems := [f"{name}'s {problem}" for name, at in schedules.items() if (problem := problem_of(at))]:
         raise ConnectorError(f"{'; '.join(problems)}: correct the schedule, or leave it blank.")
 
 
 def problem_of(expression: str) -> str | None:
     """What is wrong with a schedule, None where it is blank or fires."""
     try:
-        if not expression or Cron.parse(expression).next_after(_A_DAY) is not None:
-            return None
+        fires = not expression or next_firing(expression, _A_DAY)
     except ValueError:
         return f"schedule {expression!r} cannot be evaluated"
-    return f"schedule {expression!r} never fires"
+    return None if fires else f"schedule {expression!r} never fires"
 
 
 @dataclass
@@ -91,7 +78,7 @@ class Schedules:
     calls `write_requests`."""
 
     interval: timedelta = timedelta()
-    crons: dict[str, Cron] = field(default_factory=dict)
+    crons: dict[str, str] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(tz=UTC)
     _requests: list[Callable[[Task], Awaitable[None]]] = field(default_factory=list)
 
@@ -100,10 +87,10 @@ class Schedules:
         """Takes the schedules out of the bindings' configs, so that the CDK sees none."""
         taken = cls(interval)
         for config in configs:
-            if (problem := problem_of(config.schedule)) is not None:
+            if problem := problem_of(config.schedule):
                 log.warning(f"{config.name}'s {problem}: the binding is not backfilled again by itself")
             elif config.schedule:
-                taken.crons[config.name] = Cron.parse(config.schedule)
+                taken.crons[config.name] = config.schedule
             config.schedule = ""
         return taken
 
@@ -112,7 +99,7 @@ class Schedules:
         backfills = state.backfill.values() if isinstance(state.backfill, dict) else [state.backfill]
         if any(backfills) or state.last_initialized is None or stream not in self.crons:
             return False
-        fires_at = self.crons[stream].next_after(state.last_initialized)
+        fires_at = next_firing(self.crons[stream], state.last_initialized)
         return fires_at is not None and fires_at <= self.now()
 
     async def keep(
@@ -127,7 +114,7 @@ class Schedules:
         but paused ones (`is_open`). Then stops the capture and requests `repeat`, which writes the state in
         which the binding is backfilled again."""
         stopping, is_stopping = task.stopping.event, False
-        fires_at = self.crons[stream].next_after(initialized)
+        fires_at = next_firing(self.crons[stream], initialized)
         assert fires_at is not None, "a schedule that never fires is not taken"
         while not is_stopping:
             is_stopping = await stops_within(max(fires_at - self.now(), self.interval), stopping)
