@@ -30,7 +30,7 @@ from source_stripe_native.scheduling.account_poller import AccountPoller, new_ac
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.shapes import initial_state, with_cursors
+from source_stripe_native.state.shapes import cursor_time, initial_state, with_cursors
 from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import RETENTION, floor
 from source_stripe_native.streams import STREAMS
@@ -118,8 +118,10 @@ def _create_prices_initial_state(account_ids: str | list[str]) -> ResourceState:
 async def _reconcile_prices_state(
     account_ids: list[str], binding: Binding, state: ResourceState, initial_state: ResourceState, task: Task
 ) -> None:
-    """`reconcile_state` for the variants of Prices."""
-    await reconcile_state(account_ids, binding, state, initial_state, task, PRICES_BACKFILL_SUFFIXES)
+    """`reconcile_state` for the variants of Prices. New accounts start where those of `initial_state` do."""
+    assert isinstance(initial_state.inc, Mapping), "connected accounts have a cursor each"
+    cutoff = max(cursor_time(inc.cursor) for inc in initial_state.inc.values() if inc is not None)
+    await reconcile_state(account_ids, binding, state, cutoff, task, PRICES_BACKFILL_SUFFIXES)
 
 
 def prices_object(

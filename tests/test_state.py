@@ -57,14 +57,13 @@ def dumped(state: ResourceState) -> Json:
 def reconciled(state: Json, ids: Ids, suffixes: list[str]) -> Json:
     """`state` as Flow has it once the patch is in the checkpoint. In the process it must be the same, and
     nothing must be left to reconcile."""
-    initial = initial_state(ids, suffixes, datetime.fromisoformat(NOW))
-    in_memory = parsed(state)
-    patch = reconcile(in_memory, initial, ids, suffixes)
+    now, in_memory = datetime.fromisoformat(NOW), parsed(state)
+    patch = reconcile(in_memory, now, ids, suffixes)
     merged: Json = json_merge_patch.merge(copy.deepcopy(dumped(parsed(state))), patch)
     apply(in_memory, patch)
     assert dumped(in_memory) == merged
     assert dumped(parsed(merged)) == merged
-    assert reconcile(parsed(merged), initial, ids, suffixes) == {}
+    assert reconcile(parsed(merged), now, ids, suffixes) == {}
     return merged
 
 
@@ -284,7 +283,7 @@ def test_state_is_reconciled(state: Json, ids: Ids, suffixes: list[str], wanted:
 def test_cutoff_that_is_not_a_time_is_one_error_that_says_what_to_do() -> None:
     state = parsed({"backfill": {"cutoff": 7}})
     with pytest.raises(ConnectorError, match=r"cutoff that is not a time: 7\. Backfill the binding"):
-        reconcile(state, initial_state(A), A)
+        reconcile(state, datetime.fromisoformat(NOW), A)
 
 
 # Whatever was there, whatever is wanted
@@ -526,7 +525,7 @@ def times_of(state: ResourceState) -> list[datetime]:
 def test_every_time_of_a_state_lies_between_the_epoch_and_now(state: Json, ids: Ids) -> None:
     now = datetime.fromisoformat(NOW)
     reconciling = parsed(state)
-    apply(reconciling, reconcile(reconciling, initial_state(ids, PRICES, now), ids, PRICES))
+    apply(reconciling, reconcile(reconciling, now, ids, PRICES))
     before = copy.deepcopy(reconciling)
     patch = in_time(reconciling, now)
     apply(reconciling, patch)
@@ -565,8 +564,7 @@ def test_accounts_ahead_are_those_with_a_cursor_or_a_cutoff_in_the_future() -> N
 )
 def test_shards_divide_a_state_by_account_and_change_nothing_of_it(state: Json, own: set[str]) -> None:
     def part(ids: list[str]) -> Json:
-        initial = initial_state(ids, PRICES, datetime.fromisoformat(NOW))
-        return merged_with(state, reconcile(parsed(state), initial, ids, PRICES, A))
+        return merged_with(state, reconcile(parsed(state), datetime.fromisoformat(NOW), ids, PRICES, A))
 
     whole = part([A, B, C])
     parts = [part([each for each in (A, B, C) if (each in own) is side]) for side in (True, False)]

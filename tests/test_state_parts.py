@@ -200,7 +200,7 @@ def test_no_step_of_the_opening_changes_a_part_that_others_share(
     fresh = dumped(initial)
     with_cursors(initial, opened, ids, now - timedelta(days=30))
     apply(opened, in_time(opened, now))
-    apply(opened, reconcile(opened, initial, ids, suffixes))
+    apply(opened, reconcile(opened, now, ids, suffixes))
     assert parts == before
     assert dumped(initial) == fresh
 
@@ -242,7 +242,7 @@ def test_what_is_as_it_should_be_stays_the_same_object() -> None:
     state = parsed({"inc": {A: inc(), B: inc(LATER)}, "backfill": {f"{B}_active": half("p")}})
     assert isinstance(state.inc, dict)
     kept = dict(state.inc)
-    patch = reconcile(state, initial_state([A, B, C], PRICES, datetime.fromisoformat(NOW)), [A, B, C], PRICES)
+    patch = reconcile(state, datetime.fromisoformat(NOW), [A, B, C], PRICES)
     assert patch["inc"] == {C: inc(NOW)}
     apply(state, patch)
     assert state.inc[A] is kept[A]

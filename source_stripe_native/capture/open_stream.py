@@ -55,14 +55,15 @@ async def reconcile_state(
     account_ids: str | Sequence[str],
     binding: Binding,
     state: ResourceState,
-    initial: ResourceState,
+    cutoff: datetime,
     task: Task,
     suffixes: Sequence[str],
     owner: str = "",
 ) -> None:
-    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint. A state
-    without account ids is that of `owner`, by default of the first account."""
-    if patch := reconcile(state, initial, account_ids, suffixes, owner):
+    """Brings a binding's state into the shape and to the accounts of today, in one checkpoint. Backfill and
+    changes of a new account meet at `cutoff`. A state without account ids is that of `owner`, by default of
+    the first account."""
+    if patch := reconcile(state, cutoff, account_ids, suffixes, owner):
         await _write_and_apply(patch, binding, state, task)
 
 
@@ -113,13 +114,10 @@ class OpenStream(StreamBinding):
 
     async def prepare(self) -> None:
         """Brings the state up to date, subscribes to the events, and adds how the binding starts."""
-        starts, new_ids, known = self.context.starts, self.account_ids, self.state.inc
+        starts, cutoff = self.context.starts, self.context.cutoff
         await self._correct_times()
-        if isinstance(new_ids, list) and isinstance(known, Mapping):
-            new_ids = list(set(new_ids) - set(known))
-        initial = initial_state(new_ids, self.suffixes, self.context.cutoff)
         await reconcile_state(
-            self.account_ids, self.binding, self.state, initial, self.task, self.suffixes, self.own_id
+            self.account_ids, self.binding, self.state, cutoff, self.task, self.suffixes, self.own_id
         )
         if self.context.schedules.is_due(self.row.NAME, self.state):
             await self._repeat_backfill(self.task)

@@ -109,7 +109,7 @@ class SubtaskExecutor:
     async def start_account(self, account_id: str, task: Task, *, again: bool = False) -> None:
         """Starts the account's capture from nothing: a backfill, and changes from now on. `again` says that
         the backfill is a repeat, which the binding's state then says of all accounts: it is safe for all."""
-        initial = new_account_state(self.suffixes, self.config.now().replace(microsecond=0))
+        initial = new_account_state(self.suffixes, self.config.now())
         backfill = {f"{account_id}{suffix}": at for suffix, at in initial.backfill.items()}
         state = ResourceState(inc={account_id: initial.inc}, backfill=backfill)
         if again:

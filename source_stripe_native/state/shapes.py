@@ -101,12 +101,13 @@ def initial_state(
     """A state in which everything is still to be backfilled: of the one account whose id is given, or of
     each in a list of connected accounts, which share its parts. Backfill and changes meet at `cutoff` (now,
     if it is not given), a whole second as all of Stripe's times are."""
-    new = new_account_state(suffixes, (cutoff or datetime.now(tz=UTC)).replace(microsecond=0))
+    new = new_account_state(suffixes, cutoff or datetime.now(tz=UTC))
     return _write(dict.fromkeys(_ids(account_ids), new), account_ids)
 
 
 def new_account_state(suffixes: Sequence[str], cutoff: datetime) -> AccountState:
     """An account's state before anything of it is captured."""
+    cutoff = cutoff.replace(microsecond=0)
     return AccountState(
         Incremental(cursor=cutoff), {suffix: Backfill(cutoff=cutoff, next_page=None) for suffix in suffixes}
     )
@@ -114,21 +115,21 @@ def new_account_state(suffixes: Sequence[str], cutoff: datetime) -> AccountState
 
 def reconcile(
     state: ResourceState,
-    initial: ResourceState,
+    cutoff: datetime,
     account_ids: str | Sequence[str],
     suffixes: Sequence[str] = ("",),
     owner: str = "",
 ) -> Json:
     """The merge patch that brings a binding's `state` into the shape wanted, empty where it is that already.
-    New accounts start as in `initial`, which need not have others. Accounts that are gone or of another shard
-    are dropped, and an account without a cursor follows changes from its backfill's cutoff on. A state
-    without account ids is that of `owner`, by default of the first account."""
+    Backfill and changes of a new account meet at `cutoff`. Accounts that are gone or of another shard are
+    dropped, and an account without a cursor follows changes from its backfill's cutoff on. A state without
+    account ids is that of `owner`, by default of the first account."""
     owner = owner or _ids(account_ids)[0]
     is_keyed = isinstance(state.inc, Mapping) and not isinstance(state.backfill, Backfill)
     if is_keyed and not isinstance(account_ids, str):
         state, account_ids = _differing(state, account_ids, suffixes, owner)
-    known, wanted = (_read(part, account_ids, suffixes, owner) for part in (state, initial))
-    for account_id, new in wanted.items():
+    known, new = _read(state, account_ids, suffixes, owner), new_account_state(suffixes, cutoff)
+    for account_id in _ids(account_ids):
         have = known.setdefault(account_id, new)
         if have.inc is None:
             have.inc = Incremental(cursor=_earliest_cutoff(have.backfill.values()))
@@ -297,9 +298,8 @@ def _read(
     state: ResourceState, account_ids: str | Sequence[str], suffixes: Sequence[str], owner: str
 ) -> dict[str, AccountState]:
     """The state account by account, from either shape; accounts it knows nothing of are left out."""
-    incs = _cursors(state, owner)
-    known = {key: AccountState(incs[key]) for key in _ids(account_ids) if key in incs}
-    wanted = set(_ids(account_ids))
+    incs, wanted = _cursors(state, owner), set(_ids(account_ids))
+    known = {key: AccountState(inc) for key, inc in incs.items() if key in wanted}
     for key, at in _backfills(state).items():
         account_id, suffix = _split(key, owner)
         if account_id in wanted:
@@ -323,7 +323,8 @@ def _variants(own: dict[str, Backfill], suffixes: Sequence[str]) -> dict[str, Ba
         unknown = {suffix for suffix in unknown if suffix and not _is_slice(suffix)}
     if not unknown:
         return own
-    return new_account_state(suffixes, _earliest_cutoff(own.values())).backfill
+    cutoff = _earliest_cutoff(own.values())
+    return {suffix: Backfill(cutoff=cutoff, next_page=None) for suffix in suffixes}
 
 
 def _is_slice(suffix: str) -> bool:
