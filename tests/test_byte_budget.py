@@ -80,8 +80,8 @@ class Reader:
         while True:
             running = [held for held in self.held.values() if not held.owner.done()]
             known = {id(held) for held in running}
-            assert self.budget.reserved == sum(held.size for held in self.budget._held.values())
-            assert known >= {id(held) for held in self.budget._held.values() if not held.owner.done()}
+            assert self.budget.reserved == sum(held.size for held in self.budget.held.values())
+            assert known >= {id(held) for held in self.budget.held.values() if not held.owner.done()}
             await asyncio.sleep(0.25)
 
     async def read_all(self, tasks: list[list[StepOf]]) -> None:

@@ -50,11 +50,12 @@ class Reservation:
         self.budget.admit()
 
     def release(self) -> None:
-        self.budget.release(self)
+        if self.budget.held.get(self.owner) is self:
+            self.budget.release(self.owner)
 
     async def renew(self) -> None:
-        """Releases the bytes and waits for room for the next step."""
-        self.release()
+        """Releases the bytes, and whatever else the owner holds, and waits for room for the next step."""
+        self.budget.release(self.owner)
         await self.budget.acquire(self)
 
 
@@ -63,22 +64,21 @@ class ByteBudget:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._held: dict[asyncio.Task[object], Reservation] = {}
+        self.held: dict[asyncio.Task[object], Reservation] = {}
         self._expected: dict[str, int] = {}
         self._waiting: deque[tuple[Reservation, asyncio.Future[None]]] = deque()
 
     @property
     def reserved(self) -> int:
-        return sum(held.size for held in self._held.values())
+        return sum(held.size for held in self.held.values())
 
     async def reserve(self, kind: str, at_least: int) -> Reservation:
         """Waits for its turn and for room for what a step of this kind is expected to hold by the steps
         before it, and for `at_least` bytes. Releases what the task held before."""
         owner = asyncio.current_task()
         assert owner is not None
-        self._release_of(owner)
         reservation = Reservation(self, owner, kind, at_least)
-        await self.acquire(reservation)
+        await reservation.renew()
         return reservation
 
     async def acquire(self, reservation: Reservation) -> None:
@@ -88,14 +88,10 @@ class ByteBudget:
         try:
             await admitted
         except BaseException:
-            self.release(reservation)
+            reservation.release()
             # The next one may need less.
             self.admit()
             raise
-
-    def release(self, reservation: Reservation) -> None:
-        if self._held.get(reservation.owner) is reservation:
-            self._release_of(reservation.owner)
 
     def admit(self) -> None:
         """Admits those who wait, in their order, as far as there is room."""
@@ -103,17 +99,17 @@ class ByteBudget:
             reservation, admitted = self._waiting[0]
             if not admitted.cancelled():
                 size = max(reservation.at_least, self._expected.get(reservation.kind, 0))
-                if self._held and self.reserved + size > self.size:
+                if self.held and self.reserved + size > self.size:
                     return
                 reservation.size, reservation.read = size, 0
-                self._held[reservation.owner] = reservation
-                reservation.owner.add_done_callback(self._release_of)
+                self.held[reservation.owner] = reservation
+                reservation.owner.add_done_callback(self.release)
                 admitted.set_result(None)
             self._waiting.popleft()
 
-    def _release_of(self, owner: "asyncio.Task[object]") -> None:
-        if (held := self._held.pop(owner, None)) is not None:
-            owner.remove_done_callback(self._release_of)
+    def release(self, owner: "asyncio.Task[object]") -> None:
+        if (held := self.held.pop(owner, None)) is not None:
+            owner.remove_done_callback(self.release)
             # A larger step raises what is expected of the next one at once, smaller ones lower it by and by.
             before = self._expected.get(held.kind, 0)
             self._expected[held.kind] = max(held.read, (before + held.read) // 2)

@@ -94,10 +94,7 @@ def explain(error: BaseException) -> str | None:
     """The line for a known error, None for one that nobody foresaw."""
     if isinstance(error, ValidationError):
         return scrub("; ".join(error.errors))
-    for known in KNOWN:
-        if known.matches(error):
-            return f"{known.advice} ({_described(error)})"
-    return None
+    return next((f"{known.advice} ({_described(error)})" for known in KNOWN if known.matches(error)), None)
 
 
 def last_line(error: BaseException) -> str:

@@ -77,14 +77,8 @@ class Cursors(MutableMapping[str, Incremental]):
     def of(cls, state: Any, numbers: AccountNumbers) -> "Cursors":
         """The cursors of a `ResourceState`, which has them from now on."""
         if not isinstance(state.inc, cls):
-            parts, state.inc, last = state.inc or {}, cls(Seconds(numbers, array("I"))), (None, 0)
-            for account_id, inc in parts.items():
-                # New accounts share theirs.
-                if inc is last[0] and last[1]:
-                    state.inc.move(account_id, last[1])
-                elif inc is not None:
-                    state.inc[account_id] = inc
-                    last = inc, state.inc._shared.get(account_id)
+            parts, state.inc = state.inc or {}, cls(Seconds(numbers, array("I")))
+            state.inc.update((account_id, inc) for account_id, inc in parts.items() if inc is not None)
         return state.inc
 
     def __getitem__(self, account_id: str) -> Incremental:
@@ -97,13 +91,10 @@ class Cursors(MutableMapping[str, Incremental]):
     def __setitem__(self, account_id: str, inc: Incremental) -> None:
         at = inc.cursor
         is_whole = isinstance(at, datetime) and at.utcoffset() == timedelta() and not at.microsecond
-        if is_whole and isinstance(at, datetime) and 0 < floor(at) < END:
-            self.move(account_id, floor(at))
+        if is_whole and 0 < (second := _second(inc)) < END:
+            self.move(account_id, second)
         else:
             self._own[account_id] = inc
-
-    def __contains__(self, account_id: object) -> bool:
-        return account_id in self._own or (isinstance(account_id, str) and self._shared.get(account_id) > 0)
 
     def __delitem__(self, account_id: str) -> None:
         self.move(account_id, 0)
@@ -116,15 +107,14 @@ class Cursors(MutableMapping[str, Incremental]):
 
     def second(self, account_id: str) -> int:
         """The cursor as a whole second in Unix time, zero where it is none."""
-        if (own := self._own.get(account_id)) is None:
-            return self._shared.get(account_id)
-        return floor(own.cursor) if isinstance(own.cursor, datetime) else 0
+        own = self._own.get(account_id)
+        return self._shared.get(account_id) if own is None else _second(own)
 
     def seconds(self) -> Seconds:
         """All cursors as whole seconds, as they are now."""
         now = Seconds(self._shared.numbers, self._shared.seconds[:])
-        for account_id in self._own:
-            now.set(account_id, min(max(0, self.second(account_id)), END - 1))
+        for account_id, own in self._own.items():
+            now.set(account_id, min(max(0, _second(own)), END - 1))
         return now
 
     def oldest(self, but_for: Collection[Container[str]] = ()) -> str | None:
@@ -178,3 +168,7 @@ class Cursors(MutableMapping[str, Incremental]):
             self._dirty[number] = 0
             self._turn = number + 1
         return {account_id: self[account_id] for account_id in sorted(ids[number] for number in taken)}
+
+
+def _second(inc: Incremental) -> int:
+    return floor(inc.cursor) if isinstance(inc.cursor, datetime) else 0
