@@ -56,38 +56,26 @@ def later(cursor: Any, previous: Any) -> datetime:
 
 
 class WholeLines:
-    """stdout as the CDK's thread writes to it: a signal ends the process between two lines."""
+    """stdout as the CDK's thread writes to it: a line is written once all of it is there, so that a signal
+    can end the process between two lines."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._is_in_line = False
+        self._begun: list[bytes] = []
 
     def write(self, data: bytes) -> int:
-        size = len(data)
-        if Lines.is_ending:
-            # The signal's handler waits for the line that is under way. The rest is not begun any more.
-            data = data[: data.find(b"\n") + 1 or size] if self._is_in_line else b""
         end = data.rfind(b"\n") + 1
-        self._write(data[:end], is_whole=True)
-        self._write(data[end:], is_whole=False)
-        return size
+        # The signal's handler waits for the lines that are under way. Others are not begun any more.
+        if end and not Lines.is_ending:
+            with Lines.under_way:
+                self._file.writelines([*self._begun, data[:end]])
+                self._file.flush()
+            self._begun.clear()
+        self._begun.append(data[end:])
+        return len(data)
 
     def flush(self) -> None:
         """Does nothing, as each write is flushed."""
-
-    def _write(self, part: bytes, *, is_whole: bool) -> None:
-        if not part:
-            return
-        if not self._is_in_line:
-            Lines.under_way.acquire()
-        self._is_in_line = False
-        try:
-            self._file.write(part)
-            self._file.flush()
-            self._is_in_line = not is_whole
-        finally:
-            if not self._is_in_line:
-                Lines.under_way.release()
 
 
 class WholeCommits(Transactor):

@@ -43,7 +43,7 @@ def prepare_imports() -> None:
 
 
 class Lines:
-    """The lines of stdout. `under_way` is held by the thread that writes, from a line's first byte to its
+    """The lines of stdout. `under_way` is held by the thread that writes, from the first byte of lines to the
     last. None is begun once the process `is_ending`."""
 
     under_way: Final = threading.Lock()
