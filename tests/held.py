@@ -30,7 +30,7 @@ class Holders:
         """What nobody may hold while nothing is under way, in numbers."""
         return {
             "bytes": sum(budget.reserved for budget in self.budgets),
-            "who wait for bytes": sum(len(budget._waiting) for budget in self.budgets),
+            "who wait for bytes": sum(budget._turn.locked() for budget in self.budgets),
             "readings": sum(readings.under_way for readings in self.readings),
             "records": sum(superseded.records for superseded in self.superseded),
         }

@@ -12,7 +12,6 @@ by as much as a step may hold. What is larger than the whole budget is read whil
 """
 
 import asyncio
-from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
@@ -47,7 +46,7 @@ class Reservation:
     def commit(self) -> None:
         """Frees what was expected beyond what was read. Must be called once everything is read."""
         self.size = self.read
-        self.budget.admit()
+        self.budget.freed.set()
 
     def release(self) -> None:
         if self.budget.held.get(self.owner) is self:
@@ -66,7 +65,9 @@ class ByteBudget:
         self.size = size
         self.held: dict[asyncio.Task[object], Reservation] = {}
         self._expected: dict[str, int] = {}
-        self._waiting: deque[tuple[Reservation, asyncio.Future[None]]] = deque()
+        self._turn = asyncio.Lock()
+        """Held by the first of those who wait."""
+        self.freed = asyncio.Event()
 
     @property
     def reserved(self) -> int:
@@ -82,30 +83,16 @@ class ByteBudget:
         return reservation
 
     async def acquire(self, reservation: Reservation) -> None:
-        admitted = asyncio.get_running_loop().create_future()
-        self._waiting.append((reservation, admitted))
-        self.admit()
-        try:
-            await admitted
-        except BaseException:
-            reservation.release()
-            # The next one may need less.
-            self.admit()
-            raise
-
-    def admit(self) -> None:
-        """Admits those who wait, in their order, as far as there is room."""
-        while self._waiting:
-            reservation, admitted = self._waiting[0]
-            if not admitted.cancelled():
+        async with self._turn:
+            while True:
                 size = max(reservation.at_least, self._expected.get(reservation.kind, 0))
-                if self.held and self.reserved + size > self.size:
-                    return
-                reservation.size, reservation.read = size, 0
-                self.held[reservation.owner] = reservation
-                reservation.owner.add_done_callback(self.release)
-                admitted.set_result(None)
-            self._waiting.popleft()
+                if not self.held or self.reserved + size <= self.size:
+                    break
+                self.freed.clear()
+                await self.freed.wait()
+            reservation.size, reservation.read = size, 0
+            self.held[reservation.owner] = reservation
+            reservation.owner.add_done_callback(self.release)
 
     def release(self, owner: "asyncio.Task[object]") -> None:
         if (held := self.held.pop(owner, None)) is not None:
@@ -113,4 +100,4 @@ class ByteBudget:
             # A larger step raises what is expected of the next one at once, smaller ones lower it by and by.
             before = self._expected.get(held.kind, 0)
             self._expected[held.kind] = max(held.read, (before + held.read) // 2)
-            self.admit()
+            self.freed.set()
