@@ -240,8 +240,6 @@ async def read_requests(cls: type[StripeRequest]) -> AsyncGenerator[StripeReques
             yield await request
     except pydantic.ValidationError as error:
         raise ConnectorError(explain(error)) from None
-    except ConnectorError:
-        raise
     except Exception as error:  # noqa: BLE001 - the CDK would show a traceback
         raise ConnectorError(report(logging.getLogger("flow"), error)) from None
 

@@ -11,7 +11,6 @@ loop that changes a cursor in place has one of its own meanwhile, and so has a c
 """
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Collection, Container, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -160,10 +159,9 @@ class Cursors(MutableMapping[str, Incremental]):
         """The dirty cursors, which count as written from now on. Where there are more than `at_most`, the
         accounts have their turns. Those of some accounts stay dirty."""
         ids = self._shared.numbers.ids
-        dirty = [*compress(range(len(self._dirty)), self._dirty)]
-        first = bisect_left(dirty, self._turn)
-        in_turn = (number for number in dirty[first:] + dirty[:first] if ids[number] not in but_for)
-        taken = [*islice(in_turn, at_most)]
+        dirty = compress(range(len(self._dirty)), self._dirty)
+        in_turn = sorted(dirty, key=lambda number: number < self._turn)
+        taken = [*islice((number for number in in_turn if ids[number] not in but_for), at_most)]
         for number in taken:
             self._dirty[number] = 0
             self._turn = number + 1

@@ -12,7 +12,7 @@ only the parts that are not the same object are dumped and compared.
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.utils import json_merge_patch
@@ -26,14 +26,12 @@ Part = TypeVar("Part", Incremental, Backfill)
 PerAccount = dict[str, Part | None]
 """Parts by key: an account's id, which a backfill's suffix may follow. None where a part was deleted."""
 
-_TIMED: Final[dict[str, type[Incremental | Backfill]]] = {"cursor": Incremental, "cutoff": Backfill}
-"""The kinds of parts, by the field that has a part's time."""
-
 
 @lru_cache(maxsize=1024)
 def part_at(name: str, second: int) -> Any:
-    """The shared part with a `name`d time, at a second in Unix time."""
-    return _TIMED[name].model_validate({name: datetime.fromtimestamp(second, tz=UTC)})
+    """The shared part at a second in Unix time, of the kind whose time has this `name`: cursor or cutoff."""
+    kind = Incremental if name == "cursor" else Backfill
+    return kind.model_validate({name: datetime.fromtimestamp(second, tz=UTC)})
 
 
 def cursor_at(second: int) -> Incremental:

@@ -14,6 +14,7 @@ import re
 from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise, repeat
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
@@ -38,12 +39,10 @@ class _Row(NamedTuple):
     seconds: Sequence[int]
 
 
-class _SecondsOf(dict[str, int]):
-    """Times as seconds. Raises ValueError for what is no time."""
-
-    def __missing__(self, time: str) -> int:
-        self[time] = second = int(datetime.fromisoformat(time).timestamp())
-        return second
+@lru_cache(maxsize=1 << 16)
+def _second_at(time: str) -> int:
+    """A time in Unix seconds. Raises ValueError for what is no time."""
+    return int(datetime.fromisoformat(time).timestamp())
 
 
 class RequestText:
@@ -56,7 +55,6 @@ class RequestText:
         self._name = f"row {uuid4().hex[:12]}"
         """What no text has."""
         self._keys = {"cursor": AccountNumbers(), "cutoff": AccountNumbers()}
-        self._seconds = _SecondsOf()
         for piece in pieces:
             self.add(piece)
 
@@ -104,7 +102,7 @@ class RequestText:
         parts are of several kinds, or something is no time."""
         keys, kinds, times = tokens[::4], tokens[1::4], tokens[2::4]
         (kind,) = set(kinds)
-        seconds = array("I", map(self._seconds.__getitem__, times))
+        seconds = array("I", map(_second_at, times))
         numbers = array("I", map(self._keys[kind].__getitem__, keys))
         self._rows[name := f"{self._name} {len(self._rows)}"] = _Row(kind, numbers, seconds)
         return f'"{name}":0'
