@@ -51,9 +51,6 @@ FROM_START: Final = "_from_start"
 """The suffix of the oldest slice of a backfill, which is all of it at first."""
 _FROM: Final = "_from_%Y-%m-%dT%H:%M:%SZ"
 
-_STATE_KEY: Final = re.compile(r"(?P<path>.*?)(\.v(?P<counter>\d+))?", re.DOTALL)
-"""A binding's state key: its resource path, and the number of backfills that were requested, if any."""
-
 EPOCH: Final = datetime.fromtimestamp(0, tz=UTC)
 """The time before which nothing exists at Stripe."""
 
@@ -261,9 +258,9 @@ def accounts_after(state: ResourceState, owner: str, time: datetime) -> list[str
 
 
 def _split_state_key(state_key: str) -> tuple[str, int]:
-    match = _STATE_KEY.fullmatch(state_key)
-    assert match is not None, "the pattern matches any text"
-    return match["path"], int(match["counter"] or 0)
+    """A binding's resource path, and the number of backfills that were requested."""
+    path, mark, counter = state_key.rpartition(".v")
+    return (path, int(counter)) if mark and counter.isdecimal() else (state_key, 0)
 
 
 def _is_cursor(inc: object) -> bool:
