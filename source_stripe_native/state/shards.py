@@ -14,7 +14,7 @@ account is always selected.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
 
@@ -71,9 +71,8 @@ class Selection:
 
     def may_have(self, account_id: str) -> bool:
         """Whether an account of which no more than the id is known may be one."""
-        is_included = not self.include or account_id in self.include or _by_metadata(self.include)
-        is_named = is_included and account_id not in self.exclude
-        return self.shard.has(account_id) and (account_id == self.own_id or is_named)
+        unknown = replace(self, include=frozenset()) if _by_metadata(self.include) else self
+        return unknown.has({"id": account_id})
 
     @property
     def depends_on_metadata(self) -> bool:
