@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise, repeat
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
@@ -24,10 +24,10 @@ import pydantic_core
 from source_stripe_native.state.cursors import AccountNumbers, Cursors, Seconds
 from source_stripe_native.state.parts import Json, part_at
 
-_PART: Final = re.compile(
-    r'(?<!\\)"(acct_[!#-\[\]-~]+)":\{"(cursor|cutoff)":"(20\d\d-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ)"\}',
-    re.ASCII,
+_PART: Final = (
+    r'"acct_[!#-\[\]-~]+":\{"(?:cursor|cutoff)":"20\d\d-\d\d-\d\dT(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\dZ"\}'
 )
+_ROW: Final = re.compile(rf"(?<!\\){_PART}(?:,{_PART})*+", re.ASCII)
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -62,7 +62,9 @@ class RequestText:
         piece = self._rest + piece
         # Neither within a part nor after a backslash, without which a quote would look like another.
         end = piece.rfind(b"},") + 2 if b"}," in piece else len(piece[:-1].rstrip(b"\\"))
-        self._pieces.append(self._without_rows(piece[:end]))
+        # Each byte as one character: a piece may end within one.
+        text = _ROW.sub(self._take_row, piece[:end].decode("latin-1"))
+        self._pieces.append(text.encode("latin-1"))
         self._rest = piece[end:]
 
     @property
@@ -84,25 +86,16 @@ class RequestText:
             pydantic_core.from_json(text)
         return json.loads(text, object_hook=self._read_object)
 
-    def _without_rows(self, piece: bytes) -> bytes:
-        # Each byte as one character: a piece may end within one.
-        tokens = _PART.split(piece.decode("latin-1"))
-        between = tokens[::4]
-        ends = sorted({0, len(between) - 1, *(at for at, text in enumerate(between) if text != ",")})
-        left = [between[0]]
+    def _take_row(self, row: re.Match[str]) -> str:
+        """Takes a row out of the text, and returns what stands for it there. One whose parts are of several
+        kinds stays, and so does one with something that is no time."""
+        between_quotes = row[0].split('"')
+        keys, kinds, times = between_quotes[1::6], between_quotes[3::6], between_quotes[5::6]
         try:
-            for start, end in pairwise(ends):
-                left += self._take_row(tokens[4 * start + 1 : 4 * end]), between[end]
+            (kind,) = set(kinds)
+            seconds = array("I", map(_second_at, times))
         except ValueError:
-            return piece  # Its parts have to be looked at one by one.
-        return "".join(left).encode("latin-1")
-
-    def _take_row(self, tokens: list[str]) -> str:
-        """Takes a row out of the text, and returns what stands for it there. Raises ValueError where its
-        parts are of several kinds, or something is no time."""
-        keys, kinds, times = tokens[::4], tokens[1::4], tokens[2::4]
-        (kind,) = set(kinds)
-        seconds = array("I", map(_second_at, times))
+            return row[0]
         numbers = array("I", map(self._keys[kind].__getitem__, keys))
         self._rows[name := f"{self._name} {len(self._rows)}"] = _Row(kind, numbers, seconds)
         return f'"{name}":0'
