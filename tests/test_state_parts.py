@@ -38,6 +38,7 @@ from tests.test_state import (
     B,
     C,
     Ids,
+    account_ids,
     dumped,
     half,
     inc,
@@ -203,6 +204,25 @@ def test_no_step_of_the_opening_changes_a_part_that_others_share(
     apply(opened, reconcile(opened, now, ids, suffixes))
     assert parts == before
     assert dumped(initial) == fresh
+
+
+@settings(max_examples=50)
+@given(state=states, account_id=account_ids, suffixes=suffix_sets)
+def test_what_a_single_account_changes_in_place_is_its_own(
+    state: Json, account_id: str, suffixes: list[str]
+) -> None:
+    """Also what was part of the state of many accounts, and what a repeat goes on from."""
+    now, line = datetime.fromisoformat(NOW), opening({"bindingStateV1": {"X": state, "Y": state}}, "X", "Y")
+    read, _ = read_by(compact, line)
+    parts = []
+    for opened in read.bindingStateV1.values():
+        initial = initial_state(account_id, suffixes, now)
+        repeat = with_cursors(initial, opened, account_id, now - timedelta(days=30)).model_copy(deep=True)
+        apply(opened, in_time(opened, now))
+        apply(opened, reconcile(opened, now, account_id, suffixes))
+        for each in (opened, repeat):
+            parts += [part for name in ("inc", "backfill") for part in parts_of(getattr(each, name))]
+    assert len({id(part) for part in parts}) == len(parts)
 
 
 def parts_of(found: Any) -> list[Any]:
