@@ -48,6 +48,14 @@ def own(parts: PerAccount[Part], key: str) -> Part:
     return part
 
 
+class Shared(PerAccount[Part]):
+    """Parts that are all shared. The CDK makes a deep copy of an initial state, which shares them too: to copy
+    those of very many accounts would take seconds."""
+
+    def __deepcopy__(self, _: Any) -> "Shared[Part]":
+        return Shared(self)
+
+
 def state_of(**parts: Any) -> ResourceState:
     """A state of these fields, which are taken as they are: to examine each account's parts again would
     cost more than all else that is done with them."""

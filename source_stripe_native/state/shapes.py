@@ -35,6 +35,7 @@ from source_stripe_native.state.parts import (
     Backfill,
     Incremental,
     Json,
+    Shared,
     difference,
     merge_diff,
     state_of,
@@ -189,7 +190,7 @@ def with_cursors(
         return have if oldest <= have.cursor <= cursor_time(new.cursor) else new
 
     new = _cursors(initial, owner)
-    inc: Any = {account_id: carried(account_id, at) for account_id, at in new.items()}
+    inc: Any = Shared({account_id: carried(account_id, at) for account_id, at in new.items()})
     return state_of(
         inc=inc if isinstance(initial.inc, Mapping) else inc[owner],
         backfill=initial.backfill,
@@ -346,5 +347,5 @@ def _write(accounts: dict[str, AccountState], account_ids: str | Sequence[str]) 
         for account_id in account_ids
         for suffix, at in accounts[account_id].backfill.items()
     }
-    inc = {account_id: accounts[account_id].inc for account_id in account_ids}
-    return state_of(inc=inc, backfill=backfill)
+    inc = Shared({account_id: accounts[account_id].inc for account_id in account_ids})
+    return state_of(inc=inc, backfill=Shared(backfill))
