@@ -49,8 +49,8 @@ def own(parts: PerAccount[Part], key: str) -> Part:
 
 
 class Shared(PerAccount[Part]):
-    """Parts that are all shared. The CDK makes a deep copy of an initial state, which shares them too: to copy
-    those of very many accounts would take seconds."""
+    """Parts that are all shared. The CDK makes a deep copy of an initial state, which shares them too: to
+    copy those of very many accounts would take seconds."""
 
     def __deepcopy__(self, _: Any) -> "Shared[Part]":
         return Shared(self)
