@@ -21,9 +21,8 @@ from urllib.parse import unquote
 from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
-from source_stripe_native.state.shards import ALL_ACCOUNTS
 from source_stripe_native.state.windows import FOREVER, Window, floor
-from source_stripe_native.streams.row import Document, Embedding
+from source_stripe_native.streams.row import Document
 from source_stripe_native.stripe import children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import (
@@ -49,8 +48,9 @@ READY_FACTOR: Final = 20
 """How many times more documents may wait for their turn than rereads run at once."""
 
 Item = TypeVar("Item")
-Documents = AsyncIterator[Document]
-Resolved = Document | Documents | None
+Documents = AsyncGenerator[Document, None]
+Resolved = tuple[Document, Documents | None] | None
+"""The first document of a change and the rest; None where there is none."""
 
 
 async def read_changes(source: Source, events: WindowEvents, not_before: int = 0) -> Documents:
@@ -71,10 +71,7 @@ async def read_again(source: Source, subjects: Iterable[Subject]) -> Documents:
 
     async def resolutions() -> AsyncIterator[Awaitable[Resolved]]:
         for subject in subjects:
-            change = Change(subject, is_related=True)
-            if subject.kind in (Kind.PARENT, Kind.CONTAINER):
-                change.events.append({"type": "", "created": 0, "data": {"object": {"id": subject.id}}})
-            yield _resolved(source, change, ListedRereads(source, ()))
+            yield _started(_resolved(source, Change(subject, is_related=True), ListedRereads(source, ())))
 
     async for document in _documents(source, resolutions()):
         yield document
@@ -83,68 +80,12 @@ async def read_again(source: Source, subjects: Iterable[Subject]) -> Documents:
 async def _documents(source: Source, items: AsyncIterator[Resolved | Awaitable[Resolved]]) -> Documents:
     async with aclosing(in_order(items, source.settings.rereads_at_once)) as resolutions:
         async for resolved in resolutions:
-            if isinstance(resolved, dict):
-                yield resolved
-            elif resolved is not None:
-                async for document in resolved:
-                    yield document
-
-
-async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Resolved:
-    """The documents of a change of which something has to be read; none where that is postponed."""
-    documents: Documents | None
-    try:
-        match change.subject.kind:
-            case Kind.OBJECT:
-                return await _reread(source, change, listed)
-            case Kind.PARENT:
-                if not change.events[0]["type"] and not await _read_parent(source, change):
-                    return None
-                documents = await _children_of(source, change)
-            case Kind.CONTAINER:
-                documents = await _embedded(source, change)
-            case Kind.REMOVAL:
-                return await _removed(source, change)
-            case Kind.LIST:
-                documents = await _listed(source, change)
-            case Kind.ADDRESS:
-                return await _at_address(source, change.subject)
-    except Exception as error:
-        if not _can_wait(source, change) or not await source.postpones(str(change.subject), error):
-            raise
-        return None
-    return _to_their_end(source, change.subject, documents) if documents is not None else None
-
-
-async def _read_parent(source: Source, change: Change) -> bool:
-    """Reads the parent of a change that has nothing but its id. Returns False where it cannot be had."""
-    about = {"parent": change.subject.id}
-    with refusals_noticed(
-        source, "Stripe refuses to show a parent: its children are left as they are", about
-    ):
-        if (parent := await _retrieve_parent(source, {"id": change.subject.id})) is not None:
-            change.events[0]["data"]["object"] = parent
-            return True
-    return False
-
-
-def _can_wait(source: Source, change: Change) -> bool:
-    """Whether a subject can be read later by its id alone: no event of the change is needed for it."""
-    types = source.stream.EVENT_TYPES
-    if change.subject.kind is Kind.OBJECT and source.stream.object_path({"id": change.subject.id}) is None:
-        return False
-    is_deletion = change.deletion is not None or any(types.get(e["type"]) == "d" for e in change.events)
-    return change.subject.kind is not Kind.REMOVAL and not is_deletion
-
-
-async def _to_their_end(source: Source, subject: Subject, documents: Documents) -> Documents:
-    """`documents`, of which the rest is postponed where it cannot be read."""
-    try:
-        async for document in documents:
-            yield document
-    except Exception as error:
-        if not await source.postpones(str(subject), error):
-            raise
+            if resolved is not None:
+                first, rest = resolved
+                yield first
+                if rest is not None:
+                    async for document in rest:
+                        yield document
 
 
 async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -> AsyncGenerator[Item, None]:
@@ -188,7 +129,7 @@ async def _resolutions(
         final = {change.subject for change in objects} - {change.subject for change in rereads}
         for change in batch:
             document = _of_event(source, change.events[0]) if change.subject in final else None
-            yield document or _resolved(source, change, listed)
+            yield (document, None) if document else _started(_resolved(source, change, listed))
 
 
 async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[Item]]:
@@ -200,6 +141,52 @@ async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[
             batch = []
     if batch:
         yield batch
+
+
+async def _started(documents: Documents) -> Resolved:
+    """Reads the first document, so that the requests for several changes run side by side."""
+    first = await anext(documents, None)
+    return None if first is None else (first, documents)
+
+
+async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Documents:
+    """The documents of a change of which something has to be read. What cannot be read is postponed, as far
+    as it can be read later by the subject's id alone."""
+    if why := _why_reread(source, change):
+        source.workload.rereads[why] += 1
+    match change.subject.kind:
+        case Kind.OBJECT:
+            documents = _one(_reread(source, change, listed, is_current=not why))
+        case Kind.PARENT:
+            documents = _children_of(source, change, is_current=not why)
+        case Kind.CONTAINER:
+            documents = _embedded(source, change, is_current=not why)
+        case Kind.REMOVAL:
+            documents = _one(_removed(source, change))
+        case Kind.LIST:
+            documents = _listed(source, change)
+        case Kind.ADDRESS:
+            documents = _one(_at_address(source, change.subject))
+    try:
+        async for document in documents:
+            yield document
+    except Exception as error:
+        if not _can_wait(source, change) or not await source.postpones(str(change.subject), error):
+            raise
+
+
+async def _one(reading: Awaitable[Document | None]) -> Documents:
+    if (document := await reading) is not None:
+        yield document
+
+
+def _can_wait(source: Source, change: Change) -> bool:
+    """Whether a subject can be read later by its id alone: no event of the change is needed for it."""
+    types = source.stream.EVENT_TYPES
+    if change.subject.kind is Kind.OBJECT and source.stream.object_path({"id": change.subject.id}) is None:
+        return False
+    is_deletion = change.deletion is not None or any(types.get(e["type"]) == "d" for e in change.events)
+    return change.subject.kind is not Kind.REMOVAL and not is_deletion
 
 
 def _of_event(source: Source, event: Json) -> Document | None:
@@ -220,8 +207,8 @@ def _is_final(source: Source, change: Change) -> bool:
 
 
 def _why_reread(source: Source, change: Change) -> str:
-    """Why what the events of one second carry may not be the last state, or not all of it; empty where it
-    is."""
+    """Why what the events of one second carry may not be the last state, or not all of it, so that something
+    is read again; empty where it is."""
     if change.is_related:
         return "objects of which other objects' events told"
     newest, *others = change.events
@@ -241,23 +228,18 @@ def _why_reread(source: Source, change: Change) -> str:
     return ""
 
 
-def _is_current(source: Source, change: Change) -> bool:
-    """Whether what the events carry can be taken as it is. If not, something is to be read again."""
-    if reason := _why_reread(source, change):
-        source.workload.rereads[reason] += 1
-    return not reason
-
-
-async def _reread(source: Source, change: Change, listed: ListedRereads) -> Document | None:
+async def _reread(
+    source: Source, change: Change, listed: ListedRereads, *, is_current: bool
+) -> Document | None:
     """The object as it is now; a tombstone where Stripe no longer has it; the event's own object where Stripe
-    refuses to show it for good."""
+    refuses to show it for good, or where it `is_current` but for what is cut in it."""
     types = source.stream.EVENT_TYPES
-    newest = change.events[0] if change.events else None
+    newest = next(iter(change.events), None)
     last = change.deletion or newest
     known: Json = newest["data"]["object"] if newest else {"id": change.subject.id}
     op = types[newest["type"]] if newest else "u"
-    if _is_current(source, change) and newest:  # by now, as Stripe refuses what was to be asked for
-        return _of_event(source, newest) or await to_document(source, known, op)
+    if is_current:
+        return await to_document(source, known, op)
     current: Json | None = None
     with refusals_noticed(
         source,
@@ -269,13 +251,10 @@ async def _reread(source: Source, change: Change, listed: ListedRereads) -> Docu
         else:
             current = await listed.get(change.subject.id) or await retrieve(source, known)
     if current is not None:
-        if source.selection is not ALL_ACCOUNTS and not source.selection.has(current):
-            return None
-        return await to_document(source, current, "u" if op == "d" else op)
-    if asked.is_refused and newest and op != "d":
-        # As it is: the rest of a list inside it would be refused too.
-        return stamp(source, known, op)
+        is_selected = source.selection.has(current)
+        return await to_document(source, current, "u" if op == "d" else op) if is_selected else None
     if asked.is_refused and newest:
+        # As it is: the rest of a list inside it would be refused too.
         return to_tombstone(source, known, op, newest["created"])
     if last is None:
         # The object's own deletion event carries what a tombstone needs.
@@ -294,46 +273,46 @@ async def _retrieve_parent(source: Source, parent: Json) -> Json | None:
     return await retrieve(replace(source, stream=stream.PARENT), parent, parent_params(stream))
 
 
-async def _children_of(source: Source, change: Change) -> Documents:
-    """The children of the parent that the change's events carry; tombstones for those that the parent showed
-    where Stripe no longer has it. The first requests are sent before this returns."""
-    stream, deletion = source.stream, change.deletion
+async def _children_of(source: Source, change: Change, *, is_current: bool) -> Documents:
+    """The children of the parent that the change's events carry, or that is read by its id where there are
+    none; tombstones for those that the parent showed where Stripe no longer has it."""
+    stream, deletion, parent_id = source.stream, change.deletion, change.subject.id
+    parent: Json | None = None
+    if not change.events:
+        about = "Stripe refuses to show a parent: its children are left as they are"
+        with refusals_noticed(source, about, {"parent": parent_id}):
+            parent = await _retrieve_parent(source, {"id": parent_id})
+        if parent is None:
+            return
+        change.events.append({"type": "", "created": 0, "data": {"object": parent}})
     # Of the versions of one second any may be the last.
     may_have = (e for e in change.events if children.may_have_children(source, e["data"]["object"]))
     event = deletion or next(may_have, change.events[0])
     parent = event["data"]["object"]
     # Where children have events of their own, one may be newer than what the parent's event shows.
-    shown = _is_current(source, change) and deletion is None and not stream.EVENT_TYPES
+    shown = is_current and deletion is None and not stream.EVENT_TYPES
     shown_now = (children.shown_children(source, parent) or {"data": []})["data"]
     if stream.OLDER_ID and (event.get("api_version") or "") < stream.SINCE_VERSION:
         # By the ids that they have today.
         shown_now = [{**obj, "id": obj[stream.OLDER_ID]} for obj in shown_now if stream.OLDER_ID in obj]
     lists: list[children.ChildList] | None
-    lists = [children.ChildList(change.subject.id, "", (), Page(shown_now, None))]
+    lists = [children.ChildList(parent_id, "", (), Page(shown_now, None))]
     with refusals_noticed(
         source,
         "Stripe refuses to list the children of a changed object: those of its event are captured",
-        {"parent": change.subject.id},
+        {"parent": parent_id},
     ):
         if deletion is None and children.lacks_fields(stream, parent):
             parent = await _retrieve_parent(source, parent) or parent
         lists = await children.open_child_lists(source, parent, _ALL_TIME, stream.list_params(), shown=shown)
     if lists is None:
-        return _as_tombstones(source, change.subject.id, shown_now, event["created"])
-    return _read_lists(source, lists)
-
-
-async def _read_lists(source: Source, lists: list[children.ChildList]) -> Documents:
-    for child_list in lists:
+        for obj in shown_now:
+            if stream.PARENT_FIELD:
+                obj.setdefault(stream.PARENT_FIELD, parent_id)
+            yield to_tombstone(source, obj, "d", event["created"])
+    for child_list in lists or ():
         async for child in children.read_children(source, child_list, _ALL_TIME):
             yield await to_document(source, child, "u")
-
-
-async def _as_tombstones(source: Source, parent_id: str, objects: list[Json], created: int) -> Documents:
-    for obj in objects:
-        if source.stream.PARENT_FIELD:
-            obj.setdefault(source.stream.PARENT_FIELD, parent_id)
-        yield to_tombstone(source, obj, "d", created)
 
 
 async def _removed(source: Source, change: Change) -> Document:
@@ -363,10 +342,10 @@ async def _at_address(source: Source, subject: Subject) -> Document | None:
     return None if asked.is_refused else to_tombstone(source, obj, "d", floor(source.http.now()))
 
 
-async def _embedded(source: Source, change: Change) -> Documents | None:
-    """The objects that the container shows which the change's events carry."""
-    embedding = source.stream.EMBEDDINGS[change.subject.selected_by]
-    deletion = change.deletion
+async def _embedded(source: Source, change: Change, *, is_current: bool) -> Documents:
+    """The objects that the container shows which the change's events carry. Of those that events of their own
+    reported, what the container shows may be older."""
+    embedding, deletion = source.stream.EMBEDDINGS[change.subject.selected_by], change.deletion
     newest = deletion or next(iter(change.events), None)
     known: Json = newest["data"]["object"] if newest else {"id": change.subject.id}
     container: Json | None = None
@@ -375,7 +354,7 @@ async def _embedded(source: Source, change: Change) -> Documents | None:
         "Stripe refuses to show a changed object: the objects that it shows are left as they are",
         {"container": change.subject.id},
     ):
-        if _is_current(source, change):
+        if is_current:
             container = await expanded_container(source, embedding, known)
         else:
             containers = replace(source, stream=embedding.stream)
@@ -384,53 +363,31 @@ async def _embedded(source: Source, change: Change) -> Documents | None:
                 # Gone, unlike a subscription that was canceled: its deletion showed it last.
                 container = known
     if container is None:
-        return None
+        return
     # A deletion is the last of its second, and what was read again is newer than any event.
     before = newest["created"] + (deletion is not None) if newest and container is known else math.inf
-    return _embedded_objects(source, embedding, container, before, change)
-
-
-async def _embedded_objects(
-    source: Source, embedding: Embedding, container: Json, before: float, change: Change
-) -> Documents:
-    """The objects that the container shows, where events of their own reported them in a second `before` or
-    not at all."""
     async for obj in embedded_objects(source, embedding, container):
         if change.reported.get(obj["id"], -1) < before:
             yield await to_document(source, obj, "u")
 
 
-async def _listed(source: Source, change: Change) -> Documents | None:
-    """The objects of the stream's list that belong to the changed object. The first page is read before this
-    returns."""
-    documents = _of_list(source, change)
-    first = await anext(documents, None)
-    return None if first is None else _with_first(first, documents)
-
-
-async def _with_first(first: Document, others: Documents) -> Documents:
-    yield first
-    async for document in others:
-        yield document
-
-
-async def _of_list(source: Source, change: Change) -> Documents:
-    stream = source.stream
+async def _listed(source: Source, change: Change) -> Documents:
+    """The objects of the stream's list that belong to the changed object."""
+    stream, selection = source.stream, (change.subject.selected_by, change.subject.id)
     names_parent = bool(stream.PARENT_FIELD) and change.subject.selected_by == stream.PARENT_PARAM
-    async for page in _pages_of(source, change):
+    async for page in _pages_of(source, selection):
         for obj in page.objects:
             if names_parent:
                 obj.setdefault(stream.PARENT_FIELD, change.subject.id)
             yield await to_document(source, obj, "u")
 
 
-async def _pages_of(source: Source, change: Change) -> AsyncIterator[Page]:
-    selection = change.subject.selected_by, change.subject.id
-    params = [*source.stream.list_params(), selection]
+async def _pages_of(source: Source, selection: tuple[str, str]) -> AsyncIterator[Page]:
     with refusals_noticed(
         source,
         "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
         dict([selection]),
     ):
+        params = [*source.stream.list_params(), selection]
         async for page in read_pages(source, source.stream.list_path(), params):
             yield page
