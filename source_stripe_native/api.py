@@ -28,11 +28,11 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.errors import EVENTS_AGED_OUT, StripeError
 from source_stripe_native.events import due_days
-from source_stripe_native.events.changes import Kind, Subject
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.events.list_feed import ListReader, PolledLists
 from source_stripe_native.events.resolutions import read_again, read_changes
 from source_stripe_native.events.snapshots import read_snapshot, unsettled
+from source_stripe_native.events.subjects import Kind, Subject
 from source_stripe_native.flow.byte_budget import Reservation
 from source_stripe_native.flow.output import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges

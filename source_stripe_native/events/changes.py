@@ -2,56 +2,20 @@
 
 Events are read newest first: the first events seen of an object are its newest, and older events are skipped.
 Within one second Stripe gives events no order, so a change holds all events of the last second in which its
-subject changed. The subject is one of six, as the event's type says:
-
-    an object    the event carries the object, or another object that names it (`RELATED_EVENTS`)
-    a parent     the event carries a parent whose children may have changed (`PARENT_EVENT_TYPES`)
-    a list       the event carries an object by which the stream's list is to be read (`list_by`)
-    a container  the event carries an object that shows objects of the stream (`EMBEDDINGS`)
-    a removal    the event carries an object that no longer shows one of the stream (`removed_from`)
-    an address   the event is thin, and names where the object is read (`THIN_EVENTS`)
+subject changed.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 from typing import Any
 
 from source_stripe_native.events.feed import WindowEvents
+from source_stripe_native.events.subjects import Kind, Subject
 from source_stripe_native.streams.row import BaseStripeObject, RelatedEvents
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import get_path
+from source_stripe_native.stripe.expansions import values_at
 from source_stripe_native.stripe.pages import Source
-
-
-class Kind(Enum):
-    OBJECT = auto()
-    PARENT = auto()
-    LIST = auto()
-    CONTAINER = auto()
-    REMOVAL = auto()
-    ADDRESS = auto()
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What changed: an object of the stream, a parent, a part of the stream's list, a container, an object of
-    the stream that another object no longer shows, or one that is known by its address."""
-
-    kind: Kind
-    id: str
-    """The object's id, or the path of its address."""
-    selected_by: str = ""
-    """Of a list the query parameter, of a container the suffix of its embedding, of a removal the path of the
-    list that showed the object, of an address what the object calls itself."""
-
-    def __str__(self) -> str:
-        return f"{self.kind.name}:{self.selected_by}:{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Subject":
-        kind, selected_by, subject_id = text.split(":", 2)
-        return cls(Kind[kind], subject_id, selected_by)
 
 
 @dataclass
@@ -63,6 +27,8 @@ class Change:
     subject: Subject
     events: list[Json] = field(default_factory=list)
     is_related: bool = False
+    is_new: bool = False
+    """Whether one of these events is new to the binding."""
     reported: Mapping[str, int] = field(default_factory=dict)
     """Of a container: the objects that have events of their own, each with the second of its newest one. What
     the container's event shows of them is newer only if it comes from a later second."""
@@ -76,79 +42,68 @@ class Change:
 async def newest_changes(source: Source, events: WindowEvents, not_before: int = 0) -> AsyncIterator[Change]:
     """The last change of each subject, newest first. Changes that are new to the binding only, and none from
     before `not_before` (Unix seconds)."""
-    stream, early = source.stream, _captured_later(events)
+    # Of what the binding captured early, no event of the window may take the place.
+    stream, early = source.stream, events.early.after(events.window.end)
     done = {subject for subject, (_, is_carried) in early.items() if is_carried}
     reread = early.keys() - done
     """Objects that only events of other objects have reported so far. If such an object is gone, the deletion
     that says so is an older event."""
     reported = {subject.id: at for subject, (at, _) in early.items() if subject.kind is Kind.OBJECT}
-    second: dict[Subject, Change] = {}
-    new_ones: dict[Subject, Change] = {}
-    current_second: int | None = None
+    changes: dict[Subject, Change] = {}
+    second = 0
     async for is_new, event in events.newest_first(stream.all_event_types(), source.count):
-        if event["created"] != current_second:
-            for change in _newest_first(new_ones):
-                _record(events, change, current_second)
+        if event["created"] != second:
+            for change in _new_ones(events, changes, second):
                 yield change
-            done.update(subject for subject, change in second.items() if change.events)
-            reread.update(subject for subject, change in second.items() if not change.events)
-            second, new_ones, current_second = {}, {}, event["created"]
-        for subject in _subjects(source, event):
-            carries = _carries(stream, event, subject)
+            done.update(subject for subject, change in changes.items() if change.events)
+            reread.update(subject for subject, change in changes.items() if not change.events)
+            changes, second = {}, event["created"]
+        for subject, is_carried in _subjects(source, event):
             if stream.EMBEDDINGS and subject.kind is Kind.OBJECT:
-                reported.setdefault(subject.id, event["created"])
+                reported.setdefault(subject.id, second)
             if subject in done:
                 continue
-            if subject in reread and not (carries and stream.EVENT_TYPES.get(event["type"]) == "d"):
+            if subject in reread and not (is_carried and stream.EVENT_TYPES.get(event["type"]) == "d"):
                 # What was read again is newer. Of older events only a deletion still matters.
-                done.update([subject] if carries else [])
+                done.update([subject] if is_carried else [])
                 continue
-            change = second.setdefault(subject, Change(subject, reported=reported))
-            if carries:
+            change = changes.setdefault(subject, Change(subject, reported=reported))
+            if is_carried:
                 change.events.append(event)
             else:
                 change.is_related = True
-            if is_new and event["created"] >= not_before:
-                new_ones[subject] = change
-    for change in _newest_first(new_ones):
-        _record(events, change, current_second)
+            change.is_new = change.is_new or (is_new and second >= not_before)
+    for change in _new_ones(events, changes, second):
         yield change
 
 
-def _captured_later(events: WindowEvents) -> dict[Subject, tuple[int, bool]]:
-    """The subjects that the binding captured early, in versions that are newer than the window: no event of
-    the window may take their place."""
-    later = events.early.after(events.window.end)
-    return {subject: at for subject, at in later.items() if isinstance(subject, Subject)}
-
-
-def _record(events: WindowEvents, change: Change, second: int | None) -> None:
-    """Records a change of `second` that is captured early."""
-    if events.found is not None and second is not None:
-        events.found.subjects.setdefault(change.subject, (second, bool(change.events)))
-
-
-def _newest_first(changes: dict[Subject, Change]) -> list[Change]:
-    """The changes of one second. What a list shows now is newer than what the events of that second carry,
-    and what a container showed when it was deleted is the last of them."""
+def _new_ones(events: WindowEvents, changes: Mapping[Subject, Change], second: int) -> list[Change]:
+    """The new changes of one second, recorded where they are captured early."""
 
     def place(change: Change) -> int:
+        # What a list shows now is newer than what the events of that second carry, and what a container
+        # showed when it was deleted is the last of them.
         if change.subject.kind is Kind.LIST:
             return 0
         return 1 if change.subject.kind is Kind.CONTAINER and change.deletion else 2
 
-    return sorted(changes.values(), key=place)
+    new_ones = sorted((change for change in changes.values() if change.is_new), key=place)
+    if events.found is not None:
+        for change in new_ones:
+            events.found.subjects.setdefault(change.subject, (second, bool(change.events)))
+    return new_ones
 
 
-def _subjects(source: Source, event: Json) -> Iterator[Subject]:
-    """What an event reports a change of. An event without an object is skipped, with a warning."""
+def _subjects(source: Source, event: Json) -> Iterator[tuple[Subject, bool]]:
+    """What an event reports a change of, each with whether the event carries it. An event without an object
+    is skipped, with a warning."""
     stream, kind, obj = source.stream, event["type"], get_path(event, "data.object")
     if stream.SINGLE:
         # The event has no id that would name the day: the object is read again.
-        yield Subject(Kind.OBJECT, stream.NAME)
+        yield Subject(Kind.OBJECT, stream.NAME), False
     elif kind in stream.EVENT_TYPES or kind in stream.PARENT_EVENT_TYPES:
         if container := _named_container(stream, event, obj):
-            yield container
+            yield container, False
         elif not _has_id(obj):
             source.log.warning(
                 "an event carries no object with an id and is skipped: backfill the binding again if an "
@@ -156,15 +111,25 @@ def _subjects(source: Source, event: Json) -> Iterator[Subject]:
                 {"event": event.get("id"), "type": kind, "account": source.account_id},
             )
         elif kind in stream.PARENT_EVENT_TYPES:
-            yield Subject(Kind.PARENT, obj["id"])
+            yield Subject(Kind.PARENT, obj["id"]), True
         elif not stream.EVENT_OBJECT or obj.get("object") == stream.EVENT_OBJECT:
-            yield Subject(Kind.OBJECT, obj["id"])
+            yield Subject(Kind.OBJECT, obj["id"]), True
     for suffix, embedding in stream.EMBEDDINGS.items():
         if kind in embedding.event_types and _has_id(obj):
-            yield Subject(Kind.CONTAINER, obj["id"], suffix)
+            yield Subject(Kind.CONTAINER, obj["id"], suffix), True
     for related in stream.RELATED_EVENTS:
         if related.concerns(event, source.http.version):
             yield from _related_subjects(related, event, obj)
+
+
+def _related_subjects(related: RelatedEvents, event: Json, obj: Any) -> Iterator[tuple[Subject, bool]]:
+    """The same for an event of another object, which carries `obj`."""
+    kind = Kind.LIST if related.list_by else Kind.OBJECT
+    if _may_concern(related, obj):
+        for object_id in dict.fromkeys(_ids(obj, related.ids)):
+            yield Subject(kind, object_id, related.list_by), False
+    for object_id in removed(event, related.removed_from):
+        yield Subject(Kind.REMOVAL, object_id, related.removed_from), True
 
 
 def _named_container(stream: type[BaseStripeObject], event: Json, obj: Any) -> Subject | None:
@@ -179,31 +144,12 @@ def _named_container(stream: type[BaseStripeObject], event: Json, obj: Any) -> S
     return None
 
 
-def _related_subjects(related: RelatedEvents, event: Json, obj: Any) -> Iterator[Subject]:
-    """What an event of another object, which carries `obj`, reports a change of."""
-    if _may_concern(related, obj):
-        for object_id in dict.fromkeys(_ids(obj, related.ids)):
-            yield Subject(Kind.LIST if related.list_by else Kind.OBJECT, object_id, related.list_by)
-    if related.removed_from:
-        for object_id in removed(event, related.removed_from):
-            yield Subject(Kind.REMOVAL, object_id, related.removed_from)
-
-
-def _carries(stream: type[BaseStripeObject], event: Json, subject: Subject) -> bool:
-    """Whether the event carries the subject itself."""
-    if subject.kind is Kind.CONTAINER:
-        return event["type"] in stream.EMBEDDINGS[subject.selected_by].event_types
-    own_types = (*stream.EVENT_TYPES, *stream.PARENT_EVENT_TYPES)
-    is_own = subject.id == get_path(event, "data.object.id") and event["type"] in own_types
-    return subject.kind is Kind.REMOVAL or is_own
-
-
 def removed(event: Json, path: str) -> dict[str, Json]:
-    """The objects, by id, that the list at `path` inside the event's object showed before and no longer
-    does."""
+    """The objects, by id, that the list at `path` inside the event's object showed before and no longer does;
+    none where there is no `path`."""
     before, now = (
-        {obj["id"]: obj for obj in _values(event, [*place.split("."), "data", "*"]) if _has_id(obj)}
-        for place in (f"data.previous_attributes.{path}", f"data.object.{path}")
+        {obj["id"]: obj for obj in values_at(event, f"data.{place}.{path}.data.*") if _has_id(obj)}
+        for place in ("previous_attributes", "object")
     )
     return {object_id: obj for object_id, obj in before.items() if object_id not in now}
 
@@ -223,19 +169,7 @@ def _may_concern(related: RelatedEvents, obj: Any) -> bool:
 
 def _ids(obj: Any, paths: tuple[str, ...]) -> Iterator[str]:
     """The ids at `paths`; an expanded object stands for its id."""
-    for path in paths:
-        for value in _values(obj, path.split(".")):
-            object_id = value.get("id") if isinstance(value, dict) else value
-            if isinstance(object_id, str) and object_id:
-                yield object_id
-
-
-def _values(value: Any, names: list[str]) -> Iterator[Any]:
-    """The values at a path, in which `*` stands for each item of an array."""
-    if not names:
-        yield value
-    elif names[0] == "*" and isinstance(value, list):
-        for item in value:
-            yield from _values(item, names[1:])
-    elif isinstance(value, dict):
-        yield from _values(value.get(names[0]), names[1:])
+    for value in (value for path in paths for value in values_at(obj, path)):
+        object_id = value.get("id") if isinstance(value, dict) else value
+        if isinstance(object_id, str) and object_id:
+            yield object_id

@@ -168,7 +168,7 @@ class LogReader:
         if self.looks_later and result.batch is not None and types is not None:
             now, settings = floor(source.http.now()), self.settings
             reach, lag = (int(each.total_seconds()) for each in (settings.early_reach, settings.lag))
-            self.later, _ = await read_newest(source, types, Window(now - reach, now + lag), settings)
+            self.later = await read_newest(source, types, Window(now - reach, now + lag), settings)
             self.looks_later = False
         if self.later is not None and self.later.window.end <= result.window.end:
             self.later = None
@@ -274,22 +274,17 @@ class BatchBuilder:
 
 async def read_newest(
     source: Source, types: Collection[str], window: Window, settings: Settings
-) -> tuple[EventBatch | None, dict[str, tuple[int, str]]]:
-    """The events of `window` as a batch, as many of them as `Settings.early_pages` hold, newest first; and by
-    id when each was created, and its type."""
-    read: dict[str, tuple[int, str]] = {}
-    bounds = range_params(Events, window)
+) -> EventBatch | None:
+    """The events of `window`, newest first, as many of them as `Settings.early_pages` hold."""
+    pages, asked = 0, [*range_params(Events, window), *type_params(types, source.http.version)]
     with closing(BatchBuilder(window, window.start, {}, settings)) as builder:
-        asked, pages = type_params(types, source.http.version), 0
-        async for page in read_pages(source, EVENTS_PATH, [*bounds, *asked]):
+        async for page in read_pages(source, EVENTS_PATH, asked):
             for event in page.objects:
                 builder.add(event, types)
-                if not types or current_type(event) in types:
-                    read[event["id"]] = event["created"], current_type(event)
             pages += 1
-            if page.next is None or pages == settings.early_pages:
+            if pages == settings.early_pages:
                 break
-        return builder.finish(window.start).batch, read
+        return builder.finish(window.start).batch
 
 
 def type_params(types: Collection[str], version: str | None) -> Params:

@@ -7,7 +7,6 @@ the reading, for the event types of all bindings; the others get the result from
 lies before the kept batches reads on its own: nobody waits for it, and it waits for nobody.
 """
 
-import functools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,8 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from source_stripe_native.events.early import CapturedEarly
 from source_stripe_native.events.event_log import EventBatch, LogReader, read_newest
+from source_stripe_native.events.subjects import CapturedEarly
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.cursors import Seconds
 from source_stripe_native.state.windows import Window, floor
@@ -89,11 +88,6 @@ class _Account:
     """What was read early, after the last notice."""
     newest_read: dict[str, int] = field(default_factory=dict)
     """When the events were created that were read early, by id."""
-
-    def drop_oldest(self) -> EventBatch:
-        batch = self.batches.pop(0)
-        self.dropped = batch.window.end
-        return batch
 
     def has_after(self, start: int, restored: Collection[int]) -> bool:
         """Whether everything that a binding at `start` needs is kept, some cursors being `restored` ones."""
@@ -175,7 +169,7 @@ class EventFeed:
         """Gives up the events before `to`, which Stripe no longer keeps."""
         while (account := self._accounts.get(account_id)) and account.batches:
             self._drop_oldest(account)
-        self._accounts[account_id] = self._account(to)
+        self._accounts[account_id] = _Account(to, self._reader(to))
 
     def first_cursor(self, account_id: str | None) -> int | None:
         """The cursor from which the account is first read, None where nobody has subscribed."""
@@ -221,24 +215,21 @@ class EventFeed:
         settings, high_watermark = self._settings, self.high_watermark(source.account_id)
         if self._types is None or high_watermark is None:
             return frozenset()
-        now = floor(source.http.now())
-        account = self._known(source, high_watermark)
+        now, account = floor(source.http.now()), self._known(source, high_watermark)
         last = max(account.newest_read.values(), default=0) - int(settings.lag.total_seconds())
         reach = int(settings.early_reach.total_seconds())
         # Stripe's clock may be a little ahead of what its answers have shown.
         window = Window(min(now, max(high_watermark, last, now - reach)), now + reach)
-        asked = replace(source, priority=Priority.EVENTS)
-        batch, read = await read_newest(asked, self._types, window, settings)
-        self._accounts.setdefault(source.account_id, account)
-        known = account.newest_read
-        types = frozenset(kind for event_id, (_, kind) in read.items() if event_id not in known)
-        if types:
+        batch = await read_newest(replace(source, priority=Priority.EVENTS), self._types, window, settings)
+        read, known = batch.first_shown() if batch else {}, account.newest_read
+        new = {event_id: (at, kind) for event_id, (at, kind) in read.items() if event_id not in known}
+        if new:
             account.newest = batch
             read_time = source.http.now().timestamp()
-            self.delays += [read_time - at for event_id, (at, _) in read.items() if event_id not in known]
+            self.delays += [read_time - at for at, _ in new.values()]
         kept = {event_id: at for event_id, at in known.items() if at >= window.start}
         account.newest_read = kept | {event_id: at for event_id, (at, _) in read.items()}
-        return types
+        return frozenset(kind for _, kind in new.values())
 
     def has_read(self, account_id: str, event_id: str) -> bool:
         """Whether an event was read by this process, as far as that is remembered."""
@@ -270,13 +261,16 @@ class EventFeed:
 
     def add_early(self, source: Source, found: CapturedEarly) -> None:
         """Records what a binding captured early. To be called after the checkpoint of its documents."""
-        self._early.setdefault((source.account_id, source.stream.NAME), CapturedEarly()).add(found)
+        captured = self._early.setdefault((source.account_id, source.stream.NAME), CapturedEarly())
+        captured.events |= found.events
+        captured.subjects |= found.subjects
 
     def forget_early(self, source: Source, second: int) -> None:
         """Forgets what the binding captured early, and its cursor at `second` has passed."""
         key = source.account_id, source.stream.NAME
         if (captured := self._early.get(key)) is not None:
-            captured.forget_before(second)
+            captured.events = {event: at for event, at in captured.events.items() if at >= second}
+            captured.subjects = captured.after(second)
             if not captured.events:
                 del self._early[key]
 
@@ -288,28 +282,27 @@ class EventFeed:
             return None
         self._own_readers.pop((source.account_id, source.stream.NAME), None)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
-        advance = functools.partial(self._advance, start)
         while account.reader.high_watermark <= start:
-            if not await shared.shared(self._readings, source.account_id, advance):
+            if not await shared.shared(self._readings, source.account_id, self._advance):
                 return None
-            account = self._known(source, start)
+            account = self._accounts[source.account_id]
         restored = self._restored(source.account_id)
         return account.events_after(start, restored) if account.has_after(start, restored) else None
 
     def _known(self, source: Source, start: int) -> _Account:
-        """The account, a new one where it was not read yet: from `start` on where nobody has subscribed."""
-        if (account := self._accounts.get(source.account_id)) is not None:
-            return account
-        first = self.first_cursor(source.account_id)
-        return self._account(start if first is None else first)
+        """The account, which is read from `start` on where nobody has subscribed."""
+        if (account := self._accounts.get(source.account_id)) is None:
+            first = self.first_cursor(source.account_id)
+            first = start if first is None else first
+            account = self._accounts[source.account_id] = _Account(first, self._reader(first))
+        return account
 
-    async def _advance(self, start: int, source: Source) -> bool:
+    async def _advance(self, source: Source) -> bool:
         """Reads the next window of the account. Returns whether one was due."""
-        account = self._known(source, start)
+        account = self._accounts[source.account_id]
         result = await account.reader.read_next(source, self._types, self.window_size)
         if result is None:
             return False
-        self._accounts[source.account_id] = account
         if result.batch is not None:
             self._keep(account, result.batch)
         if self.on_found is not None and source.account_id is not None:
@@ -335,9 +328,6 @@ class EventFeed:
         reader = self._own_readers.get((source.account_id, source.stream.NAME))
         return reader is not None and reader.high_watermark == start
 
-    def _account(self, since: int) -> _Account:
-        return _Account(since, self._reader(since))
-
     def _reader(self, start: int, *, is_alone: bool = False) -> LogReader:
         span = int(self.window_size.total_seconds())
         return LogReader(start, span, self._settings, is_alone, self._has_room_ahead, self.is_early)
@@ -361,6 +351,7 @@ class EventFeed:
             self._drop_oldest(self._kept[oldest])
 
     def _drop_oldest(self, account: _Account) -> None:
-        batch = account.drop_oldest()
+        batch = account.batches.pop(0)
+        account.dropped = batch.window.end
         del self._kept[batch]
         self._bytes -= batch.size

@@ -18,9 +18,10 @@ from dataclasses import replace
 from typing import Final, TypeVar
 from urllib.parse import unquote
 
-from source_stripe_native.events.changes import Change, Kind, Subject, newest_changes, removed
+from source_stripe_native.events.changes import Change, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
+from source_stripe_native.events.subjects import Kind, Subject
 from source_stripe_native.state.windows import FOREVER, Window, floor
 from source_stripe_native.streams.row import Document
 from source_stripe_native.stripe import children

@@ -8,7 +8,7 @@ is paused.
     snapshot    {postponed/account_id/subject: {updated_at, last_count, last_digest}}
 
 `last_count` is the number of failures and `updated_at` the time of the last one. A subject is what changed,
-as text (see `events.changes.Subject`).
+as text (see `events.subjects.Subject`).
 """
 
 from collections.abc import Awaitable, Callable, Collection
