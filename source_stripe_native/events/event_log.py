@@ -57,7 +57,8 @@ with an earlier cursor the event is new."""
 @dataclass(frozen=True, eq=False)
 class EventBatch:
     """The events of `window` and of the overlap before it, newest first: so many `events` in `size` bytes.
-    `types` are those of the events that are new to a binding at the window's start. Before the second
+    `types` are those of the events that are new to a binding at the window's start; where there are none, the
+    batch is empty. Before the second
     `low_watermark` (Unix) nothing could become visible any more when the overlap was last read in full."""
 
     window: Window
@@ -71,11 +72,9 @@ class EventBatch:
     def lines(self) -> Iterator[bytes]:
         """A line of each event. Others may read the file between two of them."""
         offset = 0
-        while True:
+        while offset < self.size:
             self.spool.seek(offset)
             lines = list(islice(self.spool, self.lines_at_once))
-            if not lines:
-                return
             yield from lines
             offset += sum(map(len, lines))
 
@@ -88,20 +87,6 @@ class EventBatch:
                 event = orjson.loads(body)
                 shown[event["id"]] = event["created"], kind.decode()
         return shown
-
-
-@dataclass(frozen=True)
-class WindowResult:
-    """What was read of `window`: no batch where no event is new."""
-
-    window: Window
-    low_watermark: int
-    batch: EventBatch | None = None
-    seen: Seen = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        return 0 if self.batch is None else self.batch.size
 
 
 @dataclass(slots=True)
@@ -128,52 +113,55 @@ class LogReader:
     """Before which no new event can be found."""
     seen: Seen = field(default_factory=dict)
     """The events since the low watermark."""
-    ahead: list[WindowResult] = field(default_factory=list)
+    ahead: list[tuple[EventBatch, Seen]] = field(default_factory=list)
     """The newest parts of windows that held too much, the next one last."""
 
     @property
     def bytes_ahead(self) -> int:
-        return sum(each.size for each in self.ahead)
+        return sum(batch.size for batch, _ in self.ahead)
 
     def __post_init__(self) -> None:
         self.low_watermark = self.high_watermark - self.settings.restored_overlap
 
     async def read_next(
         self, source: Source, types: Collection[str] | None, longest: timedelta, at_most: int | None = None
-    ) -> WindowResult | None:
+    ) -> EventBatch | None:
         """The next window, of events of `types` (all events where empty, none where None), ending at
         `at_most` at the latest. None where no window is due. A reading that fails changes nothing."""
-        while not (self.ahead and self.ahead[-1].window.start == self.high_watermark):
+        while not (self.ahead and self.ahead[-1][0].window.start == self.high_watermark):
             now = source.http.now()
             cursor = datetime.fromtimestamp(self.high_watermark, tz=UTC)
             due = next_window(cursor, now, lag=self.settings.lag, span=longest)
             if due is None:
                 return None
-            ends = [due.end, *(each.window.start for each in self.ahead[-1:])]
+            ends = [due.end, *(batch.window.start for batch, _ in self.ahead[-1:])]
             due = Window(due.start, min(ends if at_most is None else [*ends, at_most]))
             low = low_watermark(now, self.settings)
-            if types is None:
-                self.ahead.append(WindowResult(due, low))
-            else:
-                planned_window = planned(due, self.span, low)
-                result = await self._read(source, types, planned_window, low)
-                is_newest_part = result.window.start > planned_window.start
-                if not is_newest_part or self.has_room(result.size):
-                    self.ahead.append(result)
-        await self._look_later(source, types, self.ahead[-1])
-        return self._advance(self.ahead.pop())
+            window = planned(due, self.span, low)
+            batch, seen = await self._read(source, types, window, low)
+            # The newest part of a window has to wait.
+            if batch.window.start == window.start or self.has_room(batch.size):
+                self.ahead.append((batch, seen))
+        await self._look_later(source, types, self.ahead[-1][0])
+        batch, seen = self.ahead.pop()
+        self.high_watermark = batch.window.end
+        self.low_watermark = max(self.low_watermark, min(batch.low_watermark, self.high_watermark))
+        self.seen = {key: at for key, at in (self.seen | seen).items() if at[0] >= self.low_watermark}
+        return batch
 
-    async def _look_later(self, source: Source, types: Collection[str] | None, result: WindowResult) -> None:
-        """Reads what is newer than `result`, where that may have been captured before a restart."""
-        if self.looks_later and result.batch is not None and types is not None:
+    async def _look_later(self, source: Source, types: Collection[str] | None, batch: EventBatch) -> None:
+        """Reads what is newer than `batch`, where that may have been captured before a restart."""
+        if self.looks_later and batch.types and types is not None:
             now, settings = floor(source.http.now()), self.settings
             reach, lag = (int(each.total_seconds()) for each in (settings.early_reach, settings.lag))
             self.later = await read_newest(source, types, Window(now - reach, now + lag), settings)
             self.looks_later = False
-        if self.later is not None and self.later.window.end <= result.window.end:
+        if self.later is not None and self.later.window.end <= batch.window.end:
             self.later = None
 
-    async def _read(self, source: Source, types: Collection[str], window: Window, low: int) -> WindowResult:
+    async def _read(
+        self, source: Source, types: Collection[str] | None, window: Window, low: int
+    ) -> tuple[EventBatch, Seen]:
         """Reads `window`, or its newest part where the window holds too much at once."""
         settings = self.settings
         in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
@@ -181,6 +169,8 @@ class LogReader:
         settled = low if in_full else self.low_watermark
         bounds = range_params(Events, Window(since, window.end))
         with closing(BatchBuilder(window, settled, self.seen, settings)) as builder:
+            if types is None:
+                return builder.finish(since)
             asked = type_params(types, source.http.version)
             async for page in read_pages(source, EVENTS_PATH, [*bounds, *asked]):
                 for event in page.objects:
@@ -197,13 +187,6 @@ class LogReader:
             self.span = next_span(self.span, window.seconds, builder.events, settings)
             return builder.finish(since)
 
-    def _advance(self, result: WindowResult) -> WindowResult:
-        self.high_watermark = result.window.end
-        self.low_watermark = max(self.low_watermark, min(result.low_watermark, self.high_watermark))
-        known = {**self.seen, **result.seen}
-        self.seen = {key: at for key, at in known.items() if at[0] >= self.low_watermark}
-        return result
-
 
 class BatchBuilder:
     """Builds a batch from events that come newest first. `known` are the events seen before."""
@@ -216,11 +199,10 @@ class BatchBuilder:
         self.events = self.events_before = 0
         """The number of events in the window, of whatever type: all, and those newer than the second
         `oldest`."""
+        self._second: list[tuple[str, str, bytes]] = []
+        """The events of the second `oldest`, of which some may be missing: type, id, and the event itself."""
         self._kept = 0
-        self._mark = 0, 0
-        """How many events were kept, in how many bytes, before the second `oldest`."""
-        self._newest_new: dict[str, int] = {}
-        """By type, when the newest event was created that is new at the window's start."""
+        self._types: set[str] = set()
         self._seen: Seen = {}
         # The batch reads the file long after this, so that no `with` can hold it.
         spool = SpooledTemporaryFile(max_size=settings.batch_memory)  # noqa: SIM115 - the batch reads it later
@@ -230,51 +212,47 @@ class BatchBuilder:
     def add(self, event: Json, types: Collection[str]) -> None:
         kind, created = current_type(event), event["created"]
         if created != self.oldest:
+            self._end_second()
             self.oldest, self.events_before = created, self.events
-            self._mark = self._kept, self._spool.tell()
         self.events += created >= self._window.start
-        if types and kind not in types:
-            return
-        _, new_before = self._known.get(event["id"], (created, self._window.end))
-        if created >= self._low_watermark:
-            self._seen[event["id"]] = created, new_before
-        if new_before > self._window.start:
-            self._newest_new.setdefault(kind, created)
-        self._spool.write(b"%s %d %s\n" % (kind.encode(), new_before, orjson.dumps(event)))
-        self._kept += 1
+        if not types or kind in types:
+            self._second.append((kind, event["id"], orjson.dumps(event)))
+
+    def _end_second(self) -> None:
+        for kind, event_id, body in self._second:
+            _, new_before = self._known.get(event_id, (self.oldest, self._window.end))
+            if self.oldest >= self._low_watermark:
+                self._seen[event_id] = self.oldest, new_before
+            if new_before > self._window.start:
+                self._types.add(kind)
+            self._spool.write(b"%s %d %s\n" % (kind.encode(), new_before, body))
+        self._kept += len(self._second)
+        self._second = []
 
     def close(self) -> None:
         """Closes the file unless a batch has it."""
         if not self._is_finished:
             self._spool.close()
 
-    def finish(self, since: int) -> WindowResult:
+    def finish(self, since: int) -> tuple[EventBatch, Seen]:
         """What was read from the second `since` on: of the window and its overlap, or of the window's newest
-        part. Where `since` is the second after `oldest`, some events of `oldest` may be missing, and the
-        others are left out."""
-        window = Window(max(since, self._window.start), self._window.end)
-        seen, types = self._seen, frozenset(self._newest_new)
-        if self.oldest < since:
-            self._kept, size = self._mark
-            self._spool.seek(size)
-            self._spool.truncate()
-            seen = {key: at for key, at in seen.items() if at[0] >= since}
-            types = frozenset(kind for kind, created in self._newest_new.items() if created >= since)
-        if not types:
-            return WindowResult(window, self._low_watermark, seen=seen)
-        size = self._spool.tell()
+        part. Where `since` is the second after `oldest`, the events of `oldest` are left out."""
+        if self.oldest >= since:
+            self._end_second()
+        window, types = Window(max(since, self._window.start), self._window.end), frozenset(self._types)
+        size = self._spool.tell() if types else 0
         batch = EventBatch(
             window, types, self._low_watermark, self._kept, size, self._spool, self._lines_at_once
         )
+        self._is_finished = bool(types)
         # A dropped batch may still be read: the last one who has it closes the file.
         weakref.finalize(batch, self._spool.close)
-        self._is_finished = True
-        return WindowResult(window, self._low_watermark, batch, seen)
+        return batch, self._seen
 
 
 async def read_newest(
     source: Source, types: Collection[str], window: Window, settings: Settings
-) -> EventBatch | None:
+) -> EventBatch:
     """The events of `window`, newest first, as many of them as `Settings.early_pages` hold."""
     pages, asked = 0, [*range_params(Events, window), *type_params(types, source.http.version)]
     with closing(BatchBuilder(window, window.start, {}, settings)) as builder:
@@ -284,7 +262,8 @@ async def read_newest(
             pages += 1
             if pages == settings.early_pages:
                 break
-        return builder.finish(window.start).batch
+        batch, _ = builder.finish(window.start)
+        return batch
 
 
 def type_params(types: Collection[str], version: str | None) -> Params:

@@ -221,7 +221,7 @@ class EventFeed:
         # Stripe's clock may be a little ahead of what its answers have shown.
         window = Window(min(now, max(high_watermark, last, now - reach)), now + reach)
         batch = await read_newest(replace(source, priority=Priority.EVENTS), self._types, window, settings)
-        read, known = batch.first_shown() if batch else {}, account.newest_read
+        read, known = batch.first_shown(), account.newest_read
         new = {event_id: (at, kind) for event_id, (at, kind) in read.items() if event_id not in known}
         if new:
             account.newest = batch
@@ -300,14 +300,14 @@ class EventFeed:
     async def _advance(self, source: Source) -> bool:
         """Reads the next window of the account. Returns whether one was due."""
         account = self._accounts[source.account_id]
-        result = await account.reader.read_next(source, self._types, self.window_size)
-        if result is None:
+        batch = await account.reader.read_next(source, self._types, self.window_size)
+        if batch is None:
             return False
-        if result.batch is not None:
-            self._keep(account, result.batch)
+        if batch.types:
+            self._keep(account, batch)
         if self.on_found is not None and source.account_id is not None:
-            self.on_found(source.account_id, result.batch.first_shown() if result.batch else {})
-        if account.newest is not None and account.newest.window.end <= result.window.end:
+            self.on_found(source.account_id, batch.first_shown())
+        if account.newest is not None and account.newest.window.end <= batch.window.end:
             account.newest, account.newest_read = None, {}
         return True
 
@@ -316,12 +316,9 @@ class EventFeed:
         key = source.account_id, source.stream.NAME
         if not self._reads_alone(source, start):
             self._own_readers[key] = self._reader(start, is_alone=True)
-        types = source.stream.all_event_types()
-        result = await self._own_readers[key].read_next(source, types, self.window_size, at_most)
-        if result is None:
-            return None
-        batches, later = [] if result.batch is None else [result.batch], self._own_readers[key].later
-        return WindowEvents(result.window, batches, later=later)
+        reader, types = self._own_readers[key], source.stream.all_event_types()
+        batch = await reader.read_next(source, types, self.window_size, at_most)
+        return None if batch is None else WindowEvents(batch.window, [batch], later=reader.later)
 
     def _reads_alone(self, source: Source, start: int) -> bool:
         """Whether the binding has read on its own up to `start`."""
