@@ -108,37 +108,26 @@ async def follow_changes(
     captures what comes `early`."""
     interval, stopping = binding.resourceConfig.interval, task.stopping.event
     progress = ConnectorState(bindingStateV1={binding.stateKey: ResourceState(inc=state)})
+    clock = asyncio.get_running_loop().time
 
     async def checkpoint(_: bool) -> None:
         await task.checkpoint(progress)
 
     task.log.debug("resuming incremental replication", {"state": state})
-
-    async def stops_while_resting(rest: timedelta, early: EarlyChanges | None) -> bool:
-        clock = asyncio.get_running_loop().time
-        until_time = clock() + rest.total_seconds()
-        events = [early.notified] if early else []
-        while not await stops_within(rest, stopping, *events):
-            if early is None or not early.notified.is_set():
-                return False
-            early.notified.clear()
-            try:
-                await capture_early(early.fetch, state.cursor, binding, binding_index, task)
-            except Exception as error:  # noqa: BLE001 - what concerns more than this loop is raised again
-                task.reset()
-                return await stops_within(await failures.pause(error), stopping)
-            rest = timedelta(seconds=until_time - clock())
-        return True
-
-    rest, is_paused = timedelta(), False
-    while not await stops_while_resting(rest, None if is_paused else early):
+    until_time, notified = clock(), early.notified if early else asyncio.Event()
+    others = [notified]
+    while not await stops_within(timedelta(seconds=until_time - clock()), stopping, *others):
         try:
+            if early and others and notified.is_set():
+                notified.clear()
+                await capture_early(early.fetch, state.cursor, binding, binding_index, task)
+                continue
             cursors = await sweep(fetch_changes, state, binding, binding_index, task, checkpoint)
         except Exception as error:  # noqa: BLE001 - what concerns more than this loop is raised again
             task.reset()
-            rest, is_paused = await failures.pause(error), True
+            # Nothing is captured early during a pause.
+            others, until_time = [], clock() + (await failures.pause(error)).total_seconds()
             continue
-        is_paused = False
         failures.end()
         if cursors is None:
             task.log.debug("incremental task triggered backfill")
@@ -146,6 +135,7 @@ async def follow_changes(
             await task.checkpoint(ConnectorState(backfillRequests={binding.stateKey: True}))
             return
         rest = time_to_rest(state.cursor, now(), interval) if cursors else interval
+        others, until_time = [notified], clock() + rest.total_seconds()
     task.log.debug("incremental replication is yielding to stop")
 
 

@@ -121,7 +121,7 @@ class ListReader:
             return due
         while True:
             window = planned(due, self._span or due.seconds, self._low_watermark)
-            self._first = await self._page(self._whole(window), _top(stream))
+            self._first = await self._page(self._whole(window))
             objects = self._estimate(window, self._first)
             self._span = next_span(window.seconds, window.seconds, objects, settings)
             if objects <= 2 * settings.target or planned(due, self._span, self._low_watermark) == window:
@@ -215,15 +215,18 @@ class ListReader:
 
     async def _pages(self, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
         """Every page of the stream's listing of `window`."""
-        page = first or await self._page(window, _top(self._source.stream))
+        page = first or await self._page(window)
         yield page
         while page.next is not None:
             page = await self._page(window, page.next)
             yield page
 
-    async def _page(self, window: Window, token: PageToken | None) -> Page:
+    async def _page(self, window: Window, token: PageToken | None = None) -> Page:
         source, stream, shared = self._source, self._source.stream, self._shared
         child, params = shared.child_of(stream), self._params
+        if stream.WITHOUT_PARENT:
+            # Of such a stream, only objects without a parent are reported by no event.
+            token = token or TOP_WITHOUT_PARENT
         if child is None:
             return await read_listed(source, window, params, token, sharing=shared)
         # As the children read it, who may need older parents too.
@@ -262,9 +265,3 @@ def _named(event: Json) -> list[Subject]:
 def _goes_on_before(page: Page, second: int) -> bool:
     """Whether the pages after this one show only what was created before a second."""
     return page.next is not None and page.next.created is not None and page.next.created < second
-
-
-def _top(stream: type[BaseStripeObject]) -> PageToken | None:
-    """Where a polled list starts. Of a stream that has a list of objects without a parent, only these are
-    reported by no event."""
-    return TOP_WITHOUT_PARENT if stream.WITHOUT_PARENT else None

@@ -72,9 +72,7 @@ async def read_snapshot(
     if not stream.SHOWS_DELETIONS:
         memories.change(source, dict.fromkeys(gone))
         return
-    for identity in await _still_there(source, gone):
-        del gone[identity]
-    rest = iter(gone)
+    rest = iter(gone.keys() - await _still_there(source, gone))
     while batch := [*islice(rest, settings.step_documents)]:
         for identity in batch:
             yield to_tombstone(source, dict(gone[identity]), "d", window.end)
@@ -116,36 +114,28 @@ async def _pages(source: Source, window: Window) -> AsyncIterator[AsyncIterator[
     for suffix, variant in source.stream.VARIANTS.items():
         params = list({**variant, **source.stream.SNAPSHOT_OF}.items())
         embedding = source.stream.EMBEDDINGS.get(suffix)
-        token = None
-        while True:
+        token, is_last = None, False
+        while not is_last:
             page = await read_listed(source, window, params, token, embedding=embedding)
             yield listed_objects(source, window, params, page, in_window_only=True, embedding=embedding)
-            token = page.next
-            if token is None:
-                break
+            token, is_last = page.next, page.next is None
 
 
 async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     """The objects that are missing in a list though Stripe still has them, or refuses or fails to say. What
     can only be listed is taken to be gone."""
+    stream, about = source.stream, {"account": source.account_id}
     try:
-        return await _found_there(source, missing)
+        with refusals_noticed(source, "what a list lacks cannot be read, and is taken to be there", about):
+            if stream.PARENT is None:
+                return {name for name, keys in missing.items() if await _exists(source, keys)}
+            field = stream.PARENT_FIELD
+            parents = {str(keys[field]) for keys in missing.values() if field in keys}
+            return {name for parent in parents async for name in _listed_under(source, parent)} & set(missing)
     except Exception as error:
         if not is_passing(error):
             raise
-        return set(missing)  # The next reading asks again.
-
-
-async def _found_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
-    field, there = source.stream.PARENT_FIELD, set(missing)
-    about = {"account": source.account_id}
-    with refusals_noticed(source, "what a list lacks cannot be read, and is taken to be there", about):
-        if source.stream.PARENT is None:
-            there = {name for name, keys in missing.items() if await _exists(source, keys)}
-        else:
-            parents = {str(keys[field]) for keys in missing.values() if field in keys}
-            there &= {name for parent in parents async for name in _listed_under(source, parent)}
-    return there
+    return set(missing)  # The next reading asks again.
 
 
 async def _exists(source: Source, keys: Json) -> bool:
