@@ -114,21 +114,21 @@ class SlicedBackfill:
     source: Source
     start: int
     is_whole: bool
-    _slices: dict[str, Slice] = field(default_factory=dict)
-    _before: list[Window] = field(default_factory=list)
+    slices: dict[str, Slice] = field(default_factory=dict)
+    before: list[Window] = field(default_factory=list)
     """What was left when this process began."""
-    _density: Density = field(default_factory=Density)
-    _checkpoint_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    density: Density = field(default_factory=Density)
+    checkpoint_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, task: Task) -> None:
         states = self.resource_state.backfill
         assert isinstance(states, dict), "slices have a state each"
         unfinished = {suffix: at for suffix, at in states.items() if at is not None}
-        self._slices = {suffix: self._slice(suffix, at) for suffix, at in unfinished.items()}
-        without_overlap(self._slices.values())
-        self._before = [part.window for part in self._slices.values()]
+        self.slices = {suffix: self._slice(suffix, at) for suffix, at in unfinished.items()}
+        without_overlap(self.slices.values())
+        self.before = [part.window for part in self.slices.values()]
         for suffix, at in unfinished.items():
-            self._start_slice(suffix, at, task)
+            self.start_slice(suffix, at, task)
 
     def _slice(self, suffix: str, at: Backfill) -> Slice:
         token = PageToken.parse(str(at.next_page)) if at.next_page else None
@@ -136,9 +136,9 @@ class SlicedBackfill:
         until = floor(cursor_time(at.cutoff)) if created is None else created
         return Slice(max(self.start, slice_start(suffix) or 0), until, token)
 
-    def _start_slice(self, suffix: str, at: Backfill, task: Task) -> None:
+    def start_slice(self, suffix: str, at: Backfill, task: Task) -> None:
         hooks = SliceHooks(self, suffix, at, task)
-        fetch_page = self.fetch_slice(self._slices[suffix].since, hooks, task.stopping.event)
+        fetch_page = self.fetch_slice(self.slices[suffix].since, hooks, task.stopping.event)
         is_repeat = self.resource_state.is_connector_initiated
 
         async def read(own_task: Task) -> None:
@@ -147,51 +147,13 @@ class SlicedBackfill:
 
         task.spawn_child(suffix, closing(read))
 
-    def _at_once(self) -> int:
+    def at_once(self) -> int:
         """How many slices there may be. A list that Stripe does not filter by time has to be read from its
         top for each slice."""
         source, path = self.source, self.source.stream.list_path()
         if self.is_whole or not source.refused.is_filtered(path, source.stream.CREATED_IN.names()):
             return 1
         return useful_slices(source.http.latency(path), source.settings)
-
-    async def before_page(self, suffix: str, at: Backfill, task: Task) -> PageToken | None:
-        """Divides a slice that should give away a part of itself. Returns where the slice is read next."""
-        params = self.source.stream.list_params()
-        await self.progress.look_for_oldest(_WHOLE, functools.partial(oldest_second, self.source, params))
-        this = self._slices[suffix]
-        if (
-            this.pages > self.source.settings.pages_to_divide
-            and this.window.seconds > 1
-            and len(self._slices) < self._at_once()
-            and not task.stopping.event.is_set()
-        ):
-            newer = this.divide()
-            name, state = slice_suffix(newer.since), Backfill(cutoff=at.cutoff, next_page=str(newer.token))
-            self._slices[name] = newer
-            patch = {self.binding.stateKey: ResourceState(backfill={name: state})}
-            async with self._checkpoint_lock:  # a task may write one checkpoint at a time
-                await task.checkpoint(ConnectorState(bindingStateV1=patch))
-            self._start_slice(name, state, task)
-        return this.token
-
-    def after_page(self, suffix: str, at: Backfill, page: Page, documents: int) -> None:
-        """A page of a slice was read."""
-        this = self._slices[suffix]
-        this.token = page.next
-        if page.next is None:
-            del self._slices[suffix]
-        elif page.next.created is not None:
-            # A gap before the page says nothing about what comes after it.
-            newest = page.objects[0].get("created", this.until)
-            last, this.until = max(0, newest - page.next.created), page.next.created
-            self._density.pages += 1
-            self._density.seconds += last
-            this.pages = self._density.pages_in(this.window.seconds, last)
-        whole = Window(self.start, floor(cursor_time(at.cutoff)) + 1)
-        rest = [part.window for part in self._slices.values()]
-        expected = sum(part.pages for part in self._slices.values()) * self.source.settings.page_size
-        self.progress.add_page(_WHOLE, documents, whole, self._before, rest, expected)
 
 
 @dataclass(frozen=True)
@@ -204,7 +166,41 @@ class SliceHooks:
     task: Task
 
     async def before_page(self, _: PageToken | None) -> PageToken | None:
-        return await self.backfill.before_page(self.suffix, self.state, self.task)
+        """Divides a slice that should give away a part of itself. Returns where the slice is read next."""
+        backfill, source, task = self.backfill, self.backfill.source, self.task
+        find_oldest = functools.partial(oldest_second, source, source.stream.list_params())
+        await backfill.progress.look_for_oldest(_WHOLE, find_oldest)
+        this = backfill.slices[self.suffix]
+        if (
+            this.pages > source.settings.pages_to_divide
+            and this.window.seconds > 1
+            and len(backfill.slices) < backfill.at_once()
+            and not task.stopping.event.is_set()
+        ):
+            newer = this.divide()
+            name = slice_suffix(newer.since)
+            state = Backfill(cutoff=self.state.cutoff, next_page=str(newer.token))
+            backfill.slices[name] = newer
+            patch = {backfill.binding.stateKey: ResourceState(backfill={name: state})}
+            async with backfill.checkpoint_lock:  # a task may write one checkpoint at a time
+                await task.checkpoint(ConnectorState(bindingStateV1=patch))
+            backfill.start_slice(name, state, task)
+        return this.token
 
     def after_page(self, page: Page, _: Window, documents: int) -> None:
-        self.backfill.after_page(self.suffix, self.state, page, documents)
+        backfill = self.backfill
+        slices, density, this = backfill.slices, backfill.density, backfill.slices[self.suffix]
+        this.token = page.next
+        if page.next is None:
+            del slices[self.suffix]
+        elif page.next.created is not None:
+            # A gap before the page says nothing about what comes after it.
+            newest = page.objects[0].get("created", this.until)
+            last, this.until = max(0, newest - page.next.created), page.next.created
+            density.pages += 1
+            density.seconds += last
+            this.pages = density.pages_in(this.window.seconds, last)
+        whole = Window(backfill.start, floor(cursor_time(self.state.cutoff)) + 1)
+        rest = [part.window for part in slices.values()]
+        expected = sum(part.pages for part in slices.values()) * backfill.source.settings.page_size
+        backfill.progress.add_page(_WHOLE, documents, whole, backfill.before, rest, expected)

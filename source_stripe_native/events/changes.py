@@ -39,9 +39,11 @@ class Change:
         return next((event for event in self.events if event["type"].endswith(".deleted")), None)
 
 
-async def newest_changes(source: Source, events: WindowEvents, not_before: int = 0) -> AsyncIterator[Change]:
-    """The last change of each subject, newest first. Changes that are new to the binding only, and none from
-    before `not_before` (Unix seconds)."""
+async def newest_changes(
+    source: Source, events: WindowEvents, not_before: int = 0
+) -> AsyncIterator[list[Change]]:
+    """The last change of each subject, newest first, at least `Settings.changes_at_once` together. Changes
+    that are new to the binding only, and none from before `not_before` (Unix seconds)."""
     # Of what the binding captured early, no event of the window may take the place.
     stream, early = source.stream, events.early.after(events.window.end)
     done = {subject for subject, (_, is_carried) in early.items() if is_carried}
@@ -50,11 +52,14 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
     that says so is an older event."""
     reported = {subject.id: at for subject, (at, _) in early.items() if subject.kind is Kind.OBJECT}
     changes: dict[Subject, Change] = {}
+    batch: list[Change] = []
     second = 0
     async for is_new, event in events.newest_first(stream.all_event_types(), source.count):
         if event["created"] != second:
-            for change in _new_ones(events, changes, second):
-                yield change
+            batch += _new_ones(events, changes, second)
+            if len(batch) >= source.settings.changes_at_once:
+                yield batch
+                batch = []
             done.update(subject for subject, change in changes.items() if change.events)
             reread.update(subject for subject, change in changes.items() if not change.events)
             changes, second = {}, event["created"]
@@ -73,8 +78,7 @@ async def newest_changes(source: Source, events: WindowEvents, not_before: int =
             else:
                 change.is_related = True
             change.is_new = change.is_new or (is_new and second >= not_before)
-    for change in _new_ones(events, changes, second):
-        yield change
+    yield batch + _new_ones(events, changes, second)
 
 
 def _new_ones(events: WindowEvents, changes: Mapping[Subject, Change], second: int) -> list[Change]:

@@ -42,7 +42,8 @@ def days_of(source: Source, objects: Iterable[Json]) -> dict[str, Listed]:
         for at in due_times(stream, obj):
             if at >= max(now - LATE, created + covered):
                 day = datetime.fromtimestamp(at, UTC).date().isoformat()
-                days = merged(days, {day: _entry(day, Window(since, since + DAY))})
+                listed = Listed(b"", {"id": day, "since": since, "until": since + DAY})
+                days = merged(days, {day: listed})
     return days
 
 
@@ -54,7 +55,11 @@ def merged(known: Mapping[str, Listed], days: Mapping[str, Listed]) -> dict[str,
 def parts_due(source: Source, memories: ListMemories, window: Window) -> list[Window]:
     """The parts of the list with objects that are due about the time of `window`."""
     days = memories.of(source) if source.stream.CHANGES_AT else {}
-    return [_part(listed) for day, listed in days.items() if is_due(_time(day), window, DAY)]
+    return [
+        Window(int(listed.keys["since"]), int(listed.keys["until"]))
+        for day, listed in days.items()
+        if is_due(_time(day), window, DAY)
+    ]
 
 
 def passed(source: Source, memories: ListMemories, window: Window) -> dict[str, None]:
@@ -78,21 +83,11 @@ def is_due(at: int, window: Window, length: int = 0) -> bool:
 
 def joined(one: Listed | None, other: Listed) -> Listed:
     """Both parts of the list, and what lies between them."""
-    if one is None:
-        return other
-    parts = _part(one), _part(other)
-    whole = Window(min(part.start for part in parts), max(part.end for part in parts))
-    return _entry(str(other.keys["id"]), whole)
+    parts = [listed.keys for listed in (one, other) if listed is not None]
+    since, until = min(part["since"] for part in parts), max(part["until"] for part in parts)
+    return Listed(b"", {"id": other.keys["id"], "since": since, "until": until})
 
 
 def _time(day: str) -> int:
     """The day's first second."""
     return int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp())
-
-
-def _entry(day: str, part: Window) -> Listed:
-    return Listed(b"", {"id": day, "since": part.start, "until": part.end})
-
-
-def _part(listed: Listed) -> Window:
-    return Window(int(listed.keys["since"]), int(listed.keys["until"]))

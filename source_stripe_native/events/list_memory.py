@@ -138,25 +138,20 @@ class ListMemories:
         fits = not is_long and self._in_state + objects <= settings.remembered_objects
         if memory.in_state and not fits:
             why = "a list is too long" if is_long else "the lists of the capture have too many objects"
-            self._warn(
-                source,
-                objects,
-                "state",
-                f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the "
-                "capture is not running stays in the collection: backfill again if that matters",
+            line = (
+                f"{why} to be remembered in the state. What is deleted while the capture is not running "
+                "stays in the collection: backfill again if that matters"
             )
+            self._warn(source, memory, "state", line)
         return fits
 
     def _forget(self, source: Source, memory: _Memory, new: list[str]) -> None:
         """Forgets what exceeds the bound in memory: other lists first, then `new` objects of this list."""
-        self._warn(
-            source,
-            len(memory.objects),
-            "memory",
-            f"{source.stream.NAME}: compared lists are too long to be remembered in memory. Objects that "
-            "did not change are captured again when such a list is read: disable the binding if that is too "
-            "much",
+        line = (
+            "compared lists are too long to be remembered in memory. Objects that did not change are "
+            "captured again when such a list is read: disable the binding if that is too much"
         )
+        self._warn(source, memory, "memory", line)
         most = source.settings.remembered_bytes
         for key in [key for key, other in self._lists.items() if not other.in_state]:
             if self.size + memory.size > most:
@@ -164,11 +159,11 @@ class ListMemories:
         while new and self.size + memory.size > most:
             memory.change(new.pop(), None)
 
-    def _warn(self, source: Source, objects: int, where: str, line: str) -> None:
+    def _warn(self, source: Source, memory: _Memory, where: str, line: str) -> None:
         if (kind := (source.stream.NAME, where)) not in self._warned:
             self._warned.add(kind)
-            about = {"account": source.account_id, "objects": objects}
-            source.log.warning(line, about)
+            about = {"account": source.account_id, "objects": len(memory.objects)}
+            source.log.warning(f"{source.stream.NAME}: {line}", about)
 
 
 def _size(identity: str, listed: Listed) -> int:

@@ -122,8 +122,7 @@ async def _resolutions(
     source: Source, events: WindowEvents, not_before: int
 ) -> AsyncIterator[Resolved | Awaitable[Resolved]]:
     """For each change its document, or what has to be awaited for its documents."""
-    changes = newest_changes(source, events, not_before)
-    async for batch in _batches(changes, source.settings.changes_at_once):
+    async for batch in newest_changes(source, events, not_before):
         objects = [change for change in batch if change.subject.kind is Kind.OBJECT]
         rereads = [change for change in objects if not _is_final(source, change)]
         listed = ListedRereads(source, [c.events[0]["data"]["object"] for c in rereads if c.events])
@@ -131,17 +130,6 @@ async def _resolutions(
         for change in batch:
             document = _of_event(source, change.events[0]) if change.subject in final else None
             yield (document, None) if document else _started(_resolved(source, change, listed))
-
-
-async def _batches(items: AsyncIterator[Item], size: int) -> AsyncIterator[list[Item]]:
-    batch: list[Item] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 async def _started(documents: Documents) -> Resolved:
