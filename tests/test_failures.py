@@ -20,7 +20,7 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.faults import account_in
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.paths import endpoint
-from source_stripe_native.backfill.progress import Progress
+from source_stripe_native.backfill.progress import Subtask
 from source_stripe_native.capture.summary import Summary
 from source_stripe_native.scheduling.pauses import Pause, Pauses, Unit
 from source_stripe_native.streams.row import BaseStripeObject
@@ -651,7 +651,7 @@ async def test_a_mistake_in_the_summary_ends_nothing(
         raise ZeroDivisionError("a mistake")
 
     monkeypatch.setattr(Summary, method, fail)
-    monkeypatch.setattr(Progress, "_touch", fail)
+    monkeypatch.setattr(Subtask, "__init__", fail)
     world.create("charge", event=False)
     capture = Capture(server, ["Charges"], settings=QUICK)
     await run_until(

@@ -168,7 +168,11 @@ class Progress:
             if self._first_page_time is None:
                 self._first_page_time = self.clock()
             self._documents += documents
-            subtask = self._touch(key, whole, before)
+            if (subtask := self._under_way.get(key)) is None:
+                # Where none is untouched, it is of an account that has connected since.
+                self.subtasks += not self.untouched
+                self.untouched = max(0, self.untouched - 1)
+                subtask = self._under_way[key] = Subtask(whole, before, before)
             subtask.pages += 1
             subtask.documents += documents
             subtask.rest, subtask.expected = rest, expected
@@ -176,15 +180,6 @@ class Progress:
                 del self._under_way[key]
                 self._ended += 1
                 self._ended_documents += subtask.documents
-
-    def _touch(self, key: str, whole: Window, before: Sequence[Window]) -> Subtask:
-        if key not in self._under_way:
-            if self.untouched:
-                self.untouched -= 1
-            else:
-                self.subtasks += 1  # an account that has connected since
-            self._under_way[key] = Subtask(whole, before, before)
-        return self._under_way[key]
 
     async def look_for_oldest(self, key: str, find_oldest: FindOldest) -> None:
         """Finds the oldest object of a subtask that is long, once. A short one is over before that is worth

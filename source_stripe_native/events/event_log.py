@@ -96,8 +96,10 @@ class LogReader:
 
     high_watermark: int
     """Before which all events that were visible have been read."""
-    span: int
-    """Seconds to read at once."""
+    types: Collection[str] | None
+    """The types to be read: all events where empty, none where None."""
+    longest: timedelta
+    """How long a window may be."""
     settings: Settings
     is_alone: bool = False
     """Whether one binding reads on its own. Its overlaps are read in full: with the next reading it may go on
@@ -111,59 +113,54 @@ class LogReader:
     """The newest events at that time, until a window has passed them."""
     low_watermark: int = field(init=False)
     """Before which no new event can be found."""
+    span: int = field(init=False)
+    """Seconds to read at once."""
     seen: Seen = field(default_factory=dict)
     """The events since the low watermark."""
     ahead: list[tuple[EventBatch, Seen]] = field(default_factory=list)
     """The newest parts of windows that held too much, the next one last."""
 
-    @property
-    def bytes_ahead(self) -> int:
-        return sum(batch.size for batch, _ in self.ahead)
-
     def __post_init__(self) -> None:
         self.low_watermark = self.high_watermark - self.settings.restored_overlap
+        self.span = int(self.longest.total_seconds())
 
-    async def read_next(
-        self, source: Source, types: Collection[str] | None, longest: timedelta, at_most: int | None = None
-    ) -> EventBatch | None:
-        """The next window, of events of `types` (all events where empty, none where None), ending at
-        `at_most` at the latest. None where no window is due. A reading that fails changes nothing."""
+    async def read_next(self, source: Source, at_most: int | None = None) -> EventBatch | None:
+        """The events of the next window, which ends at `at_most` at the latest. None where no window is due.
+        A reading that fails changes nothing."""
         while not (self.ahead and self.ahead[-1][0].window.start == self.high_watermark):
             now = source.http.now()
             cursor = datetime.fromtimestamp(self.high_watermark, tz=UTC)
-            due = next_window(cursor, now, lag=self.settings.lag, span=longest)
+            due = next_window(cursor, now, lag=self.settings.lag, span=self.longest)
             if due is None:
                 return None
             ends = [due.end, *(batch.window.start for batch, _ in self.ahead[-1:])]
             due = Window(due.start, min(ends if at_most is None else [*ends, at_most]))
             low = low_watermark(now, self.settings)
             window = planned(due, self.span, low)
-            batch, seen = await self._read(source, types, window, low)
+            batch, seen = await self._read(source, window, low)
             # The newest part of a window has to wait.
             if batch.window.start == window.start or self.has_room(batch.size):
                 self.ahead.append((batch, seen))
-        await self._look_later(source, types, self.ahead[-1][0])
+        await self._look_later(source, self.ahead[-1][0])
         batch, seen = self.ahead.pop()
         self.high_watermark = batch.window.end
         self.low_watermark = max(self.low_watermark, min(batch.low_watermark, self.high_watermark))
         self.seen = {key: at for key, at in (self.seen | seen).items() if at[0] >= self.low_watermark}
         return batch
 
-    async def _look_later(self, source: Source, types: Collection[str] | None, batch: EventBatch) -> None:
+    async def _look_later(self, source: Source, batch: EventBatch) -> None:
         """Reads what is newer than `batch`, where that may have been captured before a restart."""
-        if self.looks_later and batch.types and types is not None:
+        if self.looks_later and batch.types and self.types is not None:
             now, settings = floor(source.http.now()), self.settings
             reach, lag = (int(each.total_seconds()) for each in (settings.early_reach, settings.lag))
-            self.later = await read_newest(source, types, Window(now - reach, now + lag), settings)
+            self.later = await read_newest(source, self.types, Window(now - reach, now + lag), settings)
             self.looks_later = False
         if self.later is not None and self.later.window.end <= batch.window.end:
             self.later = None
 
-    async def _read(
-        self, source: Source, types: Collection[str] | None, window: Window, low: int
-    ) -> tuple[EventBatch, Seen]:
+    async def _read(self, source: Source, window: Window, low: int) -> tuple[EventBatch, Seen]:
         """Reads `window`, or its newest part where the window holds too much at once."""
-        settings = self.settings
+        settings, types = self.settings, self.types
         in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
         since = overlap_start(window.start, self.low_watermark, settings, in_full=in_full)
         settled = low if in_full else self.low_watermark

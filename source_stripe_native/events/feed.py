@@ -169,7 +169,7 @@ class EventFeed:
         """Gives up the events before `to`, which Stripe no longer keeps."""
         while (account := self._accounts.get(account_id)) and account.batches:
             self._drop_oldest(account)
-        self._accounts[account_id] = _Account(to, self._reader(to))
+        self._accounts[account_id] = _Account(to, self._reader(to, self._types))
 
     def first_cursor(self, account_id: str | None) -> int | None:
         """The cursor from which the account is first read, None where nobody has subscribed."""
@@ -294,13 +294,13 @@ class EventFeed:
         if (account := self._accounts.get(source.account_id)) is None:
             first = self.first_cursor(source.account_id)
             first = start if first is None else first
-            account = self._accounts[source.account_id] = _Account(first, self._reader(first))
+            account = self._accounts[source.account_id] = _Account(first, self._reader(first, self._types))
         return account
 
     async def _advance(self, source: Source) -> bool:
         """Reads the next window of the account. Returns whether one was due."""
         account = self._accounts[source.account_id]
-        batch = await account.reader.read_next(source, self._types, self.window_size)
+        batch = await account.reader.read_next(source)
         if batch is None:
             return False
         if batch.types:
@@ -315,9 +315,9 @@ class EventFeed:
         """What one binding lacks of what was read, so that it is as far as the others at most afterwards."""
         key = source.account_id, source.stream.NAME
         if not self._reads_alone(source, start):
-            self._own_readers[key] = self._reader(start, is_alone=True)
-        reader, types = self._own_readers[key], source.stream.all_event_types()
-        batch = await reader.read_next(source, types, self.window_size, at_most)
+            self._own_readers[key] = self._reader(start, source.stream.all_event_types(), is_alone=True)
+        reader = self._own_readers[key]
+        batch = await reader.read_next(source, at_most)
         return None if batch is None else WindowEvents(batch.window, [batch], later=reader.later)
 
     def _reads_alone(self, source: Source, start: int) -> bool:
@@ -325,14 +325,15 @@ class EventFeed:
         reader = self._own_readers.get((source.account_id, source.stream.NAME))
         return reader is not None and reader.high_watermark == start
 
-    def _reader(self, start: int, *, is_alone: bool = False) -> LogReader:
-        span = int(self.window_size.total_seconds())
-        return LogReader(start, span, self._settings, is_alone, self._has_room_ahead, self.is_early)
+    def _reader(self, start: int, types: Collection[str] | None, *, is_alone: bool = False) -> LogReader:
+        longest, settings = self.window_size, self._settings
+        return LogReader(start, types, longest, settings, is_alone, self._has_room_ahead, self.is_early)
 
     def _has_room_ahead(self, size: int) -> bool:
         """Whether the newest part of a window may be kept for later. It is read again where it is not."""
         readers = (*(account.reader for account in self._accounts.values()), *self._own_readers.values())
-        return size + sum(reader.bytes_ahead for reader in readers) <= self._settings.batch_bytes
+        kept = sum(batch.size for reader in readers for batch, _ in reader.ahead)
+        return size + kept <= self._settings.batch_bytes
 
     def _keep(self, account: _Account, batch: EventBatch) -> None:
         account.batches.append(batch)
