@@ -4,11 +4,9 @@
            low watermark  cursor                                      now - lag
 
 A window of the list holds the objects that were created in it. Objects may become visible late, as events
-may. A window is therefore read with the overlap before it, in full once a minute, and objects that were seen
-before are skipped. In full, the overlap goes back to the low watermark of the full reading before. What lies
-before that is not read again, so that catching up reads every object once. The readings in between are to be
-cheap in a busy account: they take in a minute at most, as far as the last page of the window shows it. After
-a restart nothing is known of the overlap: all of it is new once.
+may: a window is read with the overlap before it (see event_log.py), in full once a minute and otherwise as
+far as the last page of the window shows it, and objects that were seen before are skipped. After a restart
+nothing is known of the overlap: all of it is new once.
 
 While a capture catches up, a window is as long as the density of the list's newest page suggests, so that a
 checkpoint is never far away. Once a day the list of a longer past is read again, for objects that change

@@ -15,8 +15,7 @@ from collections.abc import Iterable
 from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.expansions import list_params
-from source_stripe_native.stripe.listings import read_list
+from source_stripe_native.stripe.listings import read_listed
 from source_stripe_native.stripe.pages import PageToken, Source
 
 
@@ -34,9 +33,10 @@ class ListedRereads:
             for obj in objects
             if has_list and isinstance(created := obj.get(stream.CREATED), int)
         }
-        self._shown: dict[str, Json] = {}
+        if len(self._wanted) < source.settings.least_listed:
+            self._wanted = {}
+        self._shown: dict[str, Json] | None = None
         self._lock = asyncio.Lock()
-        self._is_read = len(self._wanted) < source.settings.least_listed
 
     async def get(self, object_id: str) -> Json | None:
         """The object as its list shows it now, None where it was not looked for there. Raises as requests
@@ -44,31 +44,23 @@ class ListedRereads:
         if object_id not in self._wanted:
             return None
         async with self._lock:
-            if not self._is_read:
-                await self._read()
-                self._is_read = True
+            if self._shown is None:
+                self._shown = await self._read()
         return self._shown.pop(object_id, None)
 
-    async def _read(self) -> None:
-        source, stream = self._source, self._source.stream
-        window = Window(min(self._wanted.values()), max(self._wanted.values()) + 1)
+    async def _read(self) -> dict[str, Json]:
+        source, wanted, all_shown = self._source, self._wanted, dict[str, Json]()
+        window = Window(min(wanted.values()), max(wanted.values()) + 1)
         token: PageToken | None = None
         try:
             while True:
-                page = await read_list(
-                    source,
-                    stream,
-                    stream.list_params(),
-                    window,
-                    token,
-                    unlisted=False,
-                    expand=list_params(stream),
-                )
-                shown = {str(obj["id"]): obj for obj in page.objects if obj["id"] in self._wanted}
-                self._shown |= shown
+                page = await read_listed(source, window, source.stream.list_params(), token)
+                shown = {str(obj["id"]): obj for obj in page.objects if obj["id"] in wanted}
+                all_shown |= shown
                 token = page.next
                 if token is None or len(shown) < source.settings.least_listed:
-                    return
+                    break
         except StripeError as error:
             if not is_refusal(error):
                 raise
+        return all_shown

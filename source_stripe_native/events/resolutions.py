@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 from urllib.parse import unquote
 
+from source_stripe_native.errors import StripeError
 from source_stripe_native.events.changes import Change, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
@@ -42,7 +43,7 @@ from source_stripe_native.stripe.listings import (
     expanded_container,
     shown_now,
 )
-from source_stripe_native.stripe.pages import Page, Source, checked, read_pages, refusals_noticed
+from source_stripe_native.stripe.pages import Page, Source, checked, notice, read_pages, refusals_noticed
 
 _ALL_TIME: Final = Window(0, FOREVER)
 READY_FACTOR: Final = 20
@@ -156,11 +157,17 @@ async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Do
             documents = _listed(source, change)
         case Kind.ADDRESS:
             documents = _one(_at_address(source, change.subject))
+    is_begun = False
     try:
         async for document in documents:
+            is_begun = True
             yield document
     except Exception as error:
-        if not _can_wait(source, change) or not await source.postpones(str(change.subject), error):
+        is_left = not is_begun and change.subject.kind not in (Kind.OBJECT, Kind.PARENT)
+        if is_left and isinstance(error, StripeError) and source.is_refused(error):
+            about = {"subject": str(change.subject), "error": error.answer}
+            notice(source, "Stripe refuses to show a changed object: what it shows is left as it is", about)
+        elif not _can_wait(source, change) or not await source.postpones(str(change.subject), error):
             raise
 
 
@@ -322,13 +329,11 @@ async def _removed(source: Source, change: Change) -> Document:
 
 
 async def _at_address(source: Source, subject: Subject) -> Document | None:
-    """The object as it is now, a tombstone where Stripe no longer has it, none where Stripe refuses to show
-    it for good."""
+    """The object as it is now, a tombstone where Stripe no longer has it."""
     obj = {"id": unquote(subject.id.rpartition("/")[2]), "object": subject.selected_by}
-    with refusals_noticed(source, "Stripe refuses to show a changed object", {"path": subject.id}) as asked:
-        if (current := await retrieve(source, obj, path=subject.id)) is not None:
-            return await to_document(source, current, "u")
-    return None if asked.is_refused else to_tombstone(source, obj, "d", floor(source.http.now()))
+    if (current := await retrieve(source, obj, path=subject.id)) is not None:
+        return await to_document(source, current, "u")
+    return to_tombstone(source, obj, "d", floor(source.http.now()))
 
 
 async def _embedded(source: Source, change: Change, *, is_current: bool) -> Documents:
@@ -337,20 +342,14 @@ async def _embedded(source: Source, change: Change, *, is_current: bool) -> Docu
     embedding, deletion = source.stream.EMBEDDINGS[change.subject.selected_by], change.deletion
     newest = deletion or next(iter(change.events), None)
     known: Json = newest["data"]["object"] if newest else {"id": change.subject.id}
-    container: Json | None = None
-    with refusals_noticed(
-        source,
-        "Stripe refuses to show a changed object: the objects that it shows are left as they are",
-        {"container": change.subject.id},
-    ):
-        if is_current:
-            container = await expanded_container(source, embedding, known)
-        else:
-            containers = replace(source, stream=embedding.stream)
-            container = await retrieve(containers, known, expand_params(embedding))
-            if container is None and deletion is not None:
-                # Gone, unlike a subscription that was canceled: its deletion showed it last.
-                container = known
+    if is_current:
+        container = await expanded_container(source, embedding, known)
+    else:
+        containers = replace(source, stream=embedding.stream)
+        container = await retrieve(containers, known, expand_params(embedding))
+        if container is None and deletion is not None:
+            # Gone, unlike a subscription that was canceled: its deletion showed it last.
+            container = known
     if container is None:
         return
     # A deletion is the last of its second, and what was read again is newer than any event.
@@ -362,21 +361,11 @@ async def _embedded(source: Source, change: Change, *, is_current: bool) -> Docu
 
 async def _listed(source: Source, change: Change) -> Documents:
     """The objects of the stream's list that belong to the changed object."""
-    stream, selection = source.stream, (change.subject.selected_by, change.subject.id)
-    names_parent = bool(stream.PARENT_FIELD) and change.subject.selected_by == stream.PARENT_PARAM
-    async for page in _pages_of(source, selection):
+    stream, subject = source.stream, change.subject
+    names_parent = bool(stream.PARENT_FIELD) and subject.selected_by == stream.PARENT_PARAM
+    params = [*stream.list_params(), (subject.selected_by, subject.id)]
+    async for page in read_pages(source, stream.list_path(), params):
         for obj in page.objects:
             if names_parent:
-                obj.setdefault(stream.PARENT_FIELD, change.subject.id)
+                obj.setdefault(stream.PARENT_FIELD, subject.id)
             yield await to_document(source, obj, "u")
-
-
-async def _pages_of(source: Source, selection: tuple[str, str]) -> AsyncIterator[Page]:
-    with refusals_noticed(
-        source,
-        "Stripe refuses to list the objects that belong to a changed object: they are left as they are",
-        dict([selection]),
-    ):
-        params = [*source.stream.list_params(), selection]
-        async for page in read_pages(source, source.stream.list_path(), params):
-            yield page
