@@ -210,7 +210,7 @@ class Changes:
             await source.http.refresh_clock(source.log)
             return None, None
         # Up to where the account's events were read: streams that share a list then read the same window.
-        if due.start < (read := feed.read_up_to(source.account_id) or 0) < due.end:
+        if due.start < (read := feed.high_watermark(source.account_id) or 0) < due.end:
             due = Window(due.start, read)
         return due, None
 

@@ -274,13 +274,16 @@ class OpenStream(StreamBinding):
         reader = self.context.notice_reader
         if reader is None or not self.row.follows_events():
             return None
-        early = EarlyChanges(changes.fetch_early, self.is_relevant)
         if changes.account_changes is not None:
-            early.notified = changes.account_changes.changed
-        else:
-            own_id = self.own_id
-            reader.subscribe(lambda account_id, types: early.notify(types) if account_id == own_id else None)
-        return early
+            return EarlyChanges(changes.fetch_early, changes.account_changes.changed)
+        notified = asyncio.Event()
+
+        def notify(account_id: str, types: frozenset[str]) -> None:
+            if account_id == self.own_id and self.is_relevant(types):
+                notified.set()
+
+        reader.subscribe(notify)
+        return EarlyChanges(changes.fetch_early, notified)
 
     def _start_accounts(self) -> None:
         """Starts a binding with a state for each of the connected accounts."""

@@ -9,7 +9,7 @@ ahead, and the CDK's loop sleeps until then. Here a rest is never longer than th
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import Logger
 from typing import Any
@@ -32,18 +32,13 @@ from source_stripe_native.state.shapes import ConnectorState, StatePatch
 FetchEarlyFn = Callable[[Logger, LogCursor], AsyncGenerator[Any, None]]
 
 
-@dataclass
+@dataclass(frozen=True)
 class EarlyChanges:
-    """What a loop captures while it rests. Made by a binding whose capture gets notices, which calls `notify`
+    """What a loop captures while it rests. Made by a binding whose capture gets notices: it sets `notified`
     once the newest events have been read and some of them concern the binding."""
 
     fetch: FetchEarlyFn
-    is_relevant: Callable[[frozenset[str]], bool]
-    notified: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def notify(self, types: frozenset[str]) -> None:
-        if self.is_relevant(types):
-            self.notified.set()
+    notified: asyncio.Event
 
 
 async def sweep(

@@ -76,11 +76,12 @@ class WindowEvents:
 
 @dataclass(slots=True)
 class _Account:
-    """An account's kept events: all since `kept_since`, or since the last batch that was dropped."""
+    """An account's kept events: all since `kept_since`."""
 
     kept_since: int
     reader: LogReader
-    dropped: int | None = None
+    is_cut: bool = False
+    """Whether batches were dropped, so that nothing of the overlap before is kept."""
     batches: list[EventBatch] = field(default_factory=list)
     types: frozenset[str] = frozenset()
     """The types of all events that were ever read."""
@@ -91,17 +92,15 @@ class _Account:
 
     def has_after(self, start: int, restored: Collection[int]) -> bool:
         """Whether everything that a binding at `start` needs is kept, some cursors being `restored` ones."""
-        if self.dropped is None:
-            return start >= self.kept_since
-        overlap = self.reader.settings.restored_overlap if start in restored else 0
-        return start - overlap >= self.dropped
+        is_new = self.is_cut and start in restored
+        return start - (self.reader.settings.restored_overlap if is_new else 0) >= self.kept_since
 
     def can_be_shared(self, start: int) -> bool:
         """Whether a binding that has read on its own up to `start` may go on with the kept batches. The
         binding may have seen newer versions than an earlier batch has, unless the batch lies after the low
         watermark of its reading."""
-        since = self.kept_since if self.dropped is None else self.dropped
-        return start >= since and all(start <= batch.low_watermark for batch in self._after(start)[:1])
+        next_ones = self._after(start)[:1]
+        return start >= self.kept_since and all(start <= batch.low_watermark for batch in next_ones)
 
     def events_after(self, start: int, cursors: Collection[int]) -> WindowEvents:
         """The events after `start`, as many of them as make a checkpoint: all remaining batches may be too
@@ -188,13 +187,8 @@ class EventFeed:
 
     def high_watermark(self, account_id: str | None) -> int | None:
         """The second from which the account is read next, None where nobody has subscribed."""
-        read_up_to = self.read_up_to(account_id)
-        return self.first_cursor(account_id) if read_up_to is None else read_up_to
-
-    def read_up_to(self, account_id: str | None) -> int | None:
-        """The second up to which the account was read by this process, None where it was not."""
         account = self._accounts.get(account_id)
-        return account.reader.high_watermark if account else None
+        return account.reader.high_watermark if account else self.first_cursor(account_id)
 
     async def read(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """The events of the source's account after `cursor`, None where none can be read yet."""
@@ -239,21 +233,19 @@ class EventFeed:
     def has_passed(self, account_id: str, event_id: str, created: float) -> bool:
         """Whether an event was read in a window, or was created so long ago that windows have passed it."""
         account = self._accounts.get(account_id)
-        if account is None:
-            return False
-        return created < account.reader.low_watermark or event_id in account.reader.seen
+        return account is not None and (
+            created < account.reader.low_watermark or event_id in account.reader.seen
+        )
 
     def newest(self, source: Source, cursor: datetime) -> WindowEvents | None:
         """What `read_newest` has read, for a binding at `cursor`. None where there is nothing, and where the
         binding has captured so much early that its cursor has to catch up first."""
         account, captured = self._accounts.get(source.account_id), self.captured_early(source)
-        if account is None or account.newest is None or len(captured.events) >= self._settings.early_events:
+        batch, start = account.newest if account else None, floor(cursor)
+        is_full = len(captured.events) >= self._settings.early_events
+        if batch is None or is_full or batch.window.end <= start:
             return None
-        batch = account.newest
-        if batch.window.end <= floor(cursor):
-            return None
-        window = Window(floor(cursor), batch.window.end)
-        return WindowEvents(window, [batch], early=captured, found=CapturedEarly())
+        return WindowEvents(Window(start, batch.window.end), [batch], early=captured, found=CapturedEarly())
 
     def captured_early(self, source: Source) -> CapturedEarly:
         """What the binding captured early, as far as its cursor has not passed it."""
@@ -350,6 +342,6 @@ class EventFeed:
 
     def _drop_oldest(self, account: _Account) -> None:
         batch = account.batches.pop(0)
-        account.dropped = batch.window.end
+        account.kept_since, account.is_cut = batch.window.end, True
         del self._kept[batch]
         self._bytes -= batch.size

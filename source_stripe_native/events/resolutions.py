@@ -178,11 +178,10 @@ async def _one(reading: Awaitable[Document | None]) -> Documents:
 
 def _can_wait(source: Source, change: Change) -> bool:
     """Whether a subject can be read later by its id alone: no event of the change is needed for it."""
-    types = source.stream.EVENT_TYPES
-    if change.subject.kind is Kind.OBJECT and source.stream.object_path({"id": change.subject.id}) is None:
-        return False
+    kind, types = change.subject.kind, source.stream.EVENT_TYPES
     is_deletion = change.deletion is not None or any(types.get(e["type"]) == "d" for e in change.events)
-    return change.subject.kind is not Kind.REMOVAL and not is_deletion
+    has_path = kind is not Kind.OBJECT or source.stream.object_path({"id": change.subject.id}) is not None
+    return has_path and kind is not Kind.REMOVAL and not is_deletion
 
 
 def _of_event(source: Source, event: Json) -> Document | None:
