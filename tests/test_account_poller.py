@@ -102,16 +102,10 @@ class Feed:
         self.starts[account_id] = end
         new = any(start <= floor(EPOCH) + at < end for at in self.news[account_id])
         types = TYPES if new or account_id in self.busy else frozenset[str]()
-        batches = [cast(Any, BatchTypes(types))] if types else []
-        return WindowEvents(Window(start, end), batches)
+        return WindowEvents(Window(start, end), [], types=types)
 
     def times(self, account_id: str) -> list[float]:
         return [at for at, each in self.reads if each == account_id]
-
-
-@dataclass
-class BatchTypes:
-    types: frozenset[str]
 
 
 @dataclass

@@ -30,8 +30,8 @@ class WindowEvents:
     """What came after a binding's cursor: the events of `window`, in one or more batches.
 
     `restored` says that the binding's cursor comes from an earlier process, so that every event of the
-    overlap may be new to it. `earlier_types` are types of earlier events, which may be new to other bindings
-    whose restored cursors lie in the window.
+    overlap may be new to it. `types` are those of the events that are new to the binding, and of earlier ones
+    that may be new to other bindings whose restored cursors lie in the window.
 
     What the binding captured `early` is not new, nor is what comes after the window in `later`, which an
     earlier process may have captured early. Where the events are read early themselves, `found` is
@@ -40,14 +40,10 @@ class WindowEvents:
     window: Window
     batches: Sequence[EventBatch]
     restored: bool = False
-    earlier_types: frozenset[str] = frozenset()
+    types: frozenset[str] = frozenset()
     early: CapturedEarly = field(default_factory=CapturedEarly)
     found: CapturedEarly | None = None
     later: EventBatch | None = None
-
-    @property
-    def types(self) -> frozenset[str]:
-        return self.earlier_types.union(*(batch.types for batch in self.batches))
 
     async def newest_first(
         self, types: Collection[str], count: Callable[[int], None] = lambda _: None
@@ -114,7 +110,7 @@ class _Account:
                 break
             taken.append(batch)
         others = any(start <= cursor < end for cursor in cursors)
-        types = self.types if others else frozenset[str]()
+        types = self.types if others else frozenset[str]().union(*(batch.types for batch in taken))
         return WindowEvents(Window(start, end), taken, restored, types, later=self.reader.later)
 
     def _after(self, start: int) -> list[EventBatch]:
@@ -309,8 +305,9 @@ class EventFeed:
         if not self._reads_alone(source, start):
             self._own_readers[key] = self._reader(start, source.stream.all_event_types(), is_alone=True)
         reader = self._own_readers[key]
-        batch = await reader.read_next(source, at_most)
-        return None if batch is None else WindowEvents(batch.window, [batch], later=reader.later)
+        if (batch := await reader.read_next(source, at_most)) is None:
+            return None
+        return WindowEvents(batch.window, [batch], types=batch.types, later=reader.later)
 
     def _reads_alone(self, source: Source, start: int) -> bool:
         """Whether the binding has read on its own up to `start`."""
