@@ -106,9 +106,8 @@ class ListReader:
         self._first: Page | None = None
         """The first page of the window's list, where that has been read."""
         self._found: dict[str, int] = {}
-        stream = source.stream
-        filtered = (stream.PARENT if stream.CREATED_WITH_PARENT else None) or stream
-        self._created = filtered.CREATED
+        filtered = source.stream.PARENT if source.stream.CREATED_WITH_PARENT else None
+        self._created = (filtered or source.stream).CREATED
         """The field with the creation time of what is remembered."""
 
     async def fit(self, due: Window) -> Window:
@@ -119,7 +118,7 @@ class ListReader:
             return due
         while True:
             window = planned(due, self._span or due.seconds, self._low_watermark)
-            self._first = await self._page(self._whole(window))
+            self._first = await self._page(self._reach(window)[0])
             objects = self._estimate(window, self._first)
             self._span = next_span(window.seconds, window.seconds, objects, settings)
             if objects <= 2 * settings.target or planned(due, self._span, self._low_watermark) == window:
@@ -140,8 +139,9 @@ class ListReader:
 
     async def _new(self, window: Window) -> AsyncIterator[Json]:
         """What the polled list shows that was not seen before."""
-        source, stream, whole = self._source, self._source.stream, self._whole(window)
+        source, stream, (whole, in_full, _) = self._source, self._source.stream, self._reach(window)
         filters_parents = stream.CREATED_WITH_PARENT
+        is_cut_short = not in_full and (stream.PARENT is None or filters_parents)
         async for listed in self._pages(whole, self._first):
             page = listed
             if filters_parents:
@@ -150,8 +150,7 @@ class ListReader:
             async for obj in listed_objects(source, whole, self._params, page):
                 if filters_parents or self._is_new(obj, window):
                     yield obj
-            goes_back_in_time = stream.PARENT is None or filters_parents
-            if goes_back_in_time and not self._in_full(window) and _goes_on_before(listed, window.start):
+            if is_cut_short and _goes_on_before(listed, window.start):
                 return
 
     async def read_again(self, window: Window, due: Sequence[Window]) -> AsyncIterator[Document]:
@@ -177,28 +176,23 @@ class ListReader:
 
     def memory_after(self, window: Window) -> ListMemory | None:
         """What is to be remembered once `window` has been read; None where a new memory does as well."""
-        is_overlap_read = self._whole(window).start <= window.end - self._source.settings.restored_overlap
-        if not self._found and is_overlap_read:
+        whole, in_full, settled = self._reach(window)
+        if not self._found and whole.start <= window.end - self._source.settings.restored_overlap:
             return None
-        low = max(self._memory.low_watermark, self._settled(window) if self._in_full(window) else 0)
+        low = max(self._memory.low_watermark, settled if in_full else 0)
         known = {**self._memory.seen, **self._found}
         seen = {key: created for key, created in known.items() if created >= low}
         return ListMemory(window.end, low, self._span, seen)
 
-    def _whole(self, window: Window) -> Window:
-        """The window with the overlap before it, or with a short one."""
-        low, settings = self._memory.low_watermark, self._source.settings
-        start = overlap_start(window.start, low, settings, in_full=self._in_full(window))
-        return Window(max(start, min(self._since, window.start)), window.end)
-
-    def _in_full(self, window: Window) -> bool:
-        """Whether the overlap before the window is read in full."""
-        return is_overlap_due(self._memory.low_watermark, self._settled(window), self._source.settings)
-
-    def _settled(self, window: Window) -> int:
-        """The second before which nothing is new any more once the window has been read in full."""
-        overlap = int(self._source.settings.overlap.total_seconds())
-        return window.end if window.end <= self._low_watermark else window.end - overlap
+    def _reach(self, window: Window) -> tuple[Window, bool, int]:
+        """The window with the overlap before it; whether that is read in full; and the second before which
+        nothing is new any more once it has been."""
+        settings, low = self._source.settings, self._memory.low_watermark
+        overlap = int(settings.overlap.total_seconds())
+        settled = window.end if window.end <= self._low_watermark else window.end - overlap
+        in_full = is_overlap_due(low, settled, settings)
+        start = overlap_start(window.start, low, settings, in_full=in_full)
+        return Window(max(start, min(self._since, window.start)), window.end), in_full, settled
 
     def _estimate(self, window: Window, first: Page) -> int:
         """How many objects the window holds, by the density of the `first` page of its list."""
