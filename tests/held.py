@@ -32,7 +32,7 @@ class Holders:
             "bytes": sum(budget.reserved for budget in self.budgets),
             "who wait for bytes": sum(budget._turn.locked() for budget in self.budgets),
             "readings": sum(readings.under_way for readings in self.readings),
-            "records": sum(superseded.records for superseded in self.superseded),
+            "records": sum(len(superseded._records) for superseded in self.superseded),
         }
 
     def paused(self) -> list[str]:

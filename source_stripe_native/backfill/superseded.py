@@ -24,11 +24,6 @@ class SupersededIds:
     def __init__(self) -> None:
         self._records: dict[tuple[str, str | None], _Record] = {}
 
-    @property
-    def records(self) -> int:
-        """Number of streams and accounts of which a record is open."""
-        return len(self._records)
-
     @contextmanager
     def recording(self, stream: str, account_id: str | None) -> Iterator[Mapping[str, float]]:
         """When each object was captured, since the record of the stream and account was opened."""

@@ -65,9 +65,6 @@ class PolledLists:
         self.memories = ListMemories()
         self._memories: dict[tuple[str, str | None], ListMemory] = {}
 
-    def __len__(self) -> int:
-        return len(self._memories)
-
     def recall(self, source: Source, cursor: int) -> ListMemory:
         """The memory of the list at `cursor`, a new one where the list was not read up to there by this
         process."""
