@@ -95,7 +95,8 @@ class ListMemories:
         """Changes the memory of a list; None stands for an object that is gone. Returns the merge patch of
         its entries in the state, to be written in the checkpoint that carries the documents."""
         key, is_written = (source.stream.NAME, source.account_id), source.stream.NAME in self._writers
-        memory = self._take(key) or _Memory(in_state=is_written)
+        memory = self._lists.pop(key, None) or _Memory(in_state=is_written)
+        self._count(memory, -1)
         was_in_state, new = memory.in_state, [name for name in changes if name not in memory.objects]
         differing = {name: listed for name, listed in changes.items() if memory.objects.get(name) != listed}
         for name, listed in differing.items():
@@ -107,29 +108,21 @@ class ListMemories:
             differing = dict(memory.objects) if memory.in_state else {}
         if not memory.in_state and self.size + memory.size > source.settings.remembered_bytes:
             self._forget(source, memory, new)
-        self._put(key, memory)
+        if memory.objects:
+            self._lists[key] = memory
+            self._count(memory, 1)
         at, account_id = source.http.now().replace(microsecond=0), source.account_id
         return {
             entry_key(account_id, name): listed and to_entry(name, listed, at)
             for name, listed in differing.items()
         }
 
-    def _take(self, key: tuple[str, str | None]) -> _Memory | None:
-        """Takes out a list, which then counts for nothing."""
-        if (memory := self._lists.pop(key, None)) is not None:
-            if memory.in_state:
-                self._in_state -= len(memory.objects)
-            else:
-                self.size -= memory.size
-        return memory
-
-    def _put(self, key: tuple[str, str | None], memory: _Memory) -> None:
-        if memory.objects:
-            self._lists[key] = memory
-            if memory.in_state:
-                self._in_state += len(memory.objects)
-            else:
-                self.size += memory.size
+    def _count(self, memory: _Memory, sign: int) -> None:
+        """Adds a list to what is counted, or takes it out."""
+        if memory.in_state:
+            self._in_state += sign * len(memory.objects)
+        else:
+            self.size += sign * memory.size
 
     def _fits(self, source: Source, memory: _Memory) -> bool:
         """Whether the state may have all of a list."""
@@ -155,7 +148,7 @@ class ListMemories:
         most = source.settings.remembered_bytes
         for key in [key for key, other in self._lists.items() if not other.in_state]:
             if self.size + memory.size > most:
-                self._take(key)
+                self._count(self._lists.pop(key), -1)
         while new and self.size + memory.size > most:
             memory.change(new.pop(), None)
 

@@ -128,7 +128,8 @@ async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     try:
         with refusals_noticed(source, "what a list lacks cannot be read, and is taken to be there", about):
             if stream.PARENT is None:
-                return {name for name, keys in missing.items() if await _exists(source, keys)}
+                named = {name: keys for name, keys in missing.items() if stream.object_path(keys)}
+                return {name for name, keys in named.items() if await retrieve(source, keys, ())}
             field = stream.PARENT_FIELD
             parents = {str(keys[field]) for keys in missing.values() if field in keys}
             return {name for parent in parents async for name in _listed_under(source, parent)} & set(missing)
@@ -136,10 +137,6 @@ async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
         if not is_passing(error):
             raise
     return set(missing)  # The next reading asks again.
-
-
-async def _exists(source: Source, keys: Json) -> bool:
-    return source.stream.object_path(keys) is not None and await retrieve(source, keys, ()) is not None
 
 
 async def _listed_under(source: Source, parent_id: str) -> AsyncIterator[str]:
