@@ -253,6 +253,23 @@ async def test_an_item_that_is_taken_off_a_subscription_is_a_tombstone(
     assert capture.last("SubscriptionLineItems").keys() == set(rest)
 
 
+async def test_an_item_taken_off_that_stripe_refuses_to_show_is_left_as_it_is_and_holds_up_no_other(
+    world: World, server: StripeServer
+) -> None:
+    world.create("subscription", items=3, event=False)
+    capture = Capture(server, ["SubscriptionLineItems"])
+    await backfill(capture)
+    world.clock.advance(10)
+    barred, changed, _ = (each["id"] for each in world.list_all("subscription_item"))
+    server.faults.set(Fault(f"*/{barred}", status=403, message="Not for you"))
+    world.delete("subscription_item", barred)
+    world.clock.advance(1)
+    world.update("subscription_item", changed, quantity=7)
+    found = await catch_up(capture)
+    assert ids(found)[changed] == "u"
+    assert barred not in ids(found)
+
+
 async def test_an_item_that_a_cut_list_no_longer_shows_is_no_tombstone(
     world: World, server: StripeServer
 ) -> None:
