@@ -434,6 +434,21 @@ async def test_dropped_batch_is_read_to_its_end_and_then_closed(world: World, bi
     assert spool.closed
 
 
+async def test_what_a_window_has_shown_is_not_new_to_who_comes_late_to_the_newest_events(
+    world: World, bindings: Bindings
+) -> None:
+    (prices,) = bindings.open({"Prices": 0})
+    source = Source(bindings.http, LOG, prices.stream, PLATFORM, None)
+    price = world.create("price")["id"]
+    await bindings.pass_time(1)
+    assert await bindings.feed.read_newest(source)
+    await bindings.pass_time(20)
+    assert await prices.catch_up() == {price}
+    events = bindings.feed.newest(source, prices.cursor)
+    assert events is not None
+    assert [is_new async for is_new, _ in events.newest_first(())] == [False]
+
+
 # Failures
 
 

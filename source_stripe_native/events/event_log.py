@@ -57,9 +57,9 @@ with an earlier cursor the event is new."""
 @dataclass(frozen=True, eq=False)
 class EventBatch:
     """The events of `window` and of the overlap before it, newest first: so many `events` in `size` bytes.
-    `types` are those of the events that are new to a binding at the window's start; where there are none, the
-    batch is empty. Before the second
-    `low_watermark` (Unix) nothing could become visible any more when the overlap was last read in full."""
+    `types` are those of the events that are new to a binding at the window's start; without any, the batch is
+    empty. Before the second `low_watermark` (Unix) nothing could become visible any more when the overlap was
+    last read in full."""
 
     window: Window
     types: frozenset[str]

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 import orjson
 
-from source_stripe_native.events.event_log import EventBatch, LogReader, read_newest
+from source_stripe_native.events.event_log import EventBatch, LogReader, Seen, read_newest
 from source_stripe_native.events.subjects import CapturedEarly
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.cursors import Seconds
@@ -34,8 +34,8 @@ class WindowEvents:
     that may be new to other bindings whose restored cursors lie in the window.
 
     What the binding captured `early` is not new, nor is what comes after the window in `later`, which an
-    earlier process may have captured early. Where the events are read early themselves, `found` is
-    filled with what is captured of them."""
+    earlier process may have captured early. Where the events are read early themselves, `found` is filled
+    with what is captured of them, and what windows before the cursor have `seen` is not new."""
 
     window: Window
     batches: Sequence[EventBatch]
@@ -44,6 +44,7 @@ class WindowEvents:
     early: CapturedEarly = field(default_factory=CapturedEarly)
     found: CapturedEarly | None = None
     later: EventBatch | None = None
+    seen: Seen = field(default_factory=dict)
 
     async def newest_first(
         self, types: Collection[str], count: Callable[[int], None] = lambda _: None
@@ -65,6 +66,8 @@ class WindowEvents:
                         event |= {"type": name, "api_version": None}
                     is_new = self.restored or int(new_before) > self.window.start
                     is_new = is_new and batch is not self.later and event["id"] not in self.early.events
+                    _, seen_before = self.seen.get(event["id"], (0, self.window.end))
+                    is_new = is_new and seen_before > self.window.start
                     if is_new and self.found is not None:
                         self.found.events[event["id"]] = event["created"]
                     yield is_new, event
@@ -241,7 +244,8 @@ class EventFeed:
         is_full = len(captured.events) >= self._settings.early_events
         if batch is None or is_full or batch.window.end <= start:
             return None
-        return WindowEvents(Window(start, batch.window.end), [batch], early=captured, found=CapturedEarly())
+        window, seen = Window(start, batch.window.end), account.reader.seen if account else {}
+        return WindowEvents(window, [batch], early=captured, found=CapturedEarly(), seen=seen)
 
     def captured_early(self, source: Source) -> CapturedEarly:
         """What the binding captured early, as far as its cursor has not passed it."""
