@@ -94,7 +94,9 @@ async def finds_tests(shell: Shell, command: Command) -> str:
 
 async def names_files(shell: Shell, command: Command) -> str:
     """Looks for the files of the checkout that the command names."""
-    words = [each for each in shlex.split(command.text, comments=True) if each.endswith((".yaml", ".md"))]
+    words = [
+        each for each in shlex.split(command.text, comments=True) if each.endswith((".yaml", ".md", ".py"))
+    ]
     missing = [each for each in words if not (shell.checkout / each).exists()]
     return f"there is no {', '.join(missing)}" if missing else ""
 
@@ -125,6 +127,7 @@ RULES: Final = (
         "it goes on until Ctrl-C",
     ),
     Rule(r".*sandbox raw discover --source test\.", lists, "it writes YAML for seven CPU seconds"),
+    Rule(r"python tools/extract_facts\.py\b", names_files, "it downloads two versions of Stripe's SDK"),
     Rule(r"(docker|flowctl|sops)\b", names_files, "it needs Docker, sops, or an account at Estuary"),
 )
 EXIT_CODES: Final = {
