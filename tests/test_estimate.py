@@ -53,16 +53,17 @@ async def estimated(times: Sequence[int]) -> Count:
 
 
 @pytest.mark.parametrize(
-    "times",
+    "bursts",
     [
-        pytest.param(evenly(1_500, 2 * YEAR) + evenly(374, 1800), id="the demo after half an hour"),
-        pytest.param(evenly(4_000, 60, 600), id="4,000 customers in a minute"),
-        pytest.param(evenly(3_000, 5 * YEAR) + evenly(50_000, 10_000, 30_000), id="an import today"),
-        pytest.param(evenly(100_000, 3 * YEAR, 5 * YEAR), id="nothing new for years"),
-        pytest.param(evenly(1_000_000, NOW - START), id="as old as Stripe"),
+        pytest.param([(1_500, 2 * YEAR), (374, 1800)], id="the demo after half an hour"),
+        pytest.param([(4_000, 60, 600)], id="4,000 customers in a minute"),
+        pytest.param([(3_000, 5 * YEAR), (50_000, 10_000, 30_000)], id="an import today"),
+        pytest.param([(100_000, 3 * YEAR, 5 * YEAR)], id="nothing new for years"),
+        pytest.param([(1_000_000, NOW - START)], id="as old as Stripe"),
     ],
 )
-async def test_the_range_has_the_number_of_objects(times: list[int]) -> None:
+async def test_the_range_has_the_number_of_objects(bursts: list[tuple[int, ...]]) -> None:
+    times = [at for burst in bursts for at in evenly(*burst)]
     count = await estimated(times)
     assert count.least <= len(times) <= count.most
     assert count.most <= 2 * len(times)

@@ -186,14 +186,14 @@ def test_the_objects_here_have_every_personal_field() -> None:
     assert marked == {each for each in personal.fields() if verdict(*each)}
 
 
-@pytest.mark.parametrize("kind", KINDS_OF_OBJECTS)
-def test_all_personal_data_is_redacted_and_all_else_stays(kind: str) -> None:
-    found, _ = made(kind)
-    assert redact(found, "hash") == with_digests(found)
-    event = event_of(found)
-    assert redact(event, "block") == without_marks(event)
-    nulls = with_nulls(event)
-    assert redact(nulls, "hash") == nulls
+def test_all_personal_data_is_redacted_and_all_else_stays() -> None:
+    for kind in KINDS_OF_OBJECTS:
+        found, _ = made(kind)
+        assert redact(found, "hash") == with_digests(found), kind
+        event = event_of(found)
+        assert redact(event, "block") == without_marks(event), kind
+        nulls = with_nulls(event)
+        assert redact(nulls, "hash") == nulls, kind
 
 
 def test_expanded_objects_are_redacted_too() -> None:
@@ -211,20 +211,18 @@ def test_keys_and_ids_stay() -> None:
         assert not [name for name in names if verdict(name, kind)]
 
 
-PERSONAL_STREAMS: Final = [each.NAME for each in STREAMS if made(KINDS[HELD[each.NAME].kind].object_name)[1]]
-
-
 async def test_personal_data_is_in_no_document(world: World, server: StripeServer) -> None:
     """Of a backfill, of changes and of the events themselves, as Flow writes them."""
+    personal_streams = [row.NAME for row in STREAMS if made(KINDS[HELD[row.NAME].kind].object_name)[1]]
     capture = Capture(
-        server, [*PERSONAL_STREAMS, "Events"], config={"advanced": {"redact_personal_data": "hash"}}
+        server, [*personal_streams, "Events"], config={"advanced": {"redact_personal_data": "hash"}}
     )
     schemas = {
         each["recommendedName"]: Schema(each["recommendedName"], each["documentSchema"])
         for each in await capture.discover()
     }
     fields = dict[str, Json]()
-    for name in PERSONAL_STREAMS:
+    for name in personal_streams:
         kind = KINDS[HELD[name].kind]
         # Whole objects inside are the local Stripe's own.
         made_fields = {
