@@ -130,7 +130,6 @@ async def test_a_capture_of_every_further_stream_equals_the_world_and_follows_it
         # The first snapshots.
         world.clock.advance(6 * HOUR)
         await reached(capture)
-        assert wrong(capture, connected) == ""
 
         for _ in range(CHANGES):
             world.random_change(rng, TOLD)

@@ -20,7 +20,7 @@ from source_stripe_native.models import STREAMS, BaseStripeObject
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.test_documents import backfill, catch_up, logged
-from tests.test_streams import HELD, ONE_BY_ONE
+from tests.test_streams import HELD, ONE_BY_ONE, one_of_each
 
 REREAD: Final = [
     each for each in ONE_BY_ONE if each.EVENT_TYPES and each.RETRIEVE and HELD[each.NAME].scope != "platform"
@@ -35,6 +35,18 @@ LASTING: Final = [
     (402, None, "Not without a payment"),
     (404, "other", "Unrecognized request URL"),
 ]
+
+
+SHAPES: Final = one_of_each(
+    REREAD,
+    lambda row: (
+        row.RETRIEVE,
+        row.PARENT is None,
+        *map(bool, (row.NESTED, row.EXPANSIONS, row.EMBEDDINGS, row.RELATED_EVENTS, row.TOLERATED)),
+        HELD[row.NAME].scope,
+    ),
+)
+"""A stream for each way in which an object can be read again."""
 
 
 def rows(streams: list[type[BaseStripeObject]]) -> list[Any]:
@@ -53,7 +65,7 @@ BY_ID: Final = replace(UNLIMITED, least_listed=1000)
 
 
 @pytest.mark.parametrize(("status", "code", "message"), LASTING)
-@pytest.mark.parametrize("stream", rows(REREAD))
+@pytest.mark.parametrize("stream", rows(SHAPES))
 async def test_an_object_that_stripe_refuses_to_show_is_captured_as_its_event_has_it(
     world: World,
     server: StripeServer,
