@@ -151,7 +151,7 @@ async def finished(capture: Capture, among: list[str], changed: bool) -> None:
         raise AssertionError(incomplete(capture, among, changed)) from None
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     names=st.lists(st.sampled_from([*ALL, *THIN]), min_size=2, max_size=3, unique=True),
@@ -225,7 +225,7 @@ async def test_what_an_account_refuses_while_it_refuses_everything_is_read_once_
     assert capture.last("Charges")[refund["charge"]]["amount_refunded"] == 1
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     names=st.lists(st.sampled_from([*ALL, *THIN]), min_size=2, max_size=3, unique=True),
@@ -304,7 +304,7 @@ LACKING: Final = Fault(
 @pytest.mark.parametrize(
     ("trouble", "when"),
     [
-        *((trouble, "at a restart") for trouble in (*PASSING, "permission", "an object without id")),
+        *((trouble, "at a restart") for trouble in ("reset", "permission", "an object without id")),
         *(("500", when) for when in ("at the first start", "while it runs")),
         ("permission", "while it runs"),
     ],

@@ -25,7 +25,7 @@ def cases(*, lists: bool) -> Iterator[Any]:
     """Every way in which another object's event reports a change: stream, related events, type, place."""
     for stream in STREAMS:
         for related in stream.RELATED_EVENTS:
-            for kind in related.types:
+            for kind in related.types[:1]:  # they differ in their names alone
                 for path in related.ids:
                     if bool(related.list_by) == lists:
                         why = "-".join((path, *related.when, *filter(None, [related.shown_before])))
@@ -271,14 +271,13 @@ async def test_a_refund_that_goes_on_changes_a_charge_that_shows_its_refunds(
     assert bool(await catch_up(capture)) == is_read
 
 
-@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.NAME)
-def test_each_condition_of_a_row_has_one_reason(stream: type[BaseStripeObject]) -> None:
+def test_each_condition_of_a_row_has_one_reason() -> None:
     """A version of the event says that the object had no event of its own, a version of the documents that
     they show what changes, a value that this change concerns the object whatever the version."""
-    for related in stream.RELATED_EVENTS:
-        assert sum(map(bool, (related.before_version, related.shown_before, related.when))) <= 1
+    for related in (each for stream in STREAMS for each in stream.RELATED_EVENTS):
+        assert sum(map(bool, (related.before_version, related.shown_before, related.when))) <= 1, related
         if related.before_version:
-            assert related.list_by, "objects that had no event of their own"
+            assert related.list_by, f"{related} is of objects that had no event of their own"
 
 
 def test_what_older_versions_show_of_another_object_is_followed_or_a_page_says_that_it_is_not() -> None:

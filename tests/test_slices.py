@@ -135,14 +135,14 @@ class Backfill:
 async def test_a_large_stream_is_read_in_slices_within_its_requests(
     world: World, server: StripeServer, spread: str
 ) -> None:
-    fill(world, 800, spread)
+    fill(world, 500, spread)
     backfill = await Backfill.run(server, settings=SMALL)
     assert sorted(backfill.ids) == sorted(each["id"] for each in world.list_all("charge")), (
         "each of them once"
     )
     assert len(backfill.suffixes) > 1
     visits = server.journal.visits("/v1/charges", limit=str(SMALL_PAGES))
-    assert len(visits) <= 1.05 * math.ceil(800 / SMALL_PAGES) + len(backfill.suffixes)
+    assert len(visits) <= 1.05 * math.ceil(500 / SMALL_PAGES) + len(backfill.suffixes)
 
 
 async def test_slices_are_read_side_by_side(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

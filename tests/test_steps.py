@@ -90,7 +90,7 @@ class Steps:
 
 
 @pytest.mark.parametrize("how", READ)
-@pytest.mark.parametrize(("connected", "kills"), [(False, [1, 2, 3]), (True, [2]), (True, [])])
+@pytest.mark.parametrize(("connected", "kills"), [(False, [1, 2, 3]), (True, [2])])
 async def test_no_checkpoint_has_more_documents_than_a_step_wherever_the_connector_is_killed(
     how: str, connected: bool, kills: list[int]
 ) -> None:

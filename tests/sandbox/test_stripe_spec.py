@@ -128,7 +128,7 @@ def test_event_types_are_stripes(row: Kind) -> None:
             assert type in known
     world, rng = World(now=NOW, effects=True), Random(0)
     world.connect()
-    for _ in range(60):
+    for _ in range(30):
         if row.name not in ("event", "account"):
             world.random_change(rng, [row.name])
     told = [event["type"] for account in world.accounts for event in world.events(account)]
