@@ -37,7 +37,7 @@ from tests.test_streams import DAY, ROWS
 from tests.troubles import DISCONNECTED, PERMISSION, TROUBLES, Trouble
 from tests.untold import Untold
 
-CASES = 32
+CASES = 20
 MIDNIGHT = (NOW // DAY + 1) * DAY
 
 TROUBLE = st.lists(
@@ -114,20 +114,20 @@ async def test_every_objects_last_state_is_captured_whatever_fails(part: int, da
     event("troubles that last" if tally.counts["troubles"] else "no trouble that lasts")
 
 
-HALVES = {None: SOAKED[::2], 1: SOAKED[1::2], 2: SOAKED[1::2]}
+HALVES = {None: SOAKED[::2], 1: SOAKED[1::2]}
 """The streams of a case with many, by how many accounts are connected: each is in one of two."""
 
 
-@pytest.mark.parametrize("connected", [None, 2])
+@pytest.mark.parametrize("connected", [None, 1])
 async def test_no_session_ends_by_itself_under_three_percent_of_each_failure(connected: int | None) -> None:
-    sessions = (Session(400, chance=0.05, changes=20, pause=3),) * 2
+    sessions = (Session(400, chance=0.05, changes=20, pause=3),)
     # Each kind of failure has half the chance: those to be sat out, the broken ones and the slow ones.
     case = Case(
         3, HALVES[connected], sessions, connected, objects=3, page_size=2, late=60, faults=0.06, divided=2
     )
     tally = Tally()
     assert await run(case, tally) == [], tally
-    assert tally.counts["kills"] == tally.counts["sessions"] == 3
+    assert tally.counts["kills"] == tally.counts["sessions"] == 2
     assert tally.counts["faults"] > 0.03 * 8 * tally.counts["requests"]
 
 
