@@ -29,7 +29,6 @@ from source_stripe_native.streams.event_types import RENAMED
 from source_stripe_native.streams.row import PREVIEW
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Source
-from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json, plain
 from tests.cdk_task import running_capture
 from tests.conftest import NOW
@@ -869,34 +868,6 @@ async def test_a_new_captures_changes_do_not_repeat_what_its_backfill_has(
     await capture.session(lambda: capture.caught_up("Customers"))
     ids = [document["id"] for _, document in capture.documents if document["id"] != new]
     assert sorted([*ids, new]) == sorted(each["id"] for each in world.list_all("customer"))
-
-
-@settings(max_examples=8, deadline=None)
-@given(seed=st.integers(0, 2**32), connected=st.booleans(), kills=st.lists(st.integers(1, 5), max_size=4))
-async def test_a_capture_has_the_last_state_of_what_is_told_late_wherever_it_is_killed(
-    seed: int, connected: bool, kills: list[int]
-) -> None:
-    world, rng = World(seed, now=NOW, unordered=True), Random(seed)
-    with pytest.MonkeyPatch.context() as patch:
-        async with StripeServer(world) as server:
-            patch.setenv(API_BASE_VARIABLE, server.url)
-            capture = Capture(server, list(KINDS), connected=connected)
-
-            def caught_up() -> bool:
-                return all(map(capture.caught_up, capture.streams))
-
-            for checkpoints in kills:
-                for _ in range(6):
-                    change(world, rng, rng.choice([0, 0, 100, LATEST]))
-                    world.clock.advance(rng.choice([0, 1, 40]))
-                world.clock.advance(61)
-                await capture.session(caught_up, checkpoints=checkpoints)
-            for _ in range(2):
-                world.clock.advance(LATEST + 1)
-                await capture.session(caught_up)
-    for stream, kind in KINDS.items():
-        expected = {each["id"]: each for each in world.list_all(kind)}
-        assert {key: plain(each) for key, each in capture.last(stream).items()} == expected
 
 
 class Listening:

@@ -114,26 +114,6 @@ async def http(server: StripeServer) -> AsyncIterator[StripeSession]:
 # The rule
 
 
-@pytest.mark.parametrize(("late", "restarts"), [(90, True), (590, False)])
-@pytest.mark.parametrize("connected", [False, True])
-@pytest.mark.parametrize("stream", [*SEVERAL, "V2CoreAccountPersons"])
-async def test_what_a_list_shows_late_is_captured_once(
-    world: World, http: StripeSession, stream: str, connected: bool, restarts: bool, late: int
-) -> None:
-    account = world.connect()["id"] if connected and POLLED[stream].PER_ACCOUNT else None
-    world.clock.advance(60)
-    poll, created = Poll(http, stream, account), world.clock.now()
-    for second in sorted({late, *range(0, 1500, 60)}):
-        world.clock.advance(created + second - world.clock.now())
-        new = appear(world, stream, created, account) if second == late else set()
-        captured = await poll.catch_up()
-        assert set(captured) == new
-        assert len(captured) == len(new)
-        # Before the object appears: what was captured before may come again.
-        if restarts and second < late:
-            poll.restart()
-
-
 @pytest.mark.parametrize("connected", [False, True])
 async def test_a_running_capture_finds_once_all_that_lists_show_late(
     world: World, server: StripeServer, connected: bool
