@@ -605,7 +605,7 @@ async def test_accounts_and_bindings_share_the_cursors_of_what_was_read_together
     assert len({id(each) for each in cursors}) == len({each.cursor for each in cursors}) < 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     news=st.lists(st.lists(st.integers(0, 3000), max_size=6), min_size=1, max_size=6),
     seconds=st.sampled_from([0.0, 3.0, 50.0, 200.0]),

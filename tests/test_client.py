@@ -340,7 +340,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(st.dictionaries(json_texts, json_values), st.booleans())
 def test_any_json_is_read_so_that_it_can_be_written_and_any_cut_of_it_is_refused(
     value: dict[str, object], escaped: bool

@@ -108,7 +108,7 @@ def requests(bindings: Bindings) -> int:
 # Catching up
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(history=histories(), seed=st.integers(0, 2**32))
 async def test_any_history_is_read_about_once_in_readings_of_bounded_size(
     history: History, seed: int

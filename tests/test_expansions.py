@@ -45,7 +45,7 @@ def captured(capture: Capture, stream: str) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     connected=st.booleans(),

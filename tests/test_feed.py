@@ -681,7 +681,7 @@ def change(world: World, rng: Random, late: int) -> None:
         world.delete(kind, rng.choice(listed), visible_after=late)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     steps=STEPS,

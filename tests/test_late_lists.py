@@ -305,7 +305,7 @@ def stories(draw: st.DrawFn) -> Story:
     return Story([(at, at + late) for at, late in objects if at + late > 0], pauses)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     story=stories(),
     stream=st.sampled_from(SEVERAL),

@@ -96,7 +96,7 @@ async def refusal(capture: Capture, caplog: pytest.LogCaptureFixture, verb: str)
 # What the key may read
 
 
-@pytest.mark.parametrize("missing", batched(sorted(ALL - UNCONDITIONAL), 12))
+@pytest.mark.parametrize("missing", batched(sorted(ALL - UNCONDITIONAL), 24))
 async def test_a_missing_permission_leaves_out_just_its_streams_and_is_named(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, missing: list[str]
 ) -> None:

@@ -718,7 +718,7 @@ def unfinished(state: Json) -> dict[str, int]:
     return {key: int(each.get("next_page") or 0) for key, each in state.get("backfill", {}).items()}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cases())
 def test_no_account_starves_and_no_page_is_lost_or_read_twice(case: Case) -> None:
     done = [key for key, count in case.pages.items() if count == 0]

@@ -264,7 +264,7 @@ async def test_a_slice_that_was_given_away_is_not_read_again_by_the_one_that_gav
     assert len(capture.documents) == len(capture.last("Charges")) == 60
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     number=st.integers(0, 40),

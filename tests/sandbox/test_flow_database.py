@@ -131,7 +131,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("database") / "x.duckdb"
 
 
-@settings(max_examples=8)  # a file takes its time
+@settings(max_examples=5)  # a file takes its time
 @given(changes=CHANGES)
 def test_rows_equal_the_documents_whatever_types_their_values_have(path: Path, changes: list[Any]) -> None:
     path.unlink(missing_ok=True)
