@@ -289,7 +289,7 @@ async def test_all_that_fail_at_once_are_in_the_state(world: World, server: Stri
     capture = Capture(server, ["Charges"], settings=QUICK)
     await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
     world.clock.advance(10)
-    charges = [world.create("charge", event=False)["id"] for _ in range(40)]
+    charges = [world.create("charge", event=False)["id"] for _ in range(20)]
     for charge in charges:
         world.tell("charge.updated", "charge", charge, api_version=OLDER)
     world.clock.advance(120)

@@ -88,8 +88,12 @@ def types(events: Events) -> list[str]:
     return " ".join(filter(None, named)).split()
 
 
-@pytest.mark.parametrize("row", rows())
-def test_paths_parameters_and_actions_are_stripes(row: Kind) -> None:
+def test_paths_parameters_and_actions_are_stripes() -> None:
+    for row in KINDS.values():
+        check_path(row)
+
+
+def check_path(row: Kind) -> None:
     for verb in row.actions:
         assert "post" in paths()[f"{shape(row.path)}/{{}}/{verb}"]
     if not row.path or row.gone_in:
