@@ -132,8 +132,8 @@ class ListMemories:
         if memory.in_state and not fits:
             why = "a list is too long" if is_long else "the lists of the capture have too many objects"
             line = (
-                f"{why} to be remembered in the state. What is deleted while the capture is not running "
-                "stays in the collection: backfill again if that matters"
+                f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the capture "
+                "is not running stays in the collection: backfill again if that matters"
             )
             self._warn(source, memory, "state", line)
         return fits
@@ -141,8 +141,8 @@ class ListMemories:
     def _forget(self, source: Source, memory: _Memory, new: list[str]) -> None:
         """Forgets what exceeds the bound in memory: other lists first, then `new` objects of this list."""
         line = (
-            "compared lists are too long to be remembered in memory. Objects that did not change are "
-            "captured again when such a list is read: disable the binding if that is too much"
+            f"{source.stream.NAME}: compared lists are too long to be remembered in memory. Objects that did "
+            "not change are captured again when such a list is read: disable the binding if that is too much"
         )
         self._warn(source, memory, "memory", line)
         most = source.settings.remembered_bytes
@@ -156,7 +156,7 @@ class ListMemories:
         if (kind := (source.stream.NAME, where)) not in self._warned:
             self._warned.add(kind)
             about = {"account": source.account_id, "objects": len(memory.objects)}
-            source.log.warning(f"{source.stream.NAME}: {line}", about)
+            source.log.warning(line, about)
 
 
 def _size(identity: str, listed: Listed) -> int:
