@@ -13,9 +13,9 @@ from source_stripe_native.scheduling.subtasks import SubtaskExecutor as SubtaskE
 from source_stripe_native.scheduling.subtasks import (
     _binding_backfill_task_with_variant as _binding_backfill_task_with_variant,
 )
-from source_stripe_native.scheduling.turns import WorkItemPriority as WorkItemPriority
 from source_stripe_native.scheduling.work_items import BackfillVariant as BackfillVariant
 from source_stripe_native.scheduling.work_items import PriorityCalculator as PriorityCalculator
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig as PriorityQueueConfig
 from source_stripe_native.scheduling.work_items import WorkItem as WorkItem
 from source_stripe_native.scheduling.work_items import WorkItemManager as WorkItemManager
+from source_stripe_native.scheduling.work_items import WorkItemPriority as WorkItemPriority

@@ -26,7 +26,7 @@ from source_stripe_native.priority_capture import PriorityQueueConfig, open_bind
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
-from source_stripe_native.scheduling.turns import PollTimes
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.shapes import initial_state

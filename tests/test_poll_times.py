@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from source_stripe_native.scheduling.turns import PollTimes
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.settings import DEFAULTS
 
 ROUND = 300

@@ -19,11 +19,9 @@ from hypothesis import strategies as st
 
 from source_stripe_native.priority_capture import (
     PriorityQueueConfig,
-    WorkItemPriority,
     open_binding_with_priority_queue,
 )
 from source_stripe_native.protocols import AnyFetchPageFn
-from source_stripe_native.scheduling.turns import AccountQueue
 from source_stripe_native.state.parts import state_of
 from source_stripe_native.state.shapes import initial_state
 from tests.cdk_task import (
@@ -172,77 +170,6 @@ async def capturing(
 def dump(state: ResourceState) -> Json:
     whole = state_of(inc=state.inc and dict(state.inc), backfill=state.backfill)
     return whole.model_dump(mode="json", include={"inc", "backfill"}, exclude_none=True)
-
-
-# The queue
-
-
-def drain(queue: AccountQueue, now: float) -> list[str]:
-    order = []
-    while queue.first(now) is not None:
-        order.append(queue.pop())
-    return order
-
-
-def test_backfilling_accounts_go_first_and_within_a_class_those_that_waited_longest() -> None:
-    queue = AccountQueue(max_wait=600)
-    queue.push("follows", WorkItemPriority.INCREMENTAL, 0)
-    queue.push("follows later", WorkItemPriority.INCREMENTAL, 1)
-    queue.push("backfills later", WorkItemPriority.BACKFILL, 2)
-    queue.push("backfills", WorkItemPriority.BACKFILL, 1)
-    assert drain(queue, 2) == ["backfills", "backfills later", "follows", "follows later"]
-
-
-def test_an_account_that_waited_for_max_wait_goes_before_those_that_begin_to_backfill_now() -> None:
-    queue = AccountQueue(max_wait=600)
-    queue.push("follows", WorkItemPriority.INCREMENTAL, 0)
-    queue.push("just before", WorkItemPriority.BACKFILL, 599)
-    queue.push("just after", WorkItemPriority.BACKFILL, 601)
-    assert drain(queue, 601) == ["just before", "follows", "just after"]
-
-
-def test_an_account_is_not_taken_before_it_is_ready() -> None:
-    queue = AccountQueue(max_wait=0)
-    queue.push("later", WorkItemPriority.BACKFILL, 10)
-    assert queue.first(9.9) is None
-    assert queue.next_ready_time() == 10
-    assert queue.first(10) == "later"
-    assert queue.next_ready_time() is None
-
-
-@given(
-    max_wait=st.integers(0, 50),
-    turns=st.lists(
-        st.tuples(st.integers(0, 5), st.sampled_from(WorkItemPriority), st.integers(0, 20)),
-        min_size=1,
-        max_size=60,
-    ),
-    count=st.integers(1, 8),
-)
-def test_no_account_starves_in_the_queue(
-    max_wait: int, turns: list[tuple[int, WorkItemPriority, int]], count: int
-) -> None:
-    """Turn after turn of any length, and each account taken is queued again in any way: an account is only
-    ever passed by those that became ready before its deadline."""
-    queue, now = AccountQueue(max_wait), 0
-    deadlines = {str(number): max_wait for number in range(count)}
-    ready = dict.fromkeys(deadlines, 0)
-    for account_id in ready:
-        queue.push(account_id, WorkItemPriority.INCREMENTAL, 0)
-    for seconds, priority, delay in turns:
-        now += seconds
-        if all(at > now for at in ready.values()):
-            assert queue.first(now) is None
-            continue
-        assert queue.first(now) is not None
-        account_id = queue.pop()
-        assert ready[account_id] <= min(
-            deadlines[each] for each, at in ready.items() if at <= now or each == account_id
-        )
-        ready[account_id] = now + delay
-        grace = max_wait if priority is WorkItemPriority.INCREMENTAL else 0
-        deadlines[account_id] = ready[account_id] + grace
-        queue.push(account_id, priority, ready[account_id])
 
 
 # Whose turn it is

@@ -4,7 +4,6 @@ own."""
 import pytest
 
 from source_stripe_native.notices.trust import Trust
-from source_stripe_native.scheduling.turns import AccountQueue, WorkItemPriority
 from source_stripe_native.settings import Settings
 
 START = 1_780_000_000
@@ -97,19 +96,3 @@ def test_announced_events_are_remembered_within_bounds() -> None:
     for number in range(100):
         trust.announce(A, f"evt_{number}", "price.updated", is_judged=False)
     assert len(trust._announced) == 10
-
-
-def test_account_is_brought_forward_in_the_queue_and_has_one_turn() -> None:
-    queue = AccountQueue(max_wait=600)
-    for account_id, ready_time in ((A, 3_600.0), (B, 3_600.0)):
-        queue.push(account_id, WorkItemPriority.INCREMENTAL, ready_time)
-    queue.replace(A, 100.0)
-    queue.replace(A, 50.0)
-    assert (queue.first(49.0), queue.first(50.0)) == (None, A)
-    assert queue.pop() == A
-    # Its next turn comes before those that do not count any more.
-    queue.push(A, WorkItemPriority.INCREMENTAL, 350.0)
-    assert (queue.first(349.0), queue.first(350.0), queue.pop()) == (None, A, A)
-    assert (queue.first(3_600.0), queue.pop(), queue.first(10_000.0)) == (B, B, None)
-    queue.push(A, WorkItemPriority.INCREMENTAL, 10_000.0)
-    assert queue.first(10_000.0) == A

@@ -229,6 +229,73 @@ def test_nothing_is_forgotten_whatever_happens(
 # The queue
 
 
+def drain(units: Units, now: float) -> list[str]:
+    order = []
+    while (account_id := units.first(now)) is not None:
+        order.append(account_id)
+        units.set(account_id, units[account_id].begin(now))
+    return order
+
+
+def test_unit_that_waited_for_its_grace_goes_before_those_that_come_now() -> None:
+    units = Units()
+    units.set("patient", IDLE.notify(0), grace=600)
+    units.set("patient too", IDLE.notify(1), grace=600)
+    units.set("just after", IDLE.notify(602))
+    units.set("just before", IDLE.notify(599))
+    units.set("long before", IDLE.notify(2))
+    assert units.longest_wait(2) == 2
+    assert drain(units, 2) == ["long before", "patient", "patient too"]
+    for account_id in ("patient", "patient too"):
+        units.set(account_id, IDLE.notify(int(account_id == "patient too")), grace=600)
+    assert drain(units, 602) == ["just before", "patient", "patient too", "just after"]
+
+
+def test_unit_is_brought_forward_and_has_one_turn() -> None:
+    units = Units()
+    for account_id in "ab":
+        units.set(account_id, IDLE.notify(3_600))
+    for time in (100, 50, 70):
+        units.set("a", units["a"].notify(time))
+    assert (units.first(49), units.next_ready_time()) == (None, 50)
+    assert drain(units, 50) == ["a"]
+    # Its next turn comes before the one that does not count any more.
+    units.set("a", units["a"].end(50, 350))
+    assert drain(units, 349) == []
+    assert units.longest_wait(350) == 0
+    assert drain(units, 350) == ["a"]
+    units.set("a", units["a"].end(350, 10_000))
+    assert drain(units, 9_999) == ["b"]
+    assert drain(units, 10_000) == ["a"]
+
+
+@given(
+    turns=st.lists(
+        st.tuples(st.integers(0, 5), st.integers(0, 50), st.integers(0, 20)), min_size=1, max_size=60
+    ),
+    count=st.integers(1, 8),
+)
+def test_no_unit_starves_in_the_queue(turns: list[tuple[int, int, int]], count: int) -> None:
+    """Turn after turn of any length, and each unit that had one is queued again with any grace: a unit is
+    only ever passed by those that became ready before its deadline."""
+    units, now = Units(), 0
+    ready = {str(number): 0 for number in range(count)}
+    deadlines = dict.fromkeys(ready, 50)
+    for account_id in ready:
+        units.set(account_id, IDLE.notify(0), grace=50)
+    for seconds, grace, delay in turns:
+        now += seconds
+        first = units.first(now)
+        if first is None:
+            assert all(at > now for at in ready.values())
+            continue
+        assert ready[first] <= min(deadlines[each] for each, at in ready.items() if at <= now)
+        ready[first] = now + delay
+        deadlines[first] = now + delay + grace
+        units.set(first, units[first].begin(now))
+        units.set(first, units[first].end(now, now + delay), grace)
+
+
 def test_only_units_that_are_not_idle_have_a_record() -> None:
     units = Units()
     for number in range(1_000):

@@ -20,10 +20,10 @@ from estuary_cdk.capture.task import Task
 from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.errors import AccountsLeftError
 from source_stripe_native.events.feed import EventFeed
-from source_stripe_native.flow.waits import stops_within, wait_any
+from source_stripe_native.flow.waits import stops_within
+from source_stripe_native.scheduling.account_readers import AccountReaders
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import CHANGES, PausedAccounts, Pauses, Unit
-from source_stripe_native.scheduling.turns import AccountQueue, WorkItemPriority
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window, floor, is_past_retention
 from source_stripe_native.stripe.pages import Source
@@ -63,11 +63,12 @@ class AccountPoller:
         self._settings = settings
         self._subscribers: list[Subscriber] = []
         self._interval = math.inf
-        self._queue = AccountQueue(settings.quiet_wait.total_seconds())
+        self._readers = AccountReaders(
+            "reader", pauses, settings.account_readers, self._read, self._quiet_time
+        )
         self._last_active: dict[str, float] = {}
         self._published: dict[str, int] = {}
         """The end of the last window of each account that the subscribers were notified of."""
-        self._wake = asyncio.Event()
         self._is_trusted: Callable[[str], bool] = lambda _: False
         """Whether posts announce whatever happens in an account."""
         self._resting: set[str] = set()
@@ -106,7 +107,7 @@ class AccountPoller:
         """How long an account has waited for its turn; nothing while that is less than the interval."""
         if not math.isfinite(self._interval):
             return timedelta()
-        wait = self._queue.longest_wait(asyncio.get_running_loop().time())
+        wait = self._readers.longest_wait()
         return timedelta(seconds=wait) if wait > self._interval else timedelta()
 
     def longest_rest(self) -> timedelta:
@@ -114,38 +115,10 @@ class AccountPoller:
         return timedelta(seconds=self._trusted_wait() - self._interval) if self._resting else timedelta()
 
     async def run(self, task: Task) -> None:
-        now = asyncio.get_running_loop().time()
         for account_id in self._account_ids:
-            self._push(account_id, now)
-        for number in range(self._settings.account_readers):
-            task.spawn_child(f"reader.{number}", self._read_accounts)
+            self._push(account_id)
+        await self._readers.run(task)
         task.spawn_child("new", self._look_for_new)
-
-    async def _read_accounts(self, task: Task) -> None:
-        """Reads one account after another, each when its turn has come."""
-        clock, stopping = asyncio.get_running_loop().time, task.stopping.event
-        while not stopping.is_set():
-            if self._queue.first(clock()) is None:
-                next_time = self._queue.next_ready_time()
-                self._wake.clear()
-                at_most = None if next_time is None else max(0.0, next_time - clock())
-                await wait_any(stopping, self._wake, at_most=at_most)
-                continue
-            account_id = self._queue.pop()
-            self._resting.discard(account_id)
-            # Where nothing is due, ten thousand accounts would be looked at without a pause.
-            await asyncio.sleep(0)
-            start_time, unit = clock(), Unit(CHANGES, account_id)
-            next_time = self._pauses.until_time(unit)
-            if next_time <= start_time:
-                try:
-                    await self._read(account_id, stopping)
-                except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
-                    next_time = clock() + await self._pauses.pause(unit, error)
-                else:
-                    self._pauses.end(unit)
-                    next_time = start_time + self._rest(account_id)
-            self._push(account_id, next_time)
 
     def notice(self, account_id: str) -> None:
         """Stripe has announced something of the account: its next reading is an interval after its last."""
@@ -163,8 +136,8 @@ class AccountPoller:
         self._resting.discard(account_id)
         now, last = self._source_of(account_id).http.now(), self._published.get(account_id, 0)
         age = now.timestamp() - last - self._settings.lag.total_seconds()
-        self._queue.replace(account_id, asyncio.get_running_loop().time() + max(0.0, self._interval - age))
-        self._wake.set()
+        time = asyncio.get_running_loop().time() + max(0.0, self._interval - age)
+        self._readers.notify(account_id, time)
 
     def _rest(self, account_id: str) -> float:
         """The seconds from the beginning of a reading to the next one."""
@@ -184,15 +157,17 @@ class AccountPoller:
         least = len(self._account_ids) / (http.requests_per_second * self._settings.trusted_share)
         return max(self._interval, self._settings.trusted_interval.total_seconds(), least)
 
-    async def _read(self, account_id: str, stopping: asyncio.Event) -> None:
+    async def _read(self, account_id: str, task: Task) -> float:
         """Reads the new events of an account and notifies the subscribers, window after window. Events that
         come up while the account is read wait for the account's next turn, however long this one takes."""
-        source = self._source_of(account_id)
+        self._resting.discard(account_id)
+        start_time, source = asyncio.get_running_loop().time(), self._source_of(account_id)
         horizon = floor(source.http.now() - self._settings.lag)
         while (published := await self._read_window(account_id, source)) is not None:
             # A little that another's reading has left can wait as well.
-            if stopping.is_set() or horizon - published <= self._interval / 2:
-                return
+            if task.stopping.event.is_set() or horizon - published <= self._interval / 2:
+                break
+        return start_time + self._rest(account_id)
 
     async def _read_window(self, account_id: str, source: Source) -> int | None:
         """Returns the end of the window that was published, None where there was nothing to read."""
@@ -229,13 +204,13 @@ class AccountPoller:
         for subscriber in self._subscribers:
             subscriber.notify(account_id, window, types)
 
-    def _push(self, account_id: str, ready_time: float) -> None:
-        """An account waits for others as long as it has been quiet."""
-        now = asyncio.get_running_loop().time()
-        bound = self._settings.quiet_wait.total_seconds()
-        quiet = now - self._last_active.get(account_id, now - bound)
-        self._queue.push(account_id, WorkItemPriority.INCREMENTAL, ready_time, grace=min(quiet, bound))
-        self._wake.set()
+    def _push(self, account_id: str) -> None:
+        self._readers.notify(account_id, asyncio.get_running_loop().time(), self._quiet_time(account_id))
+
+    def _quiet_time(self, account_id: str) -> float:
+        """For how long an account has had no events, in seconds: it waits for others as long."""
+        now, bound = asyncio.get_running_loop().time(), self._settings.quiet_wait.total_seconds()
+        return min(now - self._last_active.get(account_id, now - bound), bound)
 
     async def _look_for_new(self, task: Task) -> None:
         interval, unit = self._settings.new_accounts_interval, new_accounts_unit(self._pauses)
@@ -261,7 +236,7 @@ class AccountPoller:
             for subscriber in self._subscribers:
                 subscriber.add_accounts(new)
             for account_id in new:
-                self._push(account_id, asyncio.get_running_loop().time())
+                self._push(account_id)
 
 
 def new_accounts_unit(pauses: Pauses) -> Unit:

@@ -16,7 +16,8 @@ from estuary_cdk.capture.task import Task
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.notices.notices import Notices
-from source_stripe_native.scheduling.pauses import CHANGES, Pauses, Unit
+from source_stripe_native.scheduling.account_readers import AccountReaders
+from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.pages import Source
 
@@ -49,10 +50,11 @@ class NoticeReader:
         """Called with an account that is not trusted any more, and with None where none is."""
         self._reported: dict[bool, float] = {}
         """When the loss of trust was reported last, in one account and in all."""
-        self._later: dict[str, asyncio.TimerHandle] = {}
-        """What has each account read again that is to wait, at the earliest time that was asked for."""
+        self._readers = AccountReaders("notices", pauses, settings.account_readers, self._read)
         self._last: dict[str, float] = {}
-        """The loop's time of each recent reading, the oldest first."""
+        """The loop's time of each recent reading."""
+        self._noticed: set[str] = set()
+        """Accounts with a notice since their last reading began."""
         notices.trust.lost = self._lose_trust
         feed.is_early, feed.on_found = True, self._find
 
@@ -93,51 +95,26 @@ class NoticeReader:
         return self.notices.trust.is_trusted(account_id, asyncio.get_running_loop().time())
 
     async def run(self, task: Task) -> None:
-        for number in range(self._settings.account_readers):
-            task.spawn_child(f"notices.{number}", self._read_accounts)
-
-    async def _read_accounts(self, task: Task) -> None:
-        stopping, notices = task.stopping.event, self.notices
+        await self._readers.run(task)
+        clock, stopping, notices = asyncio.get_running_loop().time, task.stopping.event, self.notices
         while not stopping.is_set():
-            if (account_id := notices.take()) is None:
-                await wait_any(stopping, notices.added)
-            elif (wait := self._wait(account_id)) > 0:
-                self._push_later(account_id, wait)
-            else:
-                await self._read(account_id)
+            while (account_id := notices.take()) is not None:
+                self._noticed.add(account_id)
+                self._readers.notify(account_id, max(clock(), self._gap_end(account_id)))
+            await wait_any(stopping, notices.added)
 
-    def _wait(self, account_id: str) -> float:
-        """The seconds for which the account is not read: while it is paused, and a little after its last
-        reading."""
-        now, gap = asyncio.get_running_loop().time(), self._settings.notice_gap.total_seconds()
-        while self._last and next(iter(self._last.values())) + gap <= now:
-            del self._last[next(iter(self._last))]
-        rest = self._last[account_id] + gap if account_id in self._last else now
-        return max(rest, self._pauses.until_time(Unit(CHANGES, account_id))) - now
+    def _gap_end(self, account_id: str) -> float:
+        """Until when the account is not read: a little after its last reading."""
+        return self._last.get(account_id, -math.inf) + self._settings.notice_gap.total_seconds()
 
-    async def _read(self, account_id: str) -> None:
-        unit = Unit(CHANGES, account_id)
-        self._last.pop(account_id, None)
-        self._last[account_id] = asyncio.get_running_loop().time()
-        try:
-            types = await self._feed.read_newest(self._source_of(account_id))
-        except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
-            self._push_later(account_id, await self._pauses.pause(unit, error))
-            return
-        self._pauses.end(unit)
-        if (wait := self.notices.end(account_id)) is not None:
-            self._push_later(account_id, wait)
+    async def _read(self, account_id: str, _: Task) -> float:
+        clock, gap = asyncio.get_running_loop().time, self._settings.notice_gap.total_seconds()
+        self._last = {other: at for other, at in self._last.items() if at > clock() - gap}
+        self._last[account_id] = clock()
+        self._noticed.discard(account_id)
+        types = await self._feed.read_newest(self._source_of(account_id))
+        wait = self.notices.end(account_id)
         for subscriber in self._subscribers:
             subscriber(account_id, types)
-
-    def _push_later(self, account_id: str, wait: float) -> None:
-        loop, waiting = asyncio.get_running_loop(), self._later.get(account_id)
-        if waiting is not None:
-            if waiting.when() <= loop.time() + wait:
-                return
-            waiting.cancel()
-        self._later[account_id] = loop.call_later(wait, self._push, account_id)
-
-    def _push(self, account_id: str) -> None:
-        del self._later[account_id]
-        self.notices.push(account_id)
+        again_time = self._gap_end(account_id) if account_id in self._noticed else math.inf
+        return again_time if wait is None else min(again_time, clock() + wait)

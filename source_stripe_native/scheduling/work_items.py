@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import IntEnum
 from typing import Any, cast
 
 from estuary_cdk.capture.common import FetchChangesFn, ResourceState
@@ -22,11 +23,18 @@ from source_stripe_native.protocols import (
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
-from source_stripe_native.scheduling.turns import PollTimes, WorkItemPriority
+from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.parts import own
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.postponed import Postponed
+
+
+class WorkItemPriority(IntEnum):
+    """The lower value goes first."""
+
+    BACKFILL = 0
+    INCREMENTAL = 1
 
 
 @dataclass(frozen=True)

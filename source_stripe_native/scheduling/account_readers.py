@@ -1,0 +1,72 @@
+"""Account readers: a few tasks that read one account's events after another, each when its turn has come."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+
+from estuary_cdk.capture.task import Task
+
+from source_stripe_native.flow.waits import wait_any
+from source_stripe_native.scheduling.pauses import CHANGES, Pauses, Unit
+from source_stripe_native.scheduling.units import Units
+
+
+class AccountReaders:
+    """The readers of the account poller, or of the notice reader. `read` reads an account, and returns when
+    it is due again, by the loop's clock: at `math.inf` where nothing is to be read. `grace_of` an account is
+    how long others may go before it. A failure pauses the account."""
+
+    def __init__(
+        self,
+        name: str,
+        pauses: Pauses,
+        readers: int,
+        read: Callable[[str, Task], Awaitable[float]],
+        grace_of: Callable[[str], float] = lambda _: 0.0,
+    ) -> None:
+        self._name = name
+        self._pauses = pauses
+        self._readers = readers
+        self._read = read
+        self._grace_of = grace_of
+        self._units = Units()
+        self._wake = asyncio.Event()
+
+    def notify(self, account_id: str, time: float, grace: float = 0.0) -> None:
+        """Has the account read from `time` on, unless it is due already, or paused."""
+        self._units.set(account_id, self._units[account_id].notify(time), grace)
+        self._wake.set()
+
+    def longest_wait(self) -> float:
+        """The longest time, in seconds, for which an account has been due."""
+        return self._units.longest_wait(asyncio.get_running_loop().time())
+
+    async def run(self, task: Task) -> None:
+        for number in range(self._readers):
+            task.spawn_child(f"{self._name}.{number}", self._read_accounts)
+
+    async def _read_accounts(self, task: Task) -> None:
+        clock, stopping, units = asyncio.get_running_loop().time, task.stopping.event, self._units
+        while not stopping.is_set():
+            now = clock()
+            if (account_id := units.first(now)) is None:
+                self._wake.clear()
+                rest = units.next_ready_time() - now
+                await wait_any(stopping, self._wake, at_most=rest if rest < math.inf else None)
+                continue
+            unit = Unit(CHANGES, account_id)
+            units.set(account_id, units[account_id].begin(now, self._pauses.until_time(unit)))
+            # Where nothing is due, ten thousand accounts would be looked at without a pause.
+            await asyncio.sleep(0)
+            if not units[account_id].is_running:
+                continue
+            try:
+                next_time = await self._read(account_id, task)
+            except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
+                pause = await self._pauses.pause(unit, error)
+                record = units[account_id].fail(clock() + pause)
+            else:
+                self._pauses.end(unit)
+                record = units[account_id].end(clock(), next_time)
+            units.set(account_id, record, self._grace_of(account_id))
+            self._wake.set()
