@@ -32,11 +32,11 @@ from source_stripe_native.events.change_loop import follow_changes
 from source_stripe_native.priority_capture import (
     BackfillVariant,
     PriorityQueueConfig,
+    SubtaskExecutor,
     WorkItem,
     WorkItemPriority,
     _binding_backfill_task_with_variant,
 )
-from source_stripe_native.scheduling.subtasks import _binding_incremental_task_of_account
 from tests.cdk_task import STATE_KEY, Capture, Json, binding, on_virtual_time, running_capture
 
 pytestmark = on_virtual_time
@@ -291,7 +291,8 @@ async def changes_of_ours(fetch: Any, state: ResourceState.Incremental, task: Ta
     # One turn after the other: to let an account rest in between is the scheduler's part.
     while not task.stopping.event.is_set():
         item = WorkItem(ACCOUNT, WorkItemPriority.INCREMENTAL, fetch, state)
-        await _binding_incremental_task_of_account(binding(), INDEX, item, task, PriorityQueueConfig())
+        executor = SubtaskExecutor(binding(), INDEX, ResourceState(), [""], PriorityQueueConfig())
+        await executor._execute_incremental_subtask(item, task)
 
 
 async def trace_of_changes(follow: Callable[..., Any], case: Changes) -> Trace:

@@ -6,7 +6,7 @@ one that yielded is picked up again at its last checkpoint.
 
 import asyncio
 import functools
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from datetime import datetime
 
 from estuary_cdk.capture.common import ResourceState
@@ -20,6 +20,7 @@ from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import Unit
 from source_stripe_native.scheduling.work_items import BackfillVariant, PriorityQueueConfig, WorkItem
 from source_stripe_native.state.shapes import ConnectorState, new_account_state
+from source_stripe_native.state.windows import floor
 
 
 class SubtaskExecutor:
@@ -46,7 +47,7 @@ class SubtaskExecutor:
         self._backfills = resource_state.backfill
 
     async def execute_work_item(self, work_item: WorkItem, task: Task) -> None:
-        subtasks = {
+        subtasks: dict[str, Callable[[Task], Awaitable[None]]] = {
             f"backfill.{variant.state_key(work_item.account_id)}": functools.partial(
                 self._execute_backfill_variant, work_item, variant
             )
@@ -54,28 +55,40 @@ class SubtaskExecutor:
         }
         incremental = functools.partial(self._execute_incremental_subtask, work_item)
         subtasks[f"incremental.{work_item.account_id}"] = incremental
-        await asyncio.gather(*(task.spawn_child(name, closing(child)) for name, child in subtasks.items()))
+        children = {name: functools.partial(self._execute, work_item, run) for name, run in subtasks.items()}
+        await asyncio.gather(*(task.spawn_child(name, closing(child)) for name, child in children.items()))
         if work_item.backfill_requested:
             # From nothing, with a new cursor, once its subtasks have ended.
             await self.start_account(work_item.account_id, task, again=True)
 
+    async def _execute(
+        self, work_item: WorkItem, subtask: Callable[[Task], Awaitable[None]], task: Task
+    ) -> None:
+        """Runs a subtask. A failure pauses the unit and ends its turn: state and cursor stay as they are.
+        Raises what ends the capture."""
+        try:
+            await subtask(task)
+        except Exception as error:
+            if self.config.pauses is None:
+                raise
+            task.reset()
+            await self.config.pauses.pause(self.unit(work_item.account_id), error)
+            work_item.has_failed = True
+            work_item.cancellation_event.set()
+
     async def _execute_backfill_variant(
         self, work_item: WorkItem, variant: BackfillVariant, task: Task
     ) -> None:
-        try:
-            outcome = await _binding_backfill_task_with_variant(
-                self.binding,
-                self.binding_index,
-                variant,
-                work_item.account_id,
-                self.resource_state.last_initialized,
-                self.resource_state.is_connector_initiated,
-                task,
-                work_item,
-            )
-        except Exception as error:  # noqa: BLE001 - what concerns more than this unit is raised again
-            await self._fail(work_item, error, task)
-            return
+        outcome = await _binding_backfill_task_with_variant(
+            self.binding,
+            self.binding_index,
+            variant,
+            work_item.account_id,
+            self.resource_state.last_initialized,
+            self.resource_state.is_connector_initiated,
+            task,
+            work_item,
+        )
         if outcome is Outcome.YIELDED:
             return
         self._backfills[variant.state_key(work_item.account_id)] = None
@@ -86,22 +99,69 @@ class SubtaskExecutor:
             work_item.cancellation_event.set()
 
     async def _execute_incremental_subtask(self, work_item: WorkItem, task: Task) -> None:
-        try:
-            await _binding_incremental_task_of_account(
-                self.binding, self.binding_index, work_item, task, self.config
-            )
-        except Exception as error:  # noqa: BLE001 - what concerns more than this unit is raised again
-            await self._fail(work_item, error, task)
+        """Follows one account's changes, as the CDK's own incremental loop does, until it has caught up; and
+        on, once per interval, while the account's backfill goes on beside it."""
+        interval, poller = max(self.binding.resourceConfig.interval, MIN_INTERVAL), self.config.poller
+        clock, cancelled = asyncio.get_running_loop().time, work_item.cancellation_event
+        stopping = task.stopping.event
+        while not stopping.is_set():
+            await self._capture_early(work_item, task)
+            if work_item.is_early:
+                work_item.caught_up_time = clock()
+                return
+            # As before the sweep: the scheduler sees to what is read meanwhile.
+            high_watermark = poller.high_watermark(work_item.account_id) if poller else None
+            cursors = await self._sweep(work_item, task)
+            is_behind = cursors is None or (cursors > 0 and self._is_behind(work_item, high_watermark))
+            work_item.caught_up_time = None if is_behind else clock()
+            if not is_behind:
+                if not work_item.has_backfill_work():
+                    return
+                until_time = clock() + interval.total_seconds()
+                while not (cancelled.is_set() or stopping.is_set()) and (rest := until_time - clock()) > 0:
+                    await wait_any(cancelled, stopping, work_item.noticed, at_most=rest)
+                    await self._capture_early(work_item, task)
+            if cancelled.is_set():
+                return
 
-    async def _fail(self, work_item: WorkItem, error: Exception, task: Task) -> None:
-        """Pauses the unit and ends its turn: state and cursor stay as they are. Raises what ends the
-        capture."""
-        if self.config.pauses is None:
-            raise error
-        task.reset()
-        await self.config.pauses.pause(self.unit(work_item.account_id), error)
-        work_item.has_failed = True
-        work_item.cancellation_event.set()
+    def _is_behind(self, work_item: WorkItem, high_watermark: int | None) -> bool:
+        """Whether there is more to read after the cursor: what the poller had read or, without a poller, an
+        interval and more."""
+        cursor = work_item.incremental_state.cursor
+        if not isinstance(cursor, datetime):
+            return True
+        if high_watermark is not None:
+            return floor(cursor) < high_watermark
+        return self.config.now() - cursor > max(self.binding.resourceConfig.interval, MIN_INTERVAL)
+
+    async def _capture_early(self, work_item: WorkItem, task: Task) -> None:
+        """Captures the newest changes where there was a notice."""
+        if work_item.fetch_early is not None and work_item.noticed.is_set():
+            work_item.noticed.clear()
+            cursor = work_item.incremental_state.cursor
+            await capture_early(work_item.fetch_early, cursor, self.binding, self.binding_index, task)
+
+    async def _sweep(self, work_item: WorkItem, task: Task) -> int | None:
+        """Calls the fetch function once and returns the number of its cursors. None where it asks for a new
+        backfill, for which the work item ends."""
+        state = work_item.incremental_state
+        part = ResourceState(inc={work_item.account_id: state})
+        progress = ConnectorState(bindingStateV1={self.binding.stateKey: part})
+
+        async def checkpoint(pending: bool) -> None:
+            # A cursor that moved without a document can wait: it is written with those of other accounts.
+            work_item.has_found = work_item.has_found or pending
+            work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
+            if not work_item.cursor_dirty:
+                await task.checkpoint(progress)
+
+        fetch = work_item.incremental_fetch_fn
+        cursors = await sweep(fetch, state, self.binding, self.binding_index, task, checkpoint)
+        if cursors is None:
+            task.reset()
+            work_item.backfill_requested = True
+            work_item.cancellation_event.set()
+        return cursors
 
     def unit(self, account_id: str) -> Unit:
         return Unit(self.binding.resourceConfig.name, account_id)
@@ -146,69 +206,3 @@ async def _binding_backfill_task_with_variant(
         task,
         work_item.cancellation_event.is_set,
     )
-
-
-async def _binding_incremental_task_of_account(
-    binding: Binding, binding_index: int, work_item: WorkItem, task: Task, config: PriorityQueueConfig
-) -> None:
-    """Follows one account's changes, as the CDK's own incremental loop does, until it has caught up; and on,
-    once per interval, while the account's backfill goes on beside it."""
-    interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
-    cancelled, stopping, clock = (
-        work_item.cancellation_event,
-        task.stopping.event,
-        asyncio.get_running_loop().time,
-    )
-    while not stopping.is_set():
-        await _capture_early(binding, binding_index, work_item, task)
-        if work_item.is_early:
-            work_item.caught_up_time = clock()
-            return
-        # As before the sweep: the scheduler sees to what is read meanwhile.
-        high_watermark = config.high_watermark(work_item.account_id)
-        checkpoints = await _sweep(binding, binding_index, work_item, task)
-        if work_item.backfill_requested:
-            work_item.caught_up_time = None
-            cancelled.set()
-            return
-        cursor = work_item.incremental_state.cursor
-        behind = checkpoints > 0 and config.is_behind(cursor, high_watermark, interval)
-        work_item.caught_up_time = None if behind else clock()
-        if not behind:
-            if not work_item.has_backfill_work():
-                return
-            until_time = clock() + interval.total_seconds()
-            while not (cancelled.is_set() or stopping.is_set()) and (rest := until_time - clock()) > 0:
-                await wait_any(cancelled, stopping, work_item.noticed, at_most=rest)
-                await _capture_early(binding, binding_index, work_item, task)
-        if cancelled.is_set():
-            return
-
-
-async def _capture_early(binding: Binding, binding_index: int, work_item: WorkItem, task: Task) -> None:
-    """Captures the newest changes where there was a notice."""
-    if work_item.fetch_early is not None and work_item.noticed.is_set():
-        work_item.noticed.clear()
-        cursor = work_item.incremental_state.cursor
-        await capture_early(work_item.fetch_early, cursor, binding, binding_index, task)
-
-
-async def _sweep(binding: Binding, binding_index: int, work_item: WorkItem, task: Task) -> int:
-    """Calls the fetch function once and returns the number of cursors that it yielded."""
-    state = work_item.incremental_state
-    progress = ConnectorState(
-        bindingStateV1={binding.stateKey: ResourceState(inc={work_item.account_id: state})}
-    )
-
-    async def checkpoint(pending: bool) -> None:
-        # A cursor that moved without a document can wait: it is written with those of other accounts.
-        work_item.has_found = work_item.has_found or pending
-        work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
-        if not work_item.cursor_dirty:
-            await task.checkpoint(progress)
-
-    cursors = await sweep(work_item.incremental_fetch_fn, state, binding, binding_index, task, checkpoint)
-    if cursors is None:
-        task.reset()
-        work_item.backfill_requested = True
-    return cursors or 0

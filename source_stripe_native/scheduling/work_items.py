@@ -26,7 +26,7 @@ from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.parts import own
-from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.postponed import Postponed
 
 
@@ -74,19 +74,6 @@ class PriorityQueueConfig:
     behind while it lasts."""
     now: Callable[[], datetime] = lambda: datetime.now(tz=UTC)
     """The clock of cursors and cutoffs."""
-
-    def high_watermark(self, account_id: str) -> int | None:
-        """Before which the poller has read the account's events, None without a poller."""
-        return self.poller.high_watermark(account_id) if self.poller else None
-
-    def is_behind(self, cursor: object, high_watermark: int | None, interval: timedelta) -> bool:
-        """Whether there is more to read after `cursor`: what the poller had read or, without a poller, an
-        `interval` and more."""
-        if not isinstance(cursor, datetime):
-            return True
-        if high_watermark is not None:
-            return floor(cursor) < high_watermark
-        return self.now() - cursor > interval
 
 
 @dataclass
