@@ -13,20 +13,22 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.errors import AccountsLeftError
 from source_stripe_native.events.feed import EventFeed
-from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.scheduling.account_readers import AccountReaders
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import CHANGES, PausedAccounts, Pauses, Unit
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.state.windows import Window, floor, is_past_retention
 from source_stripe_native.stripe.pages import Source
+
+NEW_ACCOUNTS: Final = "New accounts"
+"""What is paused where the connected accounts cannot be listed."""
 
 
 class Subscriber(Protocol):
@@ -66,13 +68,13 @@ class AccountPoller:
         self._readers = AccountReaders(
             "reader", pauses, settings.account_readers, self._read, self._quiet_time
         )
+        self._new = AccountReaders("new", pauses, 1, self._look_for_new, stream=NEW_ACCOUNTS)
+        """It reads the list of accounts, which is the platform's."""
         self._last_active: dict[str, float] = {}
         self._published: dict[str, int] = {}
         """The end of the last window of each account that the subscribers were notified of."""
         self._is_trusted: Callable[[str], bool] = lambda _: False
         """Whether posts announce whatever happens in an account."""
-        self._resting: set[str] = set()
-        """Accounts that wait for longer than the interval."""
         self._noticed: set[str] = set()
         """Accounts with a notice since their last reading."""
 
@@ -111,14 +113,18 @@ class AccountPoller:
         return timedelta(seconds=wait) if wait > self._interval else timedelta()
 
     def longest_rest(self) -> timedelta:
-        """How long an account without notices rests beyond the interval, while some do."""
-        return timedelta(seconds=self._trusted_wait() - self._interval) if self._resting else timedelta()
+        """How long an account without notices rests beyond the interval, while any is trusted."""
+        rests = any(map(self._is_trusted, self._account_ids))
+        return timedelta(seconds=self._trusted_wait() - self._interval) if rests else timedelta()
 
     async def run(self, task: Task) -> None:
         for account_id in self._account_ids:
             self._push(account_id)
-        await self._readers.run(task)
-        task.spawn_child("new", self._look_for_new)
+        until_time = self._pauses.until_time(new_accounts_unit(self._pauses))
+        look_time = until_time if until_time > -math.inf else self._next_look_time()
+        self._new.notify(self._pauses.platform_id, look_time)
+        for readers in (self._readers, self._new):
+            await readers.run(task)
 
     def notice(self, account_id: str) -> None:
         """Stripe has announced something of the account: its next reading is an interval after its last."""
@@ -127,28 +133,25 @@ class AccountPoller:
 
     def lose_trust(self, account_id: str | None) -> None:
         """An account, all where None, is to be read once per interval again."""
-        for each in [*self._resting] if account_id is None else [account_id]:
+        for each in self._account_ids if account_id is None else [account_id]:
             self._bring_forward(each)
 
     def _bring_forward(self, account_id: str) -> None:
-        if account_id not in self._resting:
+        """Has an account that is to wait for longer than the interval read an interval after its last
+        reading."""
+        clock_time = asyncio.get_running_loop().time()
+        if not clock_time + self._interval < self._readers.next_time(account_id) < math.inf:
             return
-        self._resting.discard(account_id)
         now, last = self._source_of(account_id).http.now(), self._published.get(account_id, 0)
         age = now.timestamp() - last - self._settings.lag.total_seconds()
-        time = asyncio.get_running_loop().time() + max(0.0, self._interval - age)
-        self._readers.notify(account_id, time)
+        self._readers.notify(account_id, clock_time + max(0.0, self._interval - age))
 
     def _rest(self, account_id: str) -> float:
         """The seconds from the beginning of a reading to the next one."""
         is_noticed = account_id in self._noticed
         self._noticed.discard(account_id)
-        if is_noticed or not self._is_trusted(account_id):
-            return self._interval
-        wait = self._trusted_wait()
-        if wait > self._interval:
-            self._resting.add(account_id)
-        return wait
+        is_trusted = not is_noticed and self._is_trusted(account_id)
+        return self._trusted_wait() if is_trusted else self._interval
 
     def _trusted_wait(self) -> float:
         """How often an account without notices is read, in seconds: all of them take `trusted_share` of the
@@ -160,7 +163,6 @@ class AccountPoller:
     async def _read(self, account_id: str, task: Task) -> float:
         """Reads the new events of an account and notifies the subscribers, window after window. Events that
         come up while the account is read wait for the account's next turn, however long this one takes."""
-        self._resting.discard(account_id)
         start_time, source = asyncio.get_running_loop().time(), self._source_of(account_id)
         horizon = floor(source.http.now() - self._settings.lag)
         while (published := await self._read_window(account_id, source)) is not None:
@@ -212,23 +214,14 @@ class AccountPoller:
         now, bound = asyncio.get_running_loop().time(), self._settings.quiet_wait.total_seconds()
         return min(now - self._last_active.get(account_id, now - bound), bound)
 
-    async def _look_for_new(self, task: Task) -> None:
-        interval, unit = self._settings.new_accounts_interval, new_accounts_unit(self._pauses)
-        wait = self._pauses.rest(unit)
-        while not await stops_within(interval if wait is None else wait, task.stopping.event):
-            try:
-                new = await self._find_new()
-            except AccountsLeftError as left:
-                task.log.warning(left.answer)
-                task.stopping.event.set()
-                return
-            except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
-                wait = timedelta(seconds=await self._pauses.pause(unit, error))
-                continue
-            self._pauses.end(unit)
-            wait = None
-            if not new:
-                continue
+    async def _look_for_new(self, _: str, task: Task) -> float:
+        try:
+            new = await self._find_new()
+        except AccountsLeftError as left:
+            task.log.warning(left.answer)
+            task.stopping.event.set()
+            return math.inf
+        if new:
             task.log.info("new accounts have connected", {"accounts": len(new)})
             self._account_ids += new
             # No state says from where on a new account is followed: from before its backfill starts.
@@ -237,8 +230,11 @@ class AccountPoller:
                 subscriber.add_accounts(new)
             for account_id in new:
                 self._push(account_id)
+        return self._next_look_time()
+
+    def _next_look_time(self) -> float:
+        return asyncio.get_running_loop().time() + self._settings.new_accounts_interval.total_seconds()
 
 
 def new_accounts_unit(pauses: Pauses) -> Unit:
-    """What is paused where the connected accounts cannot be listed."""
-    return Unit("New accounts", pauses.platform_id)
+    return Unit(NEW_ACCOUNTS, pauses.platform_id)

@@ -1,4 +1,4 @@
-"""Account readers: a few tasks that read one account's events after another, each when its turn has come."""
+"""Account readers: a few tasks that read one account after another, each when its turn has come."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ from source_stripe_native.scheduling.units import Units
 class AccountReaders:
     """The readers of the account poller, or of the notice reader. `read` reads an account, and returns when
     it is due again, by the loop's clock: at `math.inf` where nothing is to be read. `grace_of` an account is
-    how long others may go before it. A failure pauses the account."""
+    how long others may go before it. A failure pauses the unit, which is the account's `stream`."""
 
     def __init__(
         self,
@@ -23,12 +23,14 @@ class AccountReaders:
         readers: int,
         read: Callable[[str, Task], Awaitable[float]],
         grace_of: Callable[[str], float] = lambda _: 0.0,
+        stream: str = CHANGES,
     ) -> None:
         self._name = name
         self._pauses = pauses
         self._readers = readers
         self._read = read
         self._grace_of = grace_of
+        self._stream = stream
         self._units = Units()
         self._wake = asyncio.Event()
 
@@ -36,6 +38,10 @@ class AccountReaders:
         """Has the account read from `time` on, unless it is due already, or paused."""
         self._units.set(account_id, self._units[account_id].notify(time), grace)
         self._wake.set()
+
+    def next_time(self, account_id: str) -> float:
+        """From when on the account is to be read, infinity where it is idle."""
+        return self._units[account_id].time
 
     def longest_wait(self) -> float:
         """The longest time, in seconds, for which an account has been due."""
@@ -54,7 +60,7 @@ class AccountReaders:
                 rest = units.next_ready_time() - now
                 await wait_any(stopping, self._wake, at_most=rest if rest < math.inf else None)
                 continue
-            unit = Unit(CHANGES, account_id)
+            unit = Unit(self._stream, account_id)
             units.set(account_id, units[account_id].begin(now, self._pauses.until_time(unit)))
             # Where nothing is due, ten thousand accounts would be looked at without a pause.
             await asyncio.sleep(0)
