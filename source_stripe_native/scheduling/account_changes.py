@@ -42,10 +42,8 @@ class AccountChanges:
         self._stopping = stopping
         self._read_until = dict.fromkeys(account_ids, cursor)
         """The second up to which each account's events have been read."""
-        self._changed: dict[str, None] = {}
-        """A set that keeps its order."""
-        self._taken: dict[str, None] = {}
-        """Accounts that are being captured."""
+        self._changed: dict[str, bool] = {}
+        """The accounts that have changed, and whether each has been taken since."""
         self._target = cursor
         self._behind: set[str] = set()
         """The accounts whose events have not been read up to the target, while somebody waits for them."""
@@ -58,7 +56,7 @@ class AccountChanges:
         before = self._read_until.get(account_id, window.start)
         # What nobody has read since the cursor may have reported a change.
         if window.start > before or types & self._types:
-            self._changed[account_id] = None
+            self._changed[account_id] = False
             self.changed.set()
         self._read_until[account_id] = max(before, window.end)
         if account_id in self._behind and window.end >= self._target:
@@ -69,7 +67,7 @@ class AccountChanges:
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         """New accounts count as changed: one that was created long ago is not found by its creation time."""
         for account_id in account_ids:
-            self._changed[account_id] = None
+            self._changed[account_id] = False
             if (start := self._poller.high_watermark(account_id)) is not None:
                 self._read_until.setdefault(account_id, start)
 
@@ -88,7 +86,7 @@ class AccountChanges:
         """The part of `due` in which the events of all accounts have been read, None where there is none."""
         paused = self._poller.paused
         if paused:
-            self._changed |= {account_id: None for account_id in self._read_until if account_id in paused}
+            self._changed |= {account_id: False for account_id in self._read_until if account_id in paused}
         end = min((at for key, at in self._read_until.items() if key not in paused), default=due.end)
         return Window(due.start, min(due.end, end)) if end > due.start else None
 
@@ -96,12 +94,11 @@ class AccountChanges:
         """The accounts that have changed, but for those that are paused. Those of a window that failed are
         among them."""
         paused = self._poller.paused
-        changed = self._taken | self._changed
-        self._taken = {account_id: None for account_id in changed if account_id not in paused}
-        self._changed = {account_id: None for account_id in changed if account_id in paused}
-        return list(self._taken)
+        self._changed = {account_id: account_id not in paused for account_id in self._changed}
+        return [account_id for account_id, is_taken in self._changed.items() if is_taken]
 
     def release(self, captured: Collection[str]) -> None:
         """Forgets the accounts that were taken, but for those of which no document was `captured`: they may
         have been away only while they were read. To be called after the checkpoint of the documents."""
-        self._taken = {account_id: None for account_id in self._taken if account_id not in captured}
+        left = (key for key, is_taken in self._changed.items() if not (is_taken and key in captured))
+        self._changed = {account_id: self._changed[account_id] for account_id in left}

@@ -107,8 +107,6 @@ class AccountPoller:
 
     def behind(self) -> timedelta:
         """How long an account has waited for its turn; nothing while that is less than the interval."""
-        if not math.isfinite(self._interval):
-            return timedelta()
         wait = self._readers.longest_wait()
         return timedelta(seconds=wait) if wait > self._interval else timedelta()
 
@@ -118,8 +116,7 @@ class AccountPoller:
         return timedelta(seconds=self._trusted_wait() - self._interval) if rests else timedelta()
 
     async def run(self, task: Task) -> None:
-        for account_id in self._account_ids:
-            self._push(account_id)
+        self._readers.add(self._account_ids)
         until_time = self._pauses.until_time(new_accounts_unit(self._pauses))
         look_time = until_time if until_time > -math.inf else self._next_look_time()
         self._new.notify(self._pauses.platform_id, look_time)
@@ -206,9 +203,6 @@ class AccountPoller:
         for subscriber in self._subscribers:
             subscriber.notify(account_id, window, types)
 
-    def _push(self, account_id: str) -> None:
-        self._readers.notify(account_id, asyncio.get_running_loop().time(), self._quiet_time(account_id))
-
     def _quiet_time(self, account_id: str) -> float:
         """For how long an account has had no events, in seconds: it waits for others as long."""
         now, bound = asyncio.get_running_loop().time(), self._settings.quiet_wait.total_seconds()
@@ -228,8 +222,7 @@ class AccountPoller:
             self._feed.subscribe_each(dict.fromkeys(new, floor(self._source_of(new[0]).http.now())))
             for subscriber in self._subscribers:
                 subscriber.add_accounts(new)
-            for account_id in new:
-                self._push(account_id)
+            self._readers.add(new)
         return self._next_look_time()
 
     def _next_look_time(self) -> float:

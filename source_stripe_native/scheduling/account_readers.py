@@ -2,13 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import CHANGES, Pauses, Unit
-from source_stripe_native.scheduling.units import Units
+from source_stripe_native.scheduling.units import IDLE, Units
 
 
 class AccountReaders:
@@ -34,9 +34,16 @@ class AccountReaders:
         self._units = Units()
         self._wake = asyncio.Event()
 
-    def notify(self, account_id: str, time: float, grace: float = 0.0) -> None:
+    def add(self, account_ids: Iterable[str]) -> None:
+        """Has the accounts read for the first time, as soon as may be."""
+        at_once = IDLE.notify(asyncio.get_running_loop().time())
+        for account_id in account_ids:
+            self._units.set(account_id, at_once, self._grace_of(account_id))
+        self._wake.set()
+
+    def notify(self, account_id: str, time: float) -> None:
         """Has the account read from `time` on, unless it is due already, or paused."""
-        self._units.set(account_id, self._units[account_id].notify(time), grace)
+        self._units.set(account_id, self._units[account_id].notify(time))
         self._wake.set()
 
     def next_time(self, account_id: str) -> float:

@@ -70,12 +70,9 @@ class NoticeReader:
         self.notices.trust.find(account_id, events, asyncio.get_running_loop().time())
 
     def _lose_trust(self, account_id: str | None) -> None:
-        self._report_lost(account_id)
-        self.lost(account_id)
-
-    def _report_lost(self, account_id: str | None) -> None:
         """Reports, once an hour at most, that an account, or all where None, is read once per interval
         again."""
+        self.lost(account_id)
         clock, gap = asyncio.get_running_loop().time, self._settings.pause_report_gap.total_seconds()
         is_all, trust = account_id is None, self.notices.trust
         if clock() - self._reported.get(is_all, -math.inf) < gap:

@@ -179,13 +179,9 @@ class Pauses:
         if scope is Scope.BINDING and unit.account_id != self.platform_id:
             assert isinstance(error, StripeError), "only Stripe's answers concern a binding"
             return scope if await self._lacks_permission(unit, error) else Scope.UNIT
-        if is_passing(error) and self._http.is_silent and not await self._is_key_good():
+        if is_passing(error) and self._http.is_silent and await self._own_answer(OWN_ACCOUNT) is not None:
             return Scope.EVERYTHING if self._http.is_silent_for_long else Scope.UNIT
         return scope
-
-    async def _is_key_good(self) -> bool:
-        """Whether Stripe answers the key when it asks for its own account."""
-        return await self._own_answer(OWN_ACCOUNT) is None
 
     async def _lacks_permission(self, unit: Unit, error: StripeError) -> bool:
         """Whether the key lacks for its own account what it lacks for the unit's. Stripe looks at the

@@ -204,7 +204,7 @@ class Scheduler:
     async def _run_item(self, work_item: WorkItem, task: Task) -> None:
         await self._executor.execute_work_item(work_item, task)
         account_id, cursor = work_item.account_id, work_item.incremental_state.cursor
-        self._manager.release(work_item)
+        self._cursors.share(account_id)
         del self._running[account_id]
         if work_item.cursor_dirty:
             self._cursors.mark_dirty(account_id)

@@ -47,16 +47,18 @@ class SubtaskExecutor:
         self._backfills = resource_state.backfill
 
     async def execute_work_item(self, work_item: WorkItem, task: Task) -> None:
-        subtasks: dict[str, Callable[[Task], Awaitable[None]]] = {
-            f"backfill.{variant.state_key(work_item.account_id)}": functools.partial(
-                self._execute_backfill_variant, work_item, variant
+        def spawn(name: str, subtask: Callable[[Task], Awaitable[None]]) -> Awaitable[None]:
+            return task.spawn_child(name, closing(functools.partial(self._execute, work_item, subtask)))
+
+        backfills = [
+            spawn(
+                f"backfill.{variant.state_key(work_item.account_id)}",
+                functools.partial(self._execute_backfill_variant, work_item, variant),
             )
             for variant in work_item.backfill_variants
-        }
+        ]
         incremental = functools.partial(self._execute_incremental_subtask, work_item)
-        subtasks[f"incremental.{work_item.account_id}"] = incremental
-        children = {name: functools.partial(self._execute, work_item, run) for name, run in subtasks.items()}
-        await asyncio.gather(*(task.spawn_child(name, closing(child)) for name, child in children.items()))
+        await asyncio.gather(*backfills, spawn(f"incremental.{work_item.account_id}", incremental))
         if work_item.backfill_requested:
             # From nothing, with a new cursor, once its subtasks have ended.
             await self.start_account(work_item.account_id, task, again=True)

@@ -171,6 +171,7 @@ class WorkItemManager:
         self.fetch_page_factory = fetch_page_factory
 
     def create_work_item(self, account_id: str, fetch_early: FetchEarlyFn | None = None) -> WorkItem:
+        """Begins the account's turn: until `Cursors.share` ends it, the account has a cursor of its own."""
         return WorkItem(
             account_id=account_id,
             priority=self.calculator.get_account_priority(account_id),
@@ -179,10 +180,6 @@ class WorkItemManager:
             backfill_variants=self._get_backfill_work(account_id),
             fetch_early=fetch_early,
         )
-
-    def release(self, work_item: WorkItem) -> None:
-        """Ends the account's turn: its cursor is a shared one again."""
-        self.cursors.share(work_item.account_id)
 
     def _get_backfill_work(self, account_id: str) -> list[BackfillVariant]:
         backfills = self.resource_state.backfill
