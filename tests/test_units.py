@@ -223,7 +223,7 @@ def test_nothing_is_forgotten_whatever_happens(
     assert not model.to_read
     assert not model.to_capture
     assert not model.postponed
-    assert len(model.units) == 0
+    assert len(model.units._records) == 0
 
 
 # The queue
@@ -301,10 +301,10 @@ def test_only_units_that_are_not_idle_have_a_record() -> None:
     for number in range(1_000):
         account_id = str(number)
         units.set(account_id, units[account_id].notify(0))
-        assert len(units) == 1
+        assert len(units._records) == 1
         units.set(account_id, units[account_id].begin(0))
         units.set(account_id, units[account_id].end(0))
-    assert len(units) == 0
+    assert len(units._records) == 0
     assert units.first(math.inf) is None
 
 

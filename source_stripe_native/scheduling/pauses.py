@@ -154,11 +154,9 @@ class Pauses:
         concerned = [pauses[wider] for wider in unit.with_wider if wider in pauses] if pauses else []
         return max((pause.until_time for pause in concerned), default=-math.inf)
 
-    def rest(self, unit: Unit) -> timedelta | None:
-        """How long the unit is paused for, None where it is not."""
-        if (until_time := self.until_time(unit)) == -math.inf:
-            return None
-        return timedelta(seconds=max(0.0, until_time - asyncio.get_running_loop().time()))
+    def rest(self, unit: Unit) -> timedelta:
+        """How long the unit is paused for."""
+        return timedelta(seconds=max(0.0, self.until_time(unit) - asyncio.get_running_loop().time()))
 
     def paused_for(self, what: str) -> PausedAccounts:
         """The accounts that are paused for a stream, or for `CHANGES`."""

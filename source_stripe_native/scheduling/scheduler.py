@@ -176,18 +176,14 @@ class Scheduler:
                 spent += self._manager.calculator.count_subtasks(account_id)
                 if spent > self._config.max_subtasks:
                     return
-                work_item = self._create_work_item(account_id, record)
+                early = self._config.fetch_early
+                work_item = self._manager.create_work_item(account_id, early and early(account_id))
+                work_item.is_early = record.is_early
+                if record.is_noticed:
+                    work_item.noticed.set()
                 self._running[account_id] = work_item
                 task.spawn_child(account_id, closing(functools.partial(self._run_item, work_item)))
             self._units.set(account_id, begun)
-
-    def _create_work_item(self, account_id: str, record: Record) -> WorkItem:
-        early = self._config.fetch_early
-        work_item = self._manager.create_work_item(account_id, early and early(account_id))
-        work_item.is_early = record.is_early
-        if record.is_noticed:
-            work_item.noticed.set()
-        return work_item
 
     def _end_time_slices(self, now: float) -> float:
         """Where an account waits for others to end, asks those whose time slice is over to yield. Returns

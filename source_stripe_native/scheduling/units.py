@@ -115,9 +115,6 @@ class Units:
         self._ready: list[tuple[float, int, float, str]] = []
         """Entries of units whose record has another time by now do not count."""
 
-    def __len__(self) -> int:
-        return len(self._records)
-
     def __getitem__(self, account_id: str) -> Record:
         return self._records.get(account_id, IDLE)
 
