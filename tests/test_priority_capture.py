@@ -4,24 +4,29 @@ what is left of it in the state. Only what fetches is made up."""
 import asyncio
 import functools
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from logging import Logger
-from typing import Any, Final
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import pytest
 from estuary_cdk.capture.common import BaseDocument, LogCursor, PageCursor, ResourceState, Triggers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from source_stripe_native.flow.output import Commit
 from source_stripe_native.priority_capture import (
     PriorityQueueConfig,
     open_binding_with_priority_queue,
 )
 from source_stripe_native.protocols import AnyFetchPageFn
+from source_stripe_native.scheduling.notice_reader import NoticeReader
+from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.parts import state_of
 from source_stripe_native.state.shapes import initial_state
 from tests.cdk_task import (
@@ -239,6 +244,49 @@ async def test_the_account_whose_backfill_just_ended_is_read_again_one_interval_
     async with capturing(source, state):
         await asyncio.sleep(INTERVAL + 10)
     assert [round(at) for at in source.swept("acct_1")] == [0, INTERVAL]
+
+
+async def test_an_early_turn_reads_nothing_else_and_puts_no_other_turn_off() -> None:
+    early: list[tuple[int, str]] = []
+    notify: list[Callable[[str, frozenset[str]], None]] = []
+
+    def fetch_early(account_id: str) -> ChangesFn:
+        async def fetch(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+            early.append((round(time()), account_id))
+            await asyncio.sleep(5)
+            yield {"id": "early"}
+            yield Commit()
+
+        return fetch
+
+    reader = cast(NoticeReader, SimpleNamespace(subscribe=notify.append))
+    source = Source(sweep_seconds=defaultdict(lambda: 20.0))
+    state = accounts("acct_1", done=["acct_1"])
+    async with capturing(source, state, notice_reader=reader, fetch_early=fetch_early) as capture:
+        await asyncio.sleep(100)
+        notify[0]("acct_1", frozenset({"price.updated"}))
+        await asyncio.sleep(222)
+        # While it is read.
+        notify[0]("acct_1", frozenset({"price.updated"}))
+        await asyncio.sleep(400)
+    assert len(capture.output.documents) == 2
+    assert early == [(100, "acct_1"), (340, "acct_1")]
+    assert [round(at) for at in source.swept("acct_1")] == [0, 320, 640]
+
+
+async def test_account_that_another_stream_has_paused_is_not_read_before_its_time() -> None:
+    pauses = cast(
+        Pauses,
+        SimpleNamespace(
+            until_time=lambda unit: 1_000.0 if unit.account_id == "acct_1" else -math.inf,
+            end=lambda unit: None,
+        ),
+    )
+    state, source = accounts("acct_1", "acct_2", "acct_3", done=["acct_3"]), Source()
+    async with capturing(source, state, pauses=pauses):
+        await asyncio.sleep(1_100)
+    assert min(source.swept("acct_1")) == pytest.approx(1_000)
+    assert [round(source.swept(account)[0]) for account in ("acct_2", "acct_3")] == [0, 0]
 
 
 # The limit of subtasks

@@ -26,8 +26,8 @@ from source_stripe_native.events.change_loop import EarlyChanges, follow_changes
 from source_stripe_native.events.list_feed import reads_lists_in
 from source_stripe_native.flow.output import closing
 from source_stripe_native.scheduling.account_changes import AccountChanges
-from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.scheduling.poll_times import PollTimes
+from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig
 from source_stripe_native.state.cursors import Cursors
 from source_stripe_native.state.parts import Json, apply, state_of
