@@ -132,8 +132,8 @@ class ListMemories:
         if memory.in_state and not fits:
             why = "a list is too long" if is_long else "the lists of the capture have too many objects"
             line = (
-                f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the capture "
-                "is not running stays in the collection: backfill again if that matters"
+                f"{source.stream.NAME}: {why} to be remembered in the state. What is deleted while the "
+                "capture is not running stays in the collection: backfill again if that matters"
             )
             self._warn(source, memory, "state", line)
         return fits
