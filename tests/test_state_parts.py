@@ -305,6 +305,21 @@ def test_cursors_are_what_a_dict_of_them_would_be(
     }
     assert {key: cursors.second(key) for key in expected} == seconds
     assert cursors.second("Z") == 0
+    lists = [list(expected), [*expected, "Y"], [*expected][1:], ["B", "Z"]]
+    assert not any(cursors.has_just(each) for each in lists if set(each) != set(expected))
+    shared = dict.fromkeys(expected, cursor_at(1))
+    assert Cursors.of(ResourceState(inc=shared), AccountNumbers()).has_just([*expected])
+
+
+@given(st.lists(st.sampled_from("ABCD"), max_size=3), st.lists(st.sampled_from("ABCDE"), unique=True))
+def test_accounts_have_the_same_numbers_asked_for_one_by_one_or_together(
+    before: list[str], asked: list[str]
+) -> None:
+    together, one_by_one = AccountNumbers("AB"), AccountNumbers("AB")
+    for each in before:
+        assert together[each] == one_by_one[each]
+    assert [*together.numbers_of(asked)] == [one_by_one[each] for each in asked]
+    assert together.ids == one_by_one.ids
 
 
 def test_dirty_cursors_are_written_in_turn() -> None:

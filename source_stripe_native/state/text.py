@@ -36,7 +36,7 @@ class _Row(NamedTuple):
 
     kind: str
     numbers: Sequence[int]
-    seconds: Sequence[int]
+    seconds: "array[int]"
 
 
 @lru_cache(maxsize=1 << 16)
@@ -96,7 +96,7 @@ class RequestText:
             seconds = array("I", map(_second_at, times))
         except ValueError:
             return row[0]
-        numbers = array("I", map(self._keys[kind].__getitem__, keys))
+        numbers = self._keys[kind].numbers_of(keys)
         self._rows[name := f"{self._name} {len(self._rows)}"] = _Row(kind, numbers, seconds)
         return f'"{name}":0'
 
@@ -114,8 +114,7 @@ class RequestText:
         numbers = self._keys["cursor"]
         cursors = Seconds(numbers, array("I", repeat(0, len(numbers))))
         for row in map(self._rows.__getitem__, names):
-            for number, second in zip(row.numbers, row.seconds, strict=True):
-                cursors.seconds[number] = second
+            cursors.set_all(row.numbers, row.seconds)
         return cursors
 
     def _parts_of(self, row: _Row) -> Json:
