@@ -797,6 +797,22 @@ async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> 
 
 
 @on_virtual_time
+async def test_a_notice_of_an_account_whose_turn_has_come_does_not_give_it_a_second_one() -> None:
+    feed, accounts = Feed(), names(READERS + 1)
+    async with running_capture() as capture:
+        poller = trusted(accounts, feed, Trust(floor(EPOCH)))
+        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
+        await asyncio.sleep(3590)
+        feed.seconds = 100
+        await asyncio.sleep(60)
+        # All readers are busy, and the last account waits for one of them.
+        poller.notice(accounts[-1])
+        await asyncio.sleep(2 * INTERVAL)
+        assert [round(each) for each in feed.times(accounts[-1])] == [0, 3700, 4000]
+        capture.stopping.event.set()
+
+
+@on_virtual_time
 async def test_readings_of_very_many_accounts_that_rest_take_a_tenth_of_the_limit() -> None:
     """50,000 accounts: 8 a second, so that a round takes an hour and three quarters."""
     feed = Feed()
