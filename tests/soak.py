@@ -41,11 +41,13 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from sandbox.stripe import Fault, Faults, StripeServer, Visit, World
+from sandbox.stripe import PLATFORM, Fault, Faults, StripeServer, Visit, World
 from sandbox.stripe.journal import Journal
 from sandbox.stripe.kinds import CHILDREN, KINDS
 from sandbox.stripe.webhooks import WebhookFaults
+from source_stripe_native.capture.refreshes import PREFIX as REFRESH
 from source_stripe_native.settings import DEFAULTS
+from source_stripe_native.state.shards import LAST_KEY, WHOLE, Shard
 from source_stripe_native.stripe.attempts import Attempt
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import PageToken
@@ -172,6 +174,7 @@ FOREVER: Final = 1e6
 YEARLY: Final = "0 0 1 1 *"
 """A schedule that fires when it is told that the binding was initialized long ago."""
 LONG_AGO: Final = "2020-01-01T00:00:00Z"
+EVER: Final = {"since": "2011-01-01T00:00:00Z", "until": "2031-01-01T00:00:00Z"}
 RESTARTS: Final = 20
 """How often the last session may end because of a schedule or a refused key."""
 
@@ -195,6 +198,7 @@ class Session:
     fired: bool = False
 
 
+HALVES: Final = (Shard(last=LAST_KEY // 2), Shard(LAST_KEY // 2 + 1))
 POSTED: Final = {
     "well": WebhookFaults(),
     "badly": WebhookFaults(lost=0.2, doubled=0.2, late=0.3, late_seconds=0.5, forged=0.2),
@@ -241,6 +245,12 @@ class Case:
     """Seconds before midnight (UTC) at which the world begins."""
     posted: str = ""
     """How Stripe posts its events to the capture: not at all where empty."""
+    is_half: bool = False
+    """Whether the capture is the shard of two that has the platform."""
+    is_selected: bool = False
+    """Whether the config leaves out an account."""
+    refreshes: int = 0
+    """Streams that the config asks to be captured again, from some session on."""
     rounds: int = 0
     """How often the world changes in the last session, each time after the capture has caught up."""
     last: Session = Session(1 << 30)
@@ -251,6 +261,15 @@ class Case:
     def start(self) -> int:
         """When the world begins, as a Unix time."""
         return (NOW // DAY + 1) * DAY - self.before_midnight
+
+    @property
+    def shard(self) -> Shard:
+        """The part of the accounts that the capture is to have."""
+        return next(half for half in HALVES if half.has(PLATFORM)) if self.is_half else WHOLE
+
+    def left_out(self, world: World) -> list[str]:
+        """The accounts that the config leaves out."""
+        return world.accounts[1:][-1:] if self.is_selected else []
 
 
 @dataclass
@@ -455,6 +474,16 @@ class Chaos:
         """Whether a schedule has, which may stop a later session too."""
         self.rounds = case.rounds
         self.key = self.world.restrict({row.readable_with for row in KINDS.values()})
+        self.accounts: list[str] = []
+        """The accounts that the capture is to have."""
+        self.asked_for: set[str] = set()
+        """The accounts that were asked for."""
+        self.broken: list[Exception] = []
+        """What the world failed with, while a session ran."""
+
+    def choose_accounts(self) -> None:
+        left_out = self.case.left_out(self.world)
+        self.accounts = [each for each in self.case.shard.own(self.world.accounts) if each not in left_out]
 
     def populate(self, account: str) -> None:
         for name in KINDS:
@@ -539,9 +568,14 @@ class Chaos:
             self.faults.remove(rule)
         self.refusals.clear()
 
-    def on_visit(self, _: Visit) -> None:
+    def on_visit(self, visit: Visit) -> None:
         """Comes with every request: a trouble begins, something changes, time goes by, a list's cursor goes
         away."""
+        self.asked_for.add(visit.account)
+        with self.watching():
+            self.meddle()
+
+    def meddle(self) -> None:
         self.requests += 1
         if self.to_come and self.requests > self.to_come[0].after and self.capture.is_open:
             self.begin(self.to_come.pop(0))
@@ -597,7 +631,13 @@ class Chaos:
     def at_end(self, capture: Capture) -> None:
         """Looks whether the last session has caught up for good. Otherwise the next trouble or round begins
         once it has."""
-        if self.has_caught_up.is_set() or self.troubles.in_force or self.still_open(capture):
+        if self.has_caught_up.is_set() or self.troubles.in_force:
+            return
+        try:
+            is_open = bool(self.still_open(capture))
+        except RuntimeError:
+            return  # The state changed meanwhile, in the thread that writes.
+        if is_open:
             return
         if self.to_come:
             self.begin(self.to_come.pop(0))
@@ -612,7 +652,7 @@ class Chaos:
             f"{stream} has {key}"
             for stream in self.case.streams
             for key in capture.binding_state(stream).get("snapshot") or {}
-            if key.startswith(f"{PREFIX}/")
+            if key.startswith(f"{PREFIX}/") or (key.startswith(f"{REFRESH}/") and key.count("/") > 1)
         )
         paused = (f"{unit} is paused" for unit in self.holders.paused())
         return [*self.behind(capture), *postponed, *paused]
@@ -632,15 +672,25 @@ class Chaos:
             self.wait_for_all()
         self.set_horizon()
 
-    async def tick(self, look: Callable[[], object]) -> None:
+    async def tick(self, look: Callable[[], object], session: "asyncio.Task[Any] | None") -> None:
         """Time goes by in a long session, as an account is read only when there is time to read it. Looks
-        whether the session has ended, as a capture that is quiet writes no checkpoint for a while."""
-        while True:
+        whether the session has ended, as a capture that is quiet writes no checkpoint for a while. Cancels
+        the session where the world is broken."""
+        while not self.broken:
             await asyncio.sleep(0.25)
             self.world.clock.advance(1)
-            # The state may change meanwhile, in the thread that writes.
-            with suppress(RuntimeError):
+            with self.watching():
                 look()
+        assert session is not None
+        session.cancel()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Records what the world fails with: nobody awaits what meddles with it."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it ends the session
+            self.broken.append(error)
 
     def caught_up(self, capture: Capture) -> bool:
         """Whether every backfill is complete and each cursor as far as it could be when it began."""
@@ -686,7 +736,7 @@ class Chaos:
         self.set_horizon()
         if session.fired:
             self.fire(capture)
-        ticking = asyncio.create_task(self.tick(look))
+        ticking = asyncio.create_task(self.tick(look, asyncio.current_task()))
         self.chance, self.requests, self.is_key_refused = session.chance, 0, False
         capture.is_open, capture.stall = False, session.stalls
         self.to_come = [each for each in session.troubles if each.after >= 0]
@@ -712,12 +762,21 @@ class Chaos:
             counts["refused sessions"] += 1
         except TimeoutError:
             raise TimeoutError("; ".join(self.still_open(capture))) from None
+        except asyncio.CancelledError:
+            if self.broken:
+                raise AssertionError(f"the world failed with {self.broken[0]!r}") from self.broken[0]
+            raise
         finally:
             ticking.cancel()
             self.chance = 0.0
             self.to_come.clear()
             self.troubles.lift_all()
         self.change_between(session)
+
+    def refresh(self, capture: Capture) -> None:
+        """Has the config ask for some streams again, of whatever there is."""
+        streams = self.rng.sample(self.case.streams, min(self.case.refreshes, len(self.case.streams)))
+        capture.config["advanced"]["refresh"] = [{"stream": each, **EVER} for each in streams]
 
     def fire(self, capture: Capture) -> None:
         """Lets the schedules of some bindings have fired."""
@@ -855,6 +914,7 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
     world = chaos.world
     for _ in range(case.connected or 0):
         world.connect(at=case.start - 2000)
+    chaos.choose_accounts()
     for account in world.accounts:
         chaos.populate(account)
     world.late, world.running, chaos.untold.is_told = case.late, True, True
@@ -865,7 +925,7 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
             chaos.faults = server.faults = Faults([*failures(case.faults), *oddities(case)], case.seed)
             server.journal = watch = Watch(chaos.on_visit)
             patch.setenv(API_BASE_VARIABLE, server.url)
-            chaos.capture = capture = capture_of(case, kind, server, chaos.key)
+            chaos.capture = capture = capture_of(chaos, kind, server)
             chaos.troubles = Troubles(
                 world, server.faults, chaos.rng, case.streams, chaos.key, case.page_size
             )
@@ -876,19 +936,24 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
     tally.counts["cases"] += 1
     tally.counts["processes"] += isinstance(capture, Process)
     tally.counts["documents"] += len(capture.documents)
-    return [*found, *wrong(chaos, capture)]
+    strange = chaos.asked_for - {"", world.platform, *chaos.accounts}
+    return [*found, *(f"{each} was asked for" for each in strange), *wrong(chaos, capture)]
 
 
-def capture_of(case: Case, kind: type[Capture], server: StripeServer, key: str) -> Capture:
-    posted = CONFIG["advanced"]
+def capture_of(chaos: Chaos, kind: type[Capture], server: StripeServer) -> Capture:
+    case, posted = chaos.case, CONFIG["advanced"]
+    advanced: Json = {"incremental_window_size": case.window} | (posted if case.posted else {})
+    if case.connected is not None and (left_out := case.left_out(server.world)):
+        advanced["connected_accounts"] = {"exclude": left_out}
     return kind(
         server,
         streams=list(case.streams),
         connected=case.connected is not None,
-        key=key,
+        key=chaos.key,
+        keys=(case.shard.first, case.shard.last),
         interval=f"PT{INTERVAL.total_seconds()}S",
         schedule=YEARLY if any(each.fired for each in (*case.sessions, case.last)) else "",
-        config={"advanced": {"incremental_window_size": case.window} | (posted if case.posted else {})},
+        config={"advanced": advanced},
         settings=replace(
             UNLIMITED,
             page_size=case.page_size,
@@ -926,6 +991,8 @@ async def run_sessions(chaos: Chaos, capture: Capture) -> list[str]:
             capture.ends, capture.after = session.ends, 0.1 + chaos.rng.random() * 2.5
         if chaos.rng.random() < 0.5:
             chaos.refuse()
+        if number and chaos.case.refreshes:
+            chaos.refresh(capture)
         # A stop or a signal is to meet a process at any time.
         is_to_end = isinstance(capture, Process) and session.ends != "kill"
         await chaos.session(capture, session, lambda: not is_to_end and chaos.caught_up(capture))  # noqa: B023  # it is awaited within the turn
@@ -934,6 +1001,7 @@ async def run_sessions(chaos: Chaos, capture: Capture) -> list[str]:
         capture.ends, capture.after = "kill", FOREVER
     chaos.tally.at = "the last session"
     chaos.lift()
+    chaos.refresh(capture)
     chaos.wait_for_all()
     return [*found, *await chaos.last_session(capture)]
 
@@ -985,6 +1053,9 @@ def draw(rng: Random, size: int) -> Case:
         compared=rng.choice(COMPARED if size < MANY else COMPARED[-1:]),
         before_midnight=rng.choice(BEFORE_MIDNIGHT[window]),
         posted=rng.choice(("", "", *POSTED)),
+        is_half=rng.random() < 0.2,
+        is_selected=rng.random() < 0.2,
+        refreshes=rng.choice((0, 0, 0, 1, 3)),
         rounds=rng.choice((0, 1, 2)),
         last=Session(1 << 30, troubles=draw_troubles(rng, 3, 3.0), fired=rng.random() < 0.1),
     )
@@ -1016,6 +1087,9 @@ def draw_process(rng: Random) -> Case:
         faults=0.004,
         untold=0.3,
         posted=rng.choice(("", *POSTED)),
+        is_half=rng.random() < 0.2,
+        is_selected=rng.random() < 0.2,
+        refreshes=rng.choice((0, 0, 3)),
         rounds=1,
         last=Session(1 << 30, troubles=draw_troubles(rng, 2, 6.0), fired=rng.random() < 0.1),
     )
@@ -1040,7 +1114,7 @@ def soak(seconds: float, seed: int) -> int:
         case = draw_process(rng) if as_process else draw(rng, min(number // 100, LARGEST))
         try:
             found = asyncio.run(run(case, tally, Process if as_process else Capture))
-        except (SystemExit, TimeoutError, AssertionError) as error:
+        except (SystemExit, Exception) as error:  # noqa: BLE001 - whatever it is, the case does not hold
             found = [f"{tally.at} ended in {error!r}", *traceback.format_tb(error.__traceback__)[-1:]]
         if found:
             print(*tally.ways(), sep="\n")

@@ -27,6 +27,7 @@ from tests.soak import (
     UNTOLD,
     WRONG_DATES,
     Case,
+    Chaos,
     Process,
     Session,
     Tally,
@@ -95,6 +96,9 @@ def cases(first: tuple[str, ...] = ()) -> st.SearchStrategy[Case]:
         poll_wait=st.sampled_from([0, 60]),
         untold=st.sampled_from(UNTOLD),
         compared=st.sampled_from(COMPARED),
+        is_half=st.sampled_from([False, False, False, True]),
+        is_selected=st.sampled_from([False, False, False, True]),
+        refreshes=st.sampled_from([0, 0, 0, 1]),
         rounds=st.sampled_from([0, 0, 1]),
         last=st.builds(Session, st.just(1 << 30), troubles=FEW_TROUBLES),
     )
@@ -112,6 +116,32 @@ async def test_every_objects_last_state_is_captured_whatever_fails(part: int, da
     event("connected accounts" if case.connected else "one account")
     event("a refused key" if tally.counts["refused sessions"] else "no refused key")
     event("troubles that last" if tally.counts["troubles"] else "no trouble that lasts")
+
+
+@pytest.mark.parametrize("when", ["while it is captured", "once it is"])
+async def test_a_world_that_fails_fails_its_case(when: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Chaos) -> None:
+        raise RuntimeError("no such object")
+
+    monkeypatch.setattr(Chaos, "change", fail)
+    sessions = (Session(100, chance=1.0),) if when == "while it is captured" else ()
+    with pytest.raises(AssertionError, match="the world failed with RuntimeError"):
+        await run(Case(3, ("Products",), sessions, rounds=1), Tally())
+
+
+@pytest.mark.parametrize("posted", ["", "badly"])
+async def test_accounts_of_others_are_neither_asked_for_nor_captured(posted: str) -> None:
+    """Whatever Stripe posts of them, in a capture that is one of two shards, and leaves out an account."""
+    streams = ("Products", "Accounts", "Cards", "BalanceTransactions", "Events")
+    case = Case(
+        *(5, streams, (Session(30, chance=0.1, changes=20),), 5),
+        posted=posted,
+        is_half=True,
+        is_selected=True,
+        refreshes=2,
+        rounds=1,
+    )
+    assert await run(case, Tally()) == []
 
 
 HALVES = {None: SOAKED[::2], 1: SOAKED[1::2]}

@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 import pytest
 
-from sandbox.stripe import Fault, StripeServer, World, facts
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World, facts
 from sandbox.stripe.kinds import KINDS
 from sandbox.stripe.versions import LATEST
 from sandbox.stripe.webhooks import SECRET, WebhookFaults, register, sign
@@ -37,6 +37,8 @@ HOUR = "PT1H"
 RESTLESS = replace(UNLIMITED, trusted_interval=timedelta(seconds=1))
 """No account rests for longer than its interval, so that a capture is caught up in seconds."""
 STREAMS = ["Products", "Prices", "Events"]
+ALL_WAYS = ["Prices", "Events", "Accounts", "BalanceTransactions", "ShippingRates"]
+"""A stream of each way to find changes."""
 FAULTS = (
     WebhookFaults(lost=1.0, forged=1.0),
     WebhookFaults(lost=0.3, doubled=0.4, late=0.5, late_seconds=0.3, forged=0.3),
@@ -503,6 +505,29 @@ async def test_without_a_secret_nothing_listens(
     assert "posts" not in caplog.text
     summaries = [record.args for record in caplog.records if "Following" in record.message]
     assert not any("posts" in str(each) for each in summaries)
+
+
+@pytest.mark.parametrize("connected", [False, True])
+async def test_a_secret_alone_asks_and_writes_nothing_else(
+    connected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def shown(config: Json) -> tuple[Counter[Any], list[Any], Any]:
+        listen(monkeypatch)
+        world = World(now=NOW)
+        for account in (PLATFORM, *(world.connect(at=NOW - 5000)["id"] for _ in range(2))):
+            world.create("price", account, at=NOW - 1000)
+        async with StripeServer(world) as server:
+            monkeypatch.setenv("STRIPE_API_BASE", server.url)
+            capture = Capture(server, ALL_WAYS, connected=connected, interval=HOUR, config=config)
+            session = asyncio.create_task(capture.session())
+            await until(lambda: all(map(capture.caught_up, ALL_WAYS)))
+            await asyncio.sleep(0.3)
+            session.cancel()
+            await asyncio.wait([session])
+            asked = Counter((each.method, each.path, each.account, *each.query) for each in server.journal)
+        return asked, sorted(map(str, capture.documents)), outline(capture.state)
+
+    assert await shown({}) == await shown(CONFIG)
 
 
 async def test_signing_secret_is_in_no_line_state_or_document(

@@ -83,7 +83,7 @@ def captured(capture: Capture, stream: str) -> dict[str, Json]:
 def owed(chaos: "Chaos", stream: str) -> dict[str, Json]:
     """What `captured` should return, as far as the row promises it."""
     connected, row, world = chaos.case.connected is not None, ROWS[stream], chaos.world
-    accounts = world.accounts if connected else [world.platform]
+    accounts = chaos.accounts if connected else [world.platform]
     if HELD[stream].scope == "connected" and not connected and not row.SNAPSHOTS:
         return {}  # Only the accounts' own events tell, which a single account does not read: once a day.
     if row.SINGLE:
@@ -92,7 +92,9 @@ def owed(chaos: "Chaos", stream: str) -> dict[str, Json]:
             for account in accounts
             for found in world.list_all(HELD[stream].kind, account)
         }
-    found = expected(world, stream, connected)
+    found = expected(world, stream, connected, accounts)
+    if ROWS[stream].ARE_ACCOUNTS:
+        return {key: each for key, each in found.items() if each["id"] in accounts}
     if row.EMBEDDINGS and row.LISTED_IN:
         sold = {price for account in accounts for price in inline_prices(world, account)}
         return {key: each for key, each in found.items() if key in sold}
