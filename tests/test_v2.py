@@ -3,13 +3,15 @@ is read once for each window."""
 
 import logging
 from datetime import UTC, datetime
-from typing import Final
+from types import SimpleNamespace
+from typing import Final, cast
 
 import pytest
 from estuary_cdk.capture.common import Triggers
 
 from sandbox.stripe import StripeServer, World
 from source_stripe_native.api import fetch_incremental
+from source_stripe_native.capture.stream_binding import CaptureContext, StreamBinding
 from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
 from tests.capture import Capture
@@ -122,3 +124,11 @@ def test_a_time_in_a_query_is_text() -> None:
         ("created[gte]", "1970-01-01T00:00:00Z"),
         ("created[lt]", "1970-01-01T00:00:01Z"),
     ]
+
+
+def test_posts_are_relied_on_for_lists_of_v1_alone() -> None:
+    """Those of v2 wait no longer in an account of which Stripe posts whatever happens."""
+    reader = SimpleNamespace(is_trusted=lambda _: True)
+    context = cast(CaptureContext, SimpleNamespace(notice_reader=reader))
+    bindings = [StreamBinding(row, context) for row in STREAMS]
+    assert [each.row for each in bindings if not each.is_trusted("acct_1")] == V2

@@ -290,7 +290,7 @@ class OpenStream(StreamBinding):
         context, settings, row = self.context, self.context.http.settings, self.row
         state, suffixes, accounts = self.state, self.suffixes, self.accounts.all_ids
         watched, reader = self._watch(len(accounts) * len(suffixes)), context.notice_reader
-        polls = PollTimes(settings, reader.is_trusted) if reader else PollTimes(settings)
+        polls = PollTimes(settings, self.is_trusted)
         most = min(settings.subtasks_per_binding, settings.subtasks // self.bindings)
 
         def changes(account_id: str) -> Changes:

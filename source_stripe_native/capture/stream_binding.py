@@ -188,6 +188,12 @@ class StreamBinding:
         """The function that reads a variant of an account again, from a time on (`refreshes.FetchRange`)."""
         return self.backfill(account_id if self.is_per_account else None, floor(since), suffix).fetch
 
+    def is_trusted(self, account_id: str) -> bool:
+        """Whether posts announce whatever happens in the account that the binding captures. None of them
+        announces what API v2 has."""
+        reader = self.context.notice_reader
+        return self.row.API != "v2" and reader is not None and reader.is_trusted(account_id)
+
     def failures(self, part: str) -> UnitFailures:
         """Where a loop of a single account reports its failures."""
         return UnitFailures(self.context.pauses, Unit(self.row.NAME, self.own_id, part))
