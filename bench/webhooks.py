@@ -23,8 +23,10 @@ from sandbox.stripe.webhooks import SECRET, Webhooks, register, sign
 CHANGES: Final = 60
 EVERY: Final = 0.7
 """Seconds from one change to the next, in the mean."""
-FLEET: Final = 10_000
+FLEETS: Final = (10_000, 50_000)
 ACTIVE: Final = 100
+SPREAD: Final = 60
+"""Seconds by which the cursors of an account's bindings differ at most."""
 POSTS: Final = 2_000
 QUIET: Final = 30
 ROUND: Final = 300
@@ -121,22 +123,27 @@ async def _delays(*, posted: bool) -> Delays:
 
 async def fleet(figures: Figures) -> None:
     """Of many accounts with a live key, a hundred of which are active."""
-    world = platform(FLEET, livemode=True)
+    for accounts in FLEETS:
+        await _fleet(figures, accounts)
+
+
+async def _fleet(figures: Figures, accounts: int) -> None:
+    world = platform(accounts, livemode=True)
     found = Delays(world)
     now = datetime.now(tz=UTC)
     active = world.accounts[1 : 1 + ACTIVE]
-    streams = ["Products", "Prices", "Customers", "Charges"]
+    streams = [each for each in ALL if each != "Events"]
     async with StripeServer(world, latency=LATENCY) as server, posting(world) as port:
         changing = asyncio.create_task(found.go_on(active, CHANGES, EVERY))
         task = Task(
             streams,
             connected=True,
-            state=followed_since(world, now - timedelta(minutes=4)),
+            state=followed_since(world, now - timedelta(minutes=4), SPREAD),
             lifted=False,
             secret=SECRET,
             port=port,
         )
-        await capture(
+        written = await capture(
             server,
             task,
             lambda _: len(found.seconds) > 1 and changing.done() and not found.made,
@@ -144,9 +151,11 @@ async def fleet(figures: Figures) -> None:
             opened=found.opened.set,
             at_most=CHANGES * EVERY + 120,
         )
-    about = f"{FLEET:,} accounts x {len(streams)} bindings with a live key, {ACTIVE} of them active, posted"
+    about = f"{accounts:,} accounts x {len(streams)} bindings, live key, {ACTIVE} of them active, posted"
     figures.add(about, "delay, p50", median(found.seconds), 5, "s")
     figures.add(about, "delay, p99", found.p99, 5, "s")
+    figures.add(about, "longest delay", max(found.seconds), 5, "s")
+    figures.add(about, "peak memory", written.peak / 1e6, 200, "MB")
 
 
 async def quiet(figures: Figures) -> None:
