@@ -509,6 +509,36 @@ async def test_a_late_event_is_captured_and_one_seen_before_is_not_repeated(
     assert sorted(ids) == sorted(each["id"] for each in world.events())
 
 
+async def test_what_was_captured_early_stays_the_last_version_though_its_window_lacks_it(
+    world: World, bindings: Bindings
+) -> None:
+    """The window is being read when the event becomes visible."""
+    product = world.create("product", event=False)["id"]
+    binding, other = bindings.open({"Products": 10, "Customers": 10})
+    bindings.feed.is_early = True
+    world.clock.advance(5)
+    world.update("product", product, name="older")
+    world.clock.advance(80)
+    world.update("product", product, name="newer", visible_after=30)
+    world.clock.advance(25)
+    bindings.server.faults.set(Fault("/v1/events", slow=0.3, times=1))
+    passing = asyncio.create_task(other.sweep())
+    await asyncio.sleep(0.1)
+    world.clock.advance(10)
+    source = source_of(binding.stream, PLATFORM, None, bindings.http, LOG)
+    await bindings.feed.read_newest(source)
+    early = Changes(source, bindings.feed).fetch_early(LOG, binding.cursor)
+    assert [item["name"] async for item in early if isinstance(item, dict)] == ["newer"]
+    assert not passing.done()
+    await passing
+    for _ in range(3):
+        assert await binding.catch_up() == set()
+        world.clock.advance(OVERLAP // 3)
+    world.clock.advance(2 * OVERLAP)
+    await binding.catch_up()
+    assert bindings.feed.captured_early(source).events == {}
+
+
 async def test_a_late_older_event_does_not_overwrite_a_newer_version(
     world: World, bindings: Bindings
 ) -> None:

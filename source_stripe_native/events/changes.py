@@ -66,6 +66,10 @@ async def newest_changes(
         for subject, is_carried in _subjects(source, event):
             if stream.EMBEDDINGS and subject.kind is Kind.OBJECT:
                 reported.setdefault(subject.id, second)
+            early_second, was_carried = events.early.subjects.get(subject, (0, False))
+            if second < early_second:
+                # The newer event may be missing: it became visible while the window was read.
+                (done if was_carried else reread).add(subject)
             if subject in done:
                 continue
             if subject in reread and not (is_carried and stream.EVENT_TYPES.get(event["type"]) == "d"):

@@ -241,7 +241,7 @@ class EventFeed:
         binding has captured so much early that its cursor has to catch up first."""
         account, captured = self._accounts.get(source.account_id), self.captured_early(source)
         batch, start = account.newest if account else None, floor(cursor)
-        is_full = len(captured.events) >= self._settings.early_events
+        is_full = sum(at >= start for at in captured.events.values()) >= self._settings.early_events
         if batch is None or is_full or batch.window.end <= start:
             return None
         window, seen = Window(start, batch.window.end), account.reader.seen if account else {}
@@ -258,11 +258,13 @@ class EventFeed:
         captured.subjects |= found.subjects
 
     def forget_early(self, source: Source, second: int) -> None:
-        """Forgets what the binding captured early, and its cursor at `second` has passed."""
+        """Forgets what the binding captured early, and the overlap before its cursor at `second` has passed:
+        an event that became visible while its window was read is found in the overlap."""
         key = source.account_id, source.stream.NAME
         if (captured := self._early.get(key)) is not None:
-            captured.events = {event: at for event, at in captured.events.items() if at >= second}
-            captured.subjects = captured.after(second)
+            start = second - self._settings.restored_overlap
+            captured.events = {event: at for event, at in captured.events.items() if at >= start}
+            captured.subjects = captured.after(start)
             if not captured.events:
                 del self._early[key]
 

@@ -53,8 +53,8 @@ class CapturedEarly:
     A notice (notices/) has the newest events read at once, without the lag. The cursor stays where it is: its
     windows are read later with lag and overlap, as ever, and find what was not visible yet. Rule: what was
     captured early is not captured again, and nothing older is captured after it. The events are remembered
-    until the binding's cursor has passed them. With `Settings.early_events` of them nothing more is captured
-    early: nothing is forgotten."""
+    until the overlap before the binding's cursor has passed them. With `Settings.early_events` of them ahead
+    of the cursor nothing more is captured early: nothing is forgotten."""
 
     events: dict[str, int] = field(default_factory=dict)
     """When each event was created, by id."""
