@@ -29,7 +29,7 @@ import signal
 import sys
 import time
 import traceback
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -1104,21 +1104,40 @@ def memory() -> float:
     return int(line.split()[1]) / 1024
 
 
+class Errors(logging.Handler):
+    """The last errors that were logged. Some are expected: of a key that is refused, for one."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.last: deque[str] = deque(maxlen=5)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last.append(self.format(record))
+
+
 def soak(seconds: float, seed: int) -> int:
     """Runs cases for so long, one after another, and returns the exit code."""
     print(f"seed {seed}", flush=True)
-    rng, tally = Random(seed), Tally()
+    rng, tally, errors = Random(seed), Tally(), Errors(logging.ERROR)
+    logging.getLogger().addHandler(errors)
     started, told, before, number = time.monotonic(), time.monotonic(), 0.0, 0
     while time.monotonic() - started < seconds:
         as_process = number % PROCESS_EVERY == PROCESS_EVERY - 1
         case = draw_process(rng) if as_process else draw(rng, min(number // 100, LARGEST))
+        errors.last.clear()
         try:
             found = asyncio.run(run(case, tally, Process if as_process else Capture))
         except (SystemExit, Exception) as error:  # noqa: BLE001 - whatever it is, the case does not hold
             found = [f"{tally.at} ended in {error!r}", *traceback.format_tb(error.__traceback__)[-1:]]
         if found:
             print(*tally.ways(), sep="\n")
-            print(f"{tally}\ncase {number} of seed {seed} does not hold:", *found, case, sep="\n  ")
+            print(
+                f"{tally}\ncase {number} of seed {seed} does not hold:",
+                *found,
+                *errors.last,
+                case,
+                sep="\n  ",
+            )
             return 1
         number += 1
         if number == WARM:
@@ -1140,7 +1159,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
-    logging.disable(logging.CRITICAL)
+    logging.disable(logging.WARNING)
     return soak(given.seconds, given.seed)
 
 
