@@ -52,7 +52,7 @@ fmt: $(STAMP) ## format the code, and mend what the linter can
 	@$(IN_VENV) ruff format --quiet .
 	@$(IN_VENV) ruff check --fix --quiet .
 
-test: $(STAMP) ## run the tests, in about four minutes on two cores
+test: $(STAMP) ## run the tests, in under three minutes on two cores
 	@$(IN_VENV) python -m compileall -q source_stripe_native sandbox tests # once, instead of in each process
 	@$(IN_VENV) pytest -n 4 --dist worksteal
 
