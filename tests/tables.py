@@ -52,11 +52,14 @@ def _missing(
 ) -> Iterator[str]:
     path = stream.SEARCH_NAME and stream.list_template().format(parent="{}")
     target = match(path) if path else None
-    if path and target is None:
+    # A path that Stripe documents leads somewhere without a Kind, too: to what the facts say of it.
+    names = [each.name for each in target[0].kinds] if target else []
+    has_kind = not path or not kinds.keys().isdisjoint(names)
+    if not has_kind:
         yield f"sandbox/stripe/kinds: no Kind has {stream.NAME}'s path {path}: add one"
     if stream.NAME not in held:
-        name = " or ".join(f'"{each.name}"' for each in target[0].kinds) if target else "the Kind's name"
+        name = " or ".join(f'"{each}"' for each in names) or "the Kind's name"
         yield f'tests/test_streams.py: HELD lacks {stream.NAME}: add "{stream.NAME}": Held({name})'
-    elif held[stream.NAME].kind not in kinds:
+    elif has_kind and held[stream.NAME].kind not in kinds:
         name = held[stream.NAME].kind
         yield f"sandbox/stripe/kinds: no Kind is named {name!r}, which {stream.NAME} has in HELD: add it"

@@ -42,6 +42,16 @@ def test_where_the_local_stripe_has_the_list_the_entry_is_told_whole() -> None:
     ]
 
 
+def test_a_path_that_stripe_documents_has_no_kind_until_one_is_added() -> None:
+    kinds = {name: each for name, each in KINDS.items() if name != "tax_rate"}
+    missing = "sandbox/stripe/kinds: no Kind has TaxRates's path /v1/tax_rates: add one"
+    assert missing_entries(STREAMS, HELD, kinds) == [missing]
+    assert missing_entries(STREAMS, {n: each for n, each in HELD.items() if n != "TaxRates"}, kinds) == [
+        missing,
+        'tests/test_streams.py: HELD lacks TaxRates: add "TaxRates": Held("tax_rate")',
+    ]
+
+
 def test_an_entry_that_leads_nowhere_is_told() -> None:
     held = HELD | {"TaxRates": replace(HELD["TaxRates"], kind="rate"), "Gone": Held("tax_rate")}
     assert missing_entries(STREAMS, held, KINDS) == [
