@@ -150,6 +150,9 @@ async def test_a_key_or_a_config_that_does_not_do_gets_one_line(server: StripeSe
     for content in ("credentials: {access_token: [", "- 1", "credentials: {access_token: 7}", "\x00"):
         config.write_text(content)
         results.append(await run(server, "check", "--config", str(config)))
+    for path in (tmp_path / "none.yaml", tmp_path):
+        results.append(await run(server, "check", "--config", str(path)))
+        assert f"{path} cannot be read: " in results[-1].output
     for result in results:
         assert result.exit_code == 1
         assert len(result.output.strip().splitlines()) == 1

@@ -98,7 +98,7 @@ def main() -> None:
 @main.command()
 @click.option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help=f"The endpoint config, as YAML or JSON. Without one the key is taken from {KEY_VARIABLE}.",
 )
 @click.option(
