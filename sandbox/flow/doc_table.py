@@ -1,7 +1,7 @@
 """Documents as a table that fits into a terminal: for a first look, where a line of JSON is a wall.
 
 The key comes first, then the fields that are no objects and no lists, and that differ from document to
-document. As many are shown as there is room for, and texts are cut. Pure.
+document. As many are shown as there is room for, the account first, and texts are cut. Pure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,6 +41,7 @@ def _columns(key: Sequence[KeyLocation], documents: Sequence[Document]) -> list[
     filled = [name for name in plain if any(each.get(name) is not None for each in documents)]
     if len(documents) > 1:
         filled = [name for name in filled if len({str(each.get(name)) for each in documents}) > 1]
+    filled.sort(key=lambda name: name != "account_id")
     if any(located(each, "/_meta/op") == "d" for each in documents):
         keys = [*keys, "_meta"]
     return [

@@ -33,6 +33,13 @@ def test_a_single_document_shows_all_that_has_room_and_a_deletion_is_one() -> No
     ]
 
 
+def test_the_account_comes_before_other_fields() -> None:
+    document: dict[str, Any] = {"id": "price_1", "object": "price", "active": True, "account_id": "acct_1"}
+    assert list(table_lines("acmeCo/Prices", KEY, [document], 24))[1] == "id       account_id"
+    found = [document, {**document, "id": "price_2", "active": False}]
+    assert list(table_lines("acmeCo/Prices", KEY, found, 24))[1] == "id       active"
+
+
 values = (
     st.none()
     | st.booleans()
