@@ -226,7 +226,7 @@ def test_a_stream_that_is_misspelled_gets_the_name_that_is_meant() -> None:
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code == 2
         assert result.output.splitlines()[-1].endswith("there is no stream named prise: did you mean Prices?")
-    assert "lists them all" in CliRunner().invoke(main, ["permissions", "zzzqq"]).output
+    assert "lists all streams" in CliRunner().invoke(main, ["permissions", "zzzqq"]).output
     assert "promotioncode" not in CliRunner().invoke(main, ["check", "--help"]).output
 
 

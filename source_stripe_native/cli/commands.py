@@ -66,7 +66,7 @@ class _StreamName(click.Choice[str]):
         ctx: click.Context | None,  # noqa: ARG002 - the parameters are those of click's method
     ) -> str:
         near = nearest_stream(str(value))
-        hint = f"did you mean {near}?" if near else "`permissions` without a name lists them all."
+        hint = f"did you mean {near}?" if near else "`source-stripe-native permissions` lists all streams."
         return f"there is no stream named {value}: {hint}"
 
     def shell_complete(
@@ -110,7 +110,7 @@ def main() -> None:
     help="A stream to check; may be repeated. Default: all, with a total of those enabled by default.",
 )
 @with_purposes
-@click.option("--endpoint", metavar="URL", help="The address of a capture: what Stripe posts to it.")
+@click.option("--endpoint", metavar="URL", help="Also say what Stripe posts to this address of a capture.")
 @click.option("--json", "is_json", is_flag=True, help="Write JSON in place of tables.")
 @click.pass_context
 def check(
@@ -123,8 +123,8 @@ def check(
 ) -> None:
     """Says what a key can capture.
 
-    Asks Stripe for a few pages of each list, and changes nothing. Exits with 1 where a stream cannot be read
-    that was named, or where the key lacks a permission for one that is enabled by default."""
+    Asks Stripe for a few pages of each list, and changes nothing. Exits with 1 if a stream that you named
+    cannot be read, or if the key lacks a permission for a stream that is enabled by default."""
     numbers: Settings = context.obj or DEFAULTS
     names = names_for(names, purposes)
     streams = [each for each in STREAMS if not names or each.NAME in names]
@@ -144,7 +144,7 @@ def check(
 @main.command()
 @click.argument("names", metavar="[STREAM]...", type=STREAM, nargs=-1)
 def webhooks(names: tuple[str, ...]) -> None:
-    """Lists the event types that Stripe has to post, for some streams or for those that discover enables."""
+    """Lists the event types that Stripe has to post. Default: those of the streams that discover enables."""
     wanted = [each for each in STREAMS if each.NAME in names] if names else _followed_by_default(STREAMS)
     for kind in needed_types(wanted):
         click.echo(kind)
@@ -159,7 +159,7 @@ def _followed_by_default(streams: Iterable[type[BaseStripeObject]]) -> list[type
 @click.argument("names", metavar="[STREAM]...", type=STREAM, nargs=-1)
 @with_purposes
 def permissions(names: tuple[str, ...], purposes: tuple[str, ...]) -> None:
-    """Lists the read permissions that a restricted key needs, for some streams or for all."""
+    """Lists the read permissions that a restricted key needs. Default: for all streams."""
     names = names_for(names, purposes)
     wanted = [each for each in STREAMS if not names or each.NAME in names]
     needed = checklist(wanted)
@@ -180,9 +180,10 @@ def permissions(names: tuple[str, ...], purposes: tuple[str, ...]) -> None:
 @main.command()
 @click.argument("strategy", type=click.Choice(list(STRATEGIES)))
 def redact(strategy: Redaction) -> None:
-    """Prints what redacts personal data in a collection's schema, for a capture that runs already.
+    """Prints annotations that redact personal data.
 
-    Discover proposes the same with advanced.redact_personal_data in the endpoint config."""
+    They are for the write schema of a collection. With advanced.redact_personal_data in the endpoint config,
+    discover writes them there itself."""
     click.echo(json.dumps(annotations(strategy), indent=2))
     click.echo(REDACTING, err=True)
 
