@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import functools
 import os
 import signal
@@ -143,6 +144,10 @@ def stripe(
     try:
         status = asyncio.run(_serve(server, live, posting, command))
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise click.ClickException(
+                f"port {port} is in use: end the program that has it, or choose another one by --port"
+            ) from None
         raise click.ClickException(str(error)) from error
     sys.exit(status)
 
