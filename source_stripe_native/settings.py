@@ -81,6 +81,8 @@ class Settings:
     """How long an expansion that lacks a permission is left out, before it is asked for again."""
     stop_patience: timedelta = timedelta(seconds=5)
     """How long a capture that is to stop goes on with what it is doing. Then it is cancelled."""
+    page_attempts: int = 3
+    """How often a page is asked for whose answer is none, or has more and leads nowhere."""
     longest_silence: timedelta = timedelta(minutes=1)
     """How long the time is carried on without an answer before Stripe is asked for it."""
     page_size: int = 100

@@ -905,6 +905,7 @@ def hurried() -> Iterator[pytest.MonkeyPatch]:
         for module in INTERVALS:
             patch.setattr(f"source_stripe_native.{module}.MIN_INTERVAL", INTERVAL)
         patch.setattr(StripeSession, "_pause", pause)
+        patch.setattr("source_stripe_native.stripe.pages.backoff", lambda _: 0.0)
         yield patch
 
 

@@ -355,6 +355,17 @@ async def test_a_list_of_accounts_that_fails_ends_nothing_and_is_read_later(
     assert len([line for line in logged(caplog, "is paused.") if line.message.startswith("New acc")]) == 2
 
 
+async def test_a_first_start_goes_on_where_the_list_of_accounts_was_none_once(
+    world: World, server: StripeServer
+) -> None:
+    known = world.connect()["id"]
+    fill(world, ["Customers"], [PLATFORM, known], event=False)
+    server.faults.set(Fault(path="/v1/accounts", odd="empty", times=2))
+    capture = Capture(server, ["Accounts", "Customers"], connected=True, settings=QUICK)
+    with hurried():
+        await capture.session(lambda: has_all_of(capture, world, [PLATFORM, known]))
+
+
 def depends_on(row: type[BaseStripeObject], other: type[BaseStripeObject]) -> bool:
     """Whether a stream asks for anything below the list of the other one."""
     family = {row.list_path().split("/{}")[0], *(each.list_path() for each in row.found_through())}

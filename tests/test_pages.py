@@ -259,7 +259,9 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize(("body", "problem"), MALFORMED.values(), ids=MALFORMED)
-async def test_answer_that_is_no_list_is_one_error_that_says_so(body: Json, problem: str) -> None:
+async def test_answer_that_is_no_list_is_one_error_that_says_so(
+    body: Json, problem: str, waits: list[float]
+) -> None:
     async with answering(body) as source:
         with pytest.raises(ConnectorError) as it:
             await read_page(source, PATH, [], None)
@@ -269,22 +271,31 @@ async def test_answer_that_is_no_list_is_one_error_that_says_so(body: Json, prob
     assert message.endswith("report this line if that does not help.")
 
 
-NO_WAY_ON = {"nothing": [], "the object before": [{"id": "price_1", "created": 7}]}
+NO_PAGE = {
+    **{name: body for name, (body, _) in MALFORMED.items()},
+    "more after the object before": envelope(has_more=True),
+}
 
 
-@pytest.mark.parametrize("data", NO_WAY_ON.values(), ids=NO_WAY_ON)
-async def test_page_that_does_not_lead_on_fails_its_stream_which_then_reads_it_again(
-    data: list[Json],
+@pytest.mark.parametrize("odd", NO_PAGE.values(), ids=NO_PAGE)
+@pytest.mark.parametrize("times", range(1, 4))
+async def test_what_is_no_page_is_asked_for_again_a_few_times(
+    waits: list[float], odd: Json, times: int
 ) -> None:
     def body(number: int) -> Json:
-        return envelope(data=data) | {"has_more": number == 2} if number > 1 else envelope(has_more=True)
+        return envelope(has_more=True) if number == 1 else odd if number < 2 + times else envelope(data=[])
 
     async with answering(body) as source:
         first = await read_page(source, PATH, [], None)
-        with pytest.raises(ConnectorError, match="no new id at its end") as failure:
-            await read_page(source, PATH, [], first.next)
-        assert scope_of(failure.value) is Scope.UNIT
-        assert (await read_page(source, PATH, [], first.next)).objects == data
+        if times < DEFAULTS.page_attempts:
+            assert await read_page(source, PATH, [], first.next) == Page([], None)
+        else:
+            with pytest.raises(ConnectorError) as failure:
+                await read_page(source, PATH, [], first.next)
+            # Its stream is paused, and reads it again.
+            assert scope_of(failure.value) is Scope.UNIT
+    assert len(waits) == min(times, DEFAULTS.page_attempts - 1)
+    assert all(0.5 <= wait <= 3 for wait in waits)
 
 
 @pytest.mark.parametrize("has_more", [False, True])
@@ -309,7 +320,7 @@ async def test_object_that_cannot_be_captured_is_one_error_that_says_so(
     assert "report this line" in message
 
 
-async def test_list_that_does_not_go_on_is_an_error_and_no_endless_loop() -> None:
+async def test_list_that_does_not_go_on_is_an_error_and_no_endless_loop(waits: list[float]) -> None:
     async with answering(envelope(has_more=True)) as source:
         pages = read_pages(source, PATH, [])
         assert (await anext(pages)).objects == envelope()["data"]

@@ -11,6 +11,7 @@ expanded fields. A field that Stripe cannot render of one object, and can of the
 document, with one line. The pages then grow back.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from source_stripe_native.errors import PAGE_CURSOR_GONE, ConnectorError, Stripe
 from source_stripe_native.state.windows import FOREVER, Window, second_of
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
-from source_stripe_native.stripe.attempts import is_no_answer
+from source_stripe_native.stripe.attempts import backoff, is_no_answer
 from source_stripe_native.stripe.expansions import PARAM
 from source_stripe_native.stripe.source import Source as Source
 from source_stripe_native.stripe.source import Workload as Workload
@@ -38,6 +39,10 @@ V2: Final = "/v2/"
 EVENTS_PATH: Final = Events.list_path()
 SHOWN: Final = 3
 """Mistakes of a list that the error about them names."""
+
+
+class NoPageError(ConnectorError):
+    """Stripe's answer is no page of a list, or one that has more and leads nowhere."""
 
 
 class ListEnvelope(BaseModel):
@@ -146,7 +151,7 @@ async def read_page(source: Source, path: str, params: Params, token: PageToken 
     if source.stream.PAGED or path in (row.list_path() for row in source.stream.found_through()):
         params = [*params, ("limit", str(source.settings.page_size))]
     if token is None:
-        return _page(source, path, await _render(source, path, params))
+        return await _read(source, path, params)
     if token.after is not None:
         is_address = path.startswith(V2)
         after = (
@@ -155,7 +160,7 @@ async def read_page(source: Source, path: str, params: Params, token: PageToken 
             else [*params, ("starting_after", token.after)]
         )
         try:
-            return _page(source, path, await _render(source, path, after), token)
+            return await _read(source, path, after, token)
         except StripeError as error:
             if is_address or not PAGE_CURSOR_GONE.matches(error):
                 raise
@@ -164,8 +169,16 @@ async def read_page(source: Source, path: str, params: Params, token: PageToken 
             "in, or from the top of the list where that is not known",
             {"path": path, "after": token.after, "created": token.created},
         )
-    params = _from_second(source, path, params, token.created)
-    return _page(source, path, await _render(source, path, params))
+    return await _read(source, path, _from_second(source, path, params, token.created))
+
+
+async def _read(source: Source, path: str, params: Params, token: PageToken | None = None) -> Page:
+    """A page. What is none is asked for again: at the start of a capture it would end it."""
+    for number in range(1, source.settings.page_attempts):
+        with contextlib.suppress(NoPageError):
+            return _page(source, path, await _render(source, path, params), token)
+        await asyncio.sleep(backoff(number))
+    return _page(source, path, await _render(source, path, params), token)
 
 
 async def _render(source: Source, path: str, params: Params) -> Json:
@@ -264,14 +277,14 @@ def _page(source: Source, path: str, body: Json, token: PageToken | None = None)
         wrong = ", ".join(
             ".".join(map(str, each["loc"])) for each in error.errors(include_input=False)[:SHOWN]
         )
-        raise ConnectorError(f"{answer} is not a list, as {wrong} is missing or wrong. {advice}") from None
+        raise NoPageError(f"{answer} is not a list, as {wrong} is missing or wrong. {advice}") from None
     objects = checked(source, f"Stripe's answer to GET {path}", envelope.data)
     if not envelope.has_more:
         return Page(objects, None)
     last: Json = objects[-1] if objects else {}
     after = envelope.next_page_url or last.get("id")
     if after is None or (token is not None and token.after == after):
-        raise ConnectorError(f"{answer} has more, but no new id at its end to go on after. {advice}")
+        raise NoPageError(f"{answer} has more, but no new id at its end to go on after. {advice}")
     field = source.stream.CREATED if path == source.stream.list_path() else "created"
     next_token = PageToken(after, second_of(last.get(field)))
     return Page(objects, next_token, is_divisible=envelope.next_page_url is None)
