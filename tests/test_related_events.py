@@ -1,6 +1,7 @@
 """Changes that Stripe reports only by events of other objects: the object itself is read again."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -104,6 +105,24 @@ async def test_the_objects_that_belong_to_a_changed_object_are_listed_again(
     assert documents[new["id"]] | new == documents[new["id"]]
     # The first overlap of a polled list captures what it finds once more.
     assert stream.POLLS or elsewhere not in documents
+
+
+async def test_a_list_of_which_stripe_refuses_a_later_page_holds_up_no_other_change(
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    barred, other = (world.create("invoice", event=False)["id"] for _ in range(2))
+    capture = Capture(server, ["InvoicePayments"], settings=replace(UNLIMITED, page_size=2))
+    await backfill(capture)
+    world.clock.advance(10)
+    for _ in range(3):
+        world.create("invoice_payment", event=False, invoice=barred)
+    new = world.create("invoice_payment", event=False, invoice=other)["id"]
+    rest = f"invoice={barred}&limit=2&starting_after"
+    server.faults.set(Fault("/v1/invoice_payments", query=rest, status=403, message="Not for you"))
+    for invoice in (barred, other):
+        world.announce("invoice.voided", {"id": invoice, "object": "invoice"})
+    assert new in {each["id"] for each in await catch_up(capture)}
+    assert len(logged(caplog, "Stripe refuses to show a changed object")) == 1
 
 
 async def test_an_invoice_that_shows_no_items_costs_no_request(world: World, server: StripeServer) -> None:

@@ -102,6 +102,25 @@ async def test_a_changed_parent_whose_children_are_refused_has_those_that_its_ev
     assert len(logged(caplog, "Stripe refuses to list the children of a changed object")) == 1
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_what_only_an_event_shows_keeps_the_time_of_its_creation(
+    world: World, server: StripeServer, is_deleted: bool
+) -> None:
+    """Items of invoices have it under another name."""
+    invoice = world.create("invoice", event=False)["id"]
+    item = world.create("invoiceitem", event=False, invoice=invoice)
+    capture = Capture(server, ["InvoiceItems"])
+    await backfill(capture)
+    world.clock.advance(500)
+    server.faults.set(Fault("/v1/invoiceitems/*", status=403, message="Not for you"))
+    if is_deleted:
+        world.delete("invoiceitem", item["id"])
+    else:
+        world.tell("invoiceitem.updated", "invoiceitem", item["id"])
+    (document,) = await catch_up(capture)
+    assert document["created"] == item["date"]
+
+
 async def test_of_many_objects_that_stripe_refuses_to_show_one_line_at_info_tells(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:

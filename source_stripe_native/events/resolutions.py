@@ -157,13 +157,11 @@ async def _resolved(source: Source, change: Change, listed: ListedRereads) -> Do
             documents = _listed(source, change)
         case Kind.ADDRESS:
             documents = _one(_at_address(source, change.subject))
-    is_begun = False
     try:
         async for document in documents:
-            is_begun = True
             yield document
     except Exception as error:
-        is_left = not is_begun and change.subject.kind not in (Kind.OBJECT, Kind.PARENT)
+        is_left = change.subject.kind not in (Kind.OBJECT, Kind.PARENT)
         if is_left and isinstance(error, StripeError) and source.is_refused(error):
             about = {"subject": str(change.subject), "error": error.answer}
             notice(source, "Stripe refuses to show a changed object: what it shows is left as it is", about)

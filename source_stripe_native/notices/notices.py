@@ -68,9 +68,6 @@ class Notices:
         account.tries = 0
         if len(account.expected) < MOST_EXPECTED:
             account.expected.add(event_id)
-        self.push(account_id)
-
-    def push(self, account_id: str) -> None:
         self._waiting[account_id] = None
         self.added.set()
 

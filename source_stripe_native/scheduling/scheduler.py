@@ -2,7 +2,7 @@
 
 Each account in its turn is a work item: one incremental subtask, and one backfill subtask for each variant
 that is unfinished. Work items run side by side within a number of subtasks. Accounts that are backfilling go
-first, by `max_wait` at most (turns.py). A work item that takes longer than its time slice while others wait
+first, by `max_wait` at most (units.py). A work item that takes longer than its time slice while others wait
 yields at its next checkpoint and is queued again.
 """
 

@@ -116,13 +116,14 @@ def named_container(source: Source, obj: Json) -> tuple[Embedding, str] | None:
 
 
 def to_tombstone(source: Source, obj: Json, op: Op, created: int) -> Document:
-    """`obj`, an object that is gone, made a document, in place. An event may carry as little as its id:
-    what the collection's schema requires and the object lacks is filled in, times with `created`, the
-    event's."""
+    """`obj`, an object that is gone, or that only its event shows, made a document, in place. An event may
+    carry as little as its id: what the collection's schema requires and the object lacks is filled in, times
+    with `created`, the event's."""
+    document = stamp(source, obj, op)
     for name, field in source.stream.model_fields.items():
-        if field.is_required() and name not in obj:
-            obj[name] = created if field.annotation is int else EMPTY.get(name, "")
-    return stamp(source, obj, op)
+        if field.is_required() and name not in document:
+            document[name] = created if field.annotation is int else EMPTY.get(name, "")
+    return document
 
 
 async def retrieve(
