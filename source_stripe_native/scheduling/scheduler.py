@@ -2,7 +2,7 @@
 
 Each account in its turn is a work item: one incremental subtask, and one backfill subtask for each variant
 that is unfinished. Work items run side by side within a number of subtasks. Accounts that are backfilling go
-first, by `max_wait` at most (turns.py). A work item that takes longer than its time slice while others wait
+first, by `max_wait` at most (units.py). A work item that takes longer than its time slice while others wait
 yields at its next checkpoint and is queued again.
 """
 
@@ -162,7 +162,8 @@ class Scheduler:
 
     def _set(self, account_id: str, record: Record, grace: float | None = None) -> None:
         if grace is None:
-            goes_first = record.is_early or self._manager.calculator.unfinished(account_id)
+            # An early turn is noticed too.
+            goes_first = record.is_noticed or self._manager.calculator.unfinished(account_id)
             grace = 0.0 if goes_first else self._config.max_wait.total_seconds()
         self._units.set(account_id, record, grace)
         self._executor.freed.set()

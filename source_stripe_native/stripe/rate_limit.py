@@ -199,8 +199,8 @@ class RateLimiter:
 
     def _first(self, now: float) -> tuple[float, deque[Turn], Turn] | None:
         """The request that leaves next, with the time at which it may and its queue: of the next one of each
-        queue the first by that time, the rank of its priority, and its arrival. None where none waits, or where
-        those in flight leave no place. An endpoint that does not answer is to leave places to the others."""
+        queue the first by that time, the rank of its priority, and its arrival. None where none waits, or
+        where what is in flight leaves no place. An endpoint that does not answer leaves places to others."""
         free = self._settings.max_in_flight - self._in_flight.total()
         most_of_one = free * self._settings.endpoint_surplus
         favoured = favoured_priority(self._admitted, self._settings.least_share)
