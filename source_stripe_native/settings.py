@@ -52,6 +52,8 @@ class Settings:
     """Rate limits of single accounts beyond which those that are not in use are forgotten."""
     max_in_flight: int = 100
     """Requests that wait for their answer at most: more would queue where no priority counts."""
+    endpoint_surplus: int = 4
+    """How many times as many of them may be to one endpoint as further ones may leave."""
     patience: timedelta = timedelta(minutes=1)
     """How long a request is asked again that fails while others are answered, without the wait for the rate
     limiter."""

@@ -90,8 +90,7 @@ class Feed:
         account_id = str(source.account_id)
         start, end = floor(cursor), floor(min(clock() - LAG, cursor + timedelta(seconds=min(self.span, 1e9))))
         if self.limiter is not None:
-            await self.limiter.acquire("/v1/events", Priority.EVENTS)
-            self.limiter.release()
+            self.limiter.release(await self.limiter.acquire("/v1/events", Priority.EVENTS))
         self.reads.append((time(), account_id))
         self.reading += 1
         self.most_reading = max(self.most_reading, self.reading)
@@ -248,8 +247,7 @@ async def test_every_accounts_events_are_read_in_time_while_lists_are_polled_and
 
     async def crowd(priority: Priority, number: int) -> None:
         while True:
-            await limiter.acquire(f"/v1/{number % 5}", priority)
-            limiter.release()
+            limiter.release(await limiter.acquire(f"/v1/{number % 5}", priority))
 
     lower = (Priority.CHANGES, Priority.BACKFILL)
     crowds = [asyncio.ensure_future(crowd(each, number)) for number in range(500) for each in lower]

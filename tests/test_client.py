@@ -690,9 +690,9 @@ class RecordingLimiter(RateLimiter):
             await asyncio.to_thread(time.sleep, self.first_waits)
         return await super().acquire(endpoint, priority, account_id)
 
-    def release(self) -> None:
+    def release(self, turn: Turn) -> None:
         self.released += 1
-        super().release()
+        super().release(turn)
 
     def answered(self, turn: Turn, refused_by: str | None = None) -> None:
         if refused_by is not None:

@@ -8,6 +8,7 @@ scheduler one account of it. And the CDK's loop waits for a cursor that is ahead
 import asyncio
 import copy
 import functools
+import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,8 @@ from estuary_cdk.capture.common import (
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Outcome
-from source_stripe_native.events.change_loop import follow_changes
+from source_stripe_native.events.change_loop import EarlyChanges, follow_changes
+from source_stripe_native.flow.output import Commit
 from source_stripe_native.priority_capture import (
     BackfillVariant,
     PriorityQueueConfig,
@@ -432,3 +434,27 @@ async def test_the_machines_clock_does_not_count(ahead: timedelta) -> None:
     behind = Changes([[stripes - timedelta(minutes=6)], []], cursor=stripes - timedelta(minutes=10))
     seen = await followed(follow, behind)
     assert [at for at, _ in seen.asked] == pytest.approx([0, 1, 301], abs=2)
+
+
+@pytest.mark.parametrize("takes", [1, 10, 400])
+async def test_notices_without_a_pause_hold_up_no_reading_that_is_due(takes: float) -> None:
+    """Posts of a busy account announce something new while what was announced before is captured."""
+    notified, captured = asyncio.Event(), 0
+    notified.set()
+
+    async def fetch_early(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+        nonlocal captured
+        captured += 1
+        await asyncio.sleep(takes)
+        for item in (*things(str(captured)), Commit()):
+            yield item
+        notified.set()
+
+    async def follow(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
+        early, now = EarlyChanges(fetch_early, notified), datetime.now(tz=UTC)
+        await follow_changes(binding(), INDEX, fetch, state, lambda: now, Ending(), task, early)
+
+    seen = await followed(follow, Changes([[], [], []], cursor=CUTOFF))
+    asked = [0, *(at for at, _ in seen.asked)]
+    assert max(after - before for before, after in itertools.pairwise(asked)) <= 302 + takes
+    assert captured >= len(seen.asked), "notices have their turn too"

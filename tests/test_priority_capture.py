@@ -274,6 +274,30 @@ async def test_an_early_turn_reads_nothing_else_and_puts_no_other_turn_off() -> 
     assert [round(at) for at in source.swept("acct_1")] == [0, 320, 640]
 
 
+async def test_a_notice_brings_a_turn_forward_that_waits_behind_backfills() -> None:
+    captured: list[float] = []
+    notify: list[Callable[[str, frozenset[str]], None]] = []
+
+    def fetch_early(account_id: str) -> ChangesFn:
+        async def fetch(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+            captured.append(time())
+            yield {"id": "early"}
+            yield Commit()
+
+        return fetch
+
+    reader = cast(NoticeReader, SimpleNamespace(subscribe=notify.append))
+    state = accounts("acct_1", "acct_2", "acct_3", done=["acct_3"])
+    source = Source(pages=defaultdict(lambda: ENDLESS))
+    limits: Json = {"max_subtasks": 3, "time_slice": timedelta(seconds=20), "max_wait": timedelta(hours=1)}
+    async with capturing(source, state, notice_reader=reader, fetch_early=fetch_early, **limits):
+        await asyncio.sleep(10)
+        assert not source.swept("acct_3"), "others go first"
+        notify[0]("acct_3", frozenset({"price.updated"}))
+        await asyncio.sleep(60)
+    assert len(captured) == 1
+
+
 async def test_account_that_another_stream_has_paused_is_not_read_before_its_time() -> None:
     pauses = cast(
         Pauses,

@@ -1,8 +1,9 @@
 """A part again: objects or a range of time that the config names are captured again once, whatever stream,
 mode and kill. Nothing else is, and the rest of the state stays as it is."""
 
+import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import pytest
@@ -14,6 +15,7 @@ from source_stripe_native.flow.requests import refuse_useless
 from source_stripe_native.models import STREAMS
 from tests.capture import ROWS, UNLIMITED, Capture, Json
 from tests.conftest import NOW
+from tests.held import holders_watched, still_held
 from tests.soak import hurried
 from tests.test_failures import QUICK, fill
 from tests.test_streams import ALL, HELD, differences, refused
@@ -247,6 +249,26 @@ async def test_an_account_that_fails_holds_up_no_other_and_comes_later(
         server.faults.set()
         await capture.session(lambda: is_done(capture))
     assert capture.last("Charges").keys() == before.keys()
+
+
+async def test_nothing_is_held_while_what_has_failed_is_paused(
+    world: World, server: StripeServer, accounts: list[str]
+) -> None:
+    fill(world, ["Charges"], accounts, event=False)
+    capture = capture_of(server, ["Charges"], connected=True)
+    await caught_up(capture)
+    capture.documents.clear()
+    minute = timedelta(minutes=1)
+    capture.settings = replace(capture.settings, shortest_pause=minute, longest_pause=minute)
+    server.faults.set(Fault("/v1/charges*", account=accounts[0], status=500))
+    refresh(capture, {"stream": "Charges", **EVER})
+    with hurried(), holders_watched() as holders:
+        session = asyncio.create_task(capture.session())
+        while len(capture.last("Charges")) < 4:  # noqa: ASYNC110 - the capture sets no event
+            await asyncio.sleep(0.01)
+        assert await still_held(holders) == {}
+        session.cancel()
+        await asyncio.wait([session])
 
 
 async def test_an_object_that_fails_holds_up_none_of_many_that_are_named(

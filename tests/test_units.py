@@ -251,6 +251,20 @@ def test_unit_that_waited_for_its_grace_goes_before_those_that_come_now() -> Non
     assert drain(units, 602) == ["just before", "patient", "patient too", "just after"]
 
 
+@pytest.mark.parametrize("others", [0, 300])
+def test_notice_takes_the_grace_of_a_unit_that_waits_for_its_turn(others: int) -> None:
+    units, paused = Units(), IDLE.notify(0).begin(0, paused_until=10)
+    units.set("paused", paused, grace=600)
+    units.set("queued", IDLE.notify(0), grace=600)
+    units.set("other", IDLE.notify(0), grace=60)
+    for account_id in ("paused", "queued"):
+        units.set(account_id, units[account_id].notice(5))
+    for number in range(others):
+        # What does not count any more is removed meanwhile.
+        units.set("busy", IDLE.notify(1e6 - number))
+    assert drain(units, 10) == ["queued", "paused", "other"]
+
+
 def test_unit_is_brought_forward_and_has_one_turn() -> None:
     units = Units()
     for account_id in "ab":

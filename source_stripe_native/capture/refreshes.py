@@ -23,7 +23,7 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
 from source_stripe_native.config import Refresh
-from source_stripe_native.flow.waits import stops_within
+from source_stripe_native.flow.waits import side_by_side, stops_within
 from source_stripe_native.scheduling.pauses import Pauses, Unit
 from source_stripe_native.state.parts import Json
 from source_stripe_native.state.shapes import StatePatch, cursor_time
@@ -139,7 +139,9 @@ class Refreshes:
             return StatePatch(bindingStateV1={self.binding.stateKey: {"snapshot": {part.key: entry}}})
 
         fetch_page = fetch(part.account_id, part.suffix, part.since)
-        outcome = await run_page_loop(self.binding_index, fetch_page, part.state, state_of, False, task)
+        reading = run_page_loop(self.binding_index, fetch_page, part.state, state_of, False, task)
+        # In a task of its own: the last page is held until its task ends, and others may be paused for an hour.
+        (outcome,) = await side_by_side([reading])
         if outcome is Outcome.COMPLETED:
             self.ranges.remove(part)
 

@@ -162,7 +162,8 @@ class Scheduler:
 
     def _set(self, account_id: str, record: Record, grace: float | None = None) -> None:
         if grace is None:
-            goes_first = record.is_early or self._manager.calculator.unfinished(account_id)
+            # An early turn is noticed too.
+            goes_first = record.is_noticed or self._manager.calculator.unfinished(account_id)
             grace = 0.0 if goes_first else self._config.max_wait.total_seconds()
         self._units.set(account_id, record, grace)
         self._executor.freed.set()

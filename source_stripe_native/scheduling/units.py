@@ -15,8 +15,8 @@ paused units are queued once their time has come: no event is needed. Units end 
 A turn is early where it only captures what a notice announced: its cursor stays, and it stands for no other
 turn. The unit that had to wait for another turn waits for it again afterwards.
 
-The queue is ordered by deadline. A unit's grace is how long others may go before it. Whatever becomes ready
-after a unit's deadline goes after the unit, so that none starves:
+The queue is ordered by deadline. A unit's grace is how long others may go before it; a notice can take that
+away. Whatever becomes ready after a unit's deadline goes after the unit, so that none starves:
 
     ready              deadline = ready + grace
       |---- others may go before ----|
@@ -119,17 +119,20 @@ class Units:
         return self._records.get(account_id, IDLE)
 
     def set(self, account_id: str, record: Record, grace: float = 0.0) -> None:
-        """Puts the result of a transition in the record's place."""
+        """Puts the result of a transition in the record's place. The `grace` counts for a unit that is queued
+        anew, or of which something was announced since: then it has two entries, and the first one counts."""
         before = self[account_id]
         if record == IDLE:
             self._records.pop(account_id, None)
         else:
             self._records[account_id] = record
-        if record.is_running or record == IDLE or self._counts(before, record.time):
+        is_queued = self._counts(before, record.time) and record.is_noticed == before.is_noticed
+        if record.is_running or record == IDLE or is_queued:
             return
         heapq.heappush(self._waiting, (record.time, next(self._order), account_id, grace))
         if len(self._waiting) > 2 * len(self._records) + SPARE:
-            counting = {entry[2]: entry for entry in self._waiting if self._counts(self[entry[2]], entry[0])}
+            by_grace = sorted(self._waiting, key=lambda entry: entry[3], reverse=True)
+            counting = {entry[2]: entry for entry in by_grace if self._counts(self[entry[2]], entry[0])}
             self._waiting = sorted(counting.values())
 
     @staticmethod

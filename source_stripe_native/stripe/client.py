@@ -246,7 +246,7 @@ class StripeSession:
                     if pause is None:
                         raise
                 finally:
-                    self._rate_limiter.release()
+                    self._rate_limiter.release(turn)
                     attempt.write(log, self._rate_limiter.ceiling, self._time())
                 queued_time = self._time()
                 await asyncio.sleep(pause)

@@ -16,7 +16,7 @@ import contextlib
 import functools
 import itertools
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -118,7 +118,8 @@ class RateLimiter:
         """By endpoint and priority, in the order of arrival."""
         self._arrivals = itertools.count()
         self._admitted = 0
-        self._in_flight = 0
+        self._in_flight = Counter[str]()
+        """Requests that wait for their answer, by endpoint."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def acquire(
@@ -136,7 +137,7 @@ class RateLimiter:
                 await admitted
             except asyncio.CancelledError:
                 if not admitted.cancelled():
-                    self.release()
+                    self.release(turn)
                 raise
         return turn
 
@@ -151,9 +152,9 @@ class RateLimiter:
         bisect.insort(queue, turn, key=attrgetter("number"))
         self._admit()
 
-    def release(self) -> None:
+    def release(self, turn: Turn) -> None:
         """Says that a request was answered, or never will be."""
-        self._in_flight -= 1
+        self._in_flight[turn.endpoint] -= 1
         self._admit()
 
     def answered(self, turn: Turn, refused_by: str | None = None) -> None:
@@ -183,7 +184,7 @@ class RateLimiter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._in_flight < self._settings.max_in_flight and (first := self._first(now)):
+        while first := self._first(now):
             opens_time, queue, turn = first
             if opens_time > now:
                 self._timer = loop.call_at(opens_time, self._admit, opens_time)
@@ -194,17 +195,20 @@ class RateLimiter:
             for limit in (self._total, self._endpoints[turn.endpoint], turn.own):
                 limit.take(now)
             self._admitted += 1
-            self._in_flight += 1
+            self._in_flight[turn.endpoint] += 1
 
     def _first(self, now: float) -> tuple[float, deque[Turn], Turn] | None:
         """The request that leaves next, with the time at which it may and its queue: of the next one of each
-        queue the first by that time, the rank of its priority, and its arrival. None where none waits."""
+        queue the first by that time, the rank of its priority, and its arrival. None where none waits, or
+        where what is in flight leaves no place. An endpoint that does not answer leaves places to others."""
+        free = self._settings.max_in_flight - self._in_flight.total()
+        most_of_one = free * self._settings.endpoint_surplus
         favoured = favoured_priority(self._admitted, self._settings.least_share)
         first, first_rank = None, (math.inf, 0, 0)
         for (endpoint, priority), queue in self._queues.items():
             while queue and queue[0].admitted.cancelled():
                 queue.popleft()
-            if queue:
+            if queue and self._in_flight[endpoint] < most_of_one:
                 opens_time = max(now, self._total.opens_time, self._endpoints[endpoint].opens_time)
                 turn = _first_to_leave(queue, opens_time)
                 opens_time = max(opens_time, turn.own.opens_time)
