@@ -140,7 +140,7 @@ class Refreshes:
 
         fetch_page = fetch(part.account_id, part.suffix, part.since)
         reading = run_page_loop(self.binding_index, fetch_page, part.state, state_of, False, task)
-        # In a task of its own: the last page is held until its task ends, and others may be paused for an hour.
+        # In a task of its own, with which its last page ends: others may be paused for an hour.
         (outcome,) = await side_by_side([reading])
         if outcome is Outcome.COMPLETED:
             self.ranges.remove(part)
