@@ -4,21 +4,24 @@ task, whatever kind of run it was and however it ended."""
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import in_order
+from source_stripe_native.flow.output import to_its_end
 from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.models import STREAMS
 from source_stripe_native.state.remembered_lists import Listed
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.rate_limit import Priority, Urgency
+from source_stripe_native.stripe.readings import Readings
 from tests.capture import UNLIMITED, Capture
 from tests.cdk_task import on_virtual_time
 from tests.conftest import NOW
@@ -169,6 +172,68 @@ async def test_a_cancellation_is_not_lost_where_a_failure_comes_with_it(turns: i
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled() or was_done
+
+
+async def both(work: Awaitable[None], other: Awaitable[None]) -> None:
+    async def works() -> AsyncIterator[Awaitable[None] | None]:
+        for each in (work, other):
+            yield each
+
+    async for _ in in_order(works(), 2):
+        pass
+
+
+async def shared(work: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
+    other.close()
+    await Readings[None]().get("key", lambda _: work, Urgency(Priority.CHANGES))
+
+
+OWNERS: Final[dict[str, Callable[..., Awaitable[object]]]] = {
+    "side by side": lambda *works: side_by_side(works),
+    "in order": both,
+    "shared": shared,
+}
+
+
+@pytest.mark.parametrize("owner", OWNERS.values(), ids=OWNERS)
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("cancellations", range(1, 4))
+@on_virtual_time
+async def test_what_is_cancelled_ends_before_its_owner_does_however_often_that_is_cancelled(
+    owner: Callable[..., Awaitable[object]], fails: bool, cancellations: int
+) -> None:
+    """A capture that stops, perhaps while a failure ends what it concerns, and a write that takes a while."""
+    ended = []
+
+    async def end() -> None:
+        await asyncio.sleep(5)
+        ended.append("write")
+
+    async def write() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await to_its_end(end())
+
+    async def other() -> None:
+        await asyncio.sleep(1)
+        if fails:
+            raise RuntimeError("a failure")
+
+    async def own() -> None:
+        try:
+            await owner(write(), other())
+        finally:
+            ended.append("owner")
+
+    task = asyncio.create_task(own())
+    await asyncio.sleep(2)
+    for _ in range(cancellations):
+        task.cancel()
+        await asyncio.sleep(1)
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert ended == ["write", "owner"]
 
 
 async def test_what_is_remembered_of_compared_lists_has_the_bytes_that_it_may_have(

@@ -23,6 +23,7 @@ from source_stripe_native.events.changes import Change, newest_changes, removed
 from source_stripe_native.events.feed import WindowEvents
 from source_stripe_native.events.listed_rereads import ListedRereads
 from source_stripe_native.events.subjects import Kind, Subject
+from source_stripe_native.flow.waits import all_done
 from source_stripe_native.state.windows import FOREVER, Window, floor
 from source_stripe_native.streams.row import Document
 from source_stripe_native.stripe import children
@@ -115,8 +116,7 @@ async def in_order(items: AsyncIterator[Item | Awaitable[Item]], at_once: int) -
         left = [item for item in waiting if isinstance(item, asyncio.Future)]
         for task in left:
             task.cancel()
-        if left:
-            await asyncio.wait(left)
+        await all_done(left)
 
 
 async def _resolutions(

@@ -19,6 +19,7 @@ from estuary_cdk.capture.transactor import Transactor
 from estuary_cdk.flow import ConnectorState
 
 from source_stripe_native.flow.process import Lines
+from source_stripe_native.flow.waits import all_done
 
 Result = TypeVar("Result")
 
@@ -93,17 +94,9 @@ class WholeCommits(Transactor):
 
 async def to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
     """Returns what `work` does. A cancellation does not reach it, and is raised after its end."""
-    running, cancelled = asyncio.ensure_future(work), list[asyncio.CancelledError]()
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError as error:
-            cancelled.append(error)
-    try:
-        return running.result()
-    finally:
-        if cancelled:
-            raise cancelled[0]
+    running = asyncio.ensure_future(work)
+    await all_done([running])
+    return running.result()
 
 
 def capture_task(task: Task, commits: WholeCommits, group: asyncio.TaskGroup) -> Task:

@@ -1,7 +1,7 @@
 """Waiting: for events, for coroutines side by side, and for the end of a capture that stops."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -46,10 +46,23 @@ async def side_by_side(coroutines: Iterable[Coroutine[Any, Any, Result]]) -> lis
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
-        for task in tasks:
-            # Or else Python would log the failures of the others.
-            _ = task.cancelled() or task.exception()
+        await all_done(tasks)
+
+
+async def all_done(futures: Sequence[asyncio.Future[Any]]) -> None:
+    """Returns once all of them are done. A cancellation does not reach them, and is raised after that: a
+    capture may be stopped while a failure ends what it concerns, and no task is left without an owner."""
+    cancelled = list[asyncio.CancelledError]()
+    while under_way := [future for future in futures if not future.done()]:
+        try:
+            await asyncio.wait(under_way)
+        except asyncio.CancelledError as error:
+            cancelled.append(error)
+    for future in futures:
+        # Or else Python would log failures that nobody asks for.
+        _ = future.cancelled() or future.exception()
+    if cancelled:
+        raise cancelled[0]
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Generic, TypeVar
 
+from source_stripe_native.flow.waits import all_done
 from source_stripe_native.stripe.rate_limit import Urgency
 
 Result = TypeVar("Result")
@@ -81,7 +82,7 @@ class Readings(Generic[Result]):
             if not reading.askers and not reading.task.done():
                 del self._under_way[key]
                 reading.task.cancel()
-                await asyncio.wait([reading.task])
+                await all_done([reading.task])
 
     def drop(self, key: Hashable) -> None:
         """Keeps the result for `key` no longer, if there is one."""
