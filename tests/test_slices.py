@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from random import Random
 
 import pytest
@@ -173,6 +174,32 @@ async def test_a_list_that_stripe_does_not_sift_is_not_divided(world: World, ser
     backfill = await Backfill.run(server, settings=SMALL)
     assert backfill.suffixes == {"_from_start"}
     assert sorted(backfill.ids) == sorted(each["id"] for each in world.list_all("charge"))
+
+
+@pytest.mark.parametrize(
+    "backfill", [{"_from_start": {}}, {"_from_start": {}, "_from_2026-05-20T00:00:00Z": {}}]
+)
+async def test_objects_that_are_newer_than_a_backfill_hold_it_up_in_no_list_that_stripe_does_not_sift(
+    monkeypatch: pytest.MonkeyPatch, backfill: Json
+) -> None:
+    """After a pause or a stop there may be pages of them, of which nothing is the backfill's."""
+    world = World(now=NOW, livemode=True)
+    for created in (NOW - 20 * DAY, NOW - 5000, NOW - 500):
+        for second in range(2 * SMALL_PAGES):
+            world.create("charge", at=created + second, event=created == NOW - 500)
+    world.clock.advance(60)
+    async with StripeServer(world) as server:
+        monkeypatch.setenv(API_BASE_VARIABLE, server.url)
+        server.faults.set(unknown_filter("/v1/charges", "created"))
+        cutoff = datetime.fromtimestamp(NOW - 1000, tz=UTC).isoformat().replace("+00:00", "Z")
+        state = {
+            "inc": {"cursor": cutoff},
+            "backfill": {key: {"cutoff": cutoff, "next_page": None} for key in backfill},
+            "last_initialized": cutoff,
+        }
+        capture = Capture(server, ["Charges"], settings=SMALL, state={"bindingStateV1": {"Charges": state}})
+        await capture.session(lambda: capture.caught_up("Charges"), seconds=20)
+    assert capture.last("Charges").keys() == {each["id"] for each in world.list_all("charge")}
 
 
 async def test_slices_are_named_by_the_second_in_which_they_start(world: World, server: StripeServer) -> None:

@@ -193,8 +193,9 @@ class SliceHooks:
         this.token = page.next
         if page.next is None:
             del slices[self.suffix]
-        elif page.next.created is not None:
-            # A gap before the page says nothing about what comes after it.
+        elif page.next.created is not None and page.objects:
+            # Neither a gap before the page nor a page of what is newer than the slice, where Stripe does not
+            # filter the list, says anything about what comes after it.
             newest = page.objects[0].get("created", this.until)
             last, this.until = max(0, newest - page.next.created), page.next.created
             density.pages += 1
