@@ -364,6 +364,7 @@ async def test_a_first_start_goes_on_where_the_list_of_accounts_was_none_once(
     capture = Capture(server, ["Accounts", "Customers"], connected=True, settings=QUICK)
     with hurried():
         await capture.session(lambda: has_all_of(capture, world, [PLATFORM, known]))
+    assert has_all_of(capture, world, [PLATFORM, known])
 
 
 def depends_on(row: type[BaseStripeObject], other: type[BaseStripeObject]) -> bool:
