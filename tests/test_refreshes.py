@@ -289,6 +289,32 @@ async def test_an_object_that_fails_holds_up_none_of_many_that_are_named(
     assert capture.last("Charges").keys() == {*wanted}
 
 
+@pytest.mark.parametrize("connected", [False, True])
+async def test_what_fails_inside_a_range_is_read_later_in_an_account_where_nothing_happens(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    invoices = [world.create("invoice", lines=12, event=False)["id"] for _ in range(2)]
+    capture = capture_of(server, ["InvoiceLineItems"], connected=connected)
+    capture.interval = "PT0.1S"
+    await caught_up(capture)
+    before = capture.last_by_key("InvoiceLineItems").keys()
+    capture.documents.clear()
+    server.faults.set(Fault(f"/v1/invoices/{invoices[0]}/lines", status=500))
+    refresh(capture, {"stream": "InvoiceLineItems", **EVER})
+    has_failed = False
+
+    def is_read() -> bool:
+        nonlocal has_failed
+        if any(key.startswith("postponed/") for key in entries(capture, "InvoiceLineItems")):
+            has_failed = True
+            server.faults.set()
+        return has_failed and is_done(capture)
+
+    with hurried():
+        await capture.session(is_read, seconds=20)
+    assert capture.last_by_key("InvoiceLineItems").keys() == before
+
+
 # What is refused
 
 

@@ -151,9 +151,14 @@ class Scheduler:
             rest = min(max(0.0, self._interval - ages[account_id]), self._interval)
             # Tens of thousands of accounts may share a record.
             self._set(account_id, at_once if account_id in backfilling else IDLE.notify(now + rest))
-        for account_id in self._config.postponed.account_ids if self._config.postponed else ():
-            wait = self._wait_for_postponed(account_id)
-            self._set(account_id, self._units[account_id].notify(now + wait))
+        if (postponed := self._config.postponed) is not None:
+            postponed.on_added = self._queue_for_postponed
+            for account_id in postponed.account_ids:
+                self._queue_for_postponed(account_id)
+
+    def _queue_for_postponed(self, account_id: str) -> None:
+        time = asyncio.get_running_loop().time() + self._wait_for_postponed(account_id)
+        self._set(account_id, self._units[account_id].notify(time))
 
     def _ages(self, account_ids: Iterable[str]) -> dict[str, float]:
         """Seconds since each account was last read, by its cursor."""

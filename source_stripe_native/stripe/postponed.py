@@ -36,6 +36,9 @@ class Postponed:
 
     settings: Settings
     write: WriteEntries
+    on_added: Callable[[str], None] = lambda _: None
+    """Called with the account of which something has been postponed. Who reads accounts in turns sets it: a
+    refresh postpones outside of any turn."""
     _accounts: dict[str | None, dict[str, Entry]] = field(default_factory=dict)
 
     def restore(self, state: ResourceState, account_ids: Collection[str]) -> Json:
@@ -61,6 +64,8 @@ class Postponed:
         if times == 1 and failures >= self.settings.postponed_at_most:
             return 0
         await self.write(self._record(account_id, [subject], times, now))
+        if account_id is not None:
+            self.on_added(account_id)
         return times
 
     def read_again(self, account_id: str, subjects: Collection[str]) -> Json:
