@@ -73,10 +73,8 @@ SETTLE: Final = LAG + 1
 """Seconds after which there is something new to read for every binding."""
 ATTEMPTS: Final = 20
 """How often a request is tried where no time passes between."""
-PATIENCE: Final = 40.0
-"""Seconds that a session may take."""
-PROCESS_PATIENCE: Final = 60.0
-"""As long for a process, which shares the processor with the local Stripe."""
+PATIENCE: Final = 120.0
+"""Seconds that a session may take, many times what the longest takes when nothing else runs."""
 MINUTE: Final = 60.0
 OPEN_PATIENCE: Final = 5.0
 """Seconds in which an open capture that has caught up should hold nothing for a moment."""
@@ -743,7 +741,6 @@ class Chaos:
         for trouble in session.troubles:
             if trouble.after < 0:
                 self.begin(trouble)
-        is_process = isinstance(capture, Process)
         stops = session.ends == "stop"
         counts = self.tally.counts
         counts.update(sessions=1, stalls=int(session.stalls > 0))
@@ -751,8 +748,8 @@ class Chaos:
             has_exited = await capture.session(
                 at_checkpoint,
                 checkpoints=session.checkpoints,
-                seconds=PROCESS_PATIENCE if is_process else PATIENCE,
-                stops=stops and not is_process,
+                seconds=PATIENCE,
+                stops=stops and not isinstance(capture, Process),
             )
             counts["stops" if has_exited and stops else "restarts" if has_exited else f"{session.ends}s"] += 1
             assert not has_exited or stops or session.fired or self.has_fired, "it has exited by itself"

@@ -336,6 +336,15 @@ async def test_an_answer_is_odd_once_and_true_again(name: str, world: World, ser
             assert "id" not in orjson.loads(odd)["data"][0]["data"]["object"]
 
 
+@pytest.mark.parametrize("other", sorted(ODD))
+async def test_of_two_odd_answers_to_one_request_the_first_is_given(
+    other: str, world: World, server: StripeServer
+) -> None:
+    server.faults.set(Fault("/v1/*", odd="html"), Fault("/v1/*", odd=other))
+    status, body, _ = await fetch(server, "/v1/products")
+    assert (status, body[:15]) == (200, b"<!doctype html>")
+
+
 def test_odd_bodies_have_names() -> None:
     with pytest.raises(ValueError, match="no odd body 'upside down'; there are bytes, empty"):
         Fault(odd="upside down")
