@@ -471,6 +471,8 @@ class Chaos:
         self.has_fired = False
         """Whether a schedule has, which may stop a later session too."""
         self.rounds = case.rounds
+        self.has_waited = False
+        """Whether time has gone by after the last trouble."""
         self.key = self.world.restrict({row.readable_with for row in KINDS.values()})
         self.accounts: list[str] = []
         """The accounts that the capture is to have."""
@@ -641,6 +643,11 @@ class Chaos:
             self.begin(self.to_come.pop(0))
         elif self.rounds:
             self.turn()
+        elif not self.has_waited and any(ROWS[each].SHOWS_DELETIONS for each in self.case.streams):
+            # A deletion that could not be checked in a trouble is found by the next reading of its list.
+            self.has_waited = True
+            self.wait_for_all()
+            self.set_horizon()
         else:
             self.has_caught_up.set()
 

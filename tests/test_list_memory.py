@@ -17,6 +17,7 @@ from source_stripe_native.models import STREAMS
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
+from tests.soak import hurried
 from tests.test_documents import until_paused
 from tests.test_streams import HELD, differences
 
@@ -337,6 +338,34 @@ async def test_a_list_that_fails_half_way_forgets_nothing(
     assert set(entries(capture)) == found
     await hour(capture)
     assert capture.last("WebhookEndpoints").keys() == found
+
+
+@pytest.mark.parametrize("stream", ["WebhookEndpoints", "QuoteLineItems"])
+@pytest.mark.parametrize("connected", [False, True])
+async def test_what_cannot_be_checked_hides_no_other_deletion(
+    world: World, server: StripeServer, stream: str, connected: bool
+) -> None:
+    """Of an object, or of a parent, Stripe does not say whether it is still there. All others are deleted."""
+    kind = HELD[stream].kind
+    for _ in range(4):
+        world.create("quote" if stream == "QuoteLineItems" else kind, event=False)
+    settings = replace(SETTINGS, shortest_pause=timedelta(milliseconds=50))
+    capture = Capture(server, [stream], connected=connected, settings=settings)
+    await start(capture)
+    await hour(capture)
+    documents = capture.last(stream)
+    unknown = min(documents)
+    parent = documents[unknown].get("quote")
+    for each in documents:
+        world.delete(kind, each, event=False)
+    path = f"/v1/quotes/{parent}/line_items" if parent else f"/v1/webhook_endpoints/{unknown}"
+    server.faults.set(Fault(path, status=500))
+    world.clock.advance(HOUR + 60)
+    with hurried():
+        await capture.session(lambda: set(capture.last(stream)) == {unknown}, seconds=20)
+        server.faults.set()
+        world.clock.advance(HOUR + 60)
+        await capture.session(lambda: not capture.last(stream))
 
 
 async def test_a_later_start_date_is_no_deletion(world: World, server: StripeServer) -> None:

@@ -14,6 +14,7 @@ everything once more.
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from itertools import islice
@@ -23,6 +24,7 @@ import orjson
 
 from source_stripe_native.errors import is_passing
 from source_stripe_native.events.list_memory import UNKNOWN, ListMemories
+from source_stripe_native.events.subjects import Kind, Subject
 from source_stripe_native.flow.output import Commit
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.remembered_lists import Listed
@@ -125,18 +127,35 @@ async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     """The objects that are missing in a list though Stripe still has them, or refuses or fails to say. What
     can only be listed is taken to be gone."""
     stream, about = source.stream, {"account": source.account_id}
+    asked = defaultdict[Subject, dict[str, Json]](dict)
+    for name, keys in missing.items():
+        if stream.PARENT is None and stream.object_path(keys):
+            asked[Subject(Kind.OBJECT, keys["id"])][name] = keys
+        elif stream.PARENT is not None and stream.PARENT_FIELD in keys:
+            asked[Subject(Kind.PARENT, str(keys[stream.PARENT_FIELD]))][name] = keys
+    there = set[str]()
     try:
         with refusals_noticed(source, "what a list lacks cannot be read, and is taken to be there", about):
-            if stream.PARENT is None:
-                named = {name: keys for name, keys in missing.items() if stream.object_path(keys)}
-                return {name for name, keys in named.items() if await retrieve(source, keys, ())}
-            field = stream.PARENT_FIELD
-            parents = {str(keys[field]) for keys in missing.values() if field in keys}
-            return {name for parent in parents async for name in _listed_under(source, parent)} & set(missing)
+            for subject, named in asked.items():
+                try:
+                    there |= await _shown(source, subject, named)
+                except Exception as error:
+                    # It hides no other deletion, and the next reading of the list asks again.
+                    if not await source.postpones(str(subject), error):
+                        raise
+                    there |= named.keys()
+            return there
     except Exception as error:
         if not is_passing(error):
             raise
-    return set(missing)  # The next reading asks again.
+    return set(missing)
+
+
+async def _shown(source: Source, subject: Subject, named: Mapping[str, Json]) -> set[str]:
+    """Those of the `named` objects, which are the subject itself or its children, that Stripe shows."""
+    if subject.kind is Kind.PARENT:
+        return {name async for name in _listed_under(source, subject.id)} & named.keys()
+    return {name for name, keys in named.items() if await retrieve(source, keys, ())}
 
 
 async def _listed_under(source: Source, parent_id: str) -> AsyncIterator[str]:
