@@ -108,15 +108,16 @@ def postponed(capture: Capture, stream: str) -> Json:
     return {key: entry for key, entry in entries.items() if key.startswith("postponed/")}
 
 
+@pytest.mark.parametrize("pages", [0, 1], ids=["at first", "on the second page"])
 @pytest.mark.parametrize("is_connected", [False, True], ids=["single", "connected"])
 async def test_a_parent_whose_children_cannot_be_listed_holds_up_no_backfill(
-    world: World, server: StripeServer, is_connected: bool
+    world: World, server: StripeServer, is_connected: bool, pages: int
 ) -> None:
     account = world.connect()["id"] if is_connected else PLATFORM
     invoices = [world.create("invoice", account, lines=12, event=False)["id"] for _ in range(3)]
-    rule = Fault(f"/v1/invoices/{invoices[1]}/lines", account=account, status=500)
-    server.faults.set(rule)
-    capture = Capture(server, ["InvoiceLineItems"], connected=is_connected, settings=QUICK)
+    server.faults.set(Fault(f"/v1/invoices/{invoices[1]}/lines", account=account, status=500, after=pages))
+    settings = replace(QUICK, page_size=10)
+    capture = Capture(server, ["InvoiceLineItems"], connected=is_connected, settings=settings)
     with hurried():
         await capture.session(lambda: not capture.binding_state("InvoiceLineItems").get("backfill"))
         assert differences(capture, "InvoiceLineItems", is_connected)
