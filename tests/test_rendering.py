@@ -2,6 +2,7 @@
 is virtual, and the list is a function: no HTTP is needed."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Collection
 from typing import Any, Final
@@ -148,6 +149,19 @@ def test_what_may_pass_leaves_nothing_out(fails: Fails, trouble: Exception) -> N
     with pytest.raises(ConnectorError) as it:
         read(fails, trouble)
     assert isinstance(it.value, UnreachableError | StripeError)
+
+
+@pytest.mark.parametrize("trouble", TROUBLE.values(), ids=TROUBLE)
+def test_a_list_that_fails_altogether_is_asked_for_one_object_and_no_other_sizes(trouble: Exception) -> None:
+    sizes: list[int] = []
+
+    def fails(_: float, numbers: Collection[int], __: Collection[str]) -> bool:
+        sizes.append(len(numbers))
+        return True
+
+    with pytest.raises(ConnectorError):
+        read(fails, trouble)
+    assert [size for size, _ in itertools.groupby(sizes)] == [100, 1]
 
 
 @pytest.mark.parametrize("seconds", [1, 40, 300])

@@ -6,8 +6,8 @@ JSON of both. The time is needed when the object itself is deleted in between: t
 second, all of it again rather than any of it skipped. A token may also be a time alone, to start further
 down.
 
-A page that Stripe fails to render is divided: into smaller pages, down to one object, and that into its
-expanded fields. A field that Stripe cannot render of one object, and can of the next, is left out of that
+A page that Stripe fails to render is divided: into one object and pages of half the size, and an object into
+its expanded fields. A field that Stripe cannot render of one object, and can of the next, is left out of that
 document, with one line. The pages then grow back.
 """
 
@@ -186,6 +186,7 @@ async def _render(source: Source, path: str, params: Params) -> Json:
     full = next((int(value) for name, value in params if name == "limit"), 1)
     sizes, key = source.http.page_sizes, (source.connected_account_id, path)
     size = min(full, sizes.get(key, full))
+    next_size = 2 * size
     while True:
         sized = [(name, str(size) if name == "limit" else value) for name, value in params]
         is_divisible = full > 1 and (size > 1 or any(name == PARAM for name, _ in params))
@@ -201,10 +202,11 @@ async def _render(source: Source, path: str, params: Params) -> Json:
             if size == 1:
                 body = await _render_object(source, path, sized)
                 break
-            size //= 2
+            # Where a single object fails as well, other sizes would be of no use.
+            next_size, size = size // 2, 1
     sizes.pop(key, None)
-    if size < full:
-        sizes[key] = min(full, 2 * size)
+    if next_size < full:
+        sizes[key] = next_size
         if len(sizes) > source.settings.page_sizes_kept:
             del sizes[next(iter(sizes))]
     return body
