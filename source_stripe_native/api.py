@@ -15,6 +15,7 @@ the list for what was created in the window, once a day the list of a longer pas
 whole list.
 """
 
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -334,4 +335,5 @@ def source_of(
         account_id=connected_account_id or platform_account_id,
         connected_account_id=acting,
         is_one_of_many=connected_account_id is not None,
+        most_attempts=http.settings.account_attempts if acting else math.inf,
     )

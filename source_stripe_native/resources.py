@@ -247,7 +247,9 @@ async def _capture_context(
             sharing.register(row)
 
     def events_of(account_id: str) -> Source:
-        return source_of(Events, own_id, account_id if connected else None, http, log)
+        source = source_of(Events, own_id, account_id if connected else None, http, log)
+        # A reading that fails loses nothing, and its account's next turn is soon.
+        return replace(source, most_attempts=1) if source.connected_account_id else source
 
     reader = poller = None
     if config.advanced.signing_secrets:

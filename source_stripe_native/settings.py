@@ -69,8 +69,14 @@ class Settings:
     in more than one place."""
     outage_patience: timedelta = timedelta(minutes=30)
     """How long Stripe may be silent to everybody before the capture ends."""
+    account_attempts: int = 4
+    """How often a request for a connected account is made that fails. Then the account gives its place to
+    another one, and is paused."""
+    first_pause: timedelta = timedelta(seconds=3.75)
+    """How long what may pass in a connected account is paused first. It was asked for a few seconds only."""
     shortest_pause: timedelta = timedelta(minutes=1)
-    """How long what fails is paused first. Each further failure doubles the pause."""
+    """How long anything else that fails is paused first, and the shortest pause that is reported. Each
+    further failure doubles the pause."""
     longest_pause: timedelta = timedelta(hours=1)
     """How long what fails is paused at most."""
     postponed_at_most: int = 100

@@ -701,13 +701,24 @@ async def test_an_outage_longer_than_the_patience_of_a_request_ends_nothing(
     assert has_all_of(capture, world, everyone)
 
 
+@pytest.mark.parametrize("is_connected", [False, True])
 async def test_an_outage_of_half_an_hour_ends_the_capture(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, is_connected: bool
 ) -> None:
     brief = replace(QUICK, patience=timedelta(seconds=0.1), outage_patience=timedelta(seconds=0.5))
-    capture = Capture(server, ["Customers"], settings=brief)
-    await capture.session(checkpoints=1)
-    server.faults.set(Fault(reset=True))
+    if is_connected:
+        world.connect()
+    capture = Capture(server, ["Customers"], connected=is_connected, settings=brief)
+    await capture.session(lambda: capture.caught_up("Customers"))
+
+    def break_down() -> bool:
+        server.faults.set(Fault(reset=True))
+        return False
+
+    # While it runs: without an answer about its own account no capture opens.
+    world.create("customer")
+    world.clock.advance(120)
     with pytest.raises(SystemExit):
-        await capture.session()
-    assert logged(caplog, "Stripe could not be reached at")
+        await capture.session(break_down)
+    (line, *_) = logged(caplog, "Stripe could not be reached at")
+    assert re.search(r"reached at \S+ for \d+ seconds?:", line.message)

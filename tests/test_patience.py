@@ -142,6 +142,33 @@ def test_a_request_that_can_be_divided_is_given_up_at_once_while_others_are_answ
     of(main)
 
 
+@pytest.mark.parametrize("status", [*PASSING, 409])
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.parametrize("most", [1, 4])
+def test_a_request_whose_caller_asks_again_later_has_few_attempts(
+    status: int, others: bool, most: int
+) -> None:
+    """Refusals for rate do not count."""
+    given: list[int] = []
+
+    def answer(path: str, now: float) -> Exception | None:
+        if path != "/v1/charges":
+            return None
+        given.append(429 if now < 1 else status)
+        return down(given[-1])
+
+    async def main() -> None:
+        http = Told(answer)
+        asked = [asyncio.ensure_future(keep_asking(http))] if others else []
+        error, end = await failure_of(http.get(LOG, "/v1/charges", most_attempts=most))
+        assert isinstance(error, StripeError if status else UnreachableError)
+        assert end < 10
+        assert [each for each in given if each != 429] == [status] * most
+        assert not any(task.done() for task in asked)
+
+    of(main)
+
+
 @pytest.mark.parametrize("crowd", [0, 40])
 def test_the_wait_for_the_rate_limiter_costs_no_patience(crowd: int) -> None:
     """Forty others wait before each attempt: as many attempts are made as by oneself."""

@@ -14,7 +14,9 @@ from source_stripe_native.scheduling.units import IDLE, Units
 class AccountReaders:
     """The readers of the account poller, or of the notice reader. `read` reads an account, and returns when
     it is due again, by the loop's clock: at `math.inf` where nothing is to be read. `grace_of` an account is
-    how long others may go before it. A failure pauses the unit, which is the account's `stream`."""
+    how long others may go before it. A failure pauses the unit, which is the account's `stream`, and adds the
+    pause to the grace. `read` waits for nothing but answers, since others wait for the reader: what fails is
+    left to the next turn."""
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class AccountReaders:
             await asyncio.sleep(0)
             if not units[account_id].is_running:
                 continue
+            pause = 0.0
             try:
                 next_time = await self._read(account_id, task)
             except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
@@ -81,5 +84,5 @@ class AccountReaders:
             else:
                 self._pauses.end(unit)
                 record = units[account_id].end(clock(), next_time)
-            units.set(account_id, record, self._grace_of(account_id))
+            units.set(account_id, record, self._grace_of(account_id) + pause)
             self._wake.set()

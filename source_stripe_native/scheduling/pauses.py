@@ -7,6 +7,9 @@ that refuses the key, and a list that fails from a Stripe that is silent to ever
     failure      a minute      two minutes            four                       ... an hour at most
        |-- pause --|-- fails --- pause ---|-- fails --- pause --------|-- read ---> forgotten
 
+A connected account gives its place to others after a few attempts of a request. Where these may pass, its
+first pauses are therefore shorter, and a pause is reported once it has grown to a minute.
+
 What is paused keeps its state and is tried again by itself, also after a restart. One line reports a pause
 when it begins, and the capture's summary counts it. Only a refused key, a wrong config, and a Stripe that is
 silent to everybody for `Settings.outage_patience` end a capture.
@@ -28,6 +31,7 @@ from source_stripe_native.errors import (
     Scope,
     StripeError,
     is_passing,
+    is_refusal,
     scope_of,
 )
 from source_stripe_native.flow.log_lines import report
@@ -72,10 +76,10 @@ class Unit(NamedTuple):
 
 @dataclass
 class Pause:
-    """`until_time` is in seconds of the loop's clock. `times` counts the failures since the last success."""
+    """It takes so many `seconds`, until the loop's clock shows `until_time`."""
 
-    until_time: float
-    times: int = 1
+    until_time: float = -math.inf
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -123,18 +127,28 @@ class Pauses:
         """Pauses what `error`, which the unit met, concerns. Returns the seconds until the unit is tried
         again. Raises what ends the capture."""
         error = widest(error)
+        is_silent = is_passing(error) and self._http.is_silent
+        outage = await self._own_answer(OWN_ACCOUNT) if is_silent else None
+        if outage is not None and self._http.is_silent_for_long:
+            raise outage
         scope = await self._scope(unit, error)
         if scope > Scope.BINDING:
             raise error
         concerned = unit.with_wider[max(0, scope - Scope.UNIT)]
-        now, settings = asyncio.get_running_loop().time(), self._http.settings
-        pause = self._pauses.get(concerned)
-        if pause is None:
-            self._pauses[concerned] = Pause(now + settings.pause_after(1).total_seconds())
-            self._report(concerned, error)
-        elif pause.until_time <= now:
-            pause.times += not self._http.is_silent
-            pause.until_time = now + settings.pause_after(pause.times).total_seconds()
+        now, pause = asyncio.get_running_loop().time(), self._pauses.setdefault(concerned, Pause())
+        if pause.until_time <= now:
+            settings, before = self._http.settings, pause.seconds
+            reported, longest = (
+                each.total_seconds() for each in (settings.shortest_pause, settings.longest_pause)
+            )
+            # What concerns the key's own account was asked for as long already.
+            is_brief = unit.account_id != self.platform_id and not is_refusal(error, Scope.BINDING)
+            least = min(reported, settings.first_pause.total_seconds()) if is_brief else reported
+            pause.seconds = min(longest, max(least, 2 * before if outage is None else before))
+            pause.until_time = now + pause.seconds
+            # In an outage, one warning a minute stands for everything that fails.
+            if before < reported <= pause.seconds and outage is None:
+                self._report(concerned, error)
         return self.until_time(unit) - now
 
     def end(self, unit: Unit) -> None:
@@ -177,8 +191,6 @@ class Pauses:
         if scope is Scope.BINDING and unit.account_id != self.platform_id:
             assert isinstance(error, StripeError), "only Stripe's answers concern a binding"
             return scope if await self._lacks_permission(unit, error) else Scope.UNIT
-        if is_passing(error) and self._http.is_silent and await self._own_answer(OWN_ACCOUNT) is not None:
-            return Scope.EVERYTHING if self._http.is_silent_for_long else Scope.UNIT
         return scope
 
     async def _lacks_permission(self, unit: Unit, error: StripeError) -> bool:
@@ -203,8 +215,7 @@ class Pauses:
     def _report(self, unit: Unit, error: Exception) -> None:
         now, gap = asyncio.get_running_loop().time(), self._http.settings.pause_report_gap.total_seconds()
         self._reported = {name: at for name, at in self._reported.items() if at > now - gap}
-        # In an outage, one warning a minute stands for everything that fails.
-        if unit in self._reported or (is_passing(error) and self._http.is_silent):
+        if unit in self._reported:
             return
         self._reported[unit] = now
         reason = error.specific if isinstance(error, StripeError) else report(self._log, error)

@@ -49,7 +49,8 @@ class Traffic:
 class Request:
     """A GET request for `path` ("/v1/..."), made for a connected account, or for the key's own (None), until
     it is answered or given up. Where it `is_divisible`, it is hardly asked again, since its caller asks for
-    less. `count` is called with the bytes of the answer."""
+    less. Where its caller asks again later, it is made `most_attempts` times at most. `count` is called with
+    the bytes of the answer."""
 
     path: str
     account_id: str | None
@@ -57,6 +58,7 @@ class Request:
     priority: Priority | Urgency = Priority.CHANGES
     count: Callable[[int], None] = lambda _: None
     is_divisible: bool = False
+    most_attempts: float = math.inf
     number: int = 1
     """Of the attempt, without those that were refused for rate."""
     start_time: float = math.inf

@@ -222,14 +222,17 @@ class StripeSession:
         priority: Priority | Urgency = Priority.CHANGES,
         count: Callable[[int], None] = lambda _: None,
         is_divisible: bool = False,
+        most_attempts: float = math.inf,
     ) -> Json:
         """GET `path` ("/v1/...") and return the parsed JSON object.
 
         `account_id` is the connected account to act as. `count` is called with the bytes of the answer.
         `is_divisible` says that the caller can ask for less: the request is then hardly asked again where
-        others are answered. Raises StripeError for a refusal, and UnreachableError where there is no answer.
+        others are answered. It is made `most_attempts` times at most, without those that were refused for
+        rate, whose caller asks again later. Raises StripeError for a refusal, and UnreachableError where
+        there is no answer.
         """
-        request = Request(path, account_id, params, priority, count, is_divisible)
+        request = Request(path, account_id, params, priority, count, is_divisible, most_attempts)
         queued_time = self._time()
         try:
             while True:
@@ -255,9 +258,9 @@ class StripeSession:
                     request.number += 1
                     queued_time = self._time()
         except attempts.NETWORK as error:
-            silence = duration(max(self._patience, self._outage.duration(self._time())))
+            silence = f" for {duration(max(self._patience, self._outage.duration(self._time())))}"
             raise UnreachableError(
-                f"Stripe could not be reached at {self._base} for {silence}: "
+                f"Stripe could not be reached at {self._base}{silence if most_attempts == math.inf else ''}: "
                 "check the network and Stripe's status page. "
                 f"{request} failed: {attempts.reason(error)}"
             ) from error
@@ -277,23 +280,24 @@ class StripeSession:
             # No pause of its own: the request waits for its turn.
             return (named or 0.0) if is_passing and not is_over else None
         pause = named or attempts.backoff(request.number)
+        is_last = request.number >= request.most_attempts
         is_refused = isinstance(error, StripeError) and error.status == 401
         # What a key may do is another matter than whether it is good.
         if is_refused and self._key_accepted and not PERMISSION_MISSING.matches(error):
             request.key_deadline = min(request.key_deadline, now + self._key_patience)
-            return pause if now < request.key_deadline else None
+            return pause if now < request.key_deadline and not is_last else None
         if not is_passing:
             return None
         if attempts.is_no_answer(error):
             others = self._outage.answered_time > attempt.asked_time
             self._outage.failed(attempt.asked_time, now)
-            if request.is_divisible and (others or request.number > 1):
+            if is_last or (request.is_divisible and (others or request.number > 1)):
                 return None
             if self._outage.duration(now) >= self._outage_patience:
                 return None
             if self._outage.answered_time < request.start_time:
                 return pause
-        return pause if now < request.deadline else None
+        return pause if now < request.deadline and not is_last else None
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()

@@ -174,7 +174,7 @@ async def read_page(source: Source, path: str, params: Params, token: PageToken 
 
 async def _read(source: Source, path: str, params: Params, token: PageToken | None = None) -> Page:
     """A page. What is none is asked for again: at the start of a capture it would end it."""
-    for number in range(1, source.settings.page_attempts):
+    for number in range(1, int(min(source.settings.page_attempts, source.most_attempts))):
         with contextlib.suppress(NoPageError):
             return _page(source, path, await _render(source, path, params), token)
         await asyncio.sleep(backoff(number))

@@ -1,6 +1,7 @@
 """Sources: what is read for one stream of one account, and what is done where Stripe refuses some of it."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,8 +53,9 @@ class Source:
     """One stream of one account, as read over one session. Made by a binding for each of its accounts.
 
     `account_id` is stamped on the documents; `connected_account_id` is the account to act as, None for the
-    key's own. `is_one_of_many` says that each account is read by a task of its own. `priority` is that of all
-    its requests, an urgency where others may raise it. Where the objects are accounts, those of the
+    key's own. `is_one_of_many` says that each account is read by a task of its own. Where the account holds a
+    place that others wait for, a request is made `most_attempts` times at most. `priority` is that of all its
+    requests, an urgency where others may raise it. Where the objects are accounts, those of the
     `selection` are read. What is read counts for the `reservation`. What cannot be read for now is
     `postponed`, if that is given.
     """
@@ -64,6 +66,7 @@ class Source:
     account_id: str | None
     connected_account_id: str | None
     is_one_of_many: bool = False
+    most_attempts: float = math.inf
     priority: Priority | Urgency = Priority.CHANGES
     workload: Workload = field(default_factory=Workload)
     selection: Selection = ALL_ACCOUNTS
@@ -172,6 +175,7 @@ class Source:
             priority=self.priority,
             count=self.count,
             is_divisible=is_divisible,
+            most_attempts=self.most_attempts,
         )
 
     def count(self, size: int) -> None:
