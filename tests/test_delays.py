@@ -59,7 +59,7 @@ def test_a_look_is_about_the_time_since_the_last_one() -> None:
     assert stream.look(DEFAULTS.late_after) is None
 
     def look(late: timedelta = timedelta(minutes=14)) -> str:
-        stream.watch(lambda: late)
+        stream.waiting = lambda: late
         found = stream.look(DEFAULTS.late_after)
         return found.words() if found else ""
 

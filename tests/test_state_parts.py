@@ -21,6 +21,7 @@ from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.flow import requests
 from source_stripe_native.flow.log_lines import PassingLogger
 from source_stripe_native.flow.requests import ExaminedRequest, parse_request
+from source_stripe_native.scheduling.work_items import WorkItemManager
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.parts import Incremental, apply, cursor_at, difference, merge_diff
 from source_stripe_native.state.shapes import in_time, initial_state, reconcile, with_cursors
@@ -28,6 +29,7 @@ from source_stripe_native.state.text import RequestText
 from source_stripe_native.state.windows import floor
 from tests.capture import Capture, Json
 from tests.conftest import NOW as NOW_SECONDS
+from tests.test_contract import no_changes, no_pages
 from tests.test_state import (
     CUTOFF,
     LATER,
@@ -272,9 +274,7 @@ def test_what_is_as_it_should_be_stays_the_same_object() -> None:
 odd_cursors = st.sampled_from(
     [inc(), inc(LATER), inc(MICROS), inc("1969-12-31T23:59:59Z"), inc("2200-01-01T00:00:00Z"), {"cursor": 7}]
 ).map(Incremental.model_validate)
-steps = st.tuples(
-    st.sampled_from(["set", "own", "share", "delete", "move"]), st.sampled_from("ABCD"), odd_cursors
-)
+steps = st.tuples(st.sampled_from(["set", "delete", "move"]), st.sampled_from("ABCD"), odd_cursors)
 
 
 @given(st.dictionaries(st.sampled_from("ABC"), st.none() | odd_cursors), st.lists(steps))
@@ -290,11 +290,6 @@ def test_cursors_are_what_a_dict_of_them_would_be(
         elif what == "move":
             cursors.move(key, 1_000_000_000)
             expected[key] = cursor_at(1_000_000_000)
-        elif what == "share":
-            cursors.share(key)
-        elif what == "own" and key in expected:
-            cursors.own(key).cursor = part.cursor
-            expected[key] = part
         elif what == "delete" and key in expected:
             del cursors[key], expected[key]
     assert dict(cursors) == expected
@@ -332,22 +327,22 @@ def test_dirty_cursors_are_written_in_turn() -> None:
             cursors.mark_dirty(account_id)
         written.append("".join(cursors.take_dirty(2, but_for={"D"})))
     assert written == ["AB", "CE", "AB", "CE"]
-    assert "".join(cursors.take_dirty(None, but_for={"D"})) == "AB"
+    cursors.mark_dirty("A", is_dirty=False)
+    assert "".join(cursors.take_dirty(None, but_for={"D"})) == "B"
     assert cursors.is_dirty
     assert cursors.take_dirty(None, but_for=()) == {"D": cursor_at(2)}
     assert not cursors.is_dirty
 
 
-def test_an_account_has_a_part_of_its_own_while_it_changes() -> None:
+def test_the_cursor_of_a_turn_changes_that_of_no_other_account() -> None:
     shared = Incremental(cursor=datetime.fromisoformat(CUTOFF))
-    cursors = Cursors.of(ResourceState(inc={A: shared, B: shared}), AccountNumbers())
-    mine = cursors.own(A)
+    state = ResourceState(inc={A: shared, B: shared}, backfill={})
+    manager = WorkItemManager(state, lambda _: no_changes, lambda _: no_pages)
+    mine = manager.create_work_item(A).incremental_state
     mine.cursor = datetime.fromisoformat(LATER)
-    assert cursors[A] is mine
-    assert dumped(ResourceState(inc=dict(cursors))) == {"inc": {A: inc(LATER), B: inc()}}
-    cursors.share(A)
-    assert cursors[A] is not mine
-    assert dumped(ResourceState(inc=dict(cursors))) == {"inc": {A: inc(LATER), B: inc()}}
+    assert dumped(ResourceState(inc=dict(manager.cursors))) == {"inc": {A: inc(), B: inc()}}
+    manager.cursors[A] = mine
+    assert dumped(ResourceState(inc=dict(manager.cursors))) == {"inc": {A: inc(LATER), B: inc()}}
 
 
 async def test_bindings_of_a_single_account_do_not_move_each_others_cursors(

@@ -262,7 +262,7 @@ class OpenStream(StreamBinding):
             behind = http.now() - cursor_time(inc.cursor) - interval - http.settings.lag
             return behind - poller.longest_rest() if account_changes and poller else behind
 
-        watched.watch(waiting)
+        watched.waiting = waiting
         failures, early = self.failures("changes"), self._early(changes)
         follow = functools.partial(
             follow_changes, self.binding, self.index, changes.fetch, inc, now, failures, early=early
@@ -296,7 +296,7 @@ class OpenStream(StreamBinding):
         def changes(account_id: str) -> Changes:
             return self.changes(account_id, known_before(state, account_id, suffixes))
 
-        open_binding_with_priority_queue(
+        scheduler = open_binding_with_priority_queue(
             self.binding,
             self.index,
             state,
@@ -317,10 +317,10 @@ class OpenStream(StreamBinding):
                 postponed=context.postponed[row.NAME],
                 notice_reader=reader,
                 fetch_early=(lambda key: changes(key).fetch_early) if row.follows_events() else None,
-                watch=watched.watch,
             ),
             backfill_subtask_suffixes=suffixes,
         )
+        watched.waiting = scheduler.waiting
 
     def _watch(self, subtasks: int) -> WatchedStream:
         """Shows the binding in the capture's summary, and keeps its schedule."""

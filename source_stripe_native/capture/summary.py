@@ -211,9 +211,6 @@ class WatchedStream:
     _before: Workload = field(default_factory=Workload)
     """The workload at the last look."""
 
-    def watch(self, waiting: Callable[[], timedelta]) -> None:
-        self.waiting = waiting
-
     def look(self, late_after: timedelta) -> Late | None:
         """How late the binding is, and what the time since the last look was spent on; None where it is in
         time."""

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceState
@@ -30,7 +30,7 @@ from source_stripe_native.scheduling.units import IDLE, Record, Units
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig, WorkItem, WorkItemManager
 from source_stripe_native.state.parts import state_of
 from source_stripe_native.state.shapes import ConnectorState
-from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.state.windows import Window
 
 GOLDEN_RATIO: Final = 0.618
 """Multiples of it, less whole numbers, are evenly spread however many there are."""
@@ -205,13 +205,8 @@ class Scheduler:
 
     async def _run_item(self, work_item: WorkItem, task: Task) -> None:
         await self._executor.execute_work_item(work_item, task)
-        account_id, cursor = work_item.account_id, work_item.incremental_state.cursor
-        self._cursors.share(account_id)
+        account_id = work_item.account_id
         del self._running[account_id]
-        if work_item.cursor_dirty:
-            self._cursors.mark_dirty(account_id)
-        if self._config.polls is not None and work_item.has_found and isinstance(cursor, datetime):
-            self._config.polls.record_find(account_id, floor(cursor))
         record, now = self._units[account_id], asyncio.get_running_loop().time()
         if work_item.has_failed:
             record = record.fail(max(now, self._paused_until(account_id)))
@@ -255,7 +250,7 @@ def open_binding_with_priority_queue(
     tombstone: BaseDocument | None = None,
     config: PriorityQueueConfig | None = None,
     backfill_subtask_suffixes: list[str] | None = None,
-) -> None:
+) -> Scheduler:
     """Captures a binding over all of `all_account_ids`, as the CDK's `open_binding` does for one account.
     `resource_state` is keyed by account (see state/shapes.py) and holds a cursor for each of them. With
     `backfill_subtask_suffixes`, each account's backfill has one variant for each suffix and
@@ -277,5 +272,4 @@ def open_binding_with_priority_queue(
         config.notice_reader.subscribe(scheduler.notice)
     name = ".".join(binding.resourceConfig.path())
     task.spawn_child(f"{name}.accounts", scheduler.run)
-    if config.watch is not None:
-        config.watch(scheduler.waiting)
+    return scheduler

@@ -6,7 +6,7 @@ one that yielded is picked up again at its last checkpoint.
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 from estuary_cdk.capture.common import ResourceState
@@ -19,6 +19,7 @@ from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import Unit
 from source_stripe_native.scheduling.work_items import BackfillVariant, PriorityQueueConfig, WorkItem
+from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.shapes import ConnectorState, new_account_state
 from source_stripe_native.state.windows import floor
 
@@ -45,6 +46,7 @@ class SubtaskExecutor:
             resource_state.backfill = {}
         assert isinstance(resource_state.backfill, dict), "connected accounts have a backfill each"
         self._backfills = resource_state.backfill
+        self._cursors = Cursors.of(resource_state, AccountNumbers())
 
     async def execute_work_item(self, work_item: WorkItem, task: Task) -> None:
         def spawn(name: str, subtask: Callable[[Task], Awaitable[None]]) -> Awaitable[None]:
@@ -146,15 +148,18 @@ class SubtaskExecutor:
     async def _sweep(self, work_item: WorkItem, task: Task) -> int | None:
         """Calls the fetch function once and returns the number of its cursors. None where it asks for a new
         backfill, for which the work item ends."""
-        state = work_item.incremental_state
-        part = ResourceState(inc={work_item.account_id: state})
+        account_id, state = work_item.account_id, work_item.incremental_state
+        part = ResourceState(inc={account_id: state})
         progress = ConnectorState(bindingStateV1={self.binding.stateKey: part})
 
         async def checkpoint(pending: bool) -> None:
+            self._cursors[account_id] = state
+            if pending and self.config.polls is not None:
+                self.config.polls.record_find(account_id, self._cursors.second(account_id))
             # A cursor that moved without a document can wait: it is written with those of other accounts.
-            work_item.has_found = work_item.has_found or pending
-            work_item.cursor_dirty = not pending and not work_item.has_backfill_work()
-            if not work_item.cursor_dirty:
+            can_wait = not pending and not work_item.has_backfill_work()
+            self._cursors.mark_dirty(account_id, can_wait)
+            if not can_wait:
                 await task.checkpoint(progress)
 
         fetch = work_item.incremental_fetch_fn
@@ -177,8 +182,8 @@ class SubtaskExecutor:
         if again:
             state.is_connector_initiated = self.resource_state.is_connector_initiated = True
         await task.checkpoint(ConnectorState(bindingStateV1={self.binding.stateKey: state}))
-        assert isinstance(self.resource_state.inc, MutableMapping), "connected accounts have a cursor each"
-        self.resource_state.inc[account_id] = initial.inc
+        assert initial.inc is not None, "a new account follows changes from now on"
+        self._cursors[account_id] = initial.inc
         self._backfills |= backfill
 
 

@@ -1,7 +1,6 @@
 """Work items: what an account's turn consists of, made from the binding's state when the turn has come.
 
-Rule: an account has a cursor and backfills of its own while its turn lasts, and shares them before and after
-(state/parts.py).
+Rule: an account has a cursor and backfills of its own while its turn lasts (state/parts.py).
 """
 
 import asyncio
@@ -69,9 +68,6 @@ class PriorityQueueConfig:
     fetch_early: Callable[[str], FetchEarlyFn] | None = None
     """Makes the function that fetches the newest changes of an account after a notice; None where there are
     no notices, or the binding follows no events."""
-    watch: Callable[[Callable[[], timedelta]], None] | None = None
-    """Called once with a function: the longest time that an account has waited for its turn, or been
-    behind while it lasts."""
     now: Callable[[], datetime] = lambda: datetime.now(tz=UTC)
     """The clock of cursors and cutoffs."""
 
@@ -107,10 +103,6 @@ class WorkItem:
     caught_up_time: float | None = None
     """When the incremental subtask last had nothing more to read, in seconds of the loop's clock; None while
     it has."""
-    cursor_dirty: bool = False
-    """Whether the cursor moved without a document, which is still to be checkpointed."""
-    has_found: bool = False
-    """Whether the incremental subtask captured a document."""
     has_failed: bool = False
     """Whether one of its subtasks failed, so that the stream of the account is paused."""
     backfill_requested: bool = False
@@ -171,12 +163,11 @@ class WorkItemManager:
         self.fetch_page_factory = fetch_page_factory
 
     def create_work_item(self, account_id: str, fetch_early: FetchEarlyFn | None = None) -> WorkItem:
-        """Begins the account's turn: until `Cursors.share` ends it, the account has a cursor of its own."""
         return WorkItem(
             account_id=account_id,
             priority=self.calculator.get_account_priority(account_id),
             incremental_fetch_fn=self.fetch_changes_factory(account_id),
-            incremental_state=self.cursors.own(account_id),
+            incremental_state=self.cursors[account_id].model_copy(),
             backfill_variants=self._get_backfill_work(account_id),
             fetch_early=fetch_early,
         )

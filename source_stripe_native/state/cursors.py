@@ -6,8 +6,8 @@ The bindings of a capture number its accounts alike. A cursor is mostly a whole 
     Charges.inc    12:00:07      12:00:07      12:00:09
     Prices.inc     12:00:07      12:00:07      -
 
-Rule: to others it is a mapping from accounts to parts of a state, which are made when they are asked for. A
-loop that changes a cursor in place has one of its own meanwhile, and so has a cursor that is no whole second.
+Rule: to others it is a mapping from accounts to parts of a state, which are made when they are asked for, and
+which a loop copies before it changes them in place. Only a cursor that is no whole second is kept as it is.
 """
 
 from array import array
@@ -89,7 +89,7 @@ class Cursors(MutableMapping[str, Incremental]):
     def __init__(self, shared: Seconds) -> None:
         self._shared = shared
         self._own: dict[str, Incremental] = {}
-        """The cursors that are objects of their own. What is shared of such an account does not count."""
+        """The cursors that are no whole second. What is shared of such an account does not count."""
         self._dirty = bytearray()
         """Of each account by number, whether its cursor moved without a document since it was last
         written."""
@@ -167,25 +167,15 @@ class Cursors(MutableMapping[str, Incremental]):
         self._shared.set(account_id, second)
         self._own.pop(account_id, None)
 
-    def own(self, account_id: str) -> Incremental:
-        """Makes the cursor one that may be changed in place, and returns it."""
-        self._own[account_id] = cursor = self[account_id].model_copy()
-        return cursor
-
-    def share(self, account_id: str) -> None:
-        """Takes back a cursor that was changed in place, unless another one has taken its place."""
-        if (own := self._own.get(account_id)) is not None:
-            self[account_id] = own
-
     @property
     def is_dirty(self) -> bool:
         return 1 in self._dirty
 
-    def mark_dirty(self, account_id: str) -> None:
+    def mark_dirty(self, account_id: str, is_dirty: bool = True) -> None:
         numbers = self._shared.numbers
         if (missing := len(numbers) - len(self._dirty)) > 0:
             self._dirty += bytes(missing)
-        self._dirty[numbers[account_id]] = 1
+        self._dirty[numbers[account_id]] = is_dirty
 
     def take_dirty(self, at_most: int | None, but_for: Container[str]) -> dict[str, Incremental]:
         """The dirty cursors, which count as written from now on. Where there are more than `at_most`, the
