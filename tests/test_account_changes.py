@@ -397,9 +397,9 @@ def test_an_account_is_read_from_the_cursor_of_the_accounts_unless_that_is_far_b
 ) -> None:
     feed = EventFeed(TYPES, window_size=DEFAULT_WINDOW)
     if own is not None:
-        feed.subscribe(A, datetime.fromtimestamp(own, tz=UTC))
+        feed.subscribe({A: own})
     if common is not None:
-        feed.subscribe_all(datetime.fromtimestamp(common, tz=UTC))
+        feed.subscribe(common)
     assert feed.first_cursor(A) == feed.high_watermark(A) == first
 
 

@@ -80,7 +80,7 @@ class Feed:
 
     first_cursor = high_watermark
 
-    def subscribe_each(self, cursors: dict[str, int]) -> None:
+    def subscribe(self, cursors: dict[str, int]) -> None:
         self.starts |= cursors
 
     def skip(self, account_id: str, to: int) -> None:

@@ -24,7 +24,7 @@ from source_stripe_native.models import Events as EventsStream
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import DEFAULTS, Settings
-from source_stripe_native.state.windows import Window
+from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.event_types import RENAMED
 from source_stripe_native.streams.row import PREVIEW
 from source_stripe_native.stripe.client import StripeSession
@@ -61,7 +61,7 @@ class Binding:
     documents: list[Json] = field(default_factory=list)
 
     def subscribe(self) -> None:
-        self.feed.subscribe(self.account or PLATFORM, self.cursor)
+        self.feed.subscribe({self.account or PLATFORM: floor(self.cursor)})
 
     async def sweep(self, give_up_after: int | None = None) -> list[Json]:
         """One call of the fetch function. One that is given up after so many documents is as if it had never
@@ -923,7 +923,7 @@ async def test_rounds_tell_from_where_bindings_joined_even_if_one_of_them_has_re
     source = Source(http, logging.getLogger("test"), EventsStream, PLATFORM, None, True)
     start = datetime.fromtimestamp(NOW - 600, tz=UTC)
     feed = EventFeed((), window_size=timedelta(days=1))
-    feed.subscribe(PLATFORM, start)
+    feed.subscribe({PLATFORM: floor(start)})
     await http.get(logging.getLogger("test"), "/v1/account")
     await http.refresh_clock(logging.getLogger("test"))
     if ahead:

@@ -21,6 +21,7 @@ from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.events.list_feed import PolledLists
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import Settings
+from source_stripe_native.state.windows import floor
 from source_stripe_native.stripe.client import StripeSession
 from tests.capture import UNLIMITED, Capture, Json, plain, without_secrets
 from tests.conftest import NOW
@@ -75,7 +76,7 @@ class Poll:
         row = POLLED[self.stream]
         self.lists = PolledLists()
         self.feed = EventFeed(row.all_event_types(), window_size=DEFAULT_WINDOW, settings=self.http.settings)
-        self.feed.subscribe(self.account or PLATFORM, self.cursor)
+        self.feed.subscribe({self.account or PLATFORM: floor(self.cursor)})
 
     async def window(self, give_up_after: int | None = None) -> bool:
         """Reads the next window, if one is due."""

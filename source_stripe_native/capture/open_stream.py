@@ -198,12 +198,10 @@ class OpenStream(StreamBinding):
         if not self.row.follows_events():
             return
         if self.is_per_account:
-            feed.subscribe_each(Cursors.of(self.state, self.context.numbers).seconds())
+            feed.subscribe(Cursors.of(self.state, self.context.numbers).seconds())
         elif isinstance(inc, ResourceState.Incremental) and isinstance(inc.cursor, datetime):
-            if self.follows_accounts:
-                feed.subscribe_all(inc.cursor)
-            else:
-                feed.subscribe(self.own_id, inc.cursor)
+            second = floor(inc.cursor)
+            feed.subscribe(second if self.follows_accounts else {self.own_id: second})
 
     def _start_one(self) -> None:
         """Starts a binding with one state for all that it captures."""

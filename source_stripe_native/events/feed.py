@@ -150,18 +150,13 @@ class EventFeed:
         """The batches of all accounts, oldest first."""
         self._bytes = 0
 
-    def subscribe(self, account_id: str | None, cursor: datetime) -> None:
-        """Subscribes a binding at `cursor`. Must be called before the account's first reading."""
-        self.subscribe_each({account_id: floor(cursor)})
-
-    def subscribe_each(self, cursors: Seconds | dict[str | None, int]) -> None:
-        """Subscribes a binding at the cursor of each account, before any of them is read."""
-        if cursors not in self._subscribed:
+    def subscribe(self, cursors: Seconds | dict[str | None, int] | int) -> None:
+        """Subscribes a binding at the cursor of each account, or at one for all, before any of them is
+        read."""
+        if isinstance(cursors, int):
+            self._common_cursor = cursors
+        elif cursors not in self._subscribed:
             self._subscribed.append(cursors)
-
-    def subscribe_all(self, cursor: datetime) -> None:
-        """Subscribes a binding that follows all accounts, at one `cursor`."""
-        self._common_cursor = floor(cursor)
 
     def skip(self, account_id: str | None, to: int) -> None:
         """Gives up the events before `to`, which Stripe no longer keeps."""

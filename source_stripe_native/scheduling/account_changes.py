@@ -9,7 +9,7 @@ binding of the accounts has one cursor for all of them:
 
 Rule: the cursor never passes the second up to which the events of every account have been read, and what they
 report is captured before the cursor moves on. After a crash each account's events are read from the cursor
-on (`EventFeed.subscribe_all`). An account that is paused holds nobody up: it is read again once it is back.
+on (`EventFeed.subscribe`). An account that is paused holds nobody up: it is read again once it is back.
 """
 
 import asyncio

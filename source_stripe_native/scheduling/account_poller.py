@@ -219,7 +219,7 @@ class AccountPoller:
             task.log.info("new accounts have connected", {"accounts": len(new)})
             self._account_ids += new
             # No state says from where on a new account is followed: from before its backfill starts.
-            self._feed.subscribe_each(dict.fromkeys(new, floor(self._source_of(new[0]).http.now())))
+            self._feed.subscribe(dict.fromkeys(new, floor(self._source_of(new[0]).http.now())))
             for subscriber in self._subscribers:
                 subscriber.add_accounts(new)
             self._readers.add(new)
