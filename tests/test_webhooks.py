@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -10,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 import aiohttp
@@ -28,7 +30,11 @@ from source_stripe_native.notices.notices import PORT_VARIABLE, Notices, port_of
 from source_stripe_native.notices.posts import Notice, notice_of
 from source_stripe_native.notices.server import MOST_BYTES, PostServer, listening
 from source_stripe_native.notices.trust import Trust
+from source_stripe_native.scheduling.notice_reader import NoticeReader
+from source_stripe_native.scheduling.pauses import Pauses
+from source_stripe_native.stripe.pages import Source
 from tests.capture import ROWS, UNLIMITED, Capture, Json
+from tests.cdk_task import on_virtual_time, running_capture
 from tests.conftest import NOW
 from tests.posts import CONFIG, listen, post, posting
 from tests.test_command_line import run
@@ -320,7 +326,10 @@ async def test_account_that_disconnects_while_it_is_noticed_holds_up_no_other(
 
 
 class _Read:
-    """Windows have passed what is older than an hour; nothing else has been read."""
+    """Windows have passed what is older than an hour; nothing else has been read. A reading takes a
+    second."""
+
+    readings = 0
 
     def has_read(self, account_id: str, event_id: str) -> bool:
         return False
@@ -328,16 +337,25 @@ class _Read:
     def has_passed(self, account_id: str, event_id: str, created: float) -> bool:
         return created < NOW - 3_600
 
+    async def read_newest(self, source: None) -> frozenset[str]:
+        self.readings += 1
+        await asyncio.sleep(1)
+        return frozenset()
 
-def notices_of(account_ids: set[str], types: set[str] | None) -> Notices:
-    return Notices(
+
+def notices_of(account_ids: set[str], types: set[str] | None) -> tuple[Notices, list[str]]:
+    """The notices, and the accounts that they have."""
+    added: list[str] = []
+    notices = Notices(
         "acct_own",
         is_live=True,
         types=types,
         is_captured=account_ids.__contains__,
         read=cast(EventFeed, _Read()),
         trust=Trust(NOW),
+        added=added.append,
     )
+    return notices, added
 
 
 @asynccontextmanager
@@ -381,14 +399,14 @@ SIGNED = {
 
 async def test_only_a_valid_signature_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, (header, status) in SIGNED.items():
-        notices = notices_of({"acct_own"}, set())
+        notices, added = notices_of({"acct_own"}, set())
         async with serving(notices, [OLD, NEW], monkeypatch) as (url, _):
             answered = await post(url, BODY, NOW, NEW, **{"Stripe-Signature": header})
-        assert (name, answered, notices.take()) == (name, status, "acct_own" if status == 200 else None)
+        assert (name, answered, added) == (name, status, ["acct_own"] if status == 200 else [])
 
 
 async def test_answers_to_what_is_no_post(monkeypatch: pytest.MonkeyPatch) -> None:
-    notices = notices_of({"acct_own"}, set())
+    notices, added = notices_of({"acct_own"}, set())
     async with serving(notices, [NEW], monkeypatch) as (url, stopping), aiohttp.ClientSession() as session:
         for method in ("GET", "HEAD", "PUT", "DELETE"):
             async with session.request(method, url + "any/path?x=1") as response:
@@ -404,7 +422,7 @@ async def test_answers_to_what_is_no_post(monkeypatch: pytest.MonkeyPatch) -> No
         async with session.post(url, data=pieces(), headers=signed) as response:
             assert response.status == 413
         assert await post(url + "any/path", b"no JSON", NOW, NEW) == 200
-        assert notices.take() is None
+        assert added == []
         stopping.set()
         assert await post(url, BODY, NOW, NEW) == 503
     assert notices.posts == {"received": 8, "405": 4, "413": 2, "503": 1}
@@ -432,10 +450,10 @@ async def test_answers_to_what_is_no_post(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_notice_is_of_a_captured_account_in_its_mode(fields: Json, account_id: str | None) -> None:
-    notices = notices_of({"acct_own", "acct_connected"}, {"price.updated"})
+    notices, added = notices_of({"acct_own", "acct_connected"}, {"price.updated"})
     if (notice := notice_of(event(**fields))) is not None:
         notices.add(notice)
-    assert notices.take() == account_id
+    assert added == ([] if account_id is None else [account_id])
 
 
 @pytest.mark.parametrize("text", ["0", "65536", "9" * 5_000, "-1", "8080x"])
@@ -444,11 +462,18 @@ def test_what_is_no_port_is_refused(text: str) -> None:
         port_of({PORT_VARIABLE: text})
 
 
-def test_thousand_posts_of_an_account_are_one_notice() -> None:
-    notices = notices_of({"acct_own"}, set())
-    for number in range(1_000):
-        notices.add(Notice(f"evt_{number}", "price.updated", None, is_live=True))
-    assert [notices.take(), notices.take()] == ["acct_own", None]
+@on_virtual_time
+async def test_thousand_posts_of_an_account_are_one_reading() -> None:
+    notices, _ = notices_of({"acct_own"}, set())
+    pauses = cast(Pauses, SimpleNamespace(until_time=lambda _: -math.inf, end=lambda _: None))
+    reader = NoticeReader(notices, notices.read, lambda _: cast(Source, None), pauses)
+    async with running_capture() as capture:
+        for number in range(1_000):
+            notices.add(Notice(f"evt_{number}", "price.updated", None, is_live=True))
+        await reader.run(capture.task)
+        await asyncio.sleep(1.5)
+        assert cast(_Read, notices.read).readings == 1
+        capture.task.stopping.event.set()
 
 
 async def test_check_says_what_stripe_posts_to_an_address(world: World, server: StripeServer) -> None:
@@ -470,11 +495,11 @@ async def test_check_says_what_stripe_posts_to_an_address(world: World, server: 
 
 
 def test_an_event_of_v2_is_no_notice_where_all_types_are_followed() -> None:
-    notices = notices_of({"acct_own"}, set())
+    notices, added = notices_of({"acct_own"}, set())
     found = notice_of(event(object="v2.core.event", type="v2.core.account.created"))
     assert found is not None
     notices.add(found)
-    assert notices.take() is None
+    assert added == []
 
 
 async def test_webhooks_lists_the_types_that_the_streams_follow(server: StripeServer) -> None:
@@ -554,7 +579,7 @@ async def test_signing_secret_is_in_no_line_state_or_document(
 async def test_flood_of_posts_without_a_signature_asks_stripe_nothing_and_is_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    notices = notices_of({"acct_own"}, set())
+    notices, added = notices_of({"acct_own"}, set())
     async with serving(notices, [NEW], monkeypatch) as (url, _), aiohttp.ClientSession() as session:
 
         async def flood(number: int) -> int:
@@ -581,4 +606,4 @@ async def test_flood_of_posts_without_a_signature_asks_stripe_nothing_and_is_bou
         assert notices.posts["503"] == 20 - MOST_BYTES // 999_999
         for _, writer in held:
             writer.close()
-    assert notices.take() is None
+    assert added == []

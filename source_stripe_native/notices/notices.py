@@ -4,7 +4,6 @@ Rule: one entry per account, however many posts come. Posts of other accounts, o
 that nobody captures and of events that were read already are no notices. An event may become visible later
 than its post comes: until it is read, the account is read again after 1, 2, 4 and 8 seconds."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -34,9 +33,9 @@ class _Account:
 
 @dataclass(eq=False)
 class Notices:
-    """The notices of one capture. The server adds what was posted, readers take the accounts. `types` are the
-    event types that are followed, all where empty, None where none is; `is_captured` says whose events are
-    `read` here. `trust` learns what was announced."""
+    """The notices of one capture. The server adds what was posted, and `added` is called with each account
+    that is to be read. `types` are the event types that are followed, all where empty, None where none is;
+    `is_captured` says whose events are `read` here. `trust` learns what was announced."""
 
     platform_id: str
     is_live: bool
@@ -44,13 +43,10 @@ class Notices:
     is_captured: Callable[[str], bool]
     read: EventFeed
     trust: Trust
-    added: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set while an account waits."""
+    added: Callable[[str], None] = lambda _: None
     posts: Counter[str] = field(default_factory=Counter)
     """How many posts there were: `received`, and by the reason those that were refused."""
     _accounts: dict[str, _Account] = field(default_factory=dict)
-    _waiting: dict[str, None] = field(default_factory=dict)
-    """The accounts that are to be read, the one that has waited longest first."""
 
     def add(self, notice: Notice) -> None:
         """Adds the account of a notice, if it is to be read."""
@@ -68,17 +64,7 @@ class Notices:
         account.tries = 0
         if len(account.expected) < MOST_EXPECTED:
             account.expected.add(event_id)
-        self._waiting[account_id] = None
-        self.added.set()
-
-    def take(self) -> str | None:
-        """Takes the account that is to be read next, None where none waits."""
-        account_id = next(iter(self._waiting), None)
-        if account_id is None:
-            self.added.clear()
-            return None
-        del self._waiting[account_id]
-        return account_id
+        self.added(account_id)
 
     def end(self, account_id: str) -> float | None:
         """Reports that the newest events of an account were read. Returns the seconds after which they are to

@@ -14,7 +14,6 @@ from typing import Final
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.events.feed import EventFeed
-from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.notices.notices import Notices
 from source_stripe_native.scheduling.account_readers import AccountReaders
 from source_stripe_native.scheduling.pauses import Pauses
@@ -55,7 +54,7 @@ class NoticeReader:
         """The loop's time of each recent reading."""
         self._noticed: set[str] = set()
         """Accounts with a notice since their last reading began."""
-        notices.trust.lost = self._lose_trust
+        notices.added, notices.trust.lost = self._add, self._lose_trust
         feed.is_early, feed.on_found = True, self._find
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -93,12 +92,11 @@ class NoticeReader:
 
     async def run(self, task: Task) -> None:
         await self._readers.run(task)
-        clock, stopping, notices = asyncio.get_running_loop().time, task.stopping.event, self.notices
-        while not stopping.is_set():
-            while (account_id := notices.take()) is not None:
-                self._noticed.add(account_id)
-                self._readers.notify(account_id, max(clock(), self._gap_end(account_id)))
-            await wait_any(stopping, notices.added)
+
+    def _add(self, account_id: str) -> None:
+        self._noticed.add(account_id)
+        gap_end = self._gap_end(account_id)
+        self._readers.notify(account_id, max(asyncio.get_running_loop().time(), gap_end))
 
     def _gap_end(self, account_id: str) -> float:
         """Until when the account is not read: a little after its last reading."""
