@@ -24,7 +24,6 @@ from source_stripe_native.capture.summary import Summary, WatchedStream, is_unto
 from source_stripe_native.errors import shown
 from source_stripe_native.events.change_loop import EarlyChanges, follow_changes
 from source_stripe_native.events.list_feed import reads_lists_in
-from source_stripe_native.flow.output import closing
 from source_stripe_native.scheduling.account_changes import AccountChanges
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
@@ -124,7 +123,7 @@ class OpenStream(StreamBinding):
         refreshes = await self._restore_snapshot()
         if refreshes.ranges:
             run = functools.partial(refreshes.run, self.fetch_range, self.context.pauses)
-            starts.append(functools.partial(self._spawn, "refresh", closing(run)))
+            starts.append(functools.partial(self._spawn, "refresh", run))
         await asyncio.sleep(0)
         self._subscribe()
         starts.append(self._start_accounts if self.is_per_account else self._start_one)

@@ -12,6 +12,8 @@ The first entry is the note, and the second what is left of a range. The stream 
 selection too, `refresh/selection-digest`: with another one all accounts are listed again.
 """
 
+import functools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -23,8 +25,9 @@ from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
 from source_stripe_native.config import Refresh
-from source_stripe_native.flow.waits import side_by_side, stops_within
-from source_stripe_native.scheduling.pauses import Pauses, Unit
+from source_stripe_native.flow.waits import side_by_side
+from source_stripe_native.scheduling.account_readers import AccountReaders
+from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.state.parts import Json
 from source_stripe_native.state.shapes import StatePatch, cursor_time
 from source_stripe_native.streams.row import BaseStripeObject
@@ -111,39 +114,34 @@ class Refreshes:
         self.ranges.append(_Range(key, account_id, suffix, refresh.since, state))
 
     async def run(self, fetch: FetchRange, pauses: Pauses, task: Task) -> None:
-        """Reads the ranges until they are done or the capture stops. A failure pauses what it concerns, and
-        the others go on."""
+        """Starts to read the ranges, one account after another. A failure pauses what it concerns, and the
+        others go on."""
         task.log.info(f"{self.row.NAME}: ranges are captured again", {"ranges": len(self.ranges)})
-        rest = timedelta()
-        while self.ranges and not await stops_within(rest, task.stopping.event):
-            rests: list[timedelta] = []
-            for part in list(self.ranges):
-                unit = Unit(self.row.NAME, part.account_id, "refresh")
-                if not (paused := pauses.rest(unit)):
-                    try:
-                        await self._read(part, fetch, task)
-                    except Exception as error:  # noqa: BLE001 - what ends the capture is raised again
-                        task.reset()
-                        paused = timedelta(seconds=await pauses.pause(unit, error))
-                    else:
-                        pauses.end(unit)
-                        continue
-                rests.append(paused)
-            rest = min(rests, default=timedelta())
+        read = functools.partial(self._read, fetch)
+        readers = AccountReaders("ranges", pauses, 1, read, stream=self.row.NAME, part="refresh")
+        readers.add(dict.fromkeys(part.account_id for part in self.ranges))
+        await readers.run(task)
+
+    async def _read(self, fetch: FetchRange, account_id: str, task: Task) -> float:
+        for part in [part for part in self.ranges if part.account_id == account_id]:
+            fetch_page = fetch(account_id, part.suffix, part.since)
+            state_of = functools.partial(self._state_of, part.key)
+            reading = run_page_loop(self.binding_index, fetch_page, part.state, state_of, False, task)
+            try:
+                # In a task of its own, with which its last page ends: others may be paused for an hour.
+                (outcome,) = await side_by_side([reading])
+            except Exception:
+                task.reset()
+                raise
+            if outcome is Outcome.COMPLETED:
+                self.ranges.remove(part)
         if not self.ranges:
             task.log.info(f"{self.row.NAME}: all ranges have been captured again")
+        return math.inf
 
-    async def _read(self, part: _Range, fetch: FetchRange, task: Task) -> None:
-        def state_of(at: ResourceState.Backfill | None) -> StatePatch:
-            entry = at and _entry(cursor_time(at.cutoff), str(at.next_page))
-            return StatePatch(bindingStateV1={self.binding.stateKey: {"snapshot": {part.key: entry}}})
-
-        fetch_page = fetch(part.account_id, part.suffix, part.since)
-        reading = run_page_loop(self.binding_index, fetch_page, part.state, state_of, False, task)
-        # In a task of its own, with which its last page ends: others may be paused for an hour.
-        (outcome,) = await side_by_side([reading])
-        if outcome is Outcome.COMPLETED:
-            self.ranges.remove(part)
+    def _state_of(self, key: str, at: ResourceState.Backfill | None) -> StatePatch:
+        entry = at and _entry(cursor_time(at.cutoff), str(at.next_page))
+        return StatePatch(bindingStateV1={self.binding.stateKey: {"snapshot": {key: entry}}})
 
 
 def _entry(at: datetime, page: str = "") -> Json:

@@ -1,22 +1,24 @@
 """Account readers: a few tasks that read one account after another, each when its turn has come."""
 
 import asyncio
+import functools
 import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from estuary_cdk.capture.task import Task
 
+from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import CHANGES, Pauses, Unit
 from source_stripe_native.scheduling.units import IDLE, Units
 
 
 class AccountReaders:
-    """The readers of the account poller, or of the notice reader. `read` reads an account, and returns when
-    it is due again, by the loop's clock: at `math.inf` where nothing is to be read. `grace_of` an account is
-    how long others may go before it. A failure pauses the unit, which is the account's `stream`, and adds the
-    pause to the grace. `read` waits for nothing but answers, since others wait for the reader: what fails is
-    left to the next turn."""
+    """The readers of the account poller, the notice reader or a binding's refreshes. `read` reads an account,
+    and returns when it is due again, by the loop's clock: at `math.inf` where nothing is to be read.
+    `grace_of` an account is how long others may go before it. A failure pauses the unit, which is the
+    account's `stream` or a `part` of it, and adds the pause to the grace. `read` waits for nothing but
+    answers, since others wait for the reader: what fails is left to the next turn."""
 
     def __init__(
         self,
@@ -26,13 +28,14 @@ class AccountReaders:
         read: Callable[[str, Task], Awaitable[float]],
         grace_of: Callable[[str], float] = lambda _: 0.0,
         stream: str = CHANGES,
+        part: str = "",
     ) -> None:
         self._name = name
         self._pauses = pauses
         self._readers = readers
         self._read = read
         self._grace_of = grace_of
-        self._stream = stream
+        self._unit = functools.partial(Unit, stream, part=part)
         self._units = Units()
         self._wake = asyncio.Event()
 
@@ -58,7 +61,7 @@ class AccountReaders:
 
     async def run(self, task: Task) -> None:
         for number in range(self._readers):
-            task.spawn_child(f"{self._name}.{number}", self._read_accounts)
+            task.spawn_child(f"{self._name}.{number}", closing(self._read_accounts))
 
     async def _read_accounts(self, task: Task) -> None:
         clock, stopping, units = asyncio.get_running_loop().time, task.stopping.event, self._units
@@ -69,7 +72,7 @@ class AccountReaders:
                 rest = units.next_ready_time() - now
                 await wait_any(stopping, self._wake, at_most=rest if rest < math.inf else None)
                 continue
-            unit = Unit(self._stream, account_id)
+            unit = self._unit(account_id)
             units.set(account_id, units[account_id].begin(now, self._pauses.until_time(unit)))
             # Where nothing is due, ten thousand accounts would be looked at without a pause.
             await asyncio.sleep(0)
