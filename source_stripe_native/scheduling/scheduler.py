@@ -182,8 +182,7 @@ class Scheduler:
                 spent += self._manager.calculator.count_subtasks(account_id)
                 if spent > self._config.max_subtasks:
                     return
-                early = self._config.fetch_early
-                work_item = self._manager.create_work_item(account_id, early and early(account_id))
+                work_item = self._manager.create_work_item(account_id)
                 work_item.is_early = record.is_early
                 if record.is_noticed:
                     work_item.noticed.set()

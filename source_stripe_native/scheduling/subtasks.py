@@ -140,10 +140,10 @@ class SubtaskExecutor:
 
     async def _capture_early(self, work_item: WorkItem, task: Task) -> None:
         """Captures the newest changes where there was a notice."""
-        if work_item.fetch_early is not None and work_item.noticed.is_set():
+        if self.config.fetch_early is not None and work_item.noticed.is_set():
             work_item.noticed.clear()
-            cursor = work_item.incremental_state.cursor
-            await capture_early(work_item.fetch_early, cursor, self.binding, self.binding_index, task)
+            fetch, cursor = self.config.fetch_early(work_item.account_id), work_item.incremental_state.cursor
+            await capture_early(fetch, cursor, self.binding, self.binding_index, task)
 
     async def _sweep(self, work_item: WorkItem, task: Task) -> int | None:
         """Calls the fetch function once and returns the number of its cursors. None where it asks for a new

@@ -95,7 +95,6 @@ class WorkItem:
     incremental_state: ResourceState.Incremental
     backfill_variants: list[BackfillVariant] = field(default_factory=list)
     cancellation_event: asyncio.Event = field(default_factory=asyncio.Event)
-    fetch_early: FetchEarlyFn | None = None
     noticed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set while there is something to capture early."""
     is_early: bool = False
@@ -162,14 +161,13 @@ class WorkItemManager:
         self._takes_suffix = backfill_subtask_suffixes is not None
         self.fetch_page_factory = fetch_page_factory
 
-    def create_work_item(self, account_id: str, fetch_early: FetchEarlyFn | None = None) -> WorkItem:
+    def create_work_item(self, account_id: str) -> WorkItem:
         return WorkItem(
             account_id=account_id,
             priority=self.calculator.get_account_priority(account_id),
             incremental_fetch_fn=self.fetch_changes_factory(account_id),
             incremental_state=self.cursors[account_id].model_copy(),
             backfill_variants=self._get_backfill_work(account_id),
-            fetch_early=fetch_early,
         )
 
     def _get_backfill_work(self, account_id: str) -> list[BackfillVariant]:

@@ -30,8 +30,6 @@ class AccountNumbers(dict[str, int]):
     def __init__(self, account_ids: Iterable[str] = ()) -> None:
         self.ids = list(account_ids)
         super().__init__(zip(self.ids, range(len(self.ids)), strict=True))
-        self._wanted: tuple[Sequence[str], Sequence[int]] = (), ()
-        """The list of accounts that was asked for last, and their numbers."""
 
     def __missing__(self, account_id: str) -> int:
         self[account_id] = number = len(self.ids)
@@ -45,12 +43,6 @@ class AccountNumbers(dict[str, int]):
         if self.ids[in_row.start : in_row.stop] == account_ids:
             return in_row
         return array("I", map(self.__getitem__, account_ids))
-
-    def numbers_of_all(self, account_ids: Sequence[str]) -> Sequence[int]:
-        """The numbers of a list that all bindings share, and that is not to be changed."""
-        if self._wanted[0] is not account_ids:
-            self._wanted = account_ids, self.numbers_of(account_ids)
-        return self._wanted[1]
 
 
 @dataclass
@@ -127,14 +119,6 @@ class Cursors(MutableMapping[str, Incremental]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
-
-    def has_just(self, account_ids: Sequence[str]) -> bool:
-        """Whether these accounts have shared cursors, and no others have any. The list is one that all
-        bindings share."""
-        numbers, seconds = self._shared.numbers.numbers_of_all(account_ids), self._shared.seconds
-        has_place = len(seconds) == len(self._shared.numbers) and not self._own
-        has_as_many = len(seconds) - seconds.count(0) == len(numbers)
-        return has_place and has_as_many and all(map(seconds.__getitem__, numbers))
 
     def second(self, account_id: str) -> int:
         """The cursor as a whole second in Unix time, zero where it is none."""
