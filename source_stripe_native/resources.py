@@ -269,8 +269,7 @@ async def _capture_context(
             known.update(new)
             return new
 
-        subscribers = sum(row.PER_ACCOUNT or row.ARE_ACCOUNTS for row in streams)
-        poller = AccountPoller(feed, events_of, accounts.all_ids, find_new, subscribers, pauses, settings)
+        poller = AccountPoller(feed, events_of, accounts.all_ids, find_new, pauses, settings)
         if reader is not None:
             poller.rely_on(reader)
     return CaptureContext(

@@ -153,12 +153,11 @@ async def running_poller(
 ) -> AsyncIterator[tuple[cdk_task.Capture, list[Subscriber]]]:
     """A poller that is stopped when the block is left, and then have ten seconds to end."""
     async with running_capture() as capture:
-        going = AccountPoller(
-            cast(EventFeed, feed), source_of, list(account_ids), find_new, subscribers, PAUSES
-        )
+        going = AccountPoller(cast(EventFeed, feed), source_of, list(account_ids), find_new, PAUSES)
         notified = [Subscriber() for _ in range(subscribers)]
         for each in notified:
-            going.subscribe(each, timedelta(seconds=interval), capture.task)
+            going.subscribe(each, timedelta(seconds=interval))
+        capture.task.spawn_child("accounts", going.run)
         yield capture, notified
         stopped_at = time()
         capture.stopping.event.set()
@@ -194,9 +193,10 @@ async def test_each_account_is_read_once_per_interval_and_every_subscriber_notif
 async def test_the_shortest_interval_of_the_bindings_is_that_of_the_poller() -> None:
     feed = Feed()
     async with running_capture() as capture:
-        going = AccountPoller(cast(EventFeed, feed), source_of, ["acct_1"], nobody_new, 3, PAUSES)
+        going = AccountPoller(cast(EventFeed, feed), source_of, ["acct_1"], nobody_new, PAUSES)
         for interval in (300, 60, 600):
-            going.subscribe(Subscriber(), timedelta(seconds=interval), capture.task)
+            going.subscribe(Subscriber(), timedelta(seconds=interval))
+        capture.task.spawn_child("accounts", going.run)
         await asyncio.sleep(599)
         capture.stopping.event.set()
     assert len(feed.reads) == 10
@@ -295,8 +295,9 @@ def test_nobody_starves_whoever_is_active_and_however_slow_it_is(
         ids = names(active, "acct_active"), names(quiet, "acct_quiet")
         feed = Feed(seconds=seconds, busy=set(ids[0]))
         async with running_capture() as capture:
-            going = AccountPoller(cast(EventFeed, feed), source_of, [*ids[0], *ids[1]], nobody_new, 1, PAUSES)
-            going.subscribe(Subscriber(), timedelta(seconds=interval), capture.task)
+            going = AccountPoller(cast(EventFeed, feed), source_of, [*ids[0], *ids[1]], nobody_new, PAUSES)
+            going.subscribe(Subscriber(), timedelta(seconds=interval))
+            capture.task.spawn_child("accounts", going.run)
             await asyncio.sleep(SHIFT)
             capture.stopping.event.set()
         return feed
@@ -318,9 +319,10 @@ def test_nobody_starves_whoever_is_active_and_however_slow_it_is(
 async def test_the_poller_tells_by_how_much_it_is_behind_while_it_is() -> None:
     feed = Feed(seconds=160)
     async with running_capture() as capture:
-        going = AccountPoller(cast(EventFeed, feed), source_of, names(160), nobody_new, 1, PAUSES)
+        going = AccountPoller(cast(EventFeed, feed), source_of, names(160), nobody_new, PAUSES)
         assert going.behind() == timedelta(), "nobody has subscribed"
-        going.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
+        going.subscribe(Subscriber(), timedelta(seconds=INTERVAL))
+        capture.task.spawn_child("accounts", going.run)
         await asyncio.sleep(INTERVAL - 1)
         assert going.behind() == timedelta()
         await asyncio.sleep(1000)
@@ -452,7 +454,7 @@ async def capturing(
 ) -> AsyncIterator[tuple[cdk_task.Capture, list[ResourceState]]]:
     """Bindings that have backfilled, and follow their accounts since a minute before the start."""
     async with running_capture() as capture:
-        going = AccountPoller(cast(EventFeed, feed), source_of, account_ids, nobody_new, bindings, PAUSES)
+        going = AccountPoller(cast(EventFeed, feed), source_of, account_ids, nobody_new, PAUSES)
         states = []
         for index in range(bindings):
             state = initial_state(account_ids, [""], EPOCH - LAG)
@@ -475,6 +477,7 @@ async def capturing(
                     **limits,
                 ),
             )
+        capture.task.spawn_child("accounts", going.run)
         yield capture, states
         capture.stopping.event.set()
 
@@ -748,7 +751,7 @@ async def test_a_restart_after_quiet_polls_repeats_no_documents(world: World, se
 def trusted(account_ids: Sequence[str], feed: Feed, trust: Trust) -> AccountPoller:
     trust.announce("acct_0", "evt_1", "price.updated", is_judged=False)
     trust.find("acct_0", {"evt_1": (floor(EPOCH), "price.updated")}, 0)
-    poller = AccountPoller(cast(EventFeed, feed), source_of, account_ids, nobody_new, 1, PAUSES)
+    poller = AccountPoller(cast(EventFeed, feed), source_of, account_ids, nobody_new, PAUSES)
     poller.rely_on(
         cast(
             NoticeReader,
@@ -766,7 +769,8 @@ async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> 
     feed, trust = Feed(), Trust(floor(EPOCH))
     async with running_capture() as capture:
         poller = trusted(names(3), feed, trust)
-        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
+        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL))
+        capture.task.spawn_child("accounts", poller.run)
         await asyncio.sleep(2 * 3600 + 1000)
         for account_id in names(3):
             assert [round(each) for each in feed.times(account_id)] == [0, 3600, 7200]
@@ -799,7 +803,8 @@ async def test_a_notice_of_an_account_whose_turn_has_come_does_not_give_it_a_sec
     feed, accounts = Feed(), names(READERS + 1)
     async with running_capture() as capture:
         poller = trusted(accounts, feed, Trust(floor(EPOCH)))
-        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
+        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL))
+        capture.task.spawn_child("accounts", poller.run)
         await asyncio.sleep(3590)
         feed.seconds = 100
         await asyncio.sleep(60)
@@ -816,7 +821,8 @@ async def test_readings_of_very_many_accounts_that_rest_take_a_tenth_of_the_limi
     feed = Feed()
     async with running_capture() as capture:
         poller = trusted(names(50_000), feed, Trust(floor(EPOCH)))
-        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL), capture.task)
+        poller.subscribe(Subscriber(), timedelta(seconds=INTERVAL))
+        capture.task.spawn_child("accounts", poller.run)
         await asyncio.sleep(1)
         assert poller.longest_rest() + timedelta(seconds=INTERVAL) == timedelta(seconds=6250)
         capture.stopping.event.set()

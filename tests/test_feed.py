@@ -935,9 +935,9 @@ async def test_rounds_tell_from_where_bindings_joined_even_if_one_of_them_has_re
     told = Listening()
     async with running_capture() as capture:
         pauses = Pauses(source.http, LOG, PLATFORM)
-        AccountPoller(feed, lambda _: source, [PLATFORM], none_new, 1, pauses).subscribe(
-            told, timedelta(minutes=5), capture.task
-        )
+        poller = AccountPoller(feed, lambda _: source, [PLATFORM], none_new, pauses)
+        poller.subscribe(told, timedelta(minutes=5))
+        capture.task.spawn_child("accounts", poller.run)
         async with asyncio.timeout(10):
             await told.once.wait()
         capture.task.stopping.event.set()

@@ -92,11 +92,12 @@ async def open_stream(
         start()
         await asyncio.sleep(0)
     context.starts.clear()
-    if context.notice_reader is not None:
-        task.spawn_child("notices", context.notice_reader.run)
+    for name, reader in (("accounts", context.poller), ("notices", context.notice_reader)):
+        if reader is not None:
+            task.spawn_child(name, reader.run)
     if context.watched:
-        watched, reader = context.watched, context.notice_reader
-        summary = Summary(context.http, watched, context.pauses, context.poller, reader)
+        notices = context.notice_reader
+        summary = Summary(context.http, context.watched, context.pauses, context.poller, notices)
         task.spawn_child("summary", summary.run)
 
 
@@ -247,7 +248,7 @@ class OpenStream(StreamBinding):
         if self.follows_accounts and poller is not None:
             types, second = self.row.all_event_types(), floor(cursor_time(inc.cursor))
             account_changes = AccountChanges(types, self.accounts.all_ids, second, poller, interval, stopping)
-            poller.subscribe(account_changes, interval, self.task)
+            poller.subscribe(account_changes, interval)
         changes = self.changes(None, known_before(self.state, "", self.suffixes), account_changes)
         uncounted = uncounted_lag(interval, http.settings)
 

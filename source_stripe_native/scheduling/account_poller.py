@@ -43,8 +43,8 @@ class Subscriber(Protocol):
 
 class AccountPoller:
     """The account poller of one capture, made when it opens. `source_of` makes the source of an account's
-    events; `find_new` returns the ids of accounts that have connected since its last call. Once all
-    `subscribers` have subscribed, the poller runs."""
+    events; `find_new` returns the ids of accounts that have connected since its last call. It runs once all
+    bindings have subscribed."""
 
     def __init__(
         self,
@@ -52,7 +52,6 @@ class AccountPoller:
         source_of: Callable[[str], Source],
         account_ids: Sequence[str],
         find_new: Callable[[], Awaitable[list[str]]],
-        subscribers: int,
         pauses: Pauses,
         settings: Settings = DEFAULTS,
     ) -> None:
@@ -60,7 +59,6 @@ class AccountPoller:
         self._source_of = source_of
         self._account_ids = list(account_ids)
         self._find_new = find_new
-        self._expected = subscribers
         self._pauses = pauses
         self._settings = settings
         self._subscribers: list[Subscriber] = []
@@ -83,13 +81,11 @@ class AccountPoller:
         self._is_trusted, reader.lost = reader.is_trusted, self.lose_trust
         reader.subscribe(lambda account_id, _: self.notice(account_id))
 
-    def subscribe(self, subscriber: Subscriber, interval: timedelta, task: Task) -> None:
-        """From now on `subscriber` is notified of each account once per `interval`, as far as there is time.
-        The poller runs in the task of the last subscriber to come, at the shortest interval of all."""
+    def subscribe(self, subscriber: Subscriber, interval: timedelta) -> None:
+        """Has `subscriber` notified of each account once per `interval`, as far as there is time; where
+        others have a shorter one, once per that."""
         self._subscribers.append(subscriber)
         self._interval = min(self._interval, max(interval, MIN_INTERVAL).total_seconds())
-        if len(self._subscribers) == self._expected:
-            task.spawn_child("accounts", self.run)
 
     def high_watermark(self, account_id: str) -> int | None:
         """The second before which the account's events have been read, in Unix seconds."""
@@ -116,6 +112,8 @@ class AccountPoller:
         return timedelta(seconds=self._trusted_wait() - self._interval) if rests else timedelta()
 
     async def run(self, task: Task) -> None:
+        if not self._subscribers:
+            return
         self._readers.add(self._account_ids)
         until_time = self._pauses.until_time(new_accounts_unit(self._pauses))
         look_time = until_time if until_time > -math.inf else self._next_look_time()

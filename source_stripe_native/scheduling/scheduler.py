@@ -266,7 +266,7 @@ def open_binding_with_priority_queue(
     executor = SubtaskExecutor(binding, binding_index, resource_state, suffixes, config)
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
-        config.poller.subscribe(scheduler, binding.resourceConfig.interval, task)
+        config.poller.subscribe(scheduler, binding.resourceConfig.interval)
     if config.notice_reader is not None and config.fetch_early is not None:
         config.notice_reader.subscribe(scheduler.notice)
     name = ".".join(binding.resourceConfig.path())
