@@ -25,8 +25,8 @@ from source_stripe_native.priority_capture import (
     open_binding_with_priority_queue,
 )
 from source_stripe_native.protocols import AnyFetchPageFn
-from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
+from source_stripe_native.scheduling.scheduler import Scheduler
 from source_stripe_native.state.parts import state_of
 from source_stripe_native.state.shapes import initial_state
 from tests.cdk_task import (
@@ -83,6 +83,8 @@ class Source:
     reads: list[tuple[float, str, int]] = field(default_factory=list)
     sweeps: list[tuple[float, str]] = field(default_factory=list)
     most_subtasks: int = 0
+    scheduler: Scheduler = field(init=False)
+    """The one that reads it."""
 
     def fetch_page(self, account_id: str, suffix: str = "") -> AnyFetchPageFn | None:
         if account_id in self.without_backfill:
@@ -154,7 +156,7 @@ async def capturing(
     to end."""
     assert isinstance(state.inc, dict)
     async with running_capture() as capture:
-        open_binding_with_priority_queue(
+        source.scheduler = open_binding_with_priority_queue(
             binding(timedelta(seconds=interval)),
             0,
             state,
@@ -248,7 +250,6 @@ async def test_the_account_whose_backfill_just_ended_is_read_again_one_interval_
 
 async def test_an_early_turn_reads_nothing_else_and_puts_no_other_turn_off() -> None:
     early: list[tuple[int, str]] = []
-    notify: list[Callable[[str, frozenset[str]], None]] = []
 
     def fetch_early(account_id: str) -> ChangesFn:
         async def fetch(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
@@ -259,15 +260,14 @@ async def test_an_early_turn_reads_nothing_else_and_puts_no_other_turn_off() -> 
 
         return fetch
 
-    reader = cast(NoticeReader, SimpleNamespace(subscribe=notify.append))
     source = Source(sweep_seconds=defaultdict(lambda: 20.0))
     state = accounts("acct_1", done=["acct_1"])
-    async with capturing(source, state, notice_reader=reader, fetch_early=fetch_early) as capture:
+    async with capturing(source, state, fetch_early=fetch_early) as capture:
         await asyncio.sleep(100)
-        notify[0]("acct_1", frozenset({"price.updated"}))
+        source.scheduler.notice("acct_1", frozenset({"price.updated"}))
         await asyncio.sleep(222)
         # While it is read.
-        notify[0]("acct_1", frozenset({"price.updated"}))
+        source.scheduler.notice("acct_1", frozenset({"price.updated"}))
         await asyncio.sleep(400)
     assert len(capture.output.documents) == 2
     assert early == [(100, "acct_1"), (340, "acct_1")]
@@ -276,7 +276,6 @@ async def test_an_early_turn_reads_nothing_else_and_puts_no_other_turn_off() -> 
 
 async def test_a_notice_brings_a_turn_forward_that_waits_behind_backfills() -> None:
     captured: list[float] = []
-    notify: list[Callable[[str, frozenset[str]], None]] = []
 
     def fetch_early(account_id: str) -> ChangesFn:
         async def fetch(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
@@ -286,14 +285,13 @@ async def test_a_notice_brings_a_turn_forward_that_waits_behind_backfills() -> N
 
         return fetch
 
-    reader = cast(NoticeReader, SimpleNamespace(subscribe=notify.append))
     state = accounts("acct_1", "acct_2", "acct_3", done=["acct_3"])
     source = Source(pages=defaultdict(lambda: ENDLESS))
     limits: Json = {"max_subtasks": 3, "time_slice": timedelta(seconds=20), "max_wait": timedelta(hours=1)}
-    async with capturing(source, state, notice_reader=reader, fetch_early=fetch_early, **limits):
+    async with capturing(source, state, fetch_early=fetch_early, **limits):
         await asyncio.sleep(10)
         assert not source.swept("acct_3"), "others go first"
-        notify[0]("acct_3", frozenset({"price.updated"}))
+        source.scheduler.notice("acct_3", frozenset({"price.updated"}))
         await asyncio.sleep(60)
     assert len(captured) == 1
 

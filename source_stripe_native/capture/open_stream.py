@@ -287,7 +287,7 @@ class OpenStream(StreamBinding):
         """Starts a binding with a state for each of the connected accounts."""
         context, settings, row = self.context, self.context.http.settings, self.row
         state, suffixes, accounts = self.state, self.suffixes, self.accounts.all_ids
-        watched, reader = self._watch(len(accounts) * len(suffixes)), context.notice_reader
+        watched = self._watch(len(accounts) * len(suffixes))
         polls = PollTimes(settings, self.is_trusted)
         most = min(settings.subtasks_per_binding, settings.subtasks // self.bindings)
 
@@ -313,12 +313,13 @@ class OpenStream(StreamBinding):
                 poller=context.poller,
                 pauses=context.pauses,
                 postponed=context.postponed[row.NAME],
-                notice_reader=reader,
                 fetch_early=(lambda key: changes(key).fetch_early) if row.follows_events() else None,
             ),
             backfill_subtask_suffixes=suffixes,
         )
         watched.waiting = scheduler.waiting
+        if context.notice_reader is not None and row.follows_events():
+            context.notice_reader.subscribe(scheduler.notice)
 
     def _watch(self, subtasks: int) -> WatchedStream:
         """Shows the binding in the capture's summary, and keeps its schedule."""

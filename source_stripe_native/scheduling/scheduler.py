@@ -253,7 +253,8 @@ def open_binding_with_priority_queue(
     """Captures a binding over all of `all_account_ids`, as the CDK's `open_binding` does for one account.
     `resource_state` is keyed by account (see state/shapes.py) and holds a cursor for each of them. With
     `backfill_subtask_suffixes`, each account's backfill has one variant for each suffix and
-    `fetch_page_factory` takes the suffix too. Snapshots are not captured account by account."""
+    `fetch_page_factory` takes the suffix too. Snapshots are not captured account by account. Returns the
+    scheduler, to be notified of what was read early."""
     if fetch_snapshot is not None or tombstone is not None:
         raise NotImplementedError("snapshots of connected accounts are not supported")
     config = config or PriorityQueueConfig()
@@ -267,8 +268,6 @@ def open_binding_with_priority_queue(
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
         config.poller.subscribe(scheduler, binding.resourceConfig.interval)
-    if config.notice_reader is not None and config.fetch_early is not None:
-        config.notice_reader.subscribe(scheduler.notice)
     name = ".".join(binding.resourceConfig.path())
     task.spawn_child(f"{name}.accounts", scheduler.run)
     return scheduler

@@ -20,7 +20,6 @@ from source_stripe_native.protocols import (
     FetchPageFnFactoryWithSuffix,
 )
 from source_stripe_native.scheduling.account_poller import AccountPoller
-from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
@@ -64,10 +63,9 @@ class PriorityQueueConfig:
     """The objects that are read later, for which an account has turns of its own."""
     pauses: Pauses | None = None
     """What is paused after a failure. Without it a failure ends the capture."""
-    notice_reader: NoticeReader | None = None
     fetch_early: Callable[[str], FetchEarlyFn] | None = None
-    """Makes the function that fetches the newest changes of an account after a notice; None where there are
-    no notices, or the binding follows no events."""
+    """Makes the function that fetches the newest changes of an account after a notice; None where the binding
+    follows no events."""
     now: Callable[[], datetime] = lambda: datetime.now(tz=UTC)
     """The clock of cursors and cutoffs."""
 
