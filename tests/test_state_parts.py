@@ -18,12 +18,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
+from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow import requests
 from source_stripe_native.flow.log_lines import PassingLogger
 from source_stripe_native.flow.requests import ExaminedRequest, parse_request
 from source_stripe_native.scheduling.work_items import WorkItemManager
-from source_stripe_native.state.cursors import AccountNumbers, Cursors
-from source_stripe_native.state.parts import Incremental, apply, cursor_at, difference, merge_diff
+from source_stripe_native.state.cursors import END, AccountNumbers, Cursors
+from source_stripe_native.state.parts import (
+    Incremental,
+    apply,
+    cursor_at,
+    cursor_time,
+    difference,
+    merge_diff,
+)
 from source_stripe_native.state.shapes import in_time, initial_state, reconcile, with_cursors
 from source_stripe_native.state.text import RequestText
 from source_stripe_native.state.windows import floor
@@ -272,34 +280,38 @@ def test_what_is_as_it_should_be_stays_the_same_object() -> None:
 
 
 odd_cursors = st.sampled_from(
-    [inc(), inc(LATER), inc(MICROS), inc("1969-12-31T23:59:59Z"), inc("2200-01-01T00:00:00Z"), {"cursor": 7}]
+    [inc(), inc(LATER), inc(MICROS), inc("1969-12-31T23:59:59Z"), inc("2200-01-01T00:00:00Z")]
 ).map(Incremental.model_validate)
 steps = st.tuples(st.sampled_from(["set", "delete", "move"]), st.sampled_from("ABCD"), odd_cursors)
 
 
 @given(st.dictionaries(st.sampled_from("ABC"), st.none() | odd_cursors), st.lists(steps))
-def test_cursors_are_what_a_dict_of_them_would_be(
+def test_cursors_are_what_a_dict_of_whole_seconds_would_be(
     parts: dict[str, Incremental | None], taken: list[tuple[str, str, Incremental]]
 ) -> None:
+    def second(part: Incremental) -> int:
+        return max(1, min(floor(cursor_time(part.cursor)), END - 1))
+
     numbers = AccountNumbers(["B", "Z"])
     cursors = Cursors.of(ResourceState(inc=parts), numbers)
-    expected = {key: part for key, part in parts.items() if part is not None}
+    expected = {key: second(part) for key, part in parts.items() if part is not None}
     for what, key, part in taken:
         if what == "set":
-            cursors[key] = expected[key] = part
+            cursors[key], expected[key] = part, second(part)
         elif what == "move":
             cursors.move(key, 1_000_000_000)
-            expected[key] = cursor_at(1_000_000_000)
+            expected[key] = 1_000_000_000
         elif what == "delete" and key in expected:
             del cursors[key], expected[key]
-    assert dict(cursors) == expected
+    assert dict(cursors) == {key: cursor_at(at) for key, at in expected.items()}
     assert len(cursors) == len(expected)
-    assert set(cursors) == set(expected)
-    seconds = {
-        key: floor(part.cursor) if isinstance(part.cursor, datetime) else 0 for key, part in expected.items()
-    }
-    assert {key: cursors.second(key) for key in expected} == seconds
+    assert {key: cursors.second(key) for key in expected} == expected
     assert cursors.second("Z") == 0
+
+
+def test_a_cursor_that_is_no_time_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConnectorError, match=r"not a time: 7\. Backfill the binding"):
+        Cursors.of(ResourceState(inc={A: Incremental(cursor=7)}), AccountNumbers())
 
 
 @given(st.lists(st.sampled_from("ABCD"), max_size=3), st.lists(st.sampled_from("ABCDE"), unique=True))

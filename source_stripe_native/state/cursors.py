@@ -7,17 +7,17 @@ The bindings of a capture number its accounts alike. A cursor is mostly a whole 
     Prices.inc     12:00:07      12:00:07      -
 
 Rule: to others it is a mapping from accounts to parts of a state, which are made when they are asked for, and
-which a loop copies before it changes them in place. Only a cursor that is no whole second is kept as it is.
+which a loop copies before it changes them in place. A fraction of a second is left out, as it is where the
+cursor is used (state/windows.py).
 """
 
 from array import array
 from collections.abc import Collection, Container, Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import compress, islice
 from typing import Any, Final
 
-from source_stripe_native.state.parts import Incremental, cursor_at
+from source_stripe_native.state.parts import Incremental, cursor_at, cursor_time
 from source_stripe_native.state.windows import floor
 
 END: Final = 1 << 32
@@ -80,8 +80,6 @@ class Cursors(MutableMapping[str, Incremental]):
 
     def __init__(self, shared: Seconds) -> None:
         self._shared = shared
-        self._own: dict[str, Incremental] = {}
-        """The cursors that are no whole second. What is shared of such an account does not count."""
         self._dirty = bytearray()
         """Of each account by number, whether its cursor moved without a document since it was last
         written."""
@@ -97,59 +95,45 @@ class Cursors(MutableMapping[str, Incremental]):
         return state.inc
 
     def __getitem__(self, account_id: str) -> Incremental:
-        if (own := self._own.get(account_id)) is not None:
-            return own
         if second := self._shared.get(account_id):
             return cursor_at(second)
         raise KeyError(account_id)
 
     def __setitem__(self, account_id: str, inc: Incremental) -> None:
-        at = inc.cursor
-        is_whole = isinstance(at, datetime) and at.utcoffset() == timedelta() and not at.microsecond
-        if is_whole and 0 < (second := _second(inc)) < END:
-            self.move(account_id, second)
-        else:
-            self._own[account_id] = inc
+        self.move(account_id, max(1, min(floor(cursor_time(inc.cursor)), END - 1)))
 
     def __delitem__(self, account_id: str) -> None:
         self.move(account_id, 0)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._own, *self._shared]) if self._own else self._shared)
+        return iter(self._shared)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def second(self, account_id: str) -> int:
-        """The cursor as a whole second in Unix time, zero where it is none."""
-        own = self._own.get(account_id)
-        return self._shared.get(account_id) if own is None else _second(own)
+        """The cursor in Unix time, zero where there is none."""
+        return self._shared.get(account_id)
 
     def seconds(self) -> Seconds:
         """All cursors as whole seconds, as they are now."""
-        now = Seconds(self._shared.numbers, self._shared.seconds[:])
-        for account_id, own in self._own.items():
-            now.set(account_id, min(max(0, _second(own)), END - 1))
-        return now
+        return Seconds(self._shared.numbers, self._shared.seconds[:])
 
     def oldest(self, but_for: Collection[Container[str]] = ()) -> str | None:
         """The account with the oldest cursor, of those that are in none of some sets."""
-        now = self.seconds()
         free = (
             (second, account_id)
-            for second, account_id in zip(now.seconds, now.numbers.ids, strict=False)
+            for second, account_id in zip(self._shared.seconds, self._shared.numbers.ids, strict=False)
             if second and not (but_for and any(account_id in some for some in but_for))
         )
         return min(free, default=(0, None))[1]
 
     def beyond(self, second: int) -> list[str]:
-        """The accounts whose cursor may lie after a second, or before the epoch."""
-        later = (second < each for each in self._shared.seconds)
-        return [*self._own, *compress(self._shared.numbers.ids, later)]
+        """The accounts whose cursor lies after a second."""
+        return [*compress(self._shared.numbers.ids, (second < each for each in self._shared.seconds))]
 
     def move(self, account_id: str, second: int) -> None:
         self._shared.set(account_id, second)
-        self._own.pop(account_id, None)
 
     @property
     def is_dirty(self) -> bool:
@@ -172,7 +156,3 @@ class Cursors(MutableMapping[str, Incremental]):
             self._dirty[number] = 0
             self._turn = number + 1
         return {account_id: self[account_id] for account_id in sorted(ids[number] for number in taken)}
-
-
-def _second(inc: Incremental) -> int:
-    return floor(inc.cursor) if isinstance(inc.cursor, datetime) else 0

@@ -14,9 +14,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from estuary_cdk.capture.common import ResourceState
+from estuary_cdk.capture.common import LogCursor, ResourceState
 from estuary_cdk.utils import json_merge_patch
 from pydantic import BaseModel
+
+from source_stripe_native.errors import ConnectorError
 
 Json = dict[str, Any]
 Incremental = ResourceState.Incremental
@@ -38,6 +40,16 @@ def cursor_at(second: int) -> Incremental:
     """The shared cursor at a second in Unix time."""
     cursor: Incremental = part_at("cursor", second)
     return cursor
+
+
+def cursor_time(cursor: LogCursor) -> datetime:
+    """A cursor or cutoff of the state as a time, which all of Stripe's are. Raises ConnectorError for any
+    other."""
+    if isinstance(cursor, datetime):
+        return cursor
+    raise ConnectorError(
+        f"The state holds a cursor or cutoff that is not a time: {cursor!r}. Backfill the binding again."
+    )
 
 
 def own(parts: PerAccount[Part], key: str) -> Part:

@@ -26,10 +26,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from estuary_cdk.capture.common import ConnectorState as GenericConnectorState
-from estuary_cdk.capture.common import LogCursor, ResourceState
+from estuary_cdk.capture.common import ResourceState
 from pydantic import BaseModel, ValidationError
 
-from source_stripe_native.errors import ConnectorError
 from source_stripe_native.state.cursors import Cursors
 from source_stripe_native.state.parts import (
     Backfill,
@@ -39,6 +38,9 @@ from source_stripe_native.state.parts import (
     difference,
     merge_diff,
     state_of,
+)
+from source_stripe_native.state.parts import (
+    cursor_time as cursor_time,
 )
 from source_stripe_native.state.windows import floor
 
@@ -73,16 +75,6 @@ def slice_start(suffix: str) -> int | None:
     if suffix == FROM_START:
         return None
     return floor(datetime.strptime(suffix, _FROM).replace(tzinfo=UTC))
-
-
-def cursor_time(cursor: LogCursor) -> datetime:
-    """A cursor or cutoff of the state as a time, which all of Stripe's are. Raises ConnectorError for any
-    other."""
-    if isinstance(cursor, datetime):
-        return cursor
-    raise ConnectorError(
-        f"The state holds a cursor or cutoff that is not a time: {cursor!r}. Backfill the binding again."
-    )
 
 
 @dataclass
@@ -163,9 +155,9 @@ def known_before(state: ResourceState, account_id: str, suffixes: Sequence[str])
     inc = state.inc.get(account_id) if isinstance(state.inc, Mapping) else state.inc
     if state.is_connector_initiated or not unfinished or inc is None or not isinstance(inc.cursor, datetime):
         return 0
-    cutoff = _earliest_cutoff(unfinished)
+    cutoff = floor(_earliest_cutoff(unfinished))
     # Changes between the cursor and the cutoff are still to be read, whatever the kind of the backfill.
-    return 0 if inc.cursor < cutoff else floor(cutoff)
+    return 0 if floor(inc.cursor) < cutoff else cutoff
 
 
 def with_cursors(
