@@ -109,10 +109,7 @@ class Scheduler:
             self._set(account_id, record.notify(now, window.end), grace)
         elif polls is None:
             self._cursors.move(account_id, window.end)
-            if not self._cursors.is_dirty:
-                # Nothing was there to be written, so that nothing would wake the scheduler to write it.
-                self._executor.freed.set()
-            self._cursors.mark_dirty(account_id)
+            self._executor.write_later(account_id)
 
     def notice(self, account_id: str, types: frozenset[str]) -> None:
         """The newest events of an account have been read early: captures them where one concerns the

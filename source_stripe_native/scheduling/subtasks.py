@@ -20,7 +20,7 @@ from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import Unit
 from source_stripe_native.scheduling.work_items import BackfillVariant, PriorityQueueConfig, WorkItem
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
-from source_stripe_native.state.shapes import ConnectorState, new_account_state
+from source_stripe_native.state.shapes import ConnectorState, cursor_time, new_account_state
 from source_stripe_native.state.windows import floor
 
 
@@ -131,9 +131,7 @@ class SubtaskExecutor:
     def _is_behind(self, work_item: WorkItem, high_watermark: int | None) -> bool:
         """Whether there is more to read after the cursor: what the poller had read or, without a poller, an
         interval and more."""
-        cursor = work_item.incremental_state.cursor
-        if not isinstance(cursor, datetime):
-            return True
+        cursor = cursor_time(work_item.incremental_state.cursor)
         if high_watermark is not None:
             return floor(cursor) < high_watermark
         return self.config.now() - cursor > max(self.binding.resourceConfig.interval, MIN_INTERVAL)
@@ -156,11 +154,11 @@ class SubtaskExecutor:
             self._cursors[account_id] = state
             if pending and self.config.polls is not None:
                 self.config.polls.record_find(account_id, self._cursors.second(account_id))
-            # A cursor that moved without a document can wait: it is written with those of other accounts.
-            can_wait = not pending and not work_item.has_backfill_work()
-            self._cursors.mark_dirty(account_id, can_wait)
-            if not can_wait:
+            if pending or work_item.has_backfill_work():
+                self._cursors.mark_dirty(account_id, is_dirty=False)
                 await task.checkpoint(progress)
+            else:
+                self.write_later(account_id)
 
         fetch = work_item.incremental_fetch_fn
         cursors = await sweep(fetch, state, self.binding, self.binding_index, task, checkpoint)
@@ -169,6 +167,13 @@ class SubtaskExecutor:
             work_item.backfill_requested = True
             work_item.cancellation_event.set()
         return cursors
+
+    def write_later(self, account_id: str) -> None:
+        """Has a cursor that moved without a document written with those of other accounts."""
+        if not self._cursors.is_dirty:
+            # Nothing was there to be written, so that nothing would wake the scheduler to write it.
+            self.freed.set()
+        self._cursors.mark_dirty(account_id)
 
     def unit(self, account_id: str) -> Unit:
         return Unit(self.binding.resourceConfig.name, account_id)
