@@ -208,6 +208,8 @@ async def test_a_refresh_goes_on_where_it_was_killed(
     of_account = {"account": home} if connected else {}
     refresh(
         capture,
+        # The same one twice is one.
+        {"stream": "Customers", **EVER, **of_account},
         {"stream": "Customers", **EVER, **of_account},
         {"stream": "Charges", "ids": [one], **of_account},
     )

@@ -13,6 +13,7 @@ selection too, `refresh/selection-digest`: with another one all accounts are lis
 """
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -67,50 +68,38 @@ class Refreshes:
     def restore(self, state: ResourceState, account_ids: Sequence[str], now: datetime, log: Logger) -> Json:
         """Takes its entries out of the state, and begins what is new to it for these accounts. Returns the
         merge patch of its entries."""
-        patch, known = Json(), {f"{PREFIX}/{refresh.digest}": refresh for refresh in self.wanted}
-        selection = f"{SELECTION}{self.selection}" if self.selection else ""
         entries = state.snapshot if isinstance(state.snapshot, dict) else {}
-        begun = set[str]()
-        for key in [key for key in entries if key.startswith(f"{PREFIX}/")]:
-            _, digest, account_id, suffix = f"{key}//".split("/")[:4]
-            entry, refresh = entries.pop(key), known.get(f"{PREFIX}/{digest}")
-            if key == selection or (entry is not None and refresh is not None and not account_id):
-                begun.add(key)
-            elif entry is None or refresh is None or account_id not in account_ids:
-                patch[key] = None
-                self.is_selection_new |= key.startswith(SELECTION)
-            else:
-                self._add(key, account_id, suffix, refresh, entry.last_digest or None)
-        if selection and selection not in begun:
-            # Without another one before it, nothing is included that was not.
+        left = {key: entries.pop(key) for key in [*entries] if key.startswith(f"{PREFIX}/")}
+        patch, selection = Json(), f"{SELECTION}{self.selection}"
+        if self.selection and left.pop(selection, None) is None:
             patch[selection] = _entry(now)
-        for note, refresh in known.items():
-            if note in begun:
-                continue
-            if own_ids := [key for key in account_ids if refresh.account in (None, key)]:
-                patch |= self._begin(note, refresh, own_ids, now)
-            else:
+        # Without another one before it, nothing is included that was not.
+        self.is_selection_new = any(key.startswith(SELECTION) for key in left)
+        for digest, refresh in {refresh.digest: refresh for refresh in self.wanted}.items():
+            note = f"{PREFIX}/{digest}"
+            is_new = left.pop(note, None) is None
+            own_ids = [account_id for account_id in account_ids if refresh.account in (None, account_id)]
+            if is_new and not own_ids:
                 about = {"account": refresh.account}
                 log.info(f"{self.row.NAME}: the account of a refresh is not captured here", about)
-        return patch
-
-    def _begin(self, note: str, refresh: Refresh, account_ids: Sequence[str], now: datetime) -> Json:
-        patch = {note: _entry(now)}
-        for account_id in account_ids:
-            if refresh.ids:
+            elif is_new:
+                patch[note] = _entry(now)
                 kind = "OBJECT" if self.row.named_by() is self.row else "PARENT"
-                patch |= self.postponed.read_again(account_id, [f"{kind}::{id_}" for id_ in refresh.ids])
-                continue
-            for suffix in self.row.VARIANTS:
+                for account_id in own_ids if refresh.ids else ():
+                    patch |= self.postponed.read_again(account_id, [f"{kind}::{id_}" for id_ in refresh.ids])
+            for account_id, suffix in itertools.product(() if refresh.ids else own_ids, self.row.VARIANTS):
                 key = f"{note}/{account_id}/{suffix}"
-                self._add(key, account_id, suffix, refresh, None)
-                patch[key] = _entry(now)
-        return patch
+                entry = left.pop(key, None)
+                if is_new:
+                    patch[key] = _entry(now)
+                if is_new or entry is not None:
+                    self._add(key, account_id, suffix, refresh, entry.last_digest if entry else "")
+        return patch | dict.fromkeys(left)
 
-    def _add(self, key: str, account_id: str, suffix: str, refresh: Refresh, page: str | None) -> None:
+    def _add(self, key: str, account_id: str, suffix: str, refresh: Refresh, page: str) -> None:
         assert refresh.since is not None, "ids are postponed"
         assert refresh.until is not None, "a range has an end"
-        state = ResourceState.Backfill(cutoff=refresh.until - timedelta(seconds=1), next_page=page)
+        state = ResourceState.Backfill(cutoff=refresh.until - timedelta(seconds=1), next_page=page or None)
         self.ranges.append(_Range(key, account_id, suffix, refresh.since, state))
 
     async def run(self, fetch: FetchRange, pauses: Pauses, task: Task) -> None:
