@@ -1,6 +1,7 @@
 """Waiting: for events, for coroutines side by side, and for the end of a capture that stops."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -11,11 +12,12 @@ from estuary_cdk.capture.task import Task
 Result = TypeVar("Result")
 
 
-async def wait_any(*events: asyncio.Event, at_most: float | None = None) -> None:
-    """Returns when any of `events` is set, at the latest after `at_most` seconds."""
+async def wait_any(*events: asyncio.Event, at_most: float) -> None:
+    """Returns when any of `events` is set, at the latest after `at_most` seconds, which may be infinite."""
+    timeout = max(0.0, at_most) if at_most < math.inf else None
     waiters = [asyncio.ensure_future(event.wait()) for event in events]
     try:
-        await asyncio.wait(waiters, timeout=at_most, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiters, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for waiter in waiters:
             waiter.cancel()

@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import math
 from collections.abc import Awaitable, Callable, Iterable
 
 from estuary_cdk.capture.task import Task
@@ -69,8 +68,7 @@ class AccountReaders:
             now = clock()
             if (account_id := units.first(now)) is None:
                 self._wake.clear()
-                rest = units.next_ready_time() - now
-                await wait_any(stopping, self._wake, at_most=rest if rest < math.inf else None)
+                await wait_any(stopping, self._wake, at_most=units.next_ready_time() - now)
                 continue
             unit = self._unit(account_id)
             units.set(account_id, units[account_id].begin(now, self._pauses.until_time(unit)))

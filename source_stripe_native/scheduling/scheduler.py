@@ -82,8 +82,7 @@ class Scheduler:
             wake_times = [self._units.next_ready_time(), self._end_time_slices(now)]
             if self._cursors.is_dirty:
                 wake_times.append(flush_time)
-            rest = min(wake_times) - now
-            await wait_any(freed, stopping, at_most=max(0.0, rest) if rest < math.inf else None)
+            await wait_any(freed, stopping, at_most=min(wake_times) - now)
         await self._flush(task, at_most=None)
 
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:

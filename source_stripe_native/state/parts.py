@@ -113,9 +113,8 @@ def apply(state: ResourceState, patch: Json) -> None:
             continue
         for key, value in change.items():
             if value is None:
-                if key in parts:
-                    del parts[key]
-                continue
-            merged = _json(parts.get(key)) or {}
-            json_merge_patch(merged, value)
-            parts[key] = (Incremental if name == "inc" else Backfill).model_validate(merged)
+                parts.pop(key, None)
+            else:
+                merged = _json(parts.get(key)) or {}
+                json_merge_patch(merged, value)
+                parts[key] = (Incremental if name == "inc" else Backfill).model_validate(merged)
