@@ -85,13 +85,7 @@ PROCESS_EVERY: Final = 12
 LARGEST: Final = 24
 INTERVAL: Final = timedelta(seconds=0.1)
 """How long a binding waits until it reads again."""
-INTERVALS: Final = (
-    "config",
-    "scheduling.account_changes",
-    "scheduling.account_poller",
-    "scheduling.scheduler",
-    "scheduling.subtasks",
-)
+INTERVALS: Final = ("config", "scheduling.subtasks")
 """The modules that allow for no interval below a second."""
 MANY: Final = 8
 """The size from which on a case has many objects."""

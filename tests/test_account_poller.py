@@ -203,14 +203,6 @@ async def test_the_shortest_interval_of_the_bindings_is_that_of_the_poller() -> 
 
 
 @on_virtual_time
-async def test_an_interval_of_zero_does_not_keep_the_processor_busy() -> None:
-    feed = Feed()
-    async with running_poller(feed, names(3), interval=0):
-        await asyncio.sleep(60)
-    assert len(feed.reads) <= 3 * 62
-
-
-@on_virtual_time
 async def test_an_idle_poller_waits_for_nothing_but_the_next_turn() -> None:
     async with running_poller(Feed(), names(50), subscribers=20) as (capture, _):
         await asyncio.sleep(INTERVAL / 2)

@@ -16,7 +16,6 @@ import asyncio
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.state.windows import Window
@@ -38,7 +37,7 @@ class AccountChanges:
     ) -> None:
         self._types = types
         self._poller = poller
-        self._interval = max(interval, MIN_INTERVAL).total_seconds()
+        self._interval = interval.total_seconds()
         self._stopping = stopping
         self._read_until = dict.fromkeys(account_ids, cursor)
         """The second up to which each account's events have been read."""

@@ -17,7 +17,6 @@ from typing import Final, Protocol
 
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.errors import AccountsLeftError
 from source_stripe_native.events.feed import EventFeed
 from source_stripe_native.scheduling.account_readers import AccountReaders
@@ -85,7 +84,7 @@ class AccountPoller:
         """Has `subscriber` notified of each account once per `interval`, as far as there is time; where
         others have a shorter one, once per that."""
         self._subscribers.append(subscriber)
-        self._interval = min(self._interval, max(interval, MIN_INTERVAL).total_seconds())
+        self._interval = min(self._interval, interval.total_seconds())
 
     def high_watermark(self, account_id: str) -> int | None:
         """The second before which the account's events have been read, in Unix seconds."""

@@ -17,7 +17,6 @@ from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceSt
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding
-from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.protocols import (
@@ -56,7 +55,7 @@ class Scheduler:
         self._executor = executor
         self._account_ids = account_ids
         self._config = config
-        self._interval = max(executor.binding.resourceConfig.interval, MIN_INTERVAL).total_seconds()
+        self._interval = executor.interval.total_seconds()
         self._units = Units()
         self._running: dict[str, WorkItem] = {}
         """The work item of each account whose turn it is."""
@@ -263,7 +262,7 @@ def open_binding_with_priority_queue(
     executor = SubtaskExecutor(binding, binding_index, resource_state, suffixes, config)
     scheduler = Scheduler(manager, executor, all_account_ids, config)
     if config.poller is not None:
-        config.poller.subscribe(scheduler, binding.resourceConfig.interval)
+        config.poller.subscribe(scheduler, executor.interval)
     name = ".".join(binding.resourceConfig.path())
     task.spawn_child(f"{name}.accounts", scheduler.run)
     return scheduler

@@ -40,6 +40,7 @@ class SubtaskExecutor:
         self.resource_state = resource_state
         self.suffixes = suffixes
         self.config = config
+        self.interval = max(binding.resourceConfig.interval, MIN_INTERVAL)
         self.freed = asyncio.Event()
         """Set when a subtask has ended, so that another one may start."""
         if resource_state.backfill is None:
@@ -105,9 +106,8 @@ class SubtaskExecutor:
     async def _execute_incremental_subtask(self, work_item: WorkItem, task: Task) -> None:
         """Follows one account's changes, as the CDK's own incremental loop does, until it has caught up; and
         on, once per interval, while the account's backfill goes on beside it."""
-        interval, poller = max(self.binding.resourceConfig.interval, MIN_INTERVAL), self.config.poller
         clock, cancelled = asyncio.get_running_loop().time, work_item.cancellation_event
-        stopping = task.stopping.event
+        poller, stopping = self.config.poller, task.stopping.event
         while not stopping.is_set():
             await self._capture_early(work_item, task)
             if work_item.is_early:
@@ -121,7 +121,7 @@ class SubtaskExecutor:
             if not is_behind:
                 if not work_item.has_backfill_work():
                     return
-                until_time = clock() + interval.total_seconds()
+                until_time = clock() + self.interval.total_seconds()
                 while not (cancelled.is_set() or stopping.is_set()) and (rest := until_time - clock()) > 0:
                     await wait_any(cancelled, stopping, work_item.noticed, at_most=rest)
                     await self._capture_early(work_item, task)
@@ -134,7 +134,7 @@ class SubtaskExecutor:
         cursor = cursor_time(work_item.incremental_state.cursor)
         if high_watermark is not None:
             return floor(cursor) < high_watermark
-        return self.config.now() - cursor > max(self.binding.resourceConfig.interval, MIN_INTERVAL)
+        return self.config.now() - cursor > self.interval
 
     async def _capture_early(self, work_item: WorkItem, task: Task) -> None:
         """Captures the newest changes where there was a notice."""
