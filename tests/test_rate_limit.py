@@ -213,9 +213,39 @@ def test_each_lower_priority_keeps_its_share_while_higher_ones_take_all_they_can
 
 
 @pytest.mark.parametrize("share", [3, 10])
-def test_of_each_cycle_every_lower_priority_has_one_turn(share: int) -> None:
-    turns = Counter(favoured_priority(each, share) for each in range(10 * share))
-    assert turns == {Priority.BACKFILL: 10, Priority.CHANGES: 10, Priority.EVENTS: 10 * (share - 2)}
+@pytest.mark.parametrize("every", [1, 2, 3, 4, 5, 10])
+def test_of_evenly_spaced_requests_each_lower_priority_has_its_share(every: int, share: int) -> None:
+    turns = Counter(favoured_priority(number * every, share) for number in range(100 * share))
+    assert turns[Priority.BACKFILL] == pytest.approx(100, abs=5)
+    assert turns[Priority.CHANGES] == pytest.approx(100, abs=5)
+
+
+@pytest.mark.parametrize("endpoints", [2, 3, 4, 5, 8])
+def test_a_lower_priority_keeps_its_share_at_every_endpoint_however_regularly_they_alternate(
+    endpoints: int,
+) -> None:
+    """Four endpoints at their own limits take all requests together, always in the same order."""
+
+    async def main() -> Counter[str]:
+        limiter, admitted = RateLimiter(80, 20), Counter[str]()
+
+        async def ask(endpoint: str, priority: Priority) -> None:
+            while True:
+                limiter.release(await limiter.acquire(endpoint, priority))
+                admitted[endpoint] += priority is Priority.BACKFILL
+
+        crowds = [
+            asyncio.ensure_future(ask(endpoint, priority))
+            for endpoint in MANY[:endpoints]
+            for priority in [Priority.CHANGES] * 30 + [Priority.BACKFILL] * 5
+        ]
+        await asyncio.sleep(100)
+        for each in crowds:
+            each.cancel()
+        return admitted
+
+    admitted, expected = run_on_virtual_time(main()), 100 * min(20, 80 / endpoints) / DEFAULTS.least_share
+    assert [admitted[each] for each in MANY[:endpoints]] == [pytest.approx(expected, rel=0.25)] * endpoints
 
 
 @pytest.mark.parametrize("hanging", [1, 2, 5])

@@ -28,6 +28,8 @@ from source_stripe_native.stripe.rate_control import Limit as Limit
 
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
+GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
+"""Its multiples, less whole numbers, are evenly spread, and so are those of every second, third or fourth."""
 LIMITS: Final = ("", "global", "endpoint")
 """How a `Stripe-Rate-Limited-Reason` begins that is about a limit. Without a reason it is that of all."""
 
@@ -91,10 +93,11 @@ class Turn:
 
 
 def favoured_priority(admitted: int, least_share: int) -> Priority:
-    """The priority that goes first after so many `admitted` requests: the highest but for the last turns of
-    every `least_share`, one for each lower priority."""
-    left = least_share - 1 - admitted % least_share
-    return Priority(max(Priority.EVENTS, Priority.BACKFILL - left))
+    """The priority that goes first after so many `admitted` requests: each lower one for one request in
+    `least_share`. Also of every second, third or fourth request: where endpoints have their turns one after
+    another, every tenth request may always be the same endpoint's."""
+    place = admitted * GOLDEN_RATIO % 1 * least_share
+    return Priority(max(Priority.EVENTS, Priority.BACKFILL - int(place)))
 
 
 class RateLimiter:
