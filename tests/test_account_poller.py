@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
 from source_stripe_native.events.feed import EventFeed, WindowEvents
+from source_stripe_native.notices.notices import Notices
 from source_stripe_native.notices.trust import Trust
 from source_stripe_native.priority_capture import PriorityQueueConfig, open_binding_with_priority_queue
 from source_stripe_native.scheduling.account_poller import AccountPoller
@@ -72,6 +73,7 @@ class Feed:
     reads: list[tuple[float, str]] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
     limiter: RateLimiter | None = None
+    on_found: Callable[[str, Json], None] | None = None
     reading: int = 0
     most_reading: int = 0
 
@@ -131,6 +133,7 @@ class _Session:
 @dataclass
 class _Source:
     account_id: str
+    log: Logger = logging.getLogger("test")  # noqa: RUF009 - nothing changes it
     http: _Session = field(default_factory=_Session)
 
 
@@ -787,6 +790,26 @@ async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> 
         trust.judge_late(time() + DEFAULTS.post_patience.total_seconds())
         await asyncio.sleep(2 * INTERVAL)
         assert len(feed.times("acct_0")) >= before + 2
+        capture.stopping.event.set()
+
+
+@on_virtual_time
+async def test_an_event_without_a_post_counts_a_minute_later_while_all_accounts_rest() -> None:
+    feed, trust, subscriber = Feed(), Trust(floor(EPOCH)), Subscriber()
+    read = cast(EventFeed, feed)
+    notices = Notices("acct_0", is_live=False, types=TYPES, is_captured=bool, read=read, trust=trust)
+    async with running_capture() as capture:
+        poller, reader = trusted(names(3), feed, trust), NoticeReader(notices, read, source_of, PAUSES)
+        poller.rely_on(reader)
+        poller.subscribe(subscriber, timedelta(seconds=INTERVAL))
+        capture.task.spawn_child("accounts", poller.run)
+        capture.task.spawn_child("notices", reader.run)
+        await asyncio.sleep(1000)
+        assert feed.on_found is not None
+        feed.on_found("acct_2", {"evt_2": (floor(EPOCH) + 900, "invoice.paid")})
+        await asyncio.sleep(100 + 2 * INTERVAL)
+        assert [round(each) for each in feed.times("acct_2")] == [0, 1060, 1360, 1660]
+        assert [round(each) for each in feed.times("acct_1")] == [0]
         capture.stopping.event.set()
 
 

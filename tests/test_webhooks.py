@@ -470,7 +470,7 @@ async def test_thousand_posts_of_an_account_are_one_reading() -> None:
     async with running_capture() as capture:
         for number in range(1_000):
             notices.add(Notice(f"evt_{number}", "price.updated", None, is_live=True))
-        await reader.run(capture.task)
+        capture.task.spawn_child("notices", reader.run)
         await asyncio.sleep(1.5)
         assert cast(_Read, notices.read).readings == 1
         capture.task.stopping.event.set()

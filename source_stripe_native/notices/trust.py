@@ -47,6 +47,11 @@ class Trust:
         judged = self.announced + self.unannounced
         return self.announced / judged if judged else None
 
+    @property
+    def judgement_time(self) -> float:
+        """When `judge_late` is to be called next, infinity where no event waits for its post."""
+        return next((until_time for _, until_time in self._found.values()), math.inf)
+
     def announce(self, account_id: str, event_id: str, kind: str, *, is_judged: bool) -> None:
         """A post has announced an event. `is_judged` says that a reading has found it before."""
         self._known_types.add(kind)

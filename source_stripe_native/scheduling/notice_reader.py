@@ -14,6 +14,7 @@ from typing import Final
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.events.feed import EventFeed
+from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.notices.notices import Notices
 from source_stripe_native.scheduling.account_readers import AccountReaders
 from source_stripe_native.scheduling.pauses import Pauses
@@ -54,6 +55,8 @@ class NoticeReader:
         """The loop's time of each recent reading."""
         self._noticed: set[str] = set()
         """Accounts with a notice since their last reading began."""
+        self._found = asyncio.Event()
+        """Set when a reading may have found an event of which a post may still come."""
         notices.added, notices.trust.lost = self._add, self._lose_trust
         feed.is_early, feed.on_found = True, self._find
 
@@ -67,6 +70,7 @@ class NoticeReader:
 
     def _find(self, account_id: str, events: Mapping[str, tuple[int, str]]) -> None:
         self.notices.trust.find(account_id, events, asyncio.get_running_loop().time())
+        self._found.set()
 
     def _lose_trust(self, account_id: str | None) -> None:
         """Reports, once an hour at most, that an account, or all where None, is read once per interval
@@ -92,6 +96,12 @@ class NoticeReader:
 
     async def run(self, task: Task) -> None:
         await self._readers.run(task)
+        clock, stopping, trust = asyncio.get_running_loop().time, task.stopping.event, self.notices.trust
+        while not stopping.is_set():
+            self._found.clear()
+            # While all accounts rest, no reading does it in time.
+            trust.judge_late(clock())
+            await wait_any(stopping, self._found, at_most=trust.judgement_time - clock())
 
     def _add(self, account_id: str) -> None:
         self._noticed.add(account_id)
