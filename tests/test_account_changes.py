@@ -380,6 +380,24 @@ async def test_it_is_waited_until_all_accounts_are_an_interval_further_and_no_lo
     assert clock() - start == 12
 
 
+@on_virtual_time
+async def test_who_captures_early_waits_for_no_account_that_rests() -> None:
+    clock, tracked = asyncio.get_running_loop().time, changes()
+    tracked.is_early = True
+    happens: list[Callable[[], None]] = [
+        lambda: tracked.notify(A, Window(100, 120), UPDATED),
+        lambda: tracked.add_accounts(["acct_new"]),
+    ]
+    for number, change in enumerate(happens):
+        waiting = asyncio.create_task(tracked.wait(100))
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        change()
+        await waiting
+        assert clock() == number + 1
+        tracked.changed.clear()
+
+
 @pytest.mark.parametrize(
     ("own", "common", "first"),
     [

@@ -607,3 +607,31 @@ async def test_flood_of_posts_without_a_signature_asks_stripe_nothing_and_is_bou
         for _, writer in held:
             writer.close()
     assert added == []
+
+
+async def test_account_that_connects_is_captured_at_once_while_all_others_rest(
+    server: StripeServer, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = world.connect(at=NOW - 5000)["id"]
+    quick = replace(UNLIMITED, new_accounts_interval=timedelta(milliseconds=100))
+    capture = Capture(server, ["Accounts", "Prices"], connected=True, config=CONFIG, settings=quick)
+    new: list[str] = []
+
+    def is_captured() -> bool:
+        return bool(new) and new[0] in capture.last("Accounts")
+
+    async def connect() -> None:
+        await until(lambda: account in capture.last("Accounts"))
+        price = world.create("price", account)["id"]
+        await until(lambda: price in capture.last())
+        # Its event was announced, and is found.
+        world.clock.advance(60)
+        readings = -1
+        while readings != (readings := len(list(server.journal.visits("/v1/events")))):  # noqa: ASYNC110 - no event
+            await asyncio.sleep(1.5)
+        new.append(world.connect(created=NOW - 10**7)["id"])
+
+    async with posting(world, listen(monkeypatch)):
+        connecting = asyncio.create_task(connect())
+        await capture.session(is_captured, seconds=30)
+        await connecting

@@ -273,6 +273,7 @@ class OpenStream(StreamBinding):
         if reader is None or not self.row.follows_events():
             return None
         if changes.account_changes is not None:
+            changes.account_changes.is_early = True
             return EarlyChanges(changes.fetch_early, changes.account_changes.changed)
         notified = asyncio.Event()
 

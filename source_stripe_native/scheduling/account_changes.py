@@ -50,6 +50,8 @@ class AccountChanges:
         self.changed = asyncio.Event()
         """Set when an account has changed. While accounts rest, the cursor waits for them: what changed is
         captured before it moves."""
+        self.is_early = False
+        """Whether that is done by somebody, for whom no wait may last."""
 
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         before = self._read_until.get(account_id, window.start)
@@ -65,20 +67,22 @@ class AccountChanges:
 
     def add_accounts(self, account_ids: Sequence[str]) -> None:
         """New accounts count as changed: one that was created long ago is not found by its creation time."""
+        self.changed.set()
         for account_id in account_ids:
             self._changed[account_id] = False
             if (start := self._poller.high_watermark(account_id)) is not None:
                 self._read_until.setdefault(account_id, start)
 
     async def wait(self, cursor: int) -> None:
-        """Returns once the events of all accounts have been read up to an interval after `cursor`; after an
-        interval at the latest."""
+        """Returns once the events of all accounts have been read up to an interval after `cursor`, or there
+        is something to capture early; after an interval at the latest."""
         self._target = cursor + int(self._interval)
         paused, read_until = self._poller.paused, self._read_until.items()
         self._behind = {key for key, at in read_until if at < self._target and key not in paused}
         if self._behind:
             self._reached.clear()
-            await wait_any(self._reached, self._stopping, at_most=self._interval)
+            early = [self.changed] if self.is_early else []
+            await wait_any(self._reached, self._stopping, *early, at_most=self._interval)
             self._behind = set()
 
     def limit(self, due: Window) -> Window | None:
