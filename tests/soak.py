@@ -85,7 +85,7 @@ PROCESS_EVERY: Final = 12
 LARGEST: Final = 24
 INTERVAL: Final = timedelta(seconds=0.1)
 """How long a binding waits until it reads again."""
-INTERVALS: Final = ("config", "scheduling.subtasks")
+INTERVALS: Final = ("config", "scheduling.scheduler", "scheduling.subtasks")
 """The modules that allow for no interval below a second."""
 MANY: Final = 8
 """The size from which on a case has many objects."""

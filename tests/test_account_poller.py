@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import PLATFORM, StripeServer, World
+from source_stripe_native.config import DEFAULT_WINDOW
 from source_stripe_native.events.feed import EventFeed, WindowEvents
 from source_stripe_native.notices.notices import Notices
 from source_stripe_native.notices.trust import Trust
@@ -31,8 +32,9 @@ from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
 from source_stripe_native.state.shapes import initial_state
-from source_stripe_native.state.windows import RETENTION, Window, floor
+from source_stripe_native.state.windows import RETENTION, Window, floor, next_window
 from source_stripe_native.stripe.pages import Source
+from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, RateLimiter
 from tests import cdk_task
 from tests.capture import UNLIMITED, Capture, Json, plain
@@ -495,6 +497,35 @@ async def test_polling_quiet_accounts_costs_few_checkpoints_and_no_task_for_an_a
     for state in states:
         cursors = Cursors.of(state, AccountNumbers())
         assert all(cast(datetime, each.cursor) >= end for each in cursors.values())
+
+
+@on_virtual_time
+@pytest.mark.parametrize("at", [0.2, 0.9, 100.0, INTERVAL - 0.1])
+async def test_what_is_postponed_is_read_when_it_is_due_whenever_the_account_is_polled(at: float) -> None:
+    """Just after the poller has moved the cursor no window is due."""
+    feed, read, again = Feed(), list[float](), DEFAULTS.pause_after(1).total_seconds()
+
+    async def write(_: Json) -> None:
+        pass
+
+    postponed = Postponed(DEFAULTS, write)
+
+    class Windows(Fetching):
+        def changes(self, account_id: str) -> Any:
+            async def fetch(_: Logger, cursor: datetime) -> AsyncGenerator[Any, None]:
+                if (due := next_window(cursor, clock(), lag=LAG, span=DEFAULT_WINDOW)) is not None:
+                    if subjects := postponed.due(account_id, clock()):
+                        read.append(time())
+                        await postponed.remove(account_id, subjects)
+                    yield due.end_at
+
+            return fetch
+
+    async with capturing(feed, Windows(feed), names(1), postponed=postponed):
+        await asyncio.sleep(at)
+        assert await postponed.add("acct_0", "OBJECT::ch_1", clock())
+        await asyncio.sleep(10 * INTERVAL)
+    assert read == [pytest.approx(at + again, abs=2)]
 
 
 @on_virtual_time

@@ -17,6 +17,7 @@ from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceSt
 from estuary_cdk.capture.task import Task
 
 from source_stripe_native.backfill.page_loop import Binding
+from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.flow.output import closing
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.protocols import (
@@ -225,11 +226,11 @@ class Scheduler:
         return -math.inf if pauses is None else pauses.until_time(self._executor.unit(account_id))
 
     def _wait_for_postponed(self, account_id: str) -> float:
-        """The seconds until something that was postponed is due, an interval at least; infinity where nothing
-        is."""
+        """The seconds until something that was postponed is due, infinity where nothing is. A window has a
+        second at least: where the poller has just moved the cursor, none is to be read before."""
         postponed = self._config.postponed
         wait = None if postponed is None else postponed.wait(account_id, self._config.now())
-        return math.inf if wait is None else max(self._interval, wait.total_seconds())
+        return math.inf if wait is None else max(MIN_INTERVAL, wait).total_seconds()
 
 
 def open_binding_with_priority_queue(
