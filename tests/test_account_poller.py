@@ -825,6 +825,23 @@ async def test_accounts_rest_for_an_hour_while_posts_announce_their_events() -> 
 
 
 @on_virtual_time
+@pytest.mark.parametrize("interval", [1.0, 5.0, 10.0, 11.0, 60.0])
+async def test_an_account_rests_only_once_what_was_announced_has_been_read(interval: float) -> None:
+    feed, subscriber = Feed(news={"acct_1": [1000.0]}), Subscriber()
+    async with running_capture() as capture:
+        poller = trusted(names(3), feed, Trust(floor(EPOCH)))
+        poller.subscribe(subscriber, timedelta(seconds=interval))
+        capture.task.spawn_child("accounts", poller.run)
+        await asyncio.sleep(1000)
+        poller.notice("acct_1")
+        await asyncio.sleep(1000)
+        ((at, *_),) = [each for each in subscriber.notifications if each[3]]
+        assert at - 1000 <= interval + LAG.total_seconds() + 1
+        assert max(feed.times("acct_1")) <= at + interval + 1
+        capture.stopping.event.set()
+
+
+@on_virtual_time
 async def test_an_event_without_a_post_counts_a_minute_later_while_all_accounts_rest() -> None:
     feed, trust, subscriber = Feed(), Trust(floor(EPOCH)), Subscriber()
     read = cast(EventFeed, feed)

@@ -72,8 +72,8 @@ class AccountPoller:
         """The end of the last window of each account that the subscribers were notified of."""
         self._is_trusted: Callable[[str], bool] = lambda _: False
         """Whether posts announce whatever happens in an account."""
-        self._noticed: set[str] = set()
-        """Accounts with a notice since their last reading."""
+        self._noticed: dict[str, float] = {}
+        """When accounts had their last notice, by the loop's clock, until a reading comes to it."""
 
     def rely_on(self, reader: NoticeReader) -> None:
         """From now on, accounts that the reader trusts are read rarely, unless Stripe announces something."""
@@ -122,7 +122,7 @@ class AccountPoller:
 
     def notice(self, account_id: str) -> None:
         """Stripe has announced something of the account: its next reading is an interval after its last."""
-        self._noticed.add(account_id)
+        self._noticed[account_id] = asyncio.get_running_loop().time()
         self._bring_forward(account_id)
 
     def lose_trust(self, account_id: str | None) -> None:
@@ -140,11 +140,14 @@ class AccountPoller:
         age = now.timestamp() - last - self._settings.lag.total_seconds()
         self._readers.notify(account_id, clock_time + max(0.0, self._interval - age))
 
-    def _rest(self, account_id: str) -> float:
-        """The seconds from the beginning of a reading to the next one."""
-        is_noticed = account_id in self._noticed
-        self._noticed.discard(account_id)
-        is_trusted = not is_noticed and self._is_trusted(account_id)
+    def _rest(self, account_id: str, start_time: float) -> float:
+        """The seconds from the beginning of a reading, at `start_time`, to the next one."""
+        noticed_time = self._noticed.get(account_id)
+        is_trusted = noticed_time is None and self._is_trusted(account_id)
+        # A window ends a lag, and a part of a second, before now.
+        read_time = start_time + self._interval - self._settings.lag.total_seconds() - 1
+        if noticed_time is not None and noticed_time <= read_time:
+            del self._noticed[account_id]
         return self._trusted_wait() if is_trusted else self._interval
 
     def _trusted_wait(self) -> float:
@@ -163,7 +166,7 @@ class AccountPoller:
             # A little that another's reading has left can wait as well.
             if task.stopping.event.is_set() or horizon - published <= self._interval / 2:
                 break
-        return start_time + self._rest(account_id)
+        return start_time + self._rest(account_id, start_time)
 
     async def _read_window(self, account_id: str, source: Source) -> int | None:
         """Returns the end of the window that was published, None where there was nothing to read."""
