@@ -254,6 +254,28 @@ async def test_too_many_objects_pause_their_stream(
         await capture.session(lambda: len(capture.last("Charges")) == 3)
 
 
+@pytest.mark.parametrize("is_connected", [False, True], ids=["single", "connected"])
+async def test_what_can_be_read_again_makes_room_for_what_cannot(
+    world: World, server: StripeServer, is_connected: bool
+) -> None:
+    settings = replace(QUICK, postponed_at_most=1)
+    capture = Capture(server, ["Charges"], settings=settings, connected=is_connected)
+    await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
+    first, second = (world.create("charge", event=False)["id"] for _ in range(2))
+
+    def is_left(charge: str) -> bool:
+        return {key.rpartition(":")[2] for key in postponed(capture, "Charges")} == {charge}
+
+    with hurried():
+        for failing, captured in ((first, list[str]()), (second, [first])):
+            world.clock.advance(10)
+            world.tell("charge.updated", "charge", failing, api_version=OLDER)
+            world.clock.advance(120)
+            server.faults.set(Fault(f"/v1/charges/{failing}", status=500))
+            await capture.session(functools.partial(is_left, failing), seconds=20)
+            assert [*capture.last("Charges")] == captured
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["acct_1", "acct_2"]), st.sampled_from(["OBJECT::a", "PARENT::b"])),

@@ -79,6 +79,12 @@ class Postponed:
         written = entry.model_dump(mode="json")
         return {f"{PREFIX}/{account_id}/{subject}": written for subject in subjects}
 
+    def shown(self, account_id: str | None, subjects: Collection[str]) -> None:
+        """Says that Stripe shows these again. They make room for others that fail, before the checkpoint of
+        their documents, which may be that of the others too."""
+        failed = self._accounts.get(account_id, {})
+        failed |= {subject: failed[subject].model_copy(update={"last_count": 0}) for subject in subjects}
+
     async def remove(self, account_id: str | None, subjects: Collection[str]) -> None:
         """Forgets what was read again. To be called after the checkpoint of its documents."""
         failed = self._accounts.get(account_id, {})
