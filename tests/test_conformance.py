@@ -458,3 +458,26 @@ async def test_notices_without_a_pause_hold_up_no_reading_that_is_due(takes: flo
     asked = [0, *(at for at, _ in seen.asked)]
     assert max(after - before for before, after in itertools.pairwise(asked)) <= 302 + takes
     assert captured >= len(seen.asked), "notices have their turn too"
+
+
+async def test_what_failed_early_is_captured_early_after_the_pause() -> None:
+    """No window need come to it soon: the cursor of the accounts waits for accounts that rest."""
+    notified, captured = asyncio.Event(), list[float]()
+    notified.set()
+
+    async def fetch_early(log: Logger, cursor: LogCursor) -> AsyncGenerator[Any, None]:
+        captured.append(asyncio.get_running_loop().time())
+        if len(captured) == 1:
+            raise ValueError("for now")
+        yield Commit()
+
+    class Pausing(Ending):
+        async def pause(self, error: Exception) -> timedelta:
+            return timedelta(minutes=1)
+
+    async def follow(fetch: Any, state: ResourceState.Incremental, task: Task) -> None:
+        early, now = EarlyChanges(fetch_early, notified), datetime.now(tz=UTC)
+        await follow_changes(binding(), INDEX, fetch, state, lambda: now, Pausing(), task, early)
+
+    await followed(follow, Changes([[], [], []], cursor=CUTOFF))
+    assert [round(at) for at in captured] == [0, 60]

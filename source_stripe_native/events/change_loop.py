@@ -123,6 +123,8 @@ async def follow_changes(
             cursors = await sweep(fetch_changes, state, binding, binding_index, task, checkpoint)
         except Exception as error:  # noqa: BLE001 - what concerns more than this loop is raised again
             task.reset()
+            if was_early:
+                notified.set()
             # Nothing is captured early during a pause.
             others, until_time = [], clock() + (await failures.pause(error)).total_seconds()
             continue
