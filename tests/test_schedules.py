@@ -117,6 +117,11 @@ def test_blanks_between_the_fields_may_be_any() -> None:
 # Firings, backfills and restarts, on virtual time
 
 
+def passed() -> float:
+    """The seconds since `START`. The clock of a capture is ahead of the loop's by less than is rounded."""
+    return round(asyncio.get_running_loop().time(), 3)
+
+
 @dataclass
 class Life:
     """A binding through restarts: how long a backfill takes, and how long the capture is away between two
@@ -136,7 +141,7 @@ class Life:
         loop = asyncio.get_running_loop()
 
         def now() -> datetime:
-            return START + timedelta(seconds=loop.time())
+            return START + timedelta(seconds=passed())
 
         state = ResourceState(last_initialized=now(), backfill=self._begin())
         while loop.time() < until:
@@ -147,7 +152,7 @@ class Life:
             await asyncio.sleep(self.away)
 
     def _begin(self) -> ResourceState.Backfill:
-        self.started.append(asyncio.get_running_loop().time())
+        self.started.append(passed())
         return ResourceState.Backfill(cutoff=START)
 
     async def _run_once(self, schedules: Schedules, state: ResourceState, now: object) -> None:
@@ -159,7 +164,7 @@ class Life:
                 return loop.time() < ends
 
             async def repeat(task: Task) -> None:
-                state.last_initialized = START + timedelta(seconds=loop.time())
+                state.last_initialized = START + timedelta(seconds=passed())
                 state.backfill = self._begin()
 
             assert state.last_initialized is not None
@@ -196,6 +201,30 @@ def test_each_firing_is_served_once_after_its_time(
         assert first <= after
         assert before + backfill <= after <= max(first, before + backfill) + away + runs + 20
     assert life.stops <= 3 + 2 * len(life.started) + seconds / runs, "no loop of restarts"
+
+
+def test_a_firing_is_served_soon_after_the_clock_has_made_a_leap() -> None:
+    """A machine that sleeps: its loop's clock stands still meanwhile."""
+    slept = timedelta()
+
+    def now() -> datetime:
+        return START + slept + timedelta(seconds=asyncio.get_running_loop().time())
+
+    async def repeat(_: Task) -> None:
+        pass
+
+    async def main() -> float:
+        nonlocal slept
+        async with running_capture() as capture:
+            schedules = Schedules(timedelta(seconds=10), {STREAM: "0 6 * * *"}, now)
+            keep = functools.partial(schedules.keep, STREAM, START, lambda: False, repeat)
+            capture.task.spawn_child("schedule", keep)
+            await asyncio.sleep(3_600)
+            slept = timedelta(hours=10)
+            await capture.stopping.event.wait()
+            return asyncio.get_running_loop().time()
+
+    assert run_on_virtual_time(main()) <= 3_600 + 61
 
 
 # Whole captures

@@ -117,7 +117,8 @@ class Schedules:
         fires_at = next_firing(self.crons[stream], initialized)
         assert fires_at is not None, "a schedule that never fires is not taken"
         while not is_stopping:
-            is_stopping = await stops_within(max(fires_at - self.now(), self.interval), stopping)
+            # In short rests: the loop's clock stands still while a machine sleeps.
+            is_stopping = await stops_within(max(min(fires_at - self.now(), MINUTE), self.interval), stopping)
             # Also where the capture stops for another reason: it need not stop again for this one.
             if self.now() >= fires_at and not is_open():
                 task.log.info(f"the schedule of {stream} has fired: restarting to backfill it again")
