@@ -380,6 +380,21 @@ async def test_it_is_waited_until_all_accounts_are_an_interval_further_and_no_lo
     assert clock() - start == 12
 
 
+def test_change_of_an_account_that_was_refused_is_there_once_the_account_is_back() -> None:
+    poller = Polled()
+    found = changes(poller)
+    found.notify(A, Window(100, 120), UPDATED)
+    poller.not_read.add(A)
+    found.changed.clear()
+    assert taken(found) == []
+    found.notify(B, Window(100, 120), NOTHING)
+    assert not found.changed.is_set()
+    poller.not_read.clear()
+    found.notify(A, Window(120, 140), NOTHING)
+    assert found.changed.is_set()
+    assert taken(found) == [A]
+
+
 @on_virtual_time
 async def test_who_captures_early_waits_for_no_account_that_rests() -> None:
     clock, tracked = asyncio.get_running_loop().time, changes()

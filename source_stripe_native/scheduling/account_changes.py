@@ -58,6 +58,8 @@ class AccountChanges:
         # What nobody has read since the cursor may have reported a change.
         if window.start > before or types & self._types:
             self._changed[account_id] = False
+        if account_id in self._changed:
+            # Or a change is left from a time when the account was away.
             self.changed.set()
         self._read_until[account_id] = max(before, window.end)
         if account_id in self._behind and window.end >= self._target:
