@@ -253,6 +253,31 @@ async def test_an_account_that_fails_holds_up_no_other_and_comes_later(
     assert capture.last("Charges").keys() == before.keys()
 
 
+@pytest.mark.parametrize("connected", [False, True], ids=["single", "connected"])
+async def test_a_list_that_fails_holds_up_no_other_list_of_the_stream(
+    world: World, server: StripeServer, connected: bool
+) -> None:
+    containers = [world.create(kind, event=False) for kind in ("customer", "subscription", "invoice")]
+    for container in containers:
+        world.create("discount", event=False, **{container["object"]: container["id"]})
+    capture = capture_of(server, ["Discounts"], connected=connected)
+    await caught_up(capture)
+    before = capture.last("Discounts").keys()
+    assert len(before) == 3
+    for failing in ("customers", "subscriptions", "invoices"):
+        capture.documents.clear()
+        server.faults.set(Fault(f"/v1/{failing}*", status=500))
+        refresh(capture)
+        await caught_up(capture)
+        refresh(capture, {"stream": "Discounts", **EVER})
+        world.clock.advance(120)
+        with hurried():
+            await capture.session(lambda: len(capture.last("Discounts")) == 2, seconds=20)
+            server.faults.set()
+            await capture.session(lambda: is_done(capture), seconds=20)
+        assert capture.last("Discounts").keys() == before
+
+
 async def test_nothing_is_held_while_what_has_failed_is_paused(
     world: World, server: StripeServer, accounts: list[str]
 ) -> None:

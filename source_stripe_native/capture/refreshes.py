@@ -112,6 +112,7 @@ class Refreshes:
         await readers.run(task)
 
     async def _read(self, fetch: FetchRange, account_id: str, task: Task) -> float:
+        failures = list[Exception]()
         for part in [part for part in self.ranges if part.account_id == account_id]:
             fetch_page = fetch(account_id, part.suffix, part.since)
             state_of = functools.partial(self._state_of, part.key)
@@ -119,11 +120,14 @@ class Refreshes:
             try:
                 # In a task of its own, with which its last page ends: others may be paused for an hour.
                 (outcome,) = await side_by_side([reading])
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - it is raised, after the other lists had their turn
                 task.reset()
-                raise
+                failures.append(error)
+                continue
             if outcome is Outcome.COMPLETED:
                 self.ranges.remove(part)
+        if failures:
+            raise ExceptionGroup("ranges", failures)
         if not self.ranges:
             task.log.info(f"{self.row.NAME}: all ranges have been captured again")
         return math.inf
