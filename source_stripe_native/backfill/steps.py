@@ -29,7 +29,7 @@ from source_stripe_native.state.windows import FOREVER, Window, floor
 from source_stripe_native.streams.row import Document, Embedding
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import is_whole, stamp, to_document
-from source_stripe_native.stripe.listings import listed_objects, read_listed
+from source_stripe_native.stripe.listings import Listing
 from source_stripe_native.stripe.pages import Page, PageToken, Source
 from source_stripe_native.stripe.rate_limit import Priority
 from source_stripe_native.stripe.shared_pages import SharedPages
@@ -45,18 +45,11 @@ class Step:
     is_last: bool = False
 
 
-async def read_steps(
-    source: Source,
-    window: Window,
-    params: Params,
-    listed: Page,
-    place: PageToken,
-    embedding: Embedding | None,
-) -> AsyncGenerator[Step, None]:
-    """The steps of a page of the list of `window`, which begins at `place`."""
-    stream, settings = source.stream, source.settings
+async def read_steps(listing: Listing, listed: Page, place: PageToken) -> AsyncGenerator[Step, None]:
+    """The steps of a page of the listing, which begins at `place`."""
+    source, stream, settings = listing.source, listing.source.stream, listing.source.settings
     in_window_only = stream.UNDATED or not stream.LISTS_BY_CREATED
-    is_list = stream.PARENT is None and embedding is None
+    is_list = stream.PARENT is None and listing.embedding is None
     if is_list and not in_window_only and all(is_whole(source, obj) for obj in listed.objects):
         documents = [stamp(source, obj, stream.BACKFILL_OP) for obj in listed.objects]
         yield Step(documents, listed.next, is_last=True)
@@ -67,9 +60,7 @@ async def read_steps(
     for first in range(0, len(objects), at_once):
         # As bytes, since what is completed is many times larger.
         some = replace(listed, objects=objects[first : first + at_once])
-        async for obj in listed_objects(
-            source, window, params, some, in_window_only=in_window_only, embedding=embedding
-        ):
+        async for obj in listing.objects(some, in_window_only=in_window_only):
             rest.append(await to_document(source, obj, stream.BACKFILL_OP))
             if len(rest) >= settings.step_documents or rest.size >= settings.step_bytes:
                 yield Step(rest, place)
@@ -130,15 +121,16 @@ class Backfill:
         ):
             source = replace(self.source, log=log, priority=Priority.BACKFILL, reservation=held)
             asked_time = asyncio.get_running_loop().time()
+            listing = Listing(source, read, self.params, self.embedding, cls.UNDATED, self.sharing)
             listed = Page([], None)
             if token != end:
-                listed = await self._list(source, read, None if token == top else token)
+                listed = await listing.page(None if token == top else token)
             asked_time = asked_time if listed.asked_time is None else listed.asked_time
 
             def is_new(obj: Json) -> bool:
                 return captured.get(cls.identity(obj), -math.inf) < asked_time
 
-            steps = read_steps(source, read, self.params, listed, token or top, self.embedding)
+            steps = read_steps(listing, listed, token or top)
             first, documents, has_cursor = replace(listed, objects=listed.objects[:1]), 0, False
             # A checkpoint may take long, and the objects are not needed for it.
             del listed
@@ -166,17 +158,6 @@ class Backfill:
                         held.release()
                     else:
                         await held.renew()
-
-    async def _list(self, source: Source, window: Window, token: PageToken | None) -> Page:
-        return await read_listed(
-            source,
-            window,
-            self.params,
-            token,
-            whole=source.stream.UNDATED,
-            embedding=self.embedding,
-            sharing=self.sharing,
-        )
 
     async def _remember(self, source: Source, objects: Sequence[Json]) -> None:
         """Remembers objects that are about to be captured, as far as the row asks for it."""

@@ -13,6 +13,7 @@ checkpoint is never far away. Once a day the list of a longer past is read again
 without an event.
 """
 
+import functools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -35,8 +36,16 @@ from source_stripe_native.state.windows import (
 from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import list_request, to_document
-from source_stripe_native.stripe.listings import listed_objects, read_listed
-from source_stripe_native.stripe.pages import TOP_WITHOUT_PARENT, V2, Page, PageToken, Source, is_in_window
+from source_stripe_native.stripe.listings import Listing
+from source_stripe_native.stripe.pages import (
+    TOP_WITHOUT_PARENT,
+    V2,
+    Page,
+    PageToken,
+    Source,
+    all_pages,
+    is_in_window,
+)
 from source_stripe_native.stripe.shared_pages import SharedPages
 
 
@@ -136,15 +145,15 @@ class ListReader:
 
     async def _new(self, window: Window) -> AsyncIterator[Json]:
         """What the polled list shows that was not seen before."""
-        source, stream, (whole, in_full, _) = self._source, self._source.stream, self._reach(window)
+        stream, (whole, in_full, _) = self._source.stream, self._reach(window)
         filters_parents = stream.CREATED_WITH_PARENT
         is_cut_short = not in_full and (stream.PARENT is None or filters_parents)
-        async for listed in self._pages(whole, self._first):
+        async for listed in all_pages(functools.partial(self._page, whole), self._first):
             page = listed
             if filters_parents:
                 # The children of a parent that was seen before cost no request again.
                 page = replace(listed, objects=[obj for obj in listed.objects if self._is_new(obj, window)])
-            async for obj in listed_objects(source, whole, self._params, page):
+            async for obj in self._listing(whole).objects(page):
                 if filters_parents or self._is_new(obj, window):
                     yield obj
             if is_cut_short and _goes_on_before(listed, window.start):
@@ -164,10 +173,10 @@ class ListReader:
         older = [Window(part.start, min(part.end, since)) for part in due if part.start < since]
         for past in ([Window(since, until)] if stream.RELIST else []) + older:
             is_by_clock = past.start < since or stream.ONLY_BY_CLOCK
-            async for page in self._pages(past):
+            async for page in all_pages(functools.partial(self._page, past)):
                 silent = [obj for obj in page.objects if stream.RELIST_IF.items() <= obj.items()]
                 some = replace(page, objects=silent)
-                async for obj in listed_objects(source, past, stream.list_params(), some):
+                async for obj in self._listing(past).objects(some):
                     if not is_by_clock or any(is_due(at, window) for at in due_times(stream, obj)):
                         yield await to_document(source, obj, "u")
 
@@ -202,24 +211,20 @@ class ListReader:
             return objects
         return objects * window.seconds // max(1, window.end - oldest)
 
-    async def _pages(self, window: Window, first: Page | None = None) -> AsyncIterator[Page]:
-        """Every page of the stream's listing of `window`."""
-        page = first or await self._page(window)
-        yield page
-        while page.next is not None:
-            page = await self._page(window, page.next)
-            yield page
+    def _listing(self, window: Window) -> Listing:
+        return Listing(self._source, window, self._params, sharing=self._shared)
 
     async def _page(self, window: Window, token: PageToken | None = None) -> Page:
-        source, stream, shared = self._source, self._source.stream, self._shared
-        child, params = shared.child_of(stream), self._params
+        """A page of the stream's listing of `window`."""
+        stream, listing = self._source.stream, self._listing(window)
+        child = self._shared.child_of(stream)
         if stream.WITHOUT_PARENT:
             # Of such a stream, only objects without a parent are reported by no event.
             token = token or TOP_WITHOUT_PARENT
         if child is None:
-            return await read_listed(source, window, params, token, sharing=shared)
+            return await listing.page(token)
         # As the children read it, who may need older parents too.
-        page = await read_listed(replace(source, stream=child), window, params, token, sharing=shared)
+        page = await replace(listing, source=replace(self._source, stream=child)).page(token)
         objects = [obj for obj in page.objects if is_in_window(stream, obj, window)]
         if child.EMBEDDED_EXPANDED:
             # As the list of the stream alone would show them.

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from source_stripe_native.errors import StripeError, is_refusal
 from source_stripe_native.state.windows import Window
 from source_stripe_native.stripe.client import Json
-from source_stripe_native.stripe.listings import read_listed
-from source_stripe_native.stripe.pages import PageToken, Source
+from source_stripe_native.stripe.listings import Listing
+from source_stripe_native.stripe.pages import Source
 
 
 class ListedRereads:
@@ -51,14 +51,11 @@ class ListedRereads:
     async def _read(self) -> dict[str, Json]:
         source, wanted, all_shown = self._source, self._wanted, dict[str, Json]()
         window = Window(min(wanted.values()), max(wanted.values()) + 1)
-        token: PageToken | None = None
         try:
-            while True:
-                page = await read_listed(source, window, source.stream.list_params(), token)
+            async for page in Listing(source, window, source.stream.list_params()).pages():
                 shown = {str(obj["id"]): obj for obj in page.objects if obj["id"] in wanted}
                 all_shown |= shown
-                token = page.next
-                if token is None or len(shown) < source.settings.least_listed:
+                if len(shown) < source.settings.least_listed:
                     break
         except StripeError as error:
             if not is_refusal(error):

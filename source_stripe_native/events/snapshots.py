@@ -34,7 +34,7 @@ from source_stripe_native.streams.row import BaseStripeObject, Document
 from source_stripe_native.stripe.children import open_child_lists, read_children
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import retrieve, to_document, to_tombstone
-from source_stripe_native.stripe.listings import listed_objects, read_listed
+from source_stripe_native.stripe.listings import Listing
 from source_stripe_native.stripe.pages import Source, is_in_window, refusals_noticed
 
 DIGEST_SIZE: Final = 16
@@ -115,12 +115,9 @@ async def _pages(source: Source, window: Window) -> AsyncIterator[AsyncIterator[
     """The objects of all variants of the stream's list that were created in `window`, page by page."""
     for suffix, variant in source.stream.VARIANTS.items():
         params = list({**variant, **source.stream.SNAPSHOT_OF}.items())
-        embedding = source.stream.EMBEDDINGS.get(suffix)
-        token, is_last = None, False
-        while not is_last:
-            page = await read_listed(source, window, params, token, embedding=embedding)
-            yield listed_objects(source, window, params, page, in_window_only=True, embedding=embedding)
-            token, is_last = page.next, page.next is None
+        listing = Listing(source, window, params, source.stream.EMBEDDINGS.get(suffix))
+        async for page in listing.pages():
+            yield listing.objects(page, in_window_only=True)
 
 
 async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:

@@ -8,7 +8,7 @@ expands them. Where a list inside one is cut, the rest of that list is read with
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from source_stripe_native.errors import PARAMETER_MISSING, PERMISSION_MISSING, StripeError, is_refusal
 from source_stripe_native.state.shards import ALL_ACCOUNTS
@@ -30,6 +30,7 @@ from source_stripe_native.stripe.pages import (
     Page,
     PageToken,
     Source,
+    all_pages,
     checked,
     is_in_window,
     notice,
@@ -45,87 +46,101 @@ ELEMENTS = ".data.*."
 """In a path: every element of a list object."""
 
 
-async def read_listed(
-    source: Source,
-    window: Window,
-    params: Params,
-    token: PageToken | None,
-    *,
-    whole: bool = False,
-    embedding: Embedding | None = None,
-    sharing: SharedPages | None = None,
-) -> Page:
-    """A page of what the stream's documents are made of: its objects, the parents of its objects and after
-    these the objects without a parent, or the containers of an `embedding`. `whole` reads the list without
-    bounds. Pages of parents are those of `sharing`, if it is given."""
-    stream = source.stream
-    if embedding is not None:
-        row, since = embedding.stream, window.start if embedding.created_with_container else 0
-        bounds = Window(since, window.end) if row.LISTS_BY_CREATED else None
-        expand = expand_params(embedding, "data.")
-        return await read_list(source, row, row.list_params(), bounds, token, unlisted=False, expand=expand)
-    if stream.PARENT is not None:
-        if token is not None and token.without_parent:
-            return await read_without_parent(source, [*params, *list_params(stream)], window, token)
-        page = await read_parents(source, window, token, params, sharing)
-        return replace(page, next=TOP_WITHOUT_PARENT) if page.next is None and stream.WITHOUT_PARENT else page
-    bounds = window if stream.LISTS_BY_CREATED and not whole else None
-    return await read_list(source, stream, params, bounds, token, unlisted=whole, expand=list_params(stream))
+@dataclass(frozen=True)
+class Listing:
+    """What the documents of a stream are made of that were created in `window`: its objects; the parents of
+    its objects, and after these the objects without a parent; or the containers of an `embedding`.
 
+    `params` select a variant of the objects, or of the parents where the row says so. A listing that
+    `is_whole` is read without bounds. Pages of parents are those of `sharing`, if it is given."""
 
-async def listed_objects(
-    source: Source,
-    window: Window,
-    params: Params,
-    listed: Page,
-    *,
-    in_window_only: bool = False,
-    embedding: Embedding | None = None,
-) -> AsyncIterator[Json]:
-    """The stream's objects that a page of `read_listed` stands for. `in_window_only` leaves out those that
-    were not created in `window`."""
-    if embedding is not None:
-        for container in listed.objects:
-            async for obj in embedded_objects(source, embedding, container, window):
-                yield obj
-        return
-    if source.stream.PARENT is not None and not listed.without_parent:
-        own = () if source.stream.VARIANTS_OF_PARENT else params
-        async for child in read_children_of(source, listed.objects, window, own):
-            yield child
-        return
-    for obj in listed.objects:
-        if not in_window_only or is_in_window(source.stream, obj, window):
-            yield obj
+    source: Source
+    window: Window
+    params: Params
+    embedding: Embedding | None = None
+    is_whole: bool = False
+    sharing: SharedPages | None = None
 
+    def pages(self) -> AsyncIterator[Page]:
+        """Every page, to the end."""
+        return all_pages(self.page)
 
-async def read_parents(
-    source: Source, window: Window, token: PageToken | None, params: Params, sharing: SharedPages | None
-) -> Page:
-    """A page of the parents that can have children of `window`, which streams may share. `params` select a
-    variant of the children, or of the parents where the row says so."""
-    stream, parent = source.stream, source.stream.PARENT
-    assert parent is not None
-    if source.is_one_of_many and parent.ARE_ACCOUNTS:
-        # Each account is the only parent in its own task. The platform reads a connected account by its id:
-        # the account's own view of itself lacks what the platform may do.
-        if source.connected_account_id is None:
-            return Page([await read_unlisted(source, parent)], None)
-        platform = replace(source, connected_account_id=None)
-        path = f"{parent.list_path()}/{segment(source.connected_account_id)}"
-        return Page([await platform.get(path)], None)
-    since = window.start if stream.CREATED_WITH_PARENT else 0
-    bounds = Window(since, window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
-    expand = sharing.expansions(stream) if sharing else embedded_params(stream)
-    selection = params if stream.VARIANTS_OF_PARENT else parent.list_params()
+    async def page(self, token: PageToken | None) -> Page:
+        """The page at a token, the first one without it."""
+        source, stream, window, embedding = self.source, self.source.stream, self.window, self.embedding
+        if embedding is not None:
+            row, since = embedding.stream, window.start if embedding.created_with_container else 0
+            bounds = Window(since, window.end) if row.LISTS_BY_CREATED else None
+            expand = expand_params(embedding, "data.")
+            return await read_list(
+                source, row, row.list_params(), bounds, token, unlisted=False, expand=expand
+            )
+        if stream.PARENT is not None:
+            if token is not None and token.without_parent:
+                return await self._without_parent(token)
+            page = await self._parents(token, stream.PARENT)
+            is_last = page.next is None and stream.WITHOUT_PARENT
+            return replace(page, next=TOP_WITHOUT_PARENT) if is_last else page
+        whole = self.is_whole
+        bounds = window if stream.LISTS_BY_CREATED and not whole else None
+        expand = list_params(stream)
+        return await read_list(source, stream, self.params, bounds, token, unlisted=whole, expand=expand)
 
-    async def read(source: Source) -> Page:
-        return await read_list(source, parent, selection, bounds, token, unlisted=True, expand=expand)
+    async def objects(self, page: Page, *, in_window_only: bool = False) -> AsyncIterator[Json]:
+        """The objects that a page stands for. `in_window_only` leaves out those that were not created in the
+        window."""
+        source, window, stream = self.source, self.window, self.source.stream
+        if self.embedding is not None:
+            for container in page.objects:
+                async for obj in embedded_objects(source, self.embedding, container, window):
+                    yield obj
+        elif stream.PARENT is not None and not page.without_parent:
+            own = () if stream.VARIANTS_OF_PARENT else self.params
+            async for child in read_children_of(source, page.objects, window, own):
+                yield child
+        else:
+            for obj in page.objects:
+                if not in_window_only or is_in_window(stream, obj, window):
+                    yield obj
 
-    if sharing is None:
-        return await read(source)
-    key = (source.account_id, parent.NAME, tuple(selection), bounds, token)
-    return await sharing.read(source, key, read)
+    async def _parents(self, token: PageToken | None, parent: type[BaseStripeObject]) -> Page:
+        """A page of the parents that can have children of the window, which streams may share."""
+        source, stream, sharing = self.source, self.source.stream, self.sharing
+        if source.is_one_of_many and parent.ARE_ACCOUNTS:
+            # Each account is the only parent in its own task. The platform reads a connected account by its
+            # id: the account's own view of itself lacks what the platform may do.
+            if source.connected_account_id is None:
+                return Page([await read_unlisted(source, parent)], None)
+            platform = replace(source, connected_account_id=None)
+            path = f"{parent.list_path()}/{segment(source.connected_account_id)}"
+            return Page([await platform.get(path)], None)
+        since = self.window.start if stream.CREATED_WITH_PARENT else 0
+        bounds = Window(since, self.window.end) if parent.LISTS_BY_CREATED and not parent.UNDATED else None
+        expand = sharing.expansions(stream) if sharing else embedded_params(stream)
+        selection = self.params if stream.VARIANTS_OF_PARENT else parent.list_params()
+
+        async def read(source: Source) -> Page:
+            return await read_list(source, parent, selection, bounds, token, unlisted=True, expand=expand)
+
+        if sharing is None:
+            return await read(source)
+        key = (source.account_id, parent.NAME, tuple(selection), bounds, token)
+        return await sharing.read(source, key, read)
+
+    async def _without_parent(self, token: PageToken) -> Page:
+        """A page of the objects without a parent; none where the API version has no list of them."""
+        source, stream = self.source, self.source.stream
+        params = [*self.params, *list_params(stream)]
+        try:
+            page = await read_page(source, f"/v1/{stream.WITHOUT_PARENT}", params, token)
+        except StripeError as error:
+            if token != TOP_WITHOUT_PARENT or not PARAMETER_MISSING.matches(error):
+                raise
+            source.log.debug("no list of objects without a parent", {"error": error.answer})
+            page = Page([], None)
+        page = _filtered(page, stream, self.window)
+        rest = replace(page.next, without_parent=True) if page.next else None
+        return Page(page.objects, rest, without_parent=True)
 
 
 async def read_list(
@@ -200,22 +215,6 @@ async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: 
         async for page in read_pages(source, stream.list_path(), [*params, ("test_clock", clock)]):
             objects += page.objects
     return objects
-
-
-async def read_without_parent(source: Source, params: Params, bounds: Window, token: PageToken) -> Page:
-    """A page of the objects without a parent that were created within `bounds`; none where the API version
-    has no list of them."""
-    stream = source.stream
-    try:
-        page = await read_page(source, f"/v1/{stream.WITHOUT_PARENT}", params, token)
-    except StripeError as error:
-        if token != TOP_WITHOUT_PARENT or not PARAMETER_MISSING.matches(error):
-            raise
-        source.log.debug("no list of objects without a parent", {"error": error.answer})
-        page = Page([], None)
-    page = _filtered(page, stream, bounds)
-    rest = replace(page.next, without_parent=True) if page.next else None
-    return Page(page.objects, rest, without_parent=True)
 
 
 async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:

@@ -13,7 +13,8 @@ document, with one line. The pages then grow back.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Final
@@ -128,14 +129,19 @@ def is_in_window(stream: type[BaseStripeObject], found: Json, window: Window) ->
     return created is None or window.start <= created < window.end
 
 
-async def read_pages(
-    source: Source, path: str, params: Params, first: Page | None = None
-) -> AsyncIterator[Page]:
+def read_pages(source: Source, path: str, params: Params, first: Page | None = None) -> AsyncIterator[Page]:
     """Every page of the list at `path`, to its end; `first` is the first page where that has been read."""
-    page = first or await read_page(source, path, params, None)
+    return all_pages(functools.partial(read_page, source, path, params), first)
+
+
+async def all_pages(
+    read: Callable[[PageToken | None], Awaitable[Page]], first: Page | None = None
+) -> AsyncIterator[Page]:
+    """Every page of a list, to its end, from what reads the page at a token."""
+    page = first or await read(None)
     yield page
     while page.next is not None:
-        page = await read_page(source, path, params, page.next)
+        page = await read(page.next)
         yield page
 
 
