@@ -22,7 +22,7 @@ from source_stripe_native.stripe.account_directory import (
     new_account_ids,
 )
 from source_stripe_native.stripe.client import Params, StripeSession
-from source_stripe_native.stripe.refused_params import RefusedParams
+from source_stripe_native.stripe.expansions import RefusedParams
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
 

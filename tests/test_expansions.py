@@ -16,9 +16,8 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError
 from source_stripe_native.models import STREAMS, Prices
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.expansions import object_params
+from source_stripe_native.stripe.expansions import RefusedParams, object_params
 from source_stripe_native.stripe.pages import Source
-from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, unknown_filter, unstamped
 from tests.conftest import NOW

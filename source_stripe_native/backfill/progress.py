@@ -245,7 +245,7 @@ async def oldest_second(source: Source, params: Params, window: Window, known: i
             if is_refusal(error):
                 return None
             raise
-        if not source.refused.is_filtered(path, stream.CREATED_IN.names()):
+        if not source.refused.filters_by_time(stream):
             return None
         match answer.get("data"):
             case []:

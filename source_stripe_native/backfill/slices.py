@@ -150,10 +150,10 @@ class SlicedBackfill:
     def at_once(self) -> int:
         """How many slices there may be. A list that Stripe does not filter by time has to be read from its
         top for each slice."""
-        source, path = self.source, self.source.stream.list_path()
-        if self.is_whole or not source.refused.is_filtered(path, source.stream.CREATED_IN.names()):
+        source, stream = self.source, self.source.stream
+        if self.is_whole or not source.refused.filters_by_time(stream):
             return 1
-        return useful_slices(source.http.latency(path), source.settings)
+        return useful_slices(source.http.latency(stream.list_path()), source.settings)
 
 
 @dataclass(frozen=True)

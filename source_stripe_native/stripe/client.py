@@ -42,6 +42,7 @@ from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.stripe import attempts
 from source_stripe_native.stripe.attempts import Attempt, Outage, Request, Traffic
 from source_stripe_native.stripe.clock import StripeClock
+from source_stripe_native.stripe.expansions import RefusedParams
 from source_stripe_native.stripe.rate_limit import (
     LIMITS,
     Priority,
@@ -51,7 +52,6 @@ from source_stripe_native.stripe.rate_limit import (
     rate_limiter_for,
 )
 from source_stripe_native.stripe.readings import Readings
-from source_stripe_native.stripe.refused_params import RefusedParams
 from source_stripe_native.stripe.wire import Json as Json
 from source_stripe_native.stripe.wire import Params as Params
 from source_stripe_native.stripe.wire import json_object

@@ -1,16 +1,30 @@
-"""Expansions: fields that Stripe returns only when a request asks for them. Pure.
+"""Expansions: fields that Stripe returns only when a request asks for them, and what it refuses to be asked.
 
 A row names them (`EXPANSIONS`). A list is asked for `data.X`, a single object for `X`; Stripe goes four
 levels deep at most. An expansion adds a field and changes none: the documents of a collection keep their
 shape.
+
+A restricted key may lack the permission for an expanded object, and an old API version may not know a field
+or a filter. Neither may end a capture: the documents then lack the field, or the list is filtered here, with
+one warning.
+
+Rule: a parameter is blamed (see `source`) only where the same request without it is answered, and only by
+Stripe's own words about it: what fails for a passing reason leaves nothing out. The parameters that select a
+parent or a page are never left out, since other objects would be read without them. What one connected
+account refuses to expand is left out for that account alone; what the key's own account refuses, for all. An
+expansion that lacks a permission is tried again from time to time, since the permission may be granted.
 """
 
+import asyncio
+import math
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.streams.row import BaseStripeObject, Expansion
-from source_stripe_native.stripe.wire import Json
+from source_stripe_native.stripe.wire import Json, Params
 
 PARAM: Final = "expand[]"
 LEVELS: Final = 4
@@ -103,3 +117,51 @@ def values_at(value: Any, path: str) -> Iterator[Any]:
             yield from values_at(element, rest)
         else:
             yield element
+
+
+class RefusedParams:
+    """The filters and expansions that Stripe has refused, which are left out from then on. What lacks a
+    permission is left out for `retention` seconds of the monotonic clock `now`."""
+
+    def __init__(self, retention: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._retention = retention
+        self._now = now
+        self._refused: dict[tuple[str | None, str], dict[str, float]] = {}
+        """Until when names of filters and paths of expansions are left out, by the account acted as (None for
+        the key's own) and endpoint."""
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    def lock(self, path: str) -> asyncio.Lock:
+        """Held while a parameter is blamed: of requests that fail side by side one finds out and warns."""
+        return self._locks[endpoint_of(path)]
+
+    def kept(self, account_id: str | None, path: str, params: Params) -> Params:
+        """`params` without those that Stripe refuses at `path` when acting as the account."""
+        if not self._refused:
+            return params
+        endpoint, now = endpoint_of(path), self._now()
+        until = self._refused.get((None, endpoint), {}) | self._refused.get((account_id, endpoint), {})
+        return [
+            (name, value)
+            for name, value in params
+            if until.get(value if name == PARAM else base_of(name), -math.inf) <= now
+        ]
+
+    def filters_by_time(self, stream: type[BaseStripeObject]) -> bool:
+        """Whether Stripe filters the stream's list by the time of creation, as far as is known."""
+        refused = self._refused.get((None, endpoint_of(stream.list_path())), {})
+        return refused.keys().isdisjoint(stream.CREATED_IN.names())
+
+    def add(self, account_id: str | None, path: str, params: Mapping[str, bool]) -> bool:
+        """Leaves parameters out from now on; what is said to lack a permission, for the retention. Returns
+        whether any of them is new."""
+        known = self._refused.setdefault((account_id, endpoint_of(path)), {})
+        is_new = not params.keys() <= known.keys()
+        again = self._now() + self._retention
+        known.update({name: again if lacks else math.inf for name, lacks in params.items()})
+        return is_new
+
+
+def base_of(name: str) -> str:
+    """The name of a parameter without the keys inside it."""
+    return name.partition("[")[0]

@@ -167,7 +167,7 @@ async def read_list(
             raise
         source.log.debug("the list goes on no further", {"stream": stream.NAME, "error": error.answer})
         page = Page([], None)
-    if bounds and not source.refused.is_filtered(path, stream.CREATED_IN.names()):
+    if bounds and not source.refused.filters_by_time(stream):
         page = _filtered(page, stream, bounds)
     if token is None and unlisted and stream.UNLISTED:
         page = Page([await read_unlisted(source, stream), *page.objects], page.next, is_divisible=False)

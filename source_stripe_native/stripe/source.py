@@ -24,12 +24,11 @@ from source_stripe_native.state.shards import ALL_ACCOUNTS, Selection
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import StripeSession
-from source_stripe_native.stripe.expansions import PARAM
+from source_stripe_native.stripe.expansions import PARAM, RefusedParams, base_of
 from source_stripe_native.stripe.permissions import missing_permission
 from source_stripe_native.stripe.postponed import Postponed
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
-from source_stripe_native.stripe.refused_params import RefusedParams, base_of
 from source_stripe_native.stripe.wire import Json, Params
 
 Result = TypeVar("Result")
