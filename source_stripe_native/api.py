@@ -237,8 +237,7 @@ class _WindowReading:
         `reader`, and no cursor comes after it: there is a commit after the last document, too."""
         async for item in self._steps(events, reader):
             if not isinstance(item, Commit):
-                stream = self.source.stream
-                self.changes.superseded.add(stream.NAME, self.source.account_id, stream.identity(item))
+                self.changes.superseded.add(self.source.key, self.source.stream.identity(item))
                 yield item
             elif self.changes.commits:
                 held.commit()

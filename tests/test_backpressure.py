@@ -255,7 +255,7 @@ async def test_object_that_changes_while_its_page_grows_is_left_out_of_the_page(
     def watch(path: str) -> None:
         # The last one is read when the first one has been completed long since.
         if path == f"/v1/invoices/{found[0]}/lines":
-            superseded.add("Invoices", PLATFORM, found[2])
+            superseded.add(("Invoices", PLATFORM), found[2])
 
     async with Watched(world) as server, session(server) as http:
         server.watch = watch

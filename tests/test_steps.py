@@ -184,7 +184,7 @@ async def test_objects_that_changed_while_any_step_of_their_page_was_read_are_le
         async for item in backfill.fetch(log, page, cutoff):
             items.append(item if isinstance(item, str) else item["id"])
             if is_captured and isinstance(item, str):
-                superseded.add("Invoices", PLATFORM, found[0])
+                superseded.add(("Invoices", PLATFORM), found[0])
         return items
 
     async with StripeSession(

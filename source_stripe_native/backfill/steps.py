@@ -117,7 +117,7 @@ class Backfill:
             token = await self.hooks.before_page(token)
         with (
             await http.page_budget.reserve(cls.NAME, http.settings.page_bytes) as held,
-            self.superseded.recording(cls.NAME, self.source.account_id) as captured,
+            self.superseded.recording(self.source.key) as captured,
         ):
             source = replace(self.source, log=log, priority=Priority.BACKFILL, reservation=held)
             asked_time = asyncio.get_running_loop().time()

@@ -21,22 +21,24 @@ class _Record:
 
 
 class SupersededIds:
+    """The records, each by the stream's name and the account."""
+
     def __init__(self) -> None:
         self._records: dict[tuple[str, str | None], _Record] = {}
 
     @contextmanager
-    def recording(self, stream: str, account_id: str | None) -> Iterator[Mapping[str, float]]:
+    def recording(self, key: tuple[str, str | None]) -> Iterator[Mapping[str, float]]:
         """When each object was captured, since the record of the stream and account was opened."""
-        record = self._records.setdefault((stream, account_id), _Record())
+        record = self._records.setdefault(key, _Record())
         record.users += 1
         try:
             yield record.times
         finally:
             record.users -= 1
             if not record.users:
-                del self._records[stream, account_id]
+                del self._records[key]
 
-    def add(self, stream: str, account_id: str | None, object_id: str) -> None:
+    def add(self, key: tuple[str, str | None], object_id: str) -> None:
         """Records that the incremental task captured an object."""
-        if (record := self._records.get((stream, account_id))) is not None:
+        if (record := self._records.get(key)) is not None:
             record.times[object_id] = asyncio.get_running_loop().time()

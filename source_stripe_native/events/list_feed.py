@@ -77,17 +77,16 @@ class PolledLists:
     def recall(self, source: Source, cursor: int) -> ListMemory:
         """The memory of the list at `cursor`, a new one where the list was not read up to there by this
         process."""
-        memory = self._memories.get((source.stream.NAME, source.account_id))
+        memory = self._memories.get(source.key)
         if memory is not None and memory.high_watermark == cursor:
             return memory
         return ListMemory(cursor, cursor - source.settings.restored_overlap)
 
     def keep(self, source: Source, memory: ListMemory | None) -> None:
-        key = source.stream.NAME, source.account_id
         if memory is None:
-            self._memories.pop(key, None)
+            self._memories.pop(source.key, None)
         else:
-            self._memories[key] = memory
+            self._memories[source.key] = memory
 
 
 class ListReader:

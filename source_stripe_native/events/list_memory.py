@@ -73,7 +73,7 @@ class ListMemories:
 
     def of(self, source: Source) -> Mapping[str, Listed]:
         """What is remembered of a list, to be read only."""
-        memory = self._lists.get((source.stream.NAME, source.account_id))
+        memory = self._lists.get(source.key)
         return memory.objects if memory is not None else {}
 
     async def remember(
@@ -94,7 +94,7 @@ class ListMemories:
     def change(self, source: Source, changes: Mapping[str, Listed | None]) -> Json:
         """Changes the memory of a list; None stands for an object that is gone. Returns the merge patch of
         its entries in the state, to be written in the checkpoint that carries the documents."""
-        key, is_written = (source.stream.NAME, source.account_id), source.stream.NAME in self._writers
+        key, is_written = source.key, source.stream.NAME in self._writers
         memory = self._lists.pop(key, None) or _Memory(in_state=is_written)
         self._count(memory, -1)
         was_in_state, new = memory.in_state, [name for name in changes if name not in memory.objects]

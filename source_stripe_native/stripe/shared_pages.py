@@ -23,7 +23,7 @@ from source_stripe_native.stripe.wire import Packed, Params
 
 ReadPage = Callable[[Source], Awaitable[Page]]
 """Reads a page by the requests of a source."""
-Record = Callable[[str, str | None], AbstractContextManager[object]]
+Record = Callable[[tuple[str, str | None]], AbstractContextManager[object]]
 """Records what is captured of a stream and account while a page may be used."""
 
 
@@ -77,7 +77,7 @@ class SharedPages:
             with ExitStack() as records:
                 if (record := self._record) is not None:
                     for name in streams:
-                        records.enter_context(record(name, source.account_id))
+                        records.enter_context(record((name, source.account_id)))
                 page = await read_page(source)
                 page = replace(page, objects=Packed(page.objects), asked_time=asked_time)
                 return _Copy(page, {*streams}, records.pop_all())

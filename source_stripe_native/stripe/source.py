@@ -77,6 +77,11 @@ class Source:
         return self.http.settings
 
     @property
+    def key(self) -> tuple[str, str | None]:
+        """The stream's name and the account: what is remembered of a source goes by them."""
+        return self.stream.NAME, self.account_id
+
+    @property
     def urgency(self) -> Urgency:
         """The priority, to be lent to a reading that this source comes to wait for."""
         return Urgency.of(self.priority)
