@@ -957,8 +957,7 @@ def capture_of(chaos: Chaos, kind: type[Capture], server: StripeServer) -> Captu
             UNLIMITED,
             page_size=case.page_size,
             pages_to_divide=case.divided,
-            # Slices are of use at any latency.
-            slice_surplus=10**9,
+            max_slices=16,
             longest_poll_wait=timedelta(seconds=case.poll_wait),
             active_poll_wait=timedelta(seconds=case.poll_wait / 4),
             # The world's clock makes a leap with each round, of which Stripe is asked at once.
