@@ -41,7 +41,6 @@ from source_stripe_native.stripe.account_directory import (
     CapturedAccounts,
     connected_account_ids,
     find_accounts,
-    new_account_ids,
     selection_of,
 )
 from source_stripe_native.stripe.client import StripeSession
@@ -264,7 +263,7 @@ async def _capture_context(
         async def find_new() -> list[str]:
             nonlocal last_look
             now = floor(http.now())
-            new = await new_account_ids(http, log, own_id, known, last_look, accounts.selection)
+            new = await connected_account_ids(http, log, own_id, accounts.selection, known, last_look)
             last_look = now
             known.update(new)
             return new

@@ -19,7 +19,6 @@ from source_stripe_native.stripe.account_directory import (
     FIRST_YEAR,
     connected_account_ids,
     find_accounts,
-    new_account_ids,
 )
 from source_stripe_native.stripe.client import Params, StripeSession
 from source_stripe_native.stripe.expansions import RefusedParams
@@ -149,7 +148,7 @@ async def test_the_platform_itself_is_none_of_the_connected_accounts() -> None:
     directory = Directory.of(list(range(NOW - 250, NOW)))
     directory.accounts.append((PLATFORM, NOW - 7, NOW - 7))
     assert PLATFORM not in await connected_account_ids(directory.session, LOG, PLATFORM)
-    assert await new_account_ids(directory.session, LOG, PLATFORM, set(), NOW - 10) == [
+    assert await connected_account_ids(directory.session, LOG, PLATFORM, known=set(), since=NOW - 10) == [
         id for id, _, _ in reversed(directory.accounts) if id != PLATFORM
     ]
 
@@ -169,13 +168,13 @@ async def test_accounts_that_are_new_since_the_last_look_are_found(
     before = await connected_account_ids(directory.session, LOG, PLATFORM)
     directory.accounts += [(f"acct_new{each}", NOW - ago // (1 + apart * each), NOW) for each in range(new)]
     directory.time = NOW
-    found = await new_account_ids(directory.session, LOG, PLATFORM, set(before), NOW - 4500)
+    found = await connected_account_ids(directory.session, LOG, PLATFORM, known=set(before), since=NOW - 4500)
     assert sorted(found) == sorted(f"acct_new{each}" for each in range(new))
 
 
 async def test_a_look_for_new_accounts_costs_by_what_is_recent_and_not_by_all() -> None:
     directory = Directory.of([NOW - 10 * 86_400 - 60 * each for each in range(5000)])
-    assert await new_account_ids(directory.session, LOG, PLATFORM, {"acct_0"}, NOW - 3600)
+    assert await connected_account_ids(directory.session, LOG, PLATFORM, known={"acct_0"}, since=NOW - 3600)
     assert directory.requests == 2
 
 
@@ -183,7 +182,9 @@ async def test_new_accounts_that_tell_no_creation_time_are_found() -> None:
     directory = Directory.of(list(range(NOW - 250, NOW)))
     known = {id for id, _, _ in directory.accounts}
     directory.accounts.append(("acct_untold", None, NOW))
-    assert await new_account_ids(directory.session, LOG, PLATFORM, known, NOW - 10) == ["acct_untold"]
+    assert await connected_account_ids(directory.session, LOG, PLATFORM, known=known, since=NOW - 10) == [
+        "acct_untold"
+    ]
 
 
 @pytest.mark.parametrize("connects_at", range(1, 12))
@@ -197,7 +198,9 @@ async def test_an_account_that_connects_during_the_list_is_found_then_or_at_the_
     assert len(found) == len(set(found)) >= 400
     for _ in range(2):
         directory.time += 3600
-        found += await new_account_ids(directory.session, LOG, PLATFORM, set(found), began_at)
+        found += await connected_account_ids(
+            directory.session, LOG, PLATFORM, known=set(found), since=began_at
+        )
         began_at = directory.time
     assert sorted(found) == sorted(id for id, _, _ in directory.accounts)
 

@@ -16,6 +16,7 @@ An account that the config leaves out is listed, and no request is made for it.
 import asyncio
 import functools
 import operator
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from logging import Logger
@@ -117,34 +118,27 @@ async def find_accounts(
 
 
 async def connected_account_ids(
-    http: StripeSession, log: Logger, platform_id: str, selection: Selection = ALL_ACCOUNTS
-) -> list[str]:
-    """The ids of all connected accounts that are selected, newest first."""
-    found = await _list(Source(http, log, Accounts, platform_id, None, selection=selection))
-    ids = [id_ for id_, is_selected in found.items() if is_selected and id_ != platform_id]
-    log.info("listed the connected accounts", {"accounts": len(ids)})
-    return ids
-
-
-async def new_account_ids(
     http: StripeSession,
     log: Logger,
     platform_id: str,
-    known: set[str],
-    since: int,
     selection: Selection = ALL_ACCOUNTS,
+    known: Collection[str] = (),
+    since: int = 0,
 ) -> list[str]:
-    """The ids of connected accounts that are selected and not `known`, of those created after `since` (Unix
-    seconds, the time of the last look) or on the first page of the bare list; where metadata selects, or
-    without a last look (0), of all. Raises AccountsLeftError where a known one is not selected any more."""
+    """The ids of connected accounts that are selected and not `known`, newest first: of those created after
+    `since` (Unix seconds, the time of the last look) or on the first page of the bare list; where metadata
+    selects, or without a last look (0), of all. Raises AccountsLeftError where a known one is not selected
+    any more."""
     source = Source(http, log, Accounts, platform_id, None, selection=selection)
     is_about_all = selection.depends_on_metadata or not since
     found = await _list(source, 0 if is_about_all else since - MARGIN)
     if left := [id_ for id_ in known if not found.get(id_, True)]:
         raise AccountsLeftError(left)
-    return [
-        id_ for id_, is_selected in found.items() if is_selected and id_ not in known and id_ != platform_id
-    ]
+    there = {*known, platform_id}
+    ids = [id_ for id_, is_selected in found.items() if is_selected and id_ not in there]
+    if not since:
+        log.info("listed the connected accounts", {"accounts": len(ids)})
+    return ids
 
 
 async def _list(source: Source, since: int = 0) -> Found:
