@@ -16,14 +16,12 @@ account: they take in a minute at most, and end with the page that has the windo
 leave out stays unread, not seen: the low watermark moves with full readings only.
 """
 
-import weakref
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from tempfile import SpooledTemporaryFile
-from typing import IO, Final
+from typing import Final
 
 import orjson
 
@@ -54,6 +52,13 @@ Seen = dict[str, tuple[int, int]]
 with an earlier cursor the event is new."""
 
 
+class _Spool(SpooledTemporaryFile[bytes]):
+    """Closed once nobody has it any more: a batch that was dropped may still be read."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 @dataclass(frozen=True, eq=False)
 class EventBatch:
     """The events of `window` and of the overlap before it, newest first: so many `events` in `size` bytes.
@@ -66,7 +71,7 @@ class EventBatch:
     low_watermark: int
     events: int
     size: int
-    spool: IO[bytes]
+    spool: _Spool
     lines_at_once: int
 
     def lines(self) -> Iterator[bytes]:
@@ -165,24 +170,24 @@ class LogReader:
         since = overlap_start(window.start, self.low_watermark, settings, in_full=in_full)
         settled = low if in_full else self.low_watermark
         bounds = range_params(Events, Window(since, window.end))
-        with closing(BatchBuilder(window, settled, self.seen, settings)) as builder:
-            if types is None:
-                return builder.finish(since)
-            asked = type_params(types, source.http.version)
-            async for page in read_pages(source, EVENTS_PATH, [*bounds, *asked]):
-                for event in page.objects:
-                    builder.add(event, types)
-                if page.next is None:
-                    break
-                whole_since, events = builder.oldest + 1, builder.events_before
-                if builder.oldest < window.start and not in_full:
-                    since = whole_since
-                    break
-                if is_too_much(window, whole_since, events, builder.events - events, low, settings):
-                    self.span = span_for(window.end - whole_since, events, settings)
-                    return builder.finish(whole_since)
-            self.span = next_span(self.span, window.seconds, builder.events, settings)
+        builder = BatchBuilder(window, settled, self.seen, settings)
+        if types is None:
             return builder.finish(since)
+        asked = type_params(types, source.http.version)
+        async for page in read_pages(source, EVENTS_PATH, [*bounds, *asked]):
+            for event in page.objects:
+                builder.add(event, types)
+            if page.next is None:
+                break
+            whole_since, events = builder.oldest + 1, builder.events_before
+            if builder.oldest < window.start and not in_full:
+                since = whole_since
+                break
+            if is_too_much(window, whole_since, events, builder.events - events, low, settings):
+                self.span = span_for(window.end - whole_since, events, settings)
+                return builder.finish(whole_since)
+        self.span = next_span(self.span, window.seconds, builder.events, settings)
+        return builder.finish(since)
 
 
 class BatchBuilder:
@@ -201,10 +206,7 @@ class BatchBuilder:
         self._kept = 0
         self._types: set[str] = set()
         self._seen: Seen = {}
-        # The batch reads the file long after this, so that no `with` can hold it.
-        spool = SpooledTemporaryFile(max_size=settings.batch_memory)  # noqa: SIM115 - the batch reads it later
-        self._spool: IO[bytes] = spool
-        self._is_finished = False
+        self._spool = _Spool(max_size=settings.batch_memory)
 
     def add(self, event: Json, types: Collection[str]) -> None:
         kind, created = current_type(event), event["created"]
@@ -226,11 +228,6 @@ class BatchBuilder:
         self._kept += len(self._second)
         self._second = []
 
-    def close(self) -> None:
-        """Closes the file unless a batch has it."""
-        if not self._is_finished:
-            self._spool.close()
-
     def finish(self, since: int) -> tuple[EventBatch, Seen]:
         """What was read from the second `since` on: of the window and its overlap, or of the window's newest
         part. Where `since` is the second after `oldest`, the events of `oldest` are left out."""
@@ -238,12 +235,11 @@ class BatchBuilder:
             self._end_second()
         window, types = Window(max(since, self._window.start), self._window.end), frozenset(self._types)
         size = self._spool.tell() if types else 0
+        if not types:
+            self._spool.close()
         batch = EventBatch(
             window, types, self._low_watermark, self._kept, size, self._spool, self._lines_at_once
         )
-        self._is_finished = bool(types)
-        # A dropped batch may still be read: the last one who has it closes the file.
-        weakref.finalize(batch, self._spool.close)
         return batch, self._seen
 
 
@@ -252,15 +248,15 @@ async def read_newest(
 ) -> EventBatch:
     """The events of `window`, newest first, as many of them as `Settings.early_pages` hold."""
     pages, asked = 0, [*range_params(Events, window), *type_params(types, source.http.version)]
-    with closing(BatchBuilder(window, window.start, {}, settings)) as builder:
-        async for page in read_pages(source, EVENTS_PATH, asked):
-            for event in page.objects:
-                builder.add(event, types)
-            pages += 1
-            if pages == settings.early_pages:
-                break
-        batch, _ = builder.finish(window.start)
-        return batch
+    builder = BatchBuilder(window, window.start, {}, settings)
+    async for page in read_pages(source, EVENTS_PATH, asked):
+        for event in page.objects:
+            builder.add(event, types)
+        pages += 1
+        if pages == settings.early_pages:
+            break
+    batch, _ = builder.finish(window.start)
+    return batch
 
 
 def type_params(types: Collection[str], version: str | None) -> Params:
