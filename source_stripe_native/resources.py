@@ -48,8 +48,7 @@ from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.permissions import (
     Permissions,
     all_reasons,
-    line_about_platform,
-    lines_left_out,
+    by_cause,
     no_changes,
     probe,
     refusal,
@@ -219,10 +218,10 @@ def report_denied(log: Logger, permissions: Permissions, *, is_asked_by_name: bo
         raise ConnectorError(refusal(permissions.denied))
     if permissions.denied and not permissions.readable:
         raise ConnectorError(f"None of the streams can be read: {all_reasons(permissions.denied)}")
-    for level, line in lines_left_out(permissions.denied):
-        log.log(level, line)
-    if permissions.unproven:
-        log.info(line_about_platform(permissions.unproven))
+    for denied, reasons, level in by_cause(permissions.denied):
+        log.log(level, f"{denied} left out: {reasons}")
+    for unproven, reasons, _ in by_cause(permissions.unproven):
+        log.info(f"{unproven} read of connected accounts only, and proposed as disabled: {reasons}")
 
 
 async def _capture_context(

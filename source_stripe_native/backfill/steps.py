@@ -95,11 +95,10 @@ class Backfill:
     superseded: SupersededIds = field(default_factory=SupersededIds)
     """What the incremental task captures."""
     hooks: PageHooks | None = None
-    """Called before and after a page is read. They may send the backfill elsewhere."""
+    """Called before and after a page is read. They may send the backfill elsewhere. Without them nothing
+    after the cutoff is read, in test mode too."""
     memories: ListMemories = field(default_factory=ListMemories)
     """What remembers the objects of a list that is compared as a whole, or that change by the clock."""
-    ends_at_cutoff: bool = False
-    """Whether nothing after the cutoff is read, in test mode too."""
     sharing: SharedPages | None = None
     """Who has the pages of parents that several streams are made of."""
 
@@ -110,7 +109,7 @@ class Backfill:
         cls, http = self.source.stream, self.source.http
         window = Window(self.start, floor(cursor_time(cutoff)) + 1)
         # In test mode, the objects of a test clock are dated by that clock, which may be ahead.
-        read = Window(window.start, FOREVER) if http.is_test and not self.ends_at_cutoff else window
+        read = Window(window.start, FOREVER) if http.is_test and self.hooks else window
         top, end = PageToken(None, window.end - 1), PageToken(None, window.start - 1)
         token = None if page is None else PageToken.parse(str(page))
         if self.hooks is not None:

@@ -172,7 +172,6 @@ class StreamBinding:
             self.context.superseded,
             hooks,
             self.context.polled.memories,
-            ends_at_cutoff=hooks is None,
             sharing=self.context.sharing if hooks is not None else None,
         )
 

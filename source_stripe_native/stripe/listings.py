@@ -199,22 +199,33 @@ async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: 
     """The objects of all test clocks, which the stream's bare list leaves out; none where the account's
     clocks cannot be read. A clock has a few."""
 
-    async def read_ids(source: Source) -> Json:
-        try:
-            pages = read_pages(source, TestClocks.list_path(), ())
-            ids = [clock["id"] async for page in pages for clock in page.objects]
-        except StripeError as error:
-            if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
-                raise
-            notice(source, "test clocks cannot be read: their objects are left out", {"error": error.answer})
-            ids = []
-        return {"ids": ids}
-
-    key, objects = (source.connected_account_id, TestClocks.NAME), list[Json]()
-    for clock in (await source.shared(source.http.lookups, key, read_ids))["ids"]:
+    objects = list[Json]()
+    try:
+        clocks = await _ids(source, TestClocks)
+    except StripeError as error:
+        if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
+            raise
+        notice(source, "test clocks cannot be read: their objects are left out", {"error": error.answer})
+        return objects
+    for clock in clocks:
         async for page in read_pages(source, stream.list_path(), [*params, ("test_clock", clock)]):
             objects += page.objects
     return objects
+
+
+async def _ids(source: Source, stream: type[BaseStripeObject], *params: tuple[str, str]) -> list[str]:
+    """The ids that the lists of another stream have, read once while they are remembered."""
+
+    async def read(source: Source) -> Json:
+        path, ids = stream.list_path(), list[str]()
+        for variant in stream.VARIANTS.values():
+            async for page in read_pages(source, path, [*variant.items(), *params]):
+                ids += [obj["id"] for obj in page.objects]
+        return {"ids": ids}
+
+    key = (source.connected_account_id, stream.NAME, *params)
+    ids: list[str] = (await source.shared(source.http.lookups, key, read))["ids"]
+    return ids
 
 
 async def read_unlisted(source: Source, stream: type[BaseStripeObject]) -> Json:
@@ -271,18 +282,7 @@ async def _is_listed(source: Source, obj: Json) -> bool:
     if obj.get(stream.LISTED_IF) is True:
         return True
     value = obj.get(stream.LISTED_BY)
-    if not isinstance(value, str):
-        return False
-
-    async def read_ids(source: Source) -> Json:
-        path, ids = home.list_path(), list[str]()
-        for variant in home.VARIANTS.values():
-            params = [*variant.items(), (stream.LISTED_BY, value)]
-            ids += [one["id"] async for page in read_pages(source, path, params) for one in page.objects]
-        return {"ids": ids}
-
-    key = (source.connected_account_id, home.NAME, stream.LISTED_BY, value)
-    return obj["id"] in (await source.shared(source.http.lookups, key, read_ids))["ids"]
+    return isinstance(value, str) and obj["id"] in await _ids(source, home, (stream.LISTED_BY, value))
 
 
 async def shown_now(source: Source, obj: Json) -> Json:

@@ -186,22 +186,10 @@ def no_changes(events: Denial, denied: Denied) -> str:
 
 def all_reasons(denied: Denied) -> str:
     """Each reason once, with the streams that it is about."""
-    return " ".join(reasons for _, reasons, _ in _by_cause(denied))
+    return " ".join(reasons for _, reasons, _ in by_cause(denied))
 
 
-def lines_left_out(denied: Denied) -> Iterator[tuple[int, str]]:
-    """The lines about streams that discover leaves out, each with its level."""
-    for streams, reasons, level in _by_cause(denied):
-        yield level, f"{streams} left out: {reasons}"
-
-
-def line_about_platform(unproven: Denied) -> str:
-    """The line about streams that the platform alone cannot read."""
-    ((streams, reasons, _),) = _by_cause(unproven)
-    return f"{streams} read of connected accounts only, and proposed as disabled: {reasons}"
-
-
-def _by_cause(denied: Denied) -> Iterator[tuple[str, str, int]]:
+def by_cause(denied: Denied) -> Iterator[tuple[str, str, int]]:
     """The number of streams that a permission is missing for, and why, and the same of the others; each with
     the level of a line about them."""
     lacking = {name: denial for name, denial in denied.items() if denial.permissions}

@@ -81,11 +81,6 @@ class Source:
         """The stream's name and the account: what is remembered of a source goes by them."""
         return self.stream.NAME, self.account_id
 
-    @property
-    def urgency(self) -> Urgency:
-        """The priority, to be lent to a reading that this source comes to wait for."""
-        return Urgency.of(self.priority)
-
     async def postpones(self, subject: str, error: Exception) -> bool:
         """Whether what could not be read is read later, so that the others of its stream go on: where asking
         again may help, and Stripe shows others."""
@@ -134,7 +129,7 @@ class Source:
         def start(urgency: Urgency) -> Awaitable[Result]:
             return read(replace(self, priority=urgency, reservation=None))
 
-        return await readings.get(key, start, self.urgency)
+        return await readings.get(key, start, Urgency.of(self.priority))
 
     async def get(self, path: str, params: Params = (), *, is_divisible: bool = False) -> Json:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
