@@ -71,20 +71,18 @@ class Listing:
         if embedding is not None:
             row, since = embedding.stream, window.start if embedding.created_with_container else 0
             bounds = Window(since, window.end) if row.LISTS_BY_CREATED else None
-            expand = expand_params(embedding, "data.")
-            return await read_list(
-                source, row, row.list_params(), bounds, token, unlisted=False, expand=expand
-            )
+            params = [*row.list_params(), *expand_params(embedding, "data.")]
+            return await read_list(source, row, params, bounds, token)
         if stream.PARENT is not None:
             if token is not None and token.without_parent:
                 return await self._without_parent(token)
             page = await self._parents(token, stream.PARENT)
             is_last = page.next is None and stream.WITHOUT_PARENT
             return replace(page, next=TOP_WITHOUT_PARENT) if is_last else page
-        whole = self.is_whole
-        bounds = window if stream.LISTS_BY_CREATED and not whole else None
-        expand = list_params(stream)
-        return await read_list(source, stream, self.params, bounds, token, unlisted=whole, expand=expand)
+        params = [*self.params, *list_params(stream)]
+        if self.is_whole:
+            return await read_list(source, stream, params, None, token, unlisted=True)
+        return await read_list(source, stream, params, window if stream.LISTS_BY_CREATED else None, token)
 
     async def objects(self, page: Page, *, in_window_only: bool = False) -> AsyncIterator[Json]:
         """The objects that a page stands for. `in_window_only` leaves out those that were not created in the
@@ -120,7 +118,7 @@ class Listing:
         selection = self.params if stream.VARIANTS_OF_PARENT else parent.list_params()
 
         async def read(source: Source) -> Page:
-            return await read_list(source, parent, selection, bounds, token, unlisted=True, expand=expand)
+            return await read_list(source, parent, [*selection, *expand], bounds, token, unlisted=True)
 
         if sharing is None:
             return await read(source)
@@ -150,18 +148,17 @@ async def read_list(
     bounds: Window | None,
     token: PageToken | None,
     *,
-    unlisted: bool,
-    expand: Params = (),
+    unlisted: bool = False,
 ) -> Page:
     """A page of a stream's own list, of what was created within `bounds` where they are given. `unlisted`
-    says that the one object which the list leaves out comes first; `expand` are the expansions to ask for.
-    The first page has the objects of test clocks too, whenever these say that they were created."""
+    says that the one object which the list leaves out comes first. The first page has the objects of test
+    clocks too, whenever these say that they were created."""
     path = stream.list_path()
     if stream.SINGLE:
         return Page([of_today(source, await source.get(path))], None)
-    wanted = [*params, *(range_params(stream, bounds) if bounds else ()), *expand]
+    bounded = [*params, *(range_params(stream, bounds) if bounds else ())]
     try:
-        page = await _read_keyed(source, stream, path, wanted, token)
+        page = await _read_keyed(source, stream, path, bounded, token)
     except StripeError as error:
         if not any(known.matches(error) for known in stream.LIST_ENDS):
             raise
@@ -172,7 +169,7 @@ async def read_list(
     if token is None and unlisted and stream.UNLISTED:
         page = Page([await read_unlisted(source, stream), *page.objects], page.next, is_divisible=False)
     if token is None and stream.BY_TEST_CLOCK and source.http.is_test:
-        clocked = await _read_clocked(source, stream, [*params, *expand])
+        clocked = await _read_clocked(source, stream, params)
         page = Page([*page.objects, *clocked], page.next, is_divisible=page.is_divisible and not clocked)
     if source.selection is ALL_ACCOUNTS:
         return page
@@ -245,9 +242,8 @@ def _filtered(page: Page, stream: type[BaseStripeObject], bounds: Window) -> Pag
 def expand_params(embedding: Embedding, prefix: str = "") -> Params:
     """The query parameters by which containers show the objects; `prefix` is `data.` for a list of
     containers."""
-    if embedding.expand is not None:
-        return [(PARAM, f"{prefix}{path}") for path in embedding.expand]
-    return [(PARAM, f"{prefix}{path.replace('.*', '')}") for path in embedding.paths]
+    paths = embedding.paths if embedding.expand is None else embedding.expand
+    return [(PARAM, f"{prefix}{path.replace('.*', '')}") for path in paths]
 
 
 async def embedded_objects(
