@@ -33,7 +33,7 @@ from source_stripe_native.stripe.source import Source as Source
 from source_stripe_native.stripe.source import Workload as Workload
 from source_stripe_native.stripe.source import notice as notice
 from source_stripe_native.stripe.source import refusals_noticed as refusals_noticed
-from source_stripe_native.stripe.wire import Json, Packed, Params
+from source_stripe_native.stripe.wire import Json, Params
 
 V2: Final = "/v2/"
 """Where the paths begin whose lists name the address of their next page."""
@@ -111,11 +111,6 @@ class Page:
     has."""
     asked_time: float | None = None
     """The loop time of a shared page's request."""
-
-    @property
-    def size(self) -> int:
-        """The bytes of objects that are packed."""
-        return self.objects.size if isinstance(self.objects, Packed) else 0
 
 
 def range_params(stream: type[BaseStripeObject], window: Window) -> list[tuple[str, str]]:

@@ -223,13 +223,8 @@ class RateLimiter:
 
 def _first_to_leave(queue: deque[Turn], now: float) -> Turn:
     """The first request whose account may send it `now`, else the first one to be allowed."""
-    best, best_time = queue[0], math.inf
-    for turn in queue:
-        if not turn.admitted.cancelled() and turn.own.opens_time < best_time:
-            best, best_time = turn, turn.own.opens_time
-            if best_time <= now:
-                break
-    return best
+    ready = (turn for turn in queue if turn.own.opens_time <= now and not turn.admitted.cancelled())
+    return next(ready, None) or min(queue, key=lambda turn: (turn.admitted.cancelled(), turn.own.opens_time))
 
 
 def rate_limiter_for(

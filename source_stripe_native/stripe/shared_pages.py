@@ -29,9 +29,10 @@ Record = Callable[[tuple[str, str | None]], AbstractContextManager[object]]
 
 @dataclass
 class _Copy:
-    """A page, the streams that have yet to get it, and what ends the records of their captures."""
+    """A page, its bytes, the streams that have yet to get it, and what ends the records of their captures."""
 
     page: Page
+    size: int
     waiting: set[str]
     records: ExitStack
 
@@ -45,7 +46,7 @@ class SharedPages:
         self._readers: dict[str, dict[str, type[BaseStripeObject]]] = {}
         """The streams that are made of a list, by the name of the list's own stream."""
         self._copies = Readings[_Copy](
-            retention, most, lambda copy: copy.page.size, lambda copy: copy.records.close()
+            retention, most, lambda copy: copy.size, lambda copy: copy.records.close()
         )
 
     def register(self, stream: type[BaseStripeObject]) -> None:
@@ -79,8 +80,9 @@ class SharedPages:
                     for name in streams:
                         records.enter_context(record((name, source.account_id)))
                 page = await read_page(source)
-                page = replace(page, objects=Packed(page.objects), asked_time=asked_time)
-                return _Copy(page, {*streams}, records.pop_all())
+                packed = Packed(page.objects)
+                page = replace(page, objects=packed, asked_time=asked_time)
+                return _Copy(page, packed.size, {*streams}, records.pop_all())
 
         copy = await source.shared(self._copies, key, read_copy)
         if self._record is not None:
@@ -89,5 +91,5 @@ class SharedPages:
             copy.waiting.remove(stream.NAME)
             if not copy.waiting:
                 self._copies.drop(key)
-        source.count(copy.page.size)
+        source.count(copy.size)
         return copy.page
