@@ -147,9 +147,7 @@ class Settings:
     overlap: timedelta = timedelta(minutes=10)
     """How late an event or a listed object may become visible, beyond the lag, to be captured."""
     overlap_interval: timedelta = timedelta(minutes=1)
-    """How often the overlap is read in full."""
-    short_overlap: timedelta = timedelta(minutes=1)
-    """How much of the overlap every other reading takes in, as far as it costs no further page."""
+    """How often the overlap is read. The readings in between read their window alone."""
     target: int = 2_000
     """Events that a window is to hold. It may hold twice as many before it is cut."""
     growth: int = 8

@@ -620,7 +620,7 @@ async def test_the_window_that_passes_where_a_binding_joined_tells_of_what_becam
     assert told[-1][1] == set()
 
 
-async def test_readings_in_quick_succession_are_short_and_full_once_a_minute(
+async def test_readings_in_quick_succession_have_an_overlap_once_a_minute(
     world: World, bindings: Bindings
 ) -> None:
     (prices,) = bindings.open({"Prices": 0})
@@ -629,8 +629,8 @@ async def test_readings_in_quick_succession_are_short_and_full_once_a_minute(
         await bindings.pass_time(10)
         await prices.catch_up()
         starts += [start - end for start, end in map(bounds, bindings.event_queries())]
-    full, short = -OVERLAP - 60, -int(DEFAULTS.short_overlap.total_seconds()) - 10
-    assert starts == [-RESTORED - 10, *[short] * 5, full, *[short] * 5, full]
+    full, alone = -OVERLAP - 60, -10
+    assert starts == [-RESTORED - 10, *[alone] * 5, full, *[alone] * 5, full]
 
 
 async def test_readings_of_a_busy_account_every_second_cost_little_more_than_one_page() -> None:

@@ -17,7 +17,6 @@ from source_stripe_native.state.windows import (
     low_watermark,
     next_span,
     next_window,
-    overlap_start,
     planned,
     span_for,
     uncounted_lag,
@@ -225,20 +224,6 @@ def test_a_margin_leaves_time_to_read_what_is_still_there(left: timedelta, past:
 
 
 # What is read before a window, and when
-
-
-@pytest.mark.parametrize(
-    ("settled", "in_full", "start"),
-    [
-        pytest.param(400, True, 400, id="in full"),
-        pytest.param(400, False, 940, id="a minute"),
-        pytest.param(970, False, 970, id="no more than may be new"),
-        pytest.param(1000, False, 1000, id="nothing where nothing may be new"),
-        pytest.param(1200, True, 1000, id="never less than the window"),
-    ],
-)
-def test_a_window_is_read_with_what_may_be_new_before_it(settled: int, in_full: bool, start: int) -> None:
-    assert overlap_start(1000, settled, DEFAULTS, in_full=in_full) == start
 
 
 def test_the_overlap_is_due_a_minute_after_it_was_read() -> None:

@@ -2,18 +2,18 @@
 
     read before  |- overlap -|----- window -----|  not yet  |- newest part of a window that held too much -|
 
-Events may become visible late. A reading therefore goes back before its window, into the overlap, and takes
-in the events that it sees there for the first time. Events that were seen before are read along, since only
-together do they tell which version of an object is the newest: of all that is newer than an event that may be
-new, nothing is left out.
+Events may become visible late. Once a minute, a reading therefore goes back before its window, into the
+overlap, and takes in the events that it sees there for the first time. Events that were seen before are read
+along, since only together do they tell which version of an object is the newest: of all that is newer than an
+event that may be new, nothing is left out.
 
-    |-------------- overlap, in full once a minute --------------|
-    low watermark                          |-- short overlap ----|----- window -----|
+    |------- overlap, once a minute -------|----- window -----|
+    low watermark
 
-In full, the overlap goes back to the low watermark of the full reading before. What lies before that is not
+The overlap goes back to the low watermark of the reading with an overlap before. What lies before that is not
 read again, so that catching up reads every event once. The readings in between are to be cheap in a busy
-account: they take in a minute at most, and end with the page that has the window's oldest event. What they
-leave out stays unread, not seen: the low watermark moves with full readings only.
+account: they read their window alone, of which all is newer than what was read. The low watermark moves with
+overlaps only.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -34,7 +34,6 @@ from source_stripe_native.state.windows import (
     low_watermark,
     next_span,
     next_window,
-    overlap_start,
     planned,
     span_for,
 )
@@ -107,8 +106,8 @@ class LogReader:
     """How long a window may be."""
     settings: Settings
     is_alone: bool = False
-    """Whether one binding reads on its own. Its overlaps are read in full: with the next reading it may go on
-    with what the others have seen."""
+    """Whether one binding reads on its own. It reads every overlap: with the next reading it may go on with
+    what the others have seen."""
     has_room: Callable[[int], bool] = lambda _: True
     """Whether a batch of so many bytes may be kept for later."""
     looks_later: bool = False
@@ -167,7 +166,7 @@ class LogReader:
         """Reads `window`, or its newest part where the window holds too much at once."""
         settings, types = self.settings, self.types
         in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
-        since = overlap_start(window.start, self.low_watermark, settings, in_full=in_full)
+        since = max(0, min(window.start, self.low_watermark)) if in_full else window.start
         settled = low if in_full else self.low_watermark
         bounds = range_params(Events, Window(since, window.end))
         builder = BatchBuilder(window, settled, self.seen, settings)
@@ -180,9 +179,6 @@ class LogReader:
             if page.next is None:
                 break
             whole_since, events = builder.oldest + 1, builder.events_before
-            if builder.oldest < window.start and not in_full:
-                since = whole_since
-                break
             if is_too_much(window, whole_since, events, builder.events - events, low, settings):
                 self.span = span_for(window.end - whole_since, events, settings)
                 return builder.finish(whole_since)

@@ -4,9 +4,8 @@
            low watermark  cursor                                      now - lag
 
 A window of the list holds the objects that were created in it. Objects may become visible late, as events
-may: a window is read with the overlap before it (see event_log.py), in full once a minute and otherwise as
-far as the last page of the window shows it, and objects that were seen before are skipped. After a restart
-nothing is known of the overlap: all of it is new once.
+may: once a minute, a window is read with the overlap before it (see event_log.py), and objects that were seen
+before are skipped. After a restart nothing is known of the overlap: all of it is new once.
 
 While a capture catches up, a window is as long as the density of the list's newest page suggests, so that a
 checkpoint is never far away. Once a day the list of a longer past is read again, for objects that change
@@ -29,7 +28,6 @@ from source_stripe_native.state.windows import (
     is_overlap_due,
     low_watermark,
     next_span,
-    overlap_start,
     planned,
     second_of,
 )
@@ -144,9 +142,7 @@ class ListReader:
 
     async def _new(self, window: Window) -> AsyncIterator[Json]:
         """What the polled list shows that was not seen before."""
-        stream, (whole, in_full, _) = self._source.stream, self._reach(window)
-        filters_parents = stream.CREATED_WITH_PARENT
-        is_cut_short = not in_full and (stream.PARENT is None or filters_parents)
+        whole, filters_parents = self._reach(window)[0], self._source.stream.CREATED_WITH_PARENT
         async for listed in all_pages(functools.partial(self._page, whole), self._first):
             page = listed
             if filters_parents:
@@ -155,8 +151,6 @@ class ListReader:
             async for obj in self._listing(whole).objects(page):
                 if filters_parents or self._is_new(obj, window):
                     yield obj
-            if is_cut_short and _goes_on_before(listed, window.start):
-                return
 
     async def read_again(self, window: Window, due: Sequence[Window]) -> AsyncIterator[Document]:
         """What the list of a longer past shows, and the parts of it that are `due`, where it is to be read in
@@ -190,14 +184,14 @@ class ListReader:
         return ListMemory(window.end, low, self._span, seen)
 
     def _reach(self, window: Window) -> tuple[Window, bool, int]:
-        """The window with the overlap before it; whether that is read in full; and the second before which
-        nothing is new any more once it has been."""
+        """The window, with the overlap before it if that is due; whether it is; and the second before which
+        nothing is new any more once it has been read."""
         settings, low = self._source.settings, self._memory.low_watermark
         overlap = int(settings.overlap.total_seconds())
         settled = window.end if window.end <= self._low_watermark else window.end - overlap
         in_full = is_overlap_due(low, settled, settings)
-        start = overlap_start(window.start, low, settings, in_full=in_full)
-        return Window(max(start, min(self._since, window.start)), window.end), in_full, settled
+        start = min(window.start, max(low, self._since)) if in_full else window.start
+        return Window(start, window.end), in_full, settled
 
     def _estimate(self, window: Window, first: Page) -> int:
         """How many objects the window holds, by the density of the `first` page of its list."""
@@ -228,7 +222,9 @@ class ListReader:
         if child.EMBEDDED_EXPANDED:
             # As the list of the stream alone would show them.
             objects = [{k: v for k, v in obj.items() if k != child.EMBEDDED} for obj in objects]
-        return Page(objects, None if _goes_on_before(page, window.start) else page.next)
+        oldest = page.next.created if page.next is not None else None
+        is_past = oldest is not None and oldest < window.start
+        return Page(objects, None if is_past else page.next)
 
     def _is_new(self, obj: Json, window: Window) -> bool:
         """Whether the object was not seen before; from now on it was."""
@@ -253,8 +249,3 @@ def _named(event: Json) -> list[Subject]:
     related = event.get("related_object") or {}
     request = list_request(str(related.get("url")), str(related.get("id")), V2)
     return [Subject(Kind.ADDRESS, request[0], str(related.get("type")))] if request else []
-
-
-def _goes_on_before(page: Page, second: int) -> bool:
-    """Whether the pages after this one show only what was created before a second."""
-    return page.next is not None and page.next.created is not None and page.next.created < second

@@ -78,15 +78,9 @@ def low_watermark(now: datetime, settings: Settings) -> int:
 
 
 def is_overlap_due(settled: int, low_watermark: int, settings: Settings) -> bool:
-    """Whether the overlap is to be read in full. Before the second `settled` nothing was new when it was last
-    read so; before the `low_watermark` nothing can be new now."""
+    """Whether the overlap is to be read. Before the second `settled` nothing was new when it was last read;
+    before the `low_watermark` nothing can be new now."""
     return low_watermark - settled >= settings.overlap_interval.total_seconds()
-
-
-def overlap_start(start: int, settled: int, settings: Settings, *, in_full: bool) -> int:
-    """The second from which a window is read that starts at `start`: `settled`, or a short overlap."""
-    short = start - int(settings.short_overlap.total_seconds())
-    return max(0, min(start, settled if in_full else max(settled, short)))
 
 
 def uncounted_lag(interval: timedelta, settings: Settings) -> timedelta:
