@@ -133,7 +133,7 @@ async def pauses_of(
             raise UnreachableError("nobody is answered")
         return {}
 
-    http = SimpleNamespace(settings=DEFAULTS, is_silent=is_silent, is_silent_for_long=False, get=get)
+    http = SimpleNamespace(settings=DEFAULTS, silence=timedelta(seconds=is_silent), get=get)
     pauses, found = Pauses(cast(Any, http), logging.getLogger("test"), PLATFORM), []
     for _ in range(number):
         found.append(await pauses.pause(unit, error))

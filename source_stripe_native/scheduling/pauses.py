@@ -127,9 +127,9 @@ class Pauses:
         """Pauses what `error`, which the unit met, concerns. Returns the seconds until the unit is tried
         again. Raises what ends the capture."""
         error = widest(error)
-        is_silent = is_passing(error) and self._http.is_silent
+        is_silent = is_passing(error) and bool(self._http.silence)
         outage = await self._own_answer(OWN_ACCOUNT) if is_silent else None
-        if outage is not None and self._http.is_silent_for_long:
+        if outage is not None and self._http.silence >= self._http.settings.outage_patience:
             raise outage
         scope = await self._scope(unit, error)
         if scope > Scope.BINDING:

@@ -167,20 +167,15 @@ class StripeSession:
         return self.now() - timedelta(seconds=seconds) if seconds > 0 else None
 
     @property
-    def is_silent(self) -> bool:
-        """Whether Stripe has answered nobody since a request failed."""
-        return self._outage.duration(self._time()) > 0
-
-    @property
-    def is_silent_for_long(self) -> bool:
-        """Whether Stripe has answered nobody for `Settings.outage_patience`."""
-        return self._outage.duration(self._time()) >= self.settings.outage_patience.total_seconds()
+    def silence(self) -> timedelta:
+        """For how long Stripe has answered nobody; zero if no request failed since its last answer."""
+        return timedelta(seconds=self._outage.duration(self._time()))
 
     async def is_answering(self, log: Logger) -> bool:
         """Whether Stripe answers anybody. Where a request failed after the last answer, asks for the own
         account."""
         try:
-            if self.is_silent:
+            if self.silence:
                 await self.get(log, CLOCK_PATH)
         except ConnectorError as error:
             return not is_passing(error)
