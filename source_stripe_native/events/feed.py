@@ -135,8 +135,8 @@ class EventFeed:
         self._subscribed: list[Seconds | dict[str | None, int]] = []
         """The cursors with which bindings subscribed, each as whole seconds by account."""
         self._common_cursor: int | None = None
-        self._own_readers: dict[tuple[str | None, str], LogReader] = {}
-        """Of the bindings that read on their own, by account and stream."""
+        self._own_readers: dict[tuple[str, str | None], LogReader] = {}
+        """Of the bindings that read on their own, by stream and account."""
         self.is_early = False
         """Whether events are read early."""
         self.on_found: Callable[[str, Mapping[str, tuple[int, str]]], None] | None = None
@@ -144,8 +144,8 @@ class EventFeed:
         its type, by id."""
         self.delays = deque[float](maxlen=100)
         """The age in seconds of the last events that were read early, when they were read."""
-        self._early: dict[tuple[str | None, str], CapturedEarly] = {}
-        """What the bindings captured early, by account and stream."""
+        self._early: dict[tuple[str, str | None], CapturedEarly] = {}
+        """What the bindings captured early, by stream and account."""
         self._kept: dict[EventBatch, _Account] = {}
         """The batches of all accounts, oldest first."""
         self._bytes = 0
@@ -244,24 +244,23 @@ class EventFeed:
 
     def captured_early(self, source: Source) -> CapturedEarly:
         """What the binding captured early, as far as its cursor has not passed it."""
-        return self._early.get((source.account_id, source.stream.NAME)) or CapturedEarly()
+        return self._early.get(source.key) or CapturedEarly()
 
     def add_early(self, source: Source, found: CapturedEarly) -> None:
         """Records what a binding captured early. To be called after the checkpoint of its documents."""
-        captured = self._early.setdefault((source.account_id, source.stream.NAME), CapturedEarly())
+        captured = self._early.setdefault(source.key, CapturedEarly())
         captured.events |= found.events
         captured.subjects |= found.subjects
 
     def forget_early(self, source: Source, second: int) -> None:
         """Forgets what the binding captured early, and the overlap before its cursor at `second` has passed:
         an event that became visible while its window was read is found in the overlap."""
-        key = source.account_id, source.stream.NAME
-        if (captured := self._early.get(key)) is not None:
+        if (captured := self._early.get(source.key)) is not None:
             start = second - self._settings.restored_overlap
             captured.events = {event: at for event, at in captured.events.items() if at >= start}
             captured.subjects = captured.after(start)
             if not captured.events:
-                del self._early[key]
+                del self._early[source.key]
 
     async def _read_shared(self, source: Source, start: int) -> WindowEvents | None:
         """What is shared of the account after `start`, None where nothing is due, or where the binding has to
@@ -269,7 +268,7 @@ class EventFeed:
         account, shared = self._known(source, start), replace(source, priority=Priority.EVENTS)
         if self._reads_alone(source, start) and not account.can_be_shared(start):
             return None
-        self._own_readers.pop((source.account_id, source.stream.NAME), None)
+        self._own_readers.pop(source.key, None)
         # A binding may be ahead of what was read: what lies between is read for the others, who need it too.
         while account.reader.high_watermark <= start:
             if not await shared.shared(self._readings, source.account_id, self._advance):
@@ -302,17 +301,17 @@ class EventFeed:
 
     async def _read_alone(self, source: Source, start: int, at_most: int) -> WindowEvents | None:
         """What one binding lacks of what was read, so that it is as far as the others at most afterwards."""
-        key = source.account_id, source.stream.NAME
         if not self._reads_alone(source, start):
-            self._own_readers[key] = self._reader(start, source.stream.all_event_types(), is_alone=True)
-        reader = self._own_readers[key]
+            types = source.stream.all_event_types()
+            self._own_readers[source.key] = self._reader(start, types, is_alone=True)
+        reader = self._own_readers[source.key]
         if (batch := await reader.read_next(source, at_most)) is None:
             return None
         return WindowEvents(batch.window, [batch], types=batch.types, later=reader.later)
 
     def _reads_alone(self, source: Source, start: int) -> bool:
         """Whether the binding has read on its own up to `start`."""
-        reader = self._own_readers.get((source.account_id, source.stream.NAME))
+        reader = self._own_readers.get(source.key)
         return reader is not None and reader.high_watermark == start
 
     def _reader(self, start: int, types: Collection[str] | None, *, is_alone: bool = False) -> LogReader:
