@@ -28,7 +28,6 @@ from estuary_cdk.capture.common import (
 )
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Outcome
 from source_stripe_native.events.change_loop import EarlyChanges, follow_changes
 from source_stripe_native.flow.output import Commit
 from source_stripe_native.priority_capture import (
@@ -69,7 +68,7 @@ class Trace:
     state: Json = field(default_factory=dict)
     error: type[BaseException] | None = None
 
-    outcome: Outcome | None = field(default=None, compare=False)
+    is_complete: bool | None = field(default=None, compare=False)
     """Ours alone tells."""
 
     @property
@@ -179,7 +178,7 @@ async def backfill_of_cdk(
 
 async def backfill_of_ours(
     fetch_page: Any, state: ResourceState.Backfill, connector_initiated: bool, task: Task
-) -> Outcome:
+) -> bool:
     variant = BackfillVariant(SUFFIX, fetch_page, state)
     changes, inc = functools.partial(play, [], task.stopping), ResourceState.Incremental(cursor=CUTOFF)
     item = WorkItem(ACCOUNT, WorkItemPriority.BACKFILL, changes, inc, [variant])
@@ -206,7 +205,7 @@ async def trace_of_pages(backfill: Callable[..., Any], case: Pages) -> Trace:
 
         async def run(task: Task) -> None:
             fetch = fetch_page if case.connector_initiated is None else recurring
-            seen.outcome = await backfill(fetch, state, bool(case.connector_initiated), task)
+            seen.is_complete = await backfill(fetch, state, bool(case.connector_initiated), task)
 
         if case.stopped_before:
             capture.stopping.event.set()
@@ -225,7 +224,7 @@ async def test_a_backfill_is_the_cdks(case: Pages) -> None:
     }
     assert cleared == case.completed
     if case.error is None:
-        assert ours.outcome is (Outcome.COMPLETED if case.completed else Outcome.YIELDED)
+        assert ours.is_complete is case.completed
 
 
 async def test_a_page_cursor_that_is_no_text_is_an_error() -> None:

@@ -1,9 +1,8 @@
 """The loop over a backfill's pages: one for slices and for connected accounts' variants.
 
 Rule: the loop does what the CDK's own backfill loop does (a test runs the same cases through both), and in
-addition it yields when its work item is cancelled. It ends with an outcome. Only `COMPLETED` clears the
-state, in the checkpoint and then in memory; a backfill that yielded is picked up again at its last
-checkpoint.
+addition it yields when its work item is cancelled. Only a backfill that is complete clears the state, in the
+checkpoint and then in memory; one that yielded is picked up again at its last checkpoint.
 
 The loops of a single account, the CDK's own among them, know nothing of pauses and end at the first failure
 of their fetch function. `with_pauses` makes a function that pauses and goes on.
@@ -12,7 +11,6 @@ of their fetch function. `with_pauses` makes a function that pauses and goes on.
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from enum import Enum, auto
 from logging import Logger
 from typing import Any, Protocol, cast
 
@@ -39,13 +37,6 @@ from source_stripe_native.stripe.pages import Page, PageToken
 Binding = CaptureBinding[ResourceConfigWithSchedule]
 
 
-class Outcome(Enum):
-    """How a backfill ended when it did not fail."""
-
-    COMPLETED = auto()
-    YIELDED = auto()
-
-
 class PageHooks(Protocol):
     """What a backfill asks before each of its pages, and reports after it."""
 
@@ -69,10 +60,11 @@ async def run_page_loop(
     is_connector_initiated: bool,
     task: Task,
     is_cancelled: Callable[[], bool] = lambda: False,
-) -> Outcome:
+) -> bool:
     """Captures page after page from `state` on. `state_of` makes of it what a checkpoint writes, and of None
-    what says that all is read. Yields between pages when the capture stops, or when `is_cancelled`. Raises
-    RuntimeError where the fetch function breaks the CDK's contract."""
+    what says that all is read. Yields between pages when the capture stops, or when `is_cancelled`. Returns
+    whether the backfill is complete. Raises RuntimeError where the fetch function breaks the CDK's
+    contract."""
 
     def fetch() -> AsyncGenerator[Any, None]:
         page, cutoff = state.next_page, state.cutoff
@@ -86,7 +78,7 @@ async def run_page_loop(
         await asyncio.sleep(0)
         if task.stopping.event.is_set() or is_cancelled():
             task.log.debug("backfill is yielding", {"state": state})
-            return Outcome.YIELDED
+            return False
         done = True
         async with aclosing(fetch()) as items:
             async for item in items:
@@ -105,7 +97,7 @@ async def run_page_loop(
 
     await task.checkpoint(state_of(None))
     task.log.debug("completed backfill", {"state": state})
-    return Outcome.COMPLETED
+    return True
 
 
 def with_pauses(

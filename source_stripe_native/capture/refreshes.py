@@ -24,7 +24,7 @@ from typing import Any, Final
 from estuary_cdk.capture.common import FetchPageFn, ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop
+from source_stripe_native.backfill.page_loop import Binding, run_page_loop
 from source_stripe_native.config import Refresh
 from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.scheduling.account_readers import AccountReaders
@@ -119,12 +119,12 @@ class Refreshes:
             reading = run_page_loop(self.binding_index, fetch_page, part.state, state_of, False, task)
             try:
                 # In a task of its own, with which its last page ends: others may be paused for an hour.
-                (outcome,) = await side_by_side([reading])
+                (is_complete,) = await side_by_side([reading])
             except Exception as error:  # noqa: BLE001 - it is raised, after the other lists had their turn
                 task.reset()
                 failures.append(error)
                 continue
-            if outcome is Outcome.COMPLETED:
+            if is_complete:
                 self.ranges.remove(part)
         if failures:
             raise ExceptionGroup("ranges", failures)

@@ -12,7 +12,7 @@ from datetime import datetime
 from estuary_cdk.capture.common import ResourceState
 from estuary_cdk.capture.task import Task
 
-from source_stripe_native.backfill.page_loop import Binding, Outcome, run_page_loop, state_under
+from source_stripe_native.backfill.page_loop import Binding, run_page_loop, state_under
 from source_stripe_native.config import MIN_INTERVAL
 from source_stripe_native.events.change_loop import capture_early, sweep
 from source_stripe_native.flow.output import closing
@@ -84,7 +84,7 @@ class SubtaskExecutor:
     async def _execute_backfill_variant(
         self, work_item: WorkItem, variant: BackfillVariant, task: Task
     ) -> None:
-        outcome = await _binding_backfill_task_with_variant(
+        is_complete = await _binding_backfill_task_with_variant(
             self.binding,
             self.binding_index,
             variant,
@@ -94,7 +94,7 @@ class SubtaskExecutor:
             task,
             work_item,
         )
-        if outcome is Outcome.YIELDED:
+        if not is_complete:
             return
         self._backfills[variant.state_key(work_item.account_id)] = None
         work_item.backfill_variants.remove(variant)
@@ -201,9 +201,9 @@ async def _binding_backfill_task_with_variant(
     is_connector_initiated: bool,
     task: Task,
     work_item: WorkItem,
-) -> Outcome:
+) -> bool:
     """Backfills one variant page by page under its composite state key, until it is complete or the capture
-    stops or the work item is cancelled."""
+    stops or the work item is cancelled. Returns whether it is complete."""
     state_key = variant.state_key(account_id)
     task.log.debug(
         "resuming backfill" if variant.state.next_page else "beginning backfill",
