@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import json_merge_patch
 import orjson
@@ -253,17 +253,35 @@ class Capture:
     def binding_state(self, stream: str = "Prices") -> Json:
         return dict(self.state.get("bindingStateV1", {}).get(self.state_key(stream), {}))
 
-    def caught_up(self, stream: str = "Prices") -> bool:
-        """Whether the backfill is complete and every cursor as far as the world's clock lets it be."""
-        state = self.binding_state(stream)
-        inc = state.get("inc") or {}
-        cursors = [inc] if "cursor" in inc else list(inc.values())
+    def is_backfilled(self, *streams: str) -> bool:
+        """Whether the backfills of these streams are complete, or of all."""
+        states = [self.binding_state(each) for each in streams or self.streams]
+        return all(state and not state.get("backfill") for state in states)
+
+    def caught_up(self, *streams: str) -> bool:
+        """Whether these streams, or all, are backfilled and every cursor is as far as may be."""
         horizon = self.server.world.clock.now() - self.settings.lag.total_seconds()
-        return (
-            bool(cursors)
-            and not state.get("backfill")
-            and all(datetime.fromisoformat(each["cursor"]).timestamp() >= horizon for each in cursors)
-        )
+        for stream in streams or self.streams:
+            inc = self.binding_state(stream).get("inc") or {}
+            cursors = [inc] if "cursor" in inc else list(inc.values())
+            if not cursors or not self.is_backfilled(stream):
+                return False
+            if any(datetime.fromisoformat(each["cursor"]).timestamp() < horizon for each in cursors):
+                return False
+        return True
+
+    async def backfill(self, pause: float = 0) -> Self:
+        """Runs a session until all is backfilled. What happens next does so `pause` seconds later."""
+        await self.session(self.is_backfilled)
+        self.server.world.clock.advance(pause)
+        return self
+
+    async def catch_up(self, seconds: float = 120, *, until: float | None = None) -> list[Json]:
+        """What is captured of all that there is after `seconds`, or once the clock stands at `until`."""
+        before, clock = len(self.documents), self.server.world.clock
+        clock.advance(seconds if until is None else until - clock.time())
+        await self.session(self.caught_up)
+        return [document for _, document in self.documents[before:]]
 
 
 async def _exit_code(serving: Coroutine[Any, Any, None]) -> Any:

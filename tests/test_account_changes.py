@@ -19,7 +19,7 @@ from source_stripe_native.scheduling.account_poller import AccountPoller
 from source_stripe_native.scheduling.pauses import PausedAccounts
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.state.windows import Window
-from tests.capture import UNLIMITED, Capture, Json, unstamped
+from tests.capture import UNLIMITED, Capture, unstamped
 from tests.cdk_task import on_virtual_time
 from tests.conftest import NOW
 from tests.soak import LATEST, SETTLE, Case, Session, Tally, run
@@ -27,22 +27,6 @@ from tests.test_streams import expected
 
 TYPES: Final = Accounts.all_event_types()
 A, B = "acct_1A", "acct_1B"
-
-
-async def backfill(capture: Capture) -> None:
-    await capture.session(
-        lambda: all(
-            (state := capture.binding_state(each)) and not state.get("backfill") for each in capture.streams
-        )
-    )
-
-
-async def catch_up(capture: Capture, seconds: float = 120) -> list[Json]:
-    """The accounts' documents that are captured after `seconds`."""
-    capture.server.world.clock.advance(seconds)
-    before = len(capture.documents)
-    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
-    return [each for stream, each in capture.documents[before:] if stream == "Accounts"]
 
 
 def is_current(capture: Capture) -> bool:
@@ -84,12 +68,11 @@ async def test_a_connected_accounts_change_is_captured_whole_within_the_round(
     changed, _ = (world.connect(at=NOW - 5000)["id"] for _ in range(2))
     for _ in range(12):
         world.create("external_card", changed, at=NOW - 5000, event=False)
-    capture = Capture(server, ["Accounts", *others], connected=True)
-    await backfill(capture)
-    world.clock.advance(700)
+    capture = await Capture(server, ["Accounts", *others], connected=True).backfill(pause=700)
     happens(world, changed)
-    found = await catch_up(capture)
-    assert [(each["id"], each["_meta"]["op"], each["account_id"]) for each in found] == [
+    found = await capture.catch_up()
+    accounts = [each for each in found if each["object"] == "account"]
+    assert [(each["id"], each["_meta"]["op"], each["account_id"]) for each in accounts] == [
         (changed, "u", PLATFORM)
     ]
     assert is_current(capture)
@@ -97,22 +80,18 @@ async def test_a_connected_accounts_change_is_captured_whole_within_the_round(
 
 async def test_the_platforms_own_change_is_captured_once(world: World, server: StripeServer) -> None:
     world.connect(at=NOW - 5000)
-    capture = Capture(server, ["Accounts", "Customers"], connected=True)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Accounts", "Customers"], connected=True).backfill(pause=10)
     world.update("account", PLATFORM, email="new@example.com")
-    assert [each["id"] for each in await catch_up(capture)] == [PLATFORM]
+    assert [each["id"] for each in await capture.catch_up()] == [PLATFORM]
     assert is_current(capture)
 
 
 async def test_several_changes_of_an_account_cost_one_request(world: World, server: StripeServer) -> None:
     account = world.connect(at=NOW - 5000)["id"]
-    capture = Capture(server, ["Accounts"], connected=True)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Accounts"], connected=True).backfill(pause=10)
     for number in range(20):
         world.update("account", account, email=f"{number}@example.com")
-    assert len(await catch_up(capture)) == 1
+    assert len(await capture.catch_up()) == 1
     assert len(list(server.journal.visits(f"/v1/accounts/{account}"))) == 1
 
 
@@ -120,9 +99,7 @@ async def test_an_account_that_connects_long_after_its_creation_is_captured_with
     world: World, server: StripeServer
 ) -> None:
     quick = replace(UNLIMITED, new_accounts_interval=timedelta(milliseconds=30))
-    capture = Capture(server, ["Accounts"], connected=True, settings=quick)
-    await backfill(capture)
-    world.clock.advance(3600)
+    capture = await Capture(server, ["Accounts"], connected=True, settings=quick).backfill(pause=3600)
     new: list[str] = []
 
     def is_captured() -> bool:
@@ -143,30 +120,25 @@ async def test_a_change_is_captured_even_if_other_bindings_are_past_it_when_the_
     world: World, server: StripeServer, checkpoints: int
 ) -> None:
     accounts = [world.connect(at=NOW - 5000)["id"] for _ in range(2)]
-    capture = Capture(server, ["Customers", "Accounts"], connected=True)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Customers", "Accounts"], connected=True).backfill(pause=10)
     for account in accounts:
         world.create("customer", account)
         world.update("account", account, email="new@example.com")
     # So long ago that no overlap reads it again.
     world.clock.advance(LATEST + 300)
-    await capture.session(
-        lambda: all(capture.caught_up(each) for each in capture.streams), checkpoints=checkpoints
-    )
-    await catch_up(capture, LATEST + SETTLE)
+    await capture.session(capture.caught_up, checkpoints=checkpoints)
+    await capture.catch_up(LATEST + SETTLE)
     assert is_current(capture)
 
 
 async def test_a_restart_reads_no_account_again_for_nothing(world: World, server: StripeServer) -> None:
     accounts = [world.connect(at=NOW - 5000)["id"] for _ in range(3)]
-    capture = Capture(server, ["Customers", "Accounts"], connected=True)
-    await backfill(capture)
-    await catch_up(capture)
+    capture = await Capture(server, ["Customers", "Accounts"], connected=True).backfill()
+    await capture.catch_up()
     # The other bindings are a little further, as they mostly are.
     for each in capture.state["bindingStateV1"]["Customers"]["inc"].values():
         each["cursor"] = (datetime.fromisoformat(each["cursor"]) + timedelta(seconds=30)).isoformat()
-    assert await catch_up(capture) == []
+    assert await capture.catch_up() == []
     assert not [each for account in accounts for each in server.journal.visits(f"/v1/accounts/{account}")]
 
 
@@ -199,16 +171,14 @@ async def test_accounts_that_other_bindings_have_read_far_beyond_are_read_again(
     world: World, server: StripeServer
 ) -> None:
     account = world.connect(at=NOW - 500_000)["id"]
-    capture = Capture(server, ["Accounts", "Customers"], connected=True)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Accounts", "Customers"], connected=True).backfill(pause=10)
     world.update("account", account, email="new@example.com")
     world.clock.advance(20_000)
     # As where accounts were disabled for hours: the others have read what happened meanwhile.
     far = datetime.fromtimestamp(NOW + 19_000, tz=UTC).isoformat()
     capture.state["bindingStateV1"]["Customers"]["inc"][account] = {"cursor": far}
     capture.state["bindingStateV1"]["Customers"]["inc"][PLATFORM] = {"cursor": far}
-    assert account in {each["id"] for each in await catch_up(capture)}
+    assert account in {each["id"] for each in await capture.catch_up()}
     assert is_current(capture)
 
 
@@ -217,9 +187,7 @@ async def test_an_account_that_is_let_in_again_is_read_again_and_held_nobody_up(
 ) -> None:
     refused, other = (world.connect(at=NOW - 5000)["id"] for _ in range(2))
     quick = replace(UNLIMITED, shortest_pause=timedelta(milliseconds=100))
-    capture = Capture(server, ["Accounts"], connected=True, settings=quick)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Accounts"], connected=True, settings=quick).backfill(pause=10)
     world.revoked.add(refused)
     for each in (refused, other):
         world.update("account", each, email="new@example.com")
@@ -239,9 +207,7 @@ async def test_an_account_that_was_gone_only_while_it_was_read_again_is_captured
     world: World, server: StripeServer
 ) -> None:
     account = world.connect(at=NOW - 5000)["id"]
-    capture = Capture(server, ["Accounts"], connected=True)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Accounts"], connected=True).backfill(pause=10)
     world.update("account", account, email="new@example.com")
     # Its events are read all the while: nothing of it is ever paused.
     gone = Fault(f"/v1/accounts/{account}", status=403, code="account_invalid", message="Revoked", times=1)

@@ -712,8 +712,7 @@ async def test_an_account_that_connects_while_the_capture_runs_is_backfilled_and
 async def test_no_account_is_lost_or_captured_twice_when_it_is_found_again_after_a_restart(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, ["Customers"], connected=True, settings=QUICK)
-    await capture.session(lambda: not capture.binding_state("Customers").get("backfill"))
+    capture = await Capture(server, ["Customers"], connected=True, settings=QUICK).backfill()
     made: list[str] = []
 
     def until() -> bool:
@@ -724,7 +723,7 @@ async def test_no_account_is_lost_or_captured_twice_when_it_is_found_again_after
 
     world.clock.advance(120)
     await capture.session(until)
-    await capture.session(lambda: not capture.binding_state("Customers").get("backfill"))
+    await capture.backfill()
     assert captured(capture) == customers(world, world.accounts)
     assert len(capture.documents) == 1
 
@@ -761,8 +760,7 @@ async def test_a_restart_after_quiet_polls_repeats_no_documents(world: World, se
     accounts = [world.connect()["id"] for _ in range(3)]
     for account in accounts:
         world.create("customer", account, event=False)
-    capture = Capture(server, ["Customers"], connected=True)
-    await capture.session(lambda: not capture.binding_state("Customers").get("backfill"))
+    capture = await Capture(server, ["Customers"], connected=True).backfill()
     for _ in range(3):
         world.clock.advance(700)
         await capture.session(lambda: capture.caught_up("Customers"))

@@ -8,7 +8,7 @@ from sandbox.stripe import StripeServer, World
 from source_stripe_native.models import BaseStripeObject
 from tests.capture import Capture
 from tests.conftest import NOW
-from tests.test_documents import DAY, backfill, catch_up
+from tests.test_documents import DAY
 from tests.test_streams import HELD, ONE_BY_ONE
 
 AHEAD: Final = NOW + 40 * DAY
@@ -40,8 +40,7 @@ async def test_in_test_mode_an_object_that_is_dated_ahead_is_in_the_backfill(
     kind = HELD[row.NAME].kind
     ahead: dict[str, Any] = {row.CREATED: AHEAD}
     now, later = (world.create(kind, event=False, **fields)["id"] for fields in ({}, ahead))
-    capture = Capture(server, [row.NAME])
-    await backfill(capture)
+    capture = await Capture(server, [row.NAME]).backfill()
     assert {now, later} <= set(capture.last(row.NAME))
 
 
@@ -53,8 +52,7 @@ async def test_what_holders_that_are_dated_ahead_show_is_in_the_backfill(
     price = world.create("price", event=False, listed=False, active=False, created=AHEAD)
     world.create("subscription_item", event=False, subscription=subscription, price=price, created=AHEAD)
     discount = world.discount(customer, world.create("coupon", event=False)["id"], subscription, event=False)
-    capture = Capture(server, ["InlinePrices", "Discounts"])
-    await backfill(capture)
+    capture = await Capture(server, ["InlinePrices", "Discounts"]).backfill()
     assert set(capture.last("InlinePrices")) == {price["id"]}
     assert set(capture.last("Discounts")) == {discount["id"]}
 
@@ -64,8 +62,7 @@ async def test_of_many_the_slices_miss_none(world: World, server: StripeServer) 
         world.create("invoice", created=NOW + days * DAY // 10, event=False)["id"]
         for days in range(-900, 600)
     }
-    capture = Capture(server, ["Invoices"])
-    await backfill(capture)
+    capture = await Capture(server, ["Invoices"]).backfill()
     assert set(capture.last("Invoices")) == wanted
 
 
@@ -73,11 +70,10 @@ async def test_a_compared_list_follows_an_object_that_is_dated_ahead(
     world: World, server: StripeServer
 ) -> None:
     quote = world.create("quote", created=AHEAD, event=False)["id"]
-    capture = Capture(server, ["Quotes"])
-    await backfill(capture)
+    capture = await Capture(server, ["Quotes"]).backfill()
     world.update("quote", quote, event=False, description="edited")
     world.clock.advance(DAY)
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("Quotes")[quote]["description"] == "edited"
 
 
@@ -86,7 +82,6 @@ async def test_in_live_mode_a_backfill_ends_at_its_cutoff(monkeypatch: pytest.Mo
     async with StripeServer(world) as server:
         monkeypatch.setenv("STRIPE_API_BASE", server.url)
         world.create("invoice", event=False)
-        capture = Capture(server, ["Invoices"])
-        await backfill(capture)
+        await Capture(server, ["Invoices"]).backfill()
         (first, *_) = server.journal.visits("/v1/invoices")
         assert int(first.query["created[lt]"]) == NOW + 1

@@ -10,7 +10,6 @@ from sandbox.stripe.versions import VERSIONS
 from source_stripe_native.stripe.permissions import outside_versions
 from tests.capture import ROWS, Capture
 from tests.documentation import rows
-from tests.test_documents import backfill, catch_up
 from tests.test_streams import HELD
 
 NEWEST: Final = next(each for each in VERSIONS if not facts.added("invoice", each))
@@ -26,8 +25,7 @@ STREAMS: Final = [name for name, held in HELD.items() if held.kind in KINDS]
 async def fields(server: StripeServer, version: str) -> dict[str, set[str]]:
     """The fields of each stream's documents."""
     streams = [each for each in STREAMS if outside_versions(ROWS[each], version) is None]
-    capture = Capture(server, streams, config={"advanced": {"api_version": version}})
-    await backfill(capture)
+    capture = await Capture(server, streams, config={"advanced": {"api_version": version}}).backfill()
     return {each: {name for one in capture.last_by_key(each).values() for name in one} for each in streams}
 
 
@@ -58,13 +56,14 @@ async def test_a_running_capture_has_the_new_shape_from_an_objects_next_change_o
     world: World, server: StripeServer
 ) -> None:
     changed, same = (world.create("product", event=False)["id"] for _ in range(2))
-    capture = Capture(server, ["Products"], config={"advanced": {"api_version": "2023-10-16"}})
-    await backfill(capture)
+    capture = await Capture(
+        server, ["Products"], config={"advanced": {"api_version": "2023-10-16"}}
+    ).backfill()
     assert all("features" in each for each in capture.last("Products").values())
     capture.config = {"advanced": {"api_version": "2024-06-20"}}
     world.clock.advance(10)
     world.update("product", changed, name="changed")
-    await catch_up(capture)
+    await capture.catch_up()
     documents = capture.last("Products")
     assert "features" in documents[same]
     assert "features" not in documents[changed]

@@ -9,20 +9,11 @@ from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
-from tests.test_documents import catch_up
 from tests.test_further_streams import running
 
 DAY: Final = 86_400
 HOUR: Final = 3_600
 MIDNIGHT: Final = NOW // DAY * DAY
-
-
-async def backfill(capture: Capture) -> None:
-    def is_done(stream: str) -> bool:
-        state = capture.binding_state(stream)
-        return bool(state) and not state.get("backfill")
-
-    await capture.session(lambda: all(map(is_done, capture.streams)))
 
 
 def ids(documents: list[Json]) -> dict[str, str]:
@@ -37,18 +28,17 @@ async def test_the_balance_is_a_document_for_each_day_and_follows_its_event(
     world: World, server: StripeServer
 ) -> None:
     world.create("balance", event=False, available=[])
-    capture = Capture(server, ["Balances"])
-    await backfill(capture)
+    capture = await Capture(server, ["Balances"]).backfill()
     today = {"id": "2026-05-28", "object": "balance", "created": MIDNIGHT, "available": []}
     assert capture.last("Balances")["2026-05-28"].items() >= today.items()
     world.clock.advance(10)
     (balance,) = world.list_all("balance")
     money: Any = [{"amount": 700, "currency": "usd", "source_types": {}}]
     world.update("balance", balance["id"], available=money)
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert (document["id"], document["available"]) == ("2026-05-28", money)
     world.clock.advance(DAY)
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("Balances").keys() == {"2026-05-28", "2026-05-29"}
 
 
@@ -81,8 +71,7 @@ async def test_usage_is_captured_by_meter_customer_and_whole_day_and_read_again_
         use(world, meter, customer, MIDNIGHT)
     world.create("price", event=False)
     world.create("subscription", event=False)
-    capture = Capture(server, ["BillingMeterEventSummaries"])
-    await backfill(capture)
+    capture = await Capture(server, ["BillingMeterEventSummaries"]).backfill()
     documents = capture.last("BillingMeterEventSummaries")
     assert documents.keys() == used, "of whole days only"
     assert {each["customer"] for each in documents.values()} == customers
@@ -90,7 +79,7 @@ async def test_usage_is_captured_by_meter_customer_and_whole_day_and_read_again_
     # Stripe takes meter events of the last 35 days.
     late = {use(world, meter, customer, MIDNIGHT - days * DAY) for days in (5, 10, 34, 35)}
     world.clock.advance(DAY)
-    found = ids(await catch_up(capture))
+    found = ids(await capture.catch_up())
     assert late <= set(found)
     assert f"mtrusg_{customer}_{meter}_{MIDNIGHT}" in found
     assert not any(str(MIDNIGHT - 45 * DAY) in each for each in found), "the last days only"
@@ -109,8 +98,7 @@ async def test_usage_takes_a_request_for_each_customer_with_a_subscription_to_th
         world.create("subscription_item", event=False, subscription=subscription, **price)
     for customer in customers:
         use(world, meters[0], customer, MIDNIGHT - DAY)
-    capture = Capture(server, ["BillingMeterEventSummaries"])
-    await backfill(capture)
+    capture = await Capture(server, ["BillingMeterEventSummaries"]).backfill()
     assert {each["customer"] for _, each in capture.documents} == {customers[0]}
     lists = server.journal.visits("/v1/billing/meters/*/event_summaries")
     assert len(lists) == 2, "and not 60"
@@ -140,8 +128,7 @@ async def test_a_price_that_no_list_has_is_found_in_what_was_sold(world: World, 
 
     world.create("subscription_item", event=False, price=archived)
     before = sell_all(event=False)
-    capture = Capture(server, ["InlinePrices"])
-    await backfill(capture)
+    capture = await Capture(server, ["InlinePrices"]).backfill()
     documents = capture.last("InlinePrices")
     assert documents.keys() == {*before}
     assert {each["found_in"]["object"] for each in documents.values()} == {
@@ -151,7 +138,7 @@ async def test_a_price_that_no_list_has_is_found_in_what_was_sold(world: World, 
     }
     world.clock.advance(10)
     after = sell_all(event=True)
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("InlinePrices").keys() == {*before, *after}
 
 
@@ -169,13 +156,12 @@ async def test_payment_methods_without_a_customer_are_backfilled_and_found(
         for number, each in enumerate([customer, *[None] * 150])
     }
     world.create("payment_method", account, customer=None, at=100, event=False)
-    capture = Capture(server, ["PaymentMethods"], connected=connected)
-    await backfill(capture)
+    capture = await Capture(server, ["PaymentMethods"], connected=connected).backfill()
     assert capture.last("PaymentMethods").keys() == old, "those since the start date"
     world.clock.advance(100)
     new = world.create("payment_method", account, customer=None, event=False)["id"]
     world.clock.advance(120)
-    assert ids([each for each in await catch_up(capture) if each["id"] == new]) == {new: "c"}
+    assert ids([each for each in await capture.catch_up() if each["id"] == new]) == {new: "c"}
 
 
 async def test_a_version_without_a_list_of_such_payment_methods_has_those_of_customers(
@@ -184,9 +170,8 @@ async def test_a_version_without_a_list_of_such_payment_methods_has_those_of_cus
     own = world.create("payment_method", event=False)["id"]
     missing = "Missing required param: customer."
     server.faults.set(Fault("/v1/payment_methods", status=400, code="parameter_missing", message=missing))
-    capture = Capture(server, ["PaymentMethods"])
-    await backfill(capture)
-    assert [each["id"] for each in await catch_up(capture)] == []
+    capture = await Capture(server, ["PaymentMethods"]).backfill()
+    assert [each["id"] for each in await capture.catch_up()] == []
     assert capture.last("PaymentMethods").keys() == {own}
 
 
@@ -216,8 +201,7 @@ async def test_objects_of_test_clocks_are_captured_in_test_mode(
         world.create("quote", event=False, customer=customer, test_clock=clock)
     async with StripeServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        capture = Capture(server, CLOCKED)
-        await backfill(capture)
+        capture = await Capture(server, CLOCKED).backfill()
     assert {each: len(capture.last(each)) for each in CLOCKED} == expected
 
 
@@ -227,8 +211,9 @@ async def test_a_key_that_may_not_read_test_clocks_captures_the_rest(
     clock = world.create("test_helpers.test_clock", event=False)["id"]
     world.create("customer", event=False, test_clock=clock)
     plain = world.create("customer", event=False)["id"]
-    capture = Capture(server, ["Customers"], key=world.restrict({"account", "event", "customer"}))
-    await backfill(capture)
+    capture = await Capture(
+        server, ["Customers"], key=world.restrict({"account", "event", "customer"})
+    ).backfill()
     assert capture.last("Customers").keys() == {plain}
 
 
@@ -239,15 +224,14 @@ async def test_an_item_that_is_taken_off_a_subscription_is_a_tombstone(
     world: World, server: StripeServer
 ) -> None:
     subscription = world.create("subscription", items=3, event=False)["id"]
-    capture = Capture(server, ["SubscriptionLineItems"])
-    await backfill(capture)
+    capture = await Capture(server, ["SubscriptionLineItems"]).backfill()
     assert len(capture.last("SubscriptionLineItems")) == 3
     world.clock.advance(10)
     gone, *rest = (each["id"] for each in world.list_all("subscription_item"))
     world.delete("subscription_item", gone)
     world.clock.advance(1)
     world.update("subscription", subscription, description="later")
-    found = await catch_up(capture)
+    found = await capture.catch_up()
     assert ids(found)[gone] == "d"
     assert next(each for each in found if each["id"] == gone)["subscription"] == subscription
     assert capture.last("SubscriptionLineItems").keys() == set(rest)
@@ -257,15 +241,13 @@ async def test_an_item_taken_off_that_stripe_refuses_to_show_is_left_as_it_is_an
     world: World, server: StripeServer
 ) -> None:
     world.create("subscription", items=3, event=False)
-    capture = Capture(server, ["SubscriptionLineItems"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["SubscriptionLineItems"]).backfill(pause=10)
     barred, changed, _ = (each["id"] for each in world.list_all("subscription_item"))
     server.faults.set(Fault(f"*/{barred}", status=403, message="Not for you"))
     world.delete("subscription_item", barred)
     world.clock.advance(1)
     world.update("subscription_item", changed, quantity=7)
-    found = await catch_up(capture)
+    found = await capture.catch_up()
     assert ids(found)[changed] == "u"
     assert barred not in ids(found)
 
@@ -274,11 +256,9 @@ async def test_an_item_that_a_cut_list_no_longer_shows_is_no_tombstone(
     world: World, server: StripeServer
 ) -> None:
     world.create("subscription", items=10, event=False)
-    capture = Capture(server, ["SubscriptionLineItems"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["SubscriptionLineItems"]).backfill(pause=10)
     world.create("subscription_item")
-    found = await catch_up(capture)
+    found = await capture.catch_up()
     assert len(found) >= 11
     assert {each["_meta"]["op"] for each in found} == {"u"}
 
@@ -288,9 +268,7 @@ async def test_entitlements_follow_the_summary_of_their_customer(world: World, s
     kept, gone = (
         world.create("entitlements.active_entitlement", event=False, customer=customer) for _ in range(2)
     )
-    capture = Capture(server, ["EntitlementsActiveEntitlements"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["EntitlementsActiveEntitlements"]).backfill(pause=10)
     world.delete("entitlements.active_entitlement", gone["id"], event=False)
     new = world.create("entitlements.active_entitlement", event=False, customer=customer)
     summary: Json = {
@@ -300,7 +278,7 @@ async def test_entitlements_follow_the_summary_of_their_customer(world: World, s
     }
     before: Json = {"entitlements": {"data": [kept, gone]}}
     world.announce("entitlements.active_entitlement_summary.updated", summary, previous=before)
-    found = await catch_up(capture)
+    found = await capture.catch_up()
     assert ids(found) == {kept["id"]: "u", new["id"]: "u", gone["id"]: "d"}
     assert {each["customer"] for each in found} == {customer}
 
@@ -313,8 +291,7 @@ async def test_transactions_are_captured_of_automatic_payouts_only(
 ) -> None:
     automatic = world.create("payout", event=False)["id"]
     manual = world.create("payout", event=False, automatic=False)["id"]
-    capture = Capture(server, ["PayoutBalanceTransactions"])
-    await backfill(capture)
+    capture = await Capture(server, ["PayoutBalanceTransactions"]).backfill()
     assert [each["payout"] for _, each in capture.documents] == [automatic] * 2
     assert server.journal.visits("/v1/balance_transactions", payout=manual) == []
     world.clock.advance(10)
@@ -322,7 +299,7 @@ async def test_transactions_are_captured_of_automatic_payouts_only(
     # A version in which a payout does not say that it is manual.
     world.announce("payout.paid", {"id": manual, "object": "payout"})
     world.tell("payout.reconciliation_completed", "payout", automatic)
-    assert {each["payout"] for each in await catch_up(capture)} == {automatic}
+    assert {each["payout"] for each in await capture.catch_up()} == {automatic}
 
 
 # Keys
@@ -334,8 +311,9 @@ async def test_objects_with_one_id_in_several_accounts_are_apart(world: World, s
         world.create("capability", account, id="card_payments", event=False)
         world.create("reporting.report_type", account, id="balance.summary.1", event=False)
     for connected in (False, True):
-        capture = Capture(server, ["Capabilities", "ReportingReportTypes"], connected=connected)
-        await backfill(capture)
+        capture = await Capture(
+            server, ["Capabilities", "ReportingReportTypes"], connected=connected
+        ).backfill()
         last = capture.last_by_key("Capabilities").values()
         assert {(each["account"], each["id"]) for each in last} == {
             (one, "card_payments") for one in accounts
@@ -352,8 +330,7 @@ async def test_a_list_that_is_compared_repeats_nothing_and_finds_changes_and_del
 ) -> None:
     kept, gone = (world.create("webhook_endpoint", event=False)["id"] for _ in range(2))
     # The events of charges tell the time in between.
-    capture = Capture(server, ["WebhookEndpoints", "Charges"])
-    await backfill(capture)
+    capture = await Capture(server, ["WebhookEndpoints", "Charges"]).backfill()
 
     async def hour(capture: Capture) -> dict[str, str]:
         before = len(capture.documents)

@@ -148,7 +148,7 @@ async def test_reader_that_stalls_stops_the_changes_within_their_bytes_and_loses
         UNLIMITED, window_bytes=50_000, unwritten_bytes=400_000, change_bytes=100_000, least_listed=1000
     )
     capture = Capture(server, ["Charges"], connected=True, settings=settings)
-    await capture.session(lambda: capture.caught_up("Charges"))
+    await capture.session(capture.caught_up)
     for account in world.accounts[1:]:
         for each in world.list_all("charge", account):
             world.update("charge", each["id"], account, metadata={"note": "newer"}, event=False)

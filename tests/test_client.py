@@ -482,8 +482,7 @@ async def test_running_capture_outlives_a_key_that_is_replaced(
 ) -> None:
     server.world.create("price", event=False)
     server.faults.add(Fault("/v1/prices", status=401, message="Invalid API Key provided: x", times=2))
-    capture = Capture(server, settings=replace(UNLIMITED, key_patience=LIFTED))
-    await capture.session(lambda: not capture.binding_state().get("backfill"))
+    capture = await Capture(server, settings=replace(UNLIMITED, key_patience=LIFTED)).backfill()
     assert len(capture.last()) == 1
 
 

@@ -12,7 +12,7 @@ from source_stripe_native.backfill.progress import Progress
 from source_stripe_native.capture.summary import WatchedStream
 from source_stripe_native.settings import DEFAULTS
 from tests.capture import UNLIMITED, Capture
-from tests.test_documents import backfill, catch_up, logged
+from tests.test_documents import logged
 
 SOON = replace(
     UNLIMITED,
@@ -28,14 +28,13 @@ async def test_a_binding_that_reads_many_objects_again_says_why_it_is_behind(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, connected: bool
 ) -> None:
     ids = [world.create("charge", event=False)["id"] for _ in range(3)]
-    capture = Capture(server, ["Charges"], connected=connected, settings=SOON)
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"], connected=connected, settings=SOON).backfill()
     assert not logged(caplog, " behind ")
     for each in ids:
         world.tell("charge.updated", "charge", each, api_version="2022-11-15")
     server.faults.set(Fault("/v1/charges/*", latency=0.2))
     world.clock.advance(600)
-    await catch_up(capture)
+    await capture.catch_up()
     lines = [each.getMessage() for each in logged(caplog, " behind ")]
     assert all("; Charges is " in each for each in lines)
     assert any("1 objects whose events are in another API version" in each for each in lines)
@@ -46,11 +45,10 @@ async def test_a_binding_in_time_says_nothing(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, connected: bool
 ) -> None:
     settings = replace(SOON, late_after=DEFAULTS.late_after)
-    capture = Capture(server, ["Charges"], connected=connected, settings=settings)
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"], connected=connected, settings=settings).backfill()
     for _ in range(3):
         world.create("charge")
-        await catch_up(capture)
+        await capture.catch_up()
     assert not logged(caplog, " behind ")
 
 

@@ -26,20 +26,13 @@ async def test_capture_of_the_shop_equals_the_shop_and_follows_it(monkeypatch: p
     shop = Shop(now=NOW, days=70)
     async with StripeServer(shop.world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        capture = Capture(server, streams=ALL)
-
-        def is_backfilled() -> bool:
-            states = [capture.binding_state(each) for each in ALL]
-            return all(state and not state.get("backfill") for state in states)
-
-        await capture.session(is_backfilled, seconds=60)
+        capture = await Capture(server, streams=ALL).backfill()
         assert {each for each in ALL if not capture.last(each)} == EMPTY
         assert wrong(capture, changed=False) == []
 
         for _ in range(60):
             shop.world.clock.advance(3)
             shop.live()
-        shop.world.clock.advance(120)
-        await capture.session(lambda: all(capture.caught_up(each) for each in ALL), seconds=60)
+        await capture.catch_up()
         assert wrong(capture, changed=True) == []
         assert refused(server) == []

@@ -24,7 +24,6 @@ from source_stripe_native.streams.redacted import PLACES, SECRET
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.documentation import ROOT, blocks, rows, text_of
-from tests.test_documents import backfill
 from tests.test_due_days import CASES as BY_CLOCK
 from tests.test_due_days import places
 from tests.test_further_streams import IN_DEMAND
@@ -58,8 +57,7 @@ class TestDocument:
     async def test_the_readme_shows_a_document_as_it_is_captured(self, server: StripeServer) -> None:
         (block,) = [each for each in blocks("README.md") if each.language == "json"]
         shown = json.loads(block.text)
-        capture = Capture(server, ["Prices"])
-        await backfill(capture)
+        capture = await Capture(server, ["Prices"]).backfill()
         (document,) = [each for _, each in capture.documents if each["id"] == shown["id"]]
         assert shown == document
 

@@ -34,16 +34,10 @@ def create(world: World, kind: str, field: str, count: int, **options: Any) -> J
     return world.create(kind, **many, **options)
 
 
-async def backfill(capture: Capture) -> None:
-    await capture.session(
-        lambda: not any(capture.binding_state(each).get("backfill") for each in capture.streams)
-    )
-
-
 async def catch_up(capture: Capture) -> list[Json]:
     before = len(capture.documents)
     capture.server.world.clock.advance(120)
-    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
+    await capture.session(capture.caught_up)
     return [document for _, document in capture.documents[before:]]
 
 
@@ -77,11 +71,9 @@ async def test_a_list_that_stripe_cut_is_completed_in_backfills_and_in_changes(
 ) -> None:
     old = create(world, kind, field, 25, event=False)
     assert old[field]["has_more"]
-    capture = Capture(server, [stream])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream]).backfill(pause=10)
     new = create(world, kind, field, 110)
-    await catch_up(capture)
+    await capture.catch_up()
     captured = capture.last(stream)
     for parent, count in ((old, 25), (new, 110)):
         assert not captured[parent["id"]][field]["has_more"]
@@ -94,8 +86,7 @@ async def test_a_list_that_stripe_cut_is_completed_in_backfills_and_in_changes(
 
 async def test_a_list_that_is_whole_costs_nothing(world: World, server: StripeServer) -> None:
     create(world, "invoice", "lines", 10, event=False)
-    capture = Capture(server, ["Invoices"])
-    await backfill(capture)
+    await Capture(server, ["Invoices"]).backfill()
     assert server.journal.visits("/v1/invoices/*") == []
 
 
@@ -124,8 +115,7 @@ async def test_a_url_that_leads_anywhere_else_is_never_followed(
 ) -> None:
     lines = {"object": "list", "data": [{"id": "il_1"}], "has_more": True, "url": url}
     world.create("invoice", lines=lines, event=False)
-    capture = Capture(server, ["Invoices"])
-    await backfill(capture)
+    capture = await Capture(server, ["Invoices"]).backfill()
     (document,) = capture.last("Invoices").values()
     assert document["lines"] == lines, "it stays as it was"
     assert len(logged(caplog, "no usable url")) == 1
@@ -135,8 +125,7 @@ async def test_a_url_that_leads_anywhere_else_is_never_followed(
 async def test_the_parameters_of_a_url_are_kept(world: World, server: StripeServer) -> None:
     for _ in range(2):
         create(world, "file", "links", 12, event=False)
-    capture = Capture(server, ["Files"])
-    await backfill(capture)
+    capture = await Capture(server, ["Files"]).backfill()
     asked = {each.query["file"] for each in server.journal.visits("/v1/file_links")}
     assert asked == set(capture.last("Files"))
 
@@ -150,8 +139,7 @@ async def test_a_list_without_an_end_in_sight_is_kept_up_to_a_bound_with_a_line(
     kept: int,
 ) -> None:
     create(world, "invoice", "lines", count, event=False)
-    capture = Capture(server, ["Invoices"], settings=replace(UNLIMITED, max_nested=150))
-    await backfill(capture)
+    capture = await Capture(server, ["Invoices"], settings=replace(UNLIMITED, max_nested=150)).backfill()
     (document,) = capture.last("Invoices").values()
     assert len(document["lines"]["data"]) == kept
     assert document["lines"]["has_more"] == (count > kept)
@@ -161,9 +149,7 @@ async def test_a_list_without_an_end_in_sight_is_kept_up_to_a_bound_with_a_line(
 async def test_a_list_stays_cut_where_its_parent_is_gone_by_now(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    capture = Capture(server, ["Invoices"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Invoices"]).backfill(pause=10)
     draft = create(world, "invoice", "lines", 25)
     world.clock.advance(90)
     # After the window that is read next.
@@ -172,18 +158,16 @@ async def test_a_list_stays_cut_where_its_parent_is_gone_by_now(
     (document,) = capture.last("Invoices").values()
     assert plain(document) == draft
     assert len(logged(caplog, "the object is gone or barred by now")) == 1
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("Invoices") == {}
 
 
 async def test_nothing_more_is_read_of_what_was_deleted(world: World, server: StripeServer) -> None:
     draft = create(world, "invoice", "lines", 25, event=False)
-    capture = Capture(server, ["Invoices"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Invoices"]).backfill(pause=10)
     world.delete("invoice", draft["id"])
     server.journal.clear()
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert (document["id"], document["_meta"]["op"]) == (draft["id"], "d")
     assert server.journal.visits("/v1/invoices/*") == []
 
@@ -218,16 +202,14 @@ async def test_an_object_told_in_another_version_is_read_again_in_the_pinned_one
     world: World, server: StripeServer, stream: str, kind: str, path: str
 ) -> None:
     old, same = (world.create(kind, event=False) for _ in range(2))
-    capture = Capture(server, [stream])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream]).backfill(pause=10)
     types = {"fee_refund": "application_fee.refund.updated", "card": "customer.source.updated"}
     types |= {"issuing.authorization": "issuing_authorization.updated"}
     told = types.get(kind, f"{kind}.updated")
     world.tell(told, kind, old["id"], api_version="2022-11-15")
     world.tell(told, kind, same["id"])
     server.journal.clear()
-    await catch_up(capture)
+    await capture.catch_up()
     single = [each for each in server.journal if each.path.endswith((old["id"], same["id"]))]
     assert [each.path for each in single] == [path.format_map(old)]
     assert {key: plain(each) for key, each in capture.last(stream).items()} == {
@@ -240,12 +222,13 @@ async def test_documents_have_the_shape_of_the_version_that_is_pinned(
 ) -> None:
     pinned = "2024-06-20"
     subscription = world.create("subscription", event=False)["id"]
-    capture = Capture(server, ["Subscriptions"], config={"advanced": {"api_version": pinned}})
-    await backfill(capture)
+    capture = await Capture(
+        server, ["Subscriptions"], config={"advanced": {"api_version": pinned}}
+    ).backfill()
     first = plain(capture.last("Subscriptions")[subscription])
     world.clock.advance(10)
     world.update("subscription", subscription, description="told in the account's own version")
-    await catch_up(capture)
+    await capture.catch_up()
     second = plain(capture.last("Subscriptions")[subscription])
     assert second == older.rendered("subscription", world.get("subscription", subscription), pinned)
     assert first.keys() == second.keys()
@@ -254,11 +237,9 @@ async def test_documents_have_the_shape_of_the_version_that_is_pinned(
 
 async def test_a_deletion_is_taken_as_it_was_told(world: World, server: StripeServer) -> None:
     coupon = world.create("coupon", event=False)["id"]
-    capture = Capture(server, ["Coupons"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Coupons"]).backfill(pause=10)
     world.delete("coupon", coupon, api_version="2022-11-15")
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert (document["id"], document["_meta"]["op"]) == (coupon, "d")
     assert server.journal.visits("/v1/coupons/*") == []
 
@@ -267,11 +248,9 @@ async def test_an_object_that_cannot_be_read_by_itself_is_taken_as_it_was_told(
     world: World, server: StripeServer
 ) -> None:
     card = world.create("card", event=False)["id"]
-    capture = Capture(server, ["Cards"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Cards"]).backfill(pause=10)
     world.update("card", card, customer=None, name="Nobody's", api_version="2022-11-15")
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert (document["id"], document["name"], document["_meta"]["op"]) == (card, "Nobody's", "u")
 
 
@@ -279,9 +258,7 @@ async def test_an_object_that_is_gone_when_it_is_read_again_is_a_tombstone(
     world: World, server: StripeServer
 ) -> None:
     coupon = world.create("coupon", event=False)["id"]
-    capture = Capture(server, ["Coupons"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Coupons"]).backfill(pause=10)
     world.update("coupon", coupon, name="changed", api_version="2022-11-15")
     world.clock.advance(90)
     # After the window that is read next.
@@ -289,17 +266,15 @@ async def test_an_object_that_is_gone_when_it_is_read_again_is_a_tombstone(
     before = len(capture.documents)
     await capture.session(lambda: len(capture.documents) > before)
     assert capture.last("Coupons") == {}
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("Coupons") == {}
 
 
 async def test_ids_that_users_chose_are_read_as_they_are(world: World, server: StripeServer) -> None:
     coupon = world.create("coupon", id="10% off/all?", event=False)["id"]
-    capture = Capture(server, ["Coupons"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Coupons"]).backfill(pause=10)
     world.update("coupon", coupon, name="changed", api_version="2022-11-15")
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert (document["id"], document["name"], document["_meta"]["op"]) == (coupon, "changed", "u")
 
 
@@ -320,11 +295,9 @@ async def test_a_child_shown_without_an_id_is_one_error(
 
 async def test_invoice_items_tell_their_creation_as_all_others_do(world: World, server: StripeServer) -> None:
     world.create("invoiceitem", at=NOW - DAY, event=False)
-    capture = Capture(server, ["InvoiceItems"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["InvoiceItems"]).backfill(pause=10)
     world.create("invoiceitem")
-    await catch_up(capture)
+    await capture.catch_up()
     found = capture.last("InvoiceItems").values()
     assert sorted(each["created"] for each in found) == [NOW - DAY, NOW + 10]
     assert all(each["created"] == each["date"] for each in found)
@@ -344,11 +317,9 @@ async def test_children_that_do_not_name_their_parent_are_given_its_id(
     few, many, later = (
         create(world, parent, nested, count, at=NOW - DAY, event=False)["id"] for count in (2, 15, 3)
     )
-    capture = Capture(server, [stream])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream]).backfill(pause=10)
     world.tell(told, parent, later)
-    assert {each[field] for each in await catch_up(capture)} == {later}
+    assert {each[field] for each in await capture.catch_up()} == {later}
     owners = [each[field] for each in capture.last(stream).values()]
     assert {each: owners.count(each) for each in set(owners)} == {few: 2, many: 15, later: 3}
 
@@ -373,11 +344,10 @@ async def test_documents_are_stamped_with_the_account_that_they_are_of(
     capture = Capture(server, [stream], connected=True)
     for account in accounts:
         world.create(kind, account, event=False)
-    await backfill(capture)
-    world.clock.advance(10)
+    await capture.backfill(pause=10)
     for account in accounts:
         world.create(kind, account)
-    await catch_up(capture)
+    await capture.catch_up()
     stamped = {document["id"]: document["account_id"] for _, document in capture.documents}
     assert stamped == {each: account for account in accounts for each in ids(world.list_all(kind, account))}
     assert set(stamped.values()) == set(accounts)
@@ -385,11 +355,9 @@ async def test_documents_are_stamped_with_the_account_that_they_are_of(
 
 async def test_a_single_accounts_documents_are_stamped_with_it(world: World, server: StripeServer) -> None:
     create(world, "invoice", "lines", 12, event=False)
-    capture = Capture(server, ["Invoices", "InvoiceLineItems"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Invoices", "InvoiceLineItems"]).backfill(pause=10)
     create(world, "invoice", "lines", 12)
-    await catch_up(capture)
+    await capture.catch_up()
     assert {document["account_id"] for _, document in capture.documents} == {PLATFORM}
 
 
@@ -398,8 +366,7 @@ async def test_an_account_that_does_not_tell_when_it_was_created_is_asked_for_it
 ) -> None:
     for _ in range(2):
         world.create("person", world.connect(controller=CONTROLLED)["id"], event=False)
-    capture = Capture(server, ["Persons"])
-    await backfill(capture)
+    capture = await Capture(server, ["Persons"]).backfill()
     assert len(capture.last("Persons")) == 2
     for visit in server.journal.visits("/v1/accounts"):
         assert not any(name.startswith("created") for name in visit.query), "bounds would leave it out"

@@ -19,7 +19,6 @@ from source_stripe_native.state.windows import Window
 from tests.capture import ROWS, Capture, Json, plain, without_secrets
 from tests.conftest import NOW
 from tests.documentation import text_of
-from tests.test_documents import backfill, catch_up
 from tests.test_streams import HELD
 from tools.facts import references, stripe_facts
 
@@ -68,7 +67,7 @@ async def pass_days(capture: Capture, days: int) -> None:
     """Days in which the capture runs, and is started again each day."""
     for _ in range(days):
         capture.server.world.clock.advance(DAY)
-        await catch_up(capture)
+        await capture.catch_up()
 
 
 def now_at_stripe(world: World, case: Case, id: str) -> Json:
@@ -82,8 +81,7 @@ async def test_objects_of_a_backfill_are_read_again_when_their_times_have_come(
 ) -> None:
     ages = (0, 20, 31, 400)
     found = [make(world, case, age=age, due_in=33 + 3 * n)["id"] for n, age in enumerate(ages)]
-    capture = Capture(server, [case.stream])
-    await backfill(capture)
+    capture = await Capture(server, [case.stream]).backfill()
     await pass_days(capture, 31)
     for id in found:
         await pass_days(capture, 1)
@@ -97,11 +95,9 @@ async def test_objects_of_a_backfill_are_read_again_when_their_times_have_come(
 async def test_an_object_that_is_made_later_is_read_again_when_its_time_has_come(
     world: World, server: StripeServer, case: Case
 ) -> None:
-    capture = Capture(server, [case.stream])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [case.stream]).backfill(pause=10)
     found = make(world, case, age=0, due_in=33, event=True)
-    await catch_up(capture)
+    await capture.catch_up()
     await pass_days(capture, 32)
     world.update(case.kind, found["id"], event=False, **case.after)
     await pass_days(capture, 2)
@@ -114,8 +110,7 @@ async def test_an_object_that_was_due_lately_is_read_again_too(
 ) -> None:
     """Stripe may be late: a backfill may see it as it was."""
     found = make(world, case, age=33, due_in=-1)
-    capture = Capture(server, [case.stream])
-    await backfill(capture)
+    capture = await Capture(server, [case.stream]).backfill()
     world.update(case.kind, found["id"], event=False, **case.after)
     await pass_days(capture, 1)
     assert plain(capture.last(case.stream)[found["id"]]) == now_at_stripe(world, case, found["id"])
@@ -127,11 +122,10 @@ async def test_what_is_not_due_costs_no_request_and_what_was_is_forgotten(
 ) -> None:
     for age in (3, 40, 41):
         make(world, case, age=age, due_in=40)
-    capture = Capture(server, [case.stream])
-    await backfill(capture)
+    capture = await Capture(server, [case.stream]).backfill()
     remembered = capture.binding_state(case.stream)["snapshot"]
     assert len(remembered) == 1, "a day has one entry, whatever is due on it"
-    await catch_up(capture)
+    await capture.catch_up()
     row, server.world = ROWS[case.stream], world
     server.journal.clear()
     await pass_days(capture, 3)
@@ -154,8 +148,7 @@ async def test_connected_accounts_have_days_of_their_own(world: World, server: S
         world.create("coupon", account, redeem_by=world.clock.now() + days * DAY, event=False)["id"]
         for account, days in zip(accounts, (2, 5), strict=True)
     ]
-    capture = Capture(server, ["Coupons"], connected=True)
-    await backfill(capture)
+    capture = await Capture(server, ["Coupons"], connected=True).backfill()
     for account, code in zip(accounts, codes, strict=True):
         world.update("coupon", code, account, event=False, valid=False)
     await pass_days(capture, 3)

@@ -11,7 +11,6 @@ from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.streams.event_types import RENAMED, Renamed
 from tests.capture import Capture, Json, plain, without_secrets
 from tests.conftest import NOW
-from tests.test_documents import backfill, catch_up
 from tests.test_streams import HELD
 from tools.facts import stripe_facts
 
@@ -69,9 +68,7 @@ async def test_an_event_by_its_older_name_counts_as_the_one_that_the_row_follows
         pin = {"api_version": VERSIONS[-1]} if is_pinned else {}
         kind = HELD[row.NAME].kind
         found = world.create(kind, event=False)
-        capture = Capture(server, [row.NAME], config={"advanced": pin})
-        await backfill(capture)
-        world.clock.advance(10)
+        capture = await Capture(server, [row.NAME], config={"advanced": pin}).backfill(pause=10)
         is_deletion = row.EVENT_TYPES[renamed.now] == "d"
         if is_deletion:
             world.delete(kind, found["id"], event=False)
@@ -79,7 +76,7 @@ async def test_an_event_by_its_older_name_counts_as_the_one_that_the_row_follows
             changed = world.update(kind, found["id"], event=False, metadata={"changed": "once"})
         server.journal.clear()
         world.announce(renamed.was, older(found, renamed), api_version=version)
-        documents = {each["id"]: each for each in await catch_up(capture)}
+        documents = {each["id"]: each for each in await capture.catch_up()}
         document = documents[found["id"]]
         if is_deletion:
             assert document["_meta"]["op"] == "d"
@@ -105,16 +102,14 @@ def test_an_event_of_a_later_version_has_its_own_name(renamed: Renamed) -> None:
 
 async def test_a_transfer_between_accounts_is_no_payout(world: World, server: StripeServer) -> None:
     transfer = world.create("transfer", event=False)
-    capture = Capture(server, ["Transfers", "Payouts"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Transfers", "Payouts"]).backfill(pause=10)
     for kind in ("transfer.created", "transfer.paid"):
         world.announce(kind, transfer | {"type": "stripe_account"}, api_version="2016-07-06")
         world.clock.advance(10)
     payout = {"id": world.create("payout", event=False)["id"], "object": "transfer", "type": "bank_account"}
     world.announce("transfer.created", payout, api_version="2016-07-06")
     before = len(capture.documents)
-    await catch_up(capture)
+    await capture.catch_up()
     found = [
         (stream, document["id"], document["_meta"]["op"]) for stream, document in capture.documents[before:]
     ]
@@ -122,15 +117,14 @@ async def test_a_transfer_between_accounts_is_no_payout(world: World, server: St
 
 
 async def test_the_stream_of_events_has_each_as_stripe_sent_it(world: World, server: StripeServer) -> None:
-    capture = Capture(server, ["Events", "PaymentMethods"])
-    await backfill(capture)
+    capture = await Capture(server, ["Events", "PaymentMethods"]).backfill()
     method = world.create("payment_method", event=False)["id"]
     world.announce(
         "payment_method.card_automatically_updated",
         {"id": method, "object": "payment_method"},
         api_version="2020-03-02",
     )
-    await catch_up(capture)
+    await capture.catch_up()
     (event,) = capture.last("Events").values()
     assert (event["type"], event["api_version"]) == (
         "payment_method.card_automatically_updated",

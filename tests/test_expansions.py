@@ -21,7 +21,7 @@ from source_stripe_native.stripe.pages import Source
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, unknown_filter, unstamped
 from tests.conftest import NOW
-from tests.test_documents import backfill, catch_up, logged
+from tests.test_documents import logged
 from tests.test_streams import HELD, expected, without_needless
 
 LOG: Final = logging.getLogger("test")
@@ -97,8 +97,7 @@ async def test_a_refused_expansion_costs_its_field_and_one_warning(
         Fault(query=f"={field}", **refusal),  # type: ignore[arg-type]  # as named
     )
     ids = {world.create(HELD[stream.NAME].kind, event=False)["id"] for _ in range(3)}
-    capture = Capture(server, [stream.NAME])
-    await backfill(capture)
+    capture = await Capture(server, [stream.NAME]).backfill()
     assert ids <= capture.last(stream.NAME).keys()
     # Once for the list, and once for single objects where these are read too.
     lines = logged(caplog, "is asked without")
@@ -106,7 +105,7 @@ async def test_a_refused_expansion_costs_its_field_and_one_warning(
     for line in lines:
         assert stream.NAME in line.message
         assert field in line.message
-    await catch_up(capture)
+    await capture.catch_up()
 
 
 PASSING = {
@@ -169,11 +168,9 @@ async def test_a_field_is_kept_where_no_other_tells_of_it(
     id = world.create(kind, event=False, **fields)["id"]
     if stream == "PaymentIntents":
         world.create("payment_intent_amount_details_line_item", event=False, intent=id)
-    capture = Capture(server, [stream])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream]).backfill(pause=10)
     world.update(kind, id, **change)
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     want = expected(world, stream, connected=False)[id]
     for name in fields:
         assert document[name] == want[name]
@@ -190,15 +187,14 @@ async def test_changes_after_a_refused_expansion_cost_no_requests_and_no_warning
     at_once = len(ids) if side_by_side else 1
     # By their ids, however many there are.
     settings = replace(UNLIMITED, rereads_at_once=at_once, least_listed=1000)
-    capture = Capture(server, ["PaymentIntents"], settings=settings)
-    await backfill(capture)
+    capture = await Capture(server, ["PaymentIntents"], settings=settings).backfill()
     refusal = "This property cannot be expanded (amount_details.line_items)."
     server.faults.set(Fault(query="=amount_details.line_items", status=400, message=refusal))
     server.journal.clear()
     world.clock.advance(10)
     for each in ids:
         world.update("payment_intent", each, status="processing")
-    assert {each["id"] for each in await catch_up(capture)} == {*ids}
+    assert {each["id"] for each in await capture.catch_up()} == {*ids}
     assert len(logged(caplog, "is asked without")) == 1
     visits = [each for each in server.journal if each.path.startswith("/v1/payment_intents/")]
     # Those with the expansion, the two that find out, and those without it.
@@ -237,7 +233,7 @@ async def test_a_permission_that_is_back_at_once_leaves_no_field_out(
     server.faults.set(Fault(query="expand", status=403, message=message, times=1))
     brief = replace(UNLIMITED, shortest_pause=timedelta(milliseconds=50))
     capture = Capture(server, [stream.NAME], settings=brief)
-    await capture.session(lambda: capture.caught_up(stream.NAME))
+    await capture.session(capture.caught_up)
     assert captured(capture, stream.NAME) == expected(world, stream.NAME, connected=False)
     assert logged(caplog, "is asked without") == []
 
@@ -275,8 +271,7 @@ async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
     old = world.create("charge", at=NOW - 900_000_000, event=False)["id"]
     new = {world.create("charge", at=NOW - 1000 - each, event=False)["id"] for each in range(150)}
     server.faults.set(unknown_filter("/v1/charges", "created"))
-    capture = Capture(server, ["Charges"])
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"]).backfill()
     assert capture.last("Charges").keys() == new
     assert old not in capture.last("Charges")
     assert len(logged(caplog, "is asked without")) == 1

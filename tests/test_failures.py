@@ -407,8 +407,7 @@ async def test_a_refused_key_ends_the_capture_of_connected_accounts(
 async def test_a_refused_accounts_cursor_stays_where_it_was(world: World, server: StripeServer) -> None:
     account = world.connect()["id"]
     world.create("customer", account, event=False)
-    capture = Capture(server, ["Customers"], connected=True, settings=QUICK)
-    await capture.session(lambda: not capture.binding_state("Customers").get("backfill"))
+    capture = await Capture(server, ["Customers"], connected=True, settings=QUICK).backfill()
     before = deepcopy(capture.binding_state("Customers")["inc"])
     server.faults.set(Fault("/v1/events", account=account, status=403, message="Barred"))
     world.clock.advance(300)
@@ -430,8 +429,7 @@ async def test_an_account_that_refuses_its_external_accounts_is_captured_with_th
             world.create("external_card", account, event=False)
     path = f"/v1/accounts/{accounts[0]}/external_accounts"
     server.faults.set(Fault(path, status=status, message="Not for you"))
-    capture = Capture(server, ["Accounts"], connected=True)
-    await capture.session(lambda: not capture.binding_state("Accounts").get("backfill"))
+    capture = await Capture(server, ["Accounts"], connected=True).backfill()
     lists = {key: each.get("external_accounts") for key, each in capture.last("Accounts").items()}
     shown = {key: len(each["data"]) for key, each in lists.items() if each}
     assert (shown[accounts[0]], shown[accounts[1]]) == (10, 12)

@@ -253,13 +253,7 @@ async def capture_into(file: Path, world: World, monkeypatch: pytest.MonkeyPatch
     streams = sorted({word for page in pages() for word in words_of(page)} & ROWS.keys())
     async with StripeServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        capture = Capture(server, streams)
-
-        def is_backfilled() -> bool:
-            states = [capture.binding_state(each) for each in streams]
-            return all(state and not state.get("backfill") for state in states)
-
-        await capture.session(is_backfilled)
+        capture = await Capture(server, streams).backfill()
     with Database(file) as database:
         database.write(
             {each: list(capture.last_by_key(each).values()) for each in streams},

@@ -39,25 +39,6 @@ LIMITS: Final = (DEFAULTS.requests_test, DEFAULTS.requests_per_endpoint)
 CONTROLLED: Final = {"type": "application"}
 
 
-def backfilled(capture: Capture) -> bool:
-    return all(
-        capture.binding_state(each) and not capture.binding_state(each).get("backfill")
-        for each in capture.streams
-    )
-
-
-async def backfill(capture: Capture) -> None:
-    await capture.session(lambda: backfilled(capture))
-
-
-async def catch_up(capture: Capture, seconds: float = 120) -> list[tuple[str, Json]]:
-    """What is captured while the capture catches up with all that happened until now."""
-    before = len(capture.documents)
-    capture.server.world.clock.advance(seconds)
-    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
-    return capture.documents[before:]
-
-
 def errors(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(each.message for each in caplog.records if each.levelno >= logging.ERROR)
 
@@ -92,7 +73,7 @@ async def test_a_404_on_the_second_page_of_a_child_list_is_an_error(
 
     # On the first page it says that the parent is gone.
     server.faults.set(Fault("/v1/customers/*/cards", **PARENT_GONE))
-    await backfill(capture)
+    await capture.backfill()
     assert capture.last("Cards") == {}
 
 
@@ -100,8 +81,7 @@ async def test_a_404_on_the_second_page_of_a_changed_parents_children_is_an_erro
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     invoice = world.create("invoice", event=False, lines=150)["id"]
-    capture = Capture(server, ["InvoiceLineItems"])
-    await backfill(capture)
+    capture = await Capture(server, ["InvoiceLineItems"]).backfill()
     cursor = capture.binding_state("InvoiceLineItems")["inc"]["cursor"]
     world.clock.advance(10)
     world.update("invoice", invoice, description="changed")
@@ -121,8 +101,7 @@ async def test_a_connected_account_reads_its_own_persons_and_nobody_elses(
     for account in accounts:
         for kind in ("person", "person", "external_bank_account"):
             world.create(kind, account, event=False)
-    capture = Capture(server, ["Persons", "ExternalBankAccount"], connected=True)
-    await backfill(capture)
+    capture = await Capture(server, ["Persons", "ExternalBankAccount"], connected=True).backfill()
     for stream, count in (("Persons", 2), ("ExternalBankAccount", 1)):
         documents = [document for name, document in capture.documents if name == stream]
         assert sorted(each["account"] for each in documents) == sorted(accounts * count)
@@ -171,13 +150,11 @@ async def test_polling_never_skips_what_appears_during_a_sweep(world: World, htt
 
 async def test_an_event_that_becomes_visible_late_is_not_skipped(world: World, server: StripeServer) -> None:
     customer = world.create("customer", event=False)["id"]
-    capture = Capture(server, ["Customers"])
-    await backfill(capture)
-    world.clock.advance(30)
+    capture = await Capture(server, ["Customers"]).backfill(pause=30)
     world.update("customer", customer, name="late", visible_after=LAG - 5)
     world.create("customer")
-    await catch_up(capture, LAG - 6)
-    await catch_up(capture, LAG)
+    await capture.catch_up(LAG - 6)
+    await capture.catch_up(LAG)
     assert capture.last("Customers")[customer]["name"] == "late"
 
 
@@ -195,8 +172,7 @@ async def test_all_of_the_start_dates_second_is_backfilled(
     world.create("customer", at=start - DAY, event=False)
     for created in (start - 1, *[start] * 120, start + 1):
         world.create(kind, at=created, event=False)
-    capture = Capture(server, [stream], config={"start_date": "2026-05-27T20:26:40.999Z"})
-    await backfill(capture)
+    capture = await Capture(server, [stream], config={"start_date": "2026-05-27T20:26:40.999Z"}).backfill()
     assert len(capture.last(stream)) == 121
 
 
@@ -212,8 +188,8 @@ async def test_connected_accounts_may_come_and_go(world: World, server: StripeSe
             world.create(kind, account, event=False)
 
     async def captures_everything(accounts: list[str]) -> None:
-        await capture.session(lambda: backfilled(capture))
-        await catch_up(capture)
+        await capture.backfill()
+        await capture.catch_up()
         for stream, kind in streams.items():
             captured = {each["account_id"] for each in capture.last(stream).values()}
             assert captured >= set(accounts)
@@ -257,8 +233,7 @@ async def test_children_beyond_those_that_the_parent_shows_are_captured(
 ) -> None:
     many: dict[str, Any] = {field: 25}
     world.create(parent, at=NOW - 600, event=False, **many)
-    capture = Capture(server, [stream])
-    await backfill(capture)
+    capture = await Capture(server, [stream]).backfill()
     assert capture.last(stream).keys() == ids(world.list_all(child))
     assert len(capture.last(stream)) == 25
 
@@ -268,7 +243,7 @@ async def test_children_beyond_those_that_the_parent_shows_are_captured(
         last = {"invoice": "invoice.updated", "credit_note": "credit_note.updated"}
         changed = {"transfer": "transfer.reversed", "application_fee": "application_fee.refunded"}
         world.tell((last | changed)[parent], parent, world.list_all(parent)[0]["id"])
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last(stream).keys() == ids(world.list_all(child))
     assert len(capture.last(stream)) == 50
 
@@ -355,16 +330,14 @@ async def test_what_happened_to_a_parent_did_not_happen_to_its_children(
     invoice = world.create("invoice", event=False, lines=3)["id"]
     draft = world.create("invoice", event=False, lines=2)["id"]
     note = world.create("credit_note", event=False, lines=2)["id"]
-    capture = Capture(server, ["InvoiceLineItems", "CreditNotesLines"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["InvoiceLineItems", "CreditNotesLines"]).backfill(pause=10)
     # Told as deleted, and there all the same.
     world.tell("invoice.deleted", "invoice", invoice)
     world.tell("credit_note.created", "credit_note", note)
     gone = {each["id"] for each in world.list_all("line_item") if each["invoice"] == draft}
     world.delete("invoice", draft)
-    changed = await catch_up(capture)
-    ops = {document["id"]: document["_meta"]["op"] for _, document in changed}
+    changed = await capture.catch_up()
+    ops = {document["id"]: document["_meta"]["op"] for document in changed}
     living = ids(world.list_all("line_item")) | ids(world.list_all("credit_note_line_item"))
     assert ops == dict.fromkeys(living, "u") | dict.fromkeys(gone, "d")
 
@@ -392,9 +365,8 @@ async def test_requests_act_as_accounts_and_nothing_else(
     streams = ["Prices", "Cards", "Persons", "InvoiceLineItems", "Accounts"]
     async with StripeServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        capture = Capture(server, streams, connected=connected)
-        await backfill(capture)
-        await catch_up(capture)
+        capture = await Capture(server, streams, connected=connected).backfill()
+        await capture.catch_up()
     assert acted_as == ({None, *accounts} if connected else {None}), "the platform acts as itself"
 
 
@@ -417,14 +389,13 @@ async def test_fields_that_stripe_adds_to_lists_and_objects_change_nothing(
     world.create("invoice", event=False, lines=12)
     world.create("customer", event=False)
     streams = ["Invoices", "InvoiceLineItems", "Customers", "Accounts", "Events"]
-    capture = Capture(server, streams)
-    await backfill(capture)
+    capture = await Capture(server, streams).backfill()
     assert len(capture.last("InvoiceLineItems")) == 12
     for stream in streams[:-1]:
         for document in capture.last(stream).values():
             assert document["next_page"] == {"url": "/v2/x"}, "documents pass through whole"
     new = world.create("customer")["id"]
-    await catch_up(capture)
+    await capture.catch_up()
     assert new in capture.last("Customers")
 
 
@@ -437,14 +408,12 @@ async def test_many_bindings_cost_one_reading_of_events(
 ) -> None:
     accounts = [PLATFORM, *(world.connect()["id"] for _ in range(2 * connected))]
     streams = ["Charges", "Customers", "Cards", "Invoices", "InvoiceLineItems", "Payouts", "Plans", "Prices"]
-    capture = Capture(server, streams, connected=connected)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, streams, connected=connected).backfill(pause=10)
     for account in accounts:
         world.create("charge", account)
         world.create("customer", account)
     server.journal.clear()
-    await catch_up(capture)
+    await capture.catch_up()
     assert len(capture.last("Customers")) == len(capture.last("Charges")) == len(accounts)
     assert sorted(each.account for each in server.journal.visits("/v1/events")) == sorted(accounts)
 
@@ -506,12 +475,12 @@ async def test_an_event_of_every_type_updates_its_object(world: World, server: S
     streams = [
         each.NAME for each in STREAMS if each.EVENT_TYPES and each.NAME != "Accounts" and not each.SINGLE
     ]
-    capture = Capture(server, streams, connected=True)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, streams, connected=True).backfill(pause=10)
     for event_type, kind, changed, home in told:
         world.tell(event_type, kind, changed, home)
-    captured = {(stream, document["id"]) for stream, document in await catch_up(capture)}
+    before = len(capture.documents)
+    await capture.catch_up()
+    captured = {(stream, document["id"]) for stream, document in capture.documents[before:]}
     unseen = [
         (stream, event_type)
         for event_type, kind, changed, _ in told
@@ -530,12 +499,11 @@ async def test_a_canceled_subscription_is_not_deleted(
 ) -> None:
     before, during = (world.create("subscription", event=False)["id"] for _ in range(2))
     world.delete("subscription", before, event=False)
-    capture = Capture(server, [stream])
-    await backfill(capture)
+    capture = await Capture(server, [stream]).backfill()
     assert capture.last(stream)[before]["status"] == "canceled"
     world.clock.advance(10)
     world.delete("subscription", during)
-    (changed,) = [document for _, document in await catch_up(capture)]
+    (changed,) = await capture.catch_up()
     assert (changed["id"], changed["_meta"]["op"], changed["status"]) == (during, "u", "canceled")
     assert {key: plain(each) for key, each in capture.last(stream).items()} == {
         each["id"]: each for each in world.list_all("subscription")

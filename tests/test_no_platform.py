@@ -9,7 +9,6 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
 from tests.capture import Capture
-from tests.test_documents import backfill, catch_up
 
 OF_ACCOUNTS: Final = [row for row in STREAMS if row.ARE_ACCOUNTS or (row.PARENT and row.PARENT.ARE_ACCOUNTS)]
 
@@ -27,8 +26,8 @@ async def test_an_account_that_is_no_platform_is_captured_as_itself(
     key = world.restrict(kind.readable_with for kind in KINDS.values()) if is_restricted else world.key
     capture = Capture(server, [row.NAME for row in OF_ACCOUNTS], key=key)
     assert {each["recommendedName"] for each in await capture.discover()} >= set(capture.streams)
-    await backfill(capture)
-    await catch_up(capture)
+    await capture.backfill()
+    await capture.catch_up()
     assert set(capture.last("Accounts")) == {PLATFORM}
     assert {stream for stream, _ in capture.documents} == {"Accounts"}
 

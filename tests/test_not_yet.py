@@ -14,7 +14,7 @@ from source_stripe_native.errors import EXPLAINED
 from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.row import NotYet
 from tests.capture import ROWS, UNLIMITED, Capture, Json
-from tests.test_documents import backfill, catch_up, ids
+from tests.test_documents import ids
 
 
 @dataclass(frozen=True)
@@ -93,14 +93,13 @@ async def test_they_are_left_out_and_the_event_of_the_completion_brings_them(
     world: World, server: StripeServer, case: Case
 ) -> None:
     parent, children = made(world, case, case.before)
-    capture = Capture(server, [case.stream])
-    await backfill(capture)
+    capture = await Capture(server, [case.stream]).backfill()
     assert capture.documents == []
     # An event that comes before the completion finds them still refused.
     world.tell(ROWS[case.stream].PARENT_EVENT_TYPES[0], case.parent, parent)
-    assert await catch_up(capture) == []
+    assert await capture.catch_up() == []
     complete(world, case, parent)
-    assert sorted(ids(await catch_up(capture))) == sorted(children)
+    assert sorted(ids(await capture.catch_up())) == sorted(children)
 
 
 @cases
@@ -124,10 +123,9 @@ async def test_an_event_that_shows_it_complete_is_not_passed_while_its_children_
     """The parent is postponed, and read again."""
     parent, children = made(world, case, case.before)
     soon = timedelta(milliseconds=20)
-    capture = Capture(
+    capture = await Capture(
         server, [case.stream], settings=replace(UNLIMITED, shortest_pause=soon, longest_pause=soon)
-    )
-    await backfill(capture)
+    ).backfill()
     complete(world, case, parent)
     error = case.not_yet.error
     refusal = Fault(case.path, status=400, code=error.code, message="Not yet", times=4)
@@ -142,7 +140,7 @@ async def test_the_other_bindings_go_on(world: World, server: StripeServer, case
     made(world, case, case.before)
     capture = Capture(server, ["Customers", case.stream])
     customer = world.create("customer", event=False)["id"]
-    await backfill(capture)
+    await capture.backfill()
     assert set(capture.last("Customers")) == {customer}
 
 

@@ -98,7 +98,7 @@ async def test_nothing_is_held_wherever_a_capture_is_stopped(
 ) -> None:
     capture = await filled(server, RUNS[run], connected=connected)
     for checkpoints in (1, 2, 4):
-        await capture.session(lambda: all(map(capture.caught_up, capture.streams)), checkpoints=checkpoints)
+        await capture.session(capture.caught_up, checkpoints=checkpoints)
         assert (await still_held(holders), running()) == ({}, [])
 
 
@@ -118,7 +118,7 @@ async def test_nothing_is_held_after_a_failure(
     )
     server.faults.set(Fault("/v1/*", query="limit", status=status, message="Down", after=12, times=1))
     with contextlib.suppress(SystemExit):
-        await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
+        await capture.session(capture.caught_up)
     assert (await still_held(holders), running()) == ({}, [])
     assert world.clock.now() >= NOW
 

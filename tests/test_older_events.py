@@ -11,7 +11,7 @@ from sandbox.stripe.versions import LATEST
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from tests.capture import Capture, Json, plain, without_secrets
 from tests.conftest import NOW
-from tests.test_documents import backfill, catch_up, ids
+from tests.test_documents import ids
 from tests.test_rereads import REREAD, account_of
 from tests.test_streams import HELD
 
@@ -43,14 +43,12 @@ async def test_a_discount_without_an_id_is_read_where_it_is_shown(
     of = (customer, coupon, subscription if holder == "subscription" else None)
     if change == "updated":
         world.discount(*of, event=False)
-    capture = Capture(server, ["Discounts", "Coupons"], config=PINNED)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Discounts", "Coupons"], config=PINNED).backfill(pause=10)
     found = world.discount(of[0], other if change == "updated" else coupon, of[2])
     (event,) = world.events()
     assert event["type"] == f"customer.discount.{change}"
     assert "id" not in event["data"]["object"]
-    await catch_up(capture)
+    await capture.catch_up()
     document = capture.last("Discounts")[found["id"]]
     assert plain(document) | found == plain(document)
     assert document["found_in"] == {"object": holder, "id": found[holder]}
@@ -61,11 +59,9 @@ async def test_a_discount_without_an_id_that_was_taken_off_is_read_nowhere(
 ) -> None:
     customer = world.create("customer", event=False)["id"]
     discount = world.discount(customer, world.create("coupon", event=False)["id"], event=False)["id"]
-    capture = Capture(server, ["Discounts"], config=PINNED)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Discounts"], config=PINNED).backfill(pause=10)
     world.delete("discount", discount)
-    assert await catch_up(capture) == []
+    assert await capture.catch_up() == []
     assert "carries no object" not in caplog.text
 
 
@@ -86,12 +82,11 @@ async def test_the_lines_of_a_deleted_invoice_are_deleted_by_the_ids_that_they_h
 ) -> None:
     invoice = world.create("invoice", lines=3, event=False)["id"]
     world.create("invoice", lines=2, event=False)
-    capture = Capture(server, ["InvoiceLineItems"], config=PINNED)
-    await backfill(capture)
+    capture = await Capture(server, ["InvoiceLineItems"], config=PINNED).backfill()
     assert len(capture.last("InvoiceLineItems")) == 5
     world.clock.advance(10)
     world.delete("invoice", invoice)
-    await catch_up(capture)
+    await capture.catch_up()
     assert sorted(capture.last("InvoiceLineItems")) == sorted(ids(world.list_all("line_item")))
 
 
@@ -113,14 +108,14 @@ async def test_of_an_object_only_what_it_is_read_by_has_to_be_in_its_event(
 ) -> None:
     kind, account = HELD[row.NAME].kind, account_of(world, row)
     found = world.create(kind, account, event=False)
-    capture = Capture(server, [row.NAME], connected=account is not None, config=PINNED)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [row.NAME], connected=account is not None, config=PINNED).backfill(
+        pause=10
+    )
     changed = world.update(kind, found["id"], account, event=False, metadata={"changed": "once"})
     event_type = next(each for each, op in row.EVENT_TYPES.items() if op != "d")
     little = {name: found[name] for name in needed(row) if name in found}
     world.announce(event_type, little, account, api_version=OLD)
-    documents = {each["id"]: each for each in await catch_up(capture)}
+    documents = {each["id"]: each for each in await capture.catch_up()}
     assert plain(documents[found["id"]]) | without_secrets(changed) == plain(documents[found["id"]])
 
 
@@ -137,11 +132,10 @@ async def test_of_a_parent_only_its_id_has_to_be_in_its_event(
     parent = world.table(child.name).by_id[made].parent
     assert parent is not None
     assert child.parent is not None
-    capture = Capture(server, [row.NAME], config=PINNED)
-    await backfill(capture)
+    capture = await Capture(server, [row.NAME], config=PINNED).backfill()
     before = len(capture.documents)
     world.clock.advance(10)
     # Of what says that there are none, nothing is left either.
     world.announce(row.PARENT_EVENT_TYPES[0], {"id": parent, "object": child.parent.kind}, api_version=OLD)
-    await catch_up(capture)
+    await capture.catch_up()
     assert made in {document["id"] for _, document in capture.documents[before:]}

@@ -121,7 +121,7 @@ async def test_a_long_backfill_counts_from_its_oldest_object(
         config={"start_date": "2011-01-01T00:00:00Z"},
         settings=settings,
     )
-    await capture.session(lambda: capture.caught_up(stream))
+    await capture.session(capture.caught_up)
     counted = len(ROWS[stream].VARIANTS)
     shares = [each["done"] for each in told if each["done"] is not None and each["documents"] > 10]
     assert shares == sorted(shares)

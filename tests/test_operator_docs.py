@@ -18,7 +18,6 @@ from source_stripe_native.state.windows import RETENTION
 from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 from tests.capture import Capture
 from tests.documentation import ROOT, rows
-from tests.test_documents import backfill
 
 LIVE, ENDPOINT = DEFAULTS.requests_live, DEFAULTS.requests_per_endpoint
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -137,8 +136,7 @@ async def test_state_without_a_backfill_is_cursors_alone_as_the_reference_writes
     for kind in ("price", "charge", "customer"):
         for account in world.accounts:
             world.create(kind, account, event=False)
-    capture = Capture(server, ["Prices", "Charges", "Customers"], connected=connected)
-    await backfill(capture)
+    capture = await Capture(server, ["Prices", "Charges", "Customers"], connected=connected).backfill()
     for stream in capture.streams:
         state = capture.binding_state(stream)
         assert not state.pop("backfill", None), stream

@@ -21,7 +21,7 @@ from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.test_catalogue import BEFORE_BASIL, kind_of, rows
 from tests.test_client import LOG, serving, session
-from tests.test_documents import CONTROLLED, DAY, backfill, catch_up
+from tests.test_documents import CONTROLLED, DAY
 from tests.test_streams import HELD, ONE_BY_ONE, one_of_each
 
 NASTY: Final = ["a#b", "team/7", "50%25off", "who?", "..", ".", "cards", "a b+c&d=e", "é", "/", "%2e%2e"]
@@ -82,8 +82,9 @@ async def test_objects_and_children_of_any_id_are_captured_whole(
     config = {"advanced": {"api_version": BEFORE_BASIL}} if stream.UNTIL_VERSION else {}
     async with StripeServer(world) as server:
         monkeypatch.setenv(API_BASE_VARIABLE, server.url)
-        capture = Capture(server, [stream.NAME], connected=held.scope != "own", config=config)
-        await backfill(capture)
+        capture = await Capture(
+            server, [stream.NAME], connected=held.scope != "own", config=config
+        ).backfill()
         refused = [each for each in server.journal if each.status == 404]
     captured = capture.last(stream.NAME)
     assert refused == []
@@ -111,13 +112,13 @@ async def test_an_object_of_any_id_is_read_again(
     stream: type[BaseStripeObject], world: World, server: StripeServer
 ) -> None:
     fill(world, kind_of(stream))
-    capture = Capture(server, [stream.NAME], connected=HELD[stream.NAME].scope != "own")
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream.NAME], connected=HELD[stream.NAME].scope != "own").backfill(
+        pause=10
+    )
     tell_in_another_version(world, stream)
     server.journal.clear()
     before = capture.last(stream.NAME)
-    documents = await catch_up(capture)
+    documents = await capture.catch_up()
     assert {each["id"] for each in documents if each["_meta"]["op"] != "d"} == before.keys()
     assert [each.path for each in server.journal if each.status == 404] == []
 

@@ -10,8 +10,6 @@ from sandbox.stripe import StripeServer, World
 from source_stripe_native.streams.row import TimeRange
 from tests.capture import Capture
 from tests.conftest import NOW
-from tests.test_assembled_streams import backfill
-from tests.test_documents import catch_up
 
 DAY: Final = 86_400
 BOTH: Final = ["PaymentRecords", "PaymentAttemptRecords"]
@@ -36,8 +34,7 @@ async def test_only_records_since_the_start_date_are_read(world: World, server: 
     old = [record(world, NOW - 400 * DAY - number) for number in range(300)]
     young = [record(world, NOW - DAY - number) for number in range(10)]
     start = datetime.fromtimestamp(NOW - 30 * DAY, tz=UTC)
-    capture = Capture(server, BOTH, config={"start_date": start.isoformat()})
-    await backfill(capture)
+    capture = await Capture(server, BOTH, config={"start_date": start.isoformat()}).backfill()
     assert capture.last("PaymentRecords").keys() == set(young)
     assert {each["payment_record"] for each in capture.last("PaymentAttemptRecords").values()} == set(young)
     assert len(old) + len(young) == len(world.list_all("payment_record"))
@@ -48,12 +45,11 @@ async def test_new_records_are_found_and_old_ones_are_not_read_again(
 ) -> None:
     for number in range(390):
         record(world, NOW - 10 * DAY - number)
-    capture = Capture(server, BOTH)
-    await backfill(capture)
+    capture = await Capture(server, BOTH).backfill()
     young = {record(world, NOW + number) for number in range(10)}
     world.clock.advance(30)
     server.journal.clear()
-    await catch_up(capture)
+    await capture.catch_up()
     assert young <= capture.last("PaymentRecords").keys()
     assert young <= {each["payment_record"] for each in capture.last("PaymentAttemptRecords").values()}
     requests = asked(server)
@@ -64,15 +60,13 @@ async def test_new_records_are_found_and_old_ones_are_not_read_again(
 async def test_an_event_of_the_payment_intent_tells_of_its_record(world: World, server: StripeServer) -> None:
     changed, left = record(world, NOW - DAY), record(world, NOW - DAY)
     intent = world.create("payment_intent", at=NOW - DAY, payment_record=changed, event=False)["id"]
-    capture = Capture(server, BOTH)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, BOTH).backfill(pause=10)
     server.journal.clear()
     new_amount = {"currency": "usd", "value": 7}
     world.update("payment_record", changed, event=False, amount_guaranteed=new_amount)
     attempt = world.create("payment_attempt_record", payment_record=changed, event=False)["id"]
     world.update("payment_intent", intent, status="canceled")
-    documents = await catch_up(capture)
+    documents = await capture.catch_up()
     by_id = {each["id"]: each for each in documents}
     assert by_id[changed]["amount_guaranteed"] == new_amount
     assert attempt in by_id
@@ -87,14 +81,13 @@ async def test_records_of_other_processors_are_read_again_once_a_day(
 ) -> None:
     of_others, own = record(world, NOW - DAY, "self"), record(world, NOW - DAY)
     old = record(world, NOW - 20 * DAY, "self")
-    capture = Capture(server, BOTH)
-    await backfill(capture)
+    capture = await Capture(server, BOTH).backfill()
     for each in (of_others, own, old):
         world.update("payment_record", each, event=False, metadata={"edit": "silent"})
     attempt = world.create("payment_attempt_record", payment_record=of_others, event=False)["id"]
-    await catch_up(capture)
+    await capture.catch_up()
     world.clock.advance(DAY)
-    documents = await catch_up(capture)
+    documents = await capture.catch_up()
     found = {each["id"] for each in documents}
     assert {of_others, attempt} <= found
     assert not {own, old} & found

@@ -184,7 +184,7 @@ async def test_only_the_streams_that_are_bound_need_their_permissions(
     world.create("price", event=False)
     capture = Capture(server, key=world.restrict({"account", "event", "price"}))
     await capture.validate()
-    await capture.session(lambda: not capture.binding_state().get("backfill"))
+    await capture.backfill()
     assert capture.last()
 
 
@@ -538,7 +538,7 @@ async def test_a_permission_lost_between_two_pages_pauses_the_backfill(
     assert len(capture.last("Charges")) == 100
     assert capture.binding_state("Charges")["backfill"]
     world.keys.add(key, ALL)
-    await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
+    await capture.backfill()
     assert len(capture.last("Charges")) == 150
 
 

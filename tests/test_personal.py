@@ -23,10 +23,8 @@ from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.personal import PERSONAL
 from tests.capture import NAME, Capture, Json
 from tests.documentation import rows
-from tests.test_assembled_streams import backfill
 from tests.test_command_line import run
 from tests.test_doc_tables import code
-from tests.test_documents import catch_up
 from tests.test_streams import HELD
 from tools import personal
 from tools.facts import stripe_facts
@@ -232,13 +230,12 @@ async def test_personal_data_is_in_no_document(world: World, server: StripeServe
         }
         fields[kind.name] = made_fields
         world.create(kind.name, **deepcopy(made_fields))
-    await backfill(capture)
-    world.clock.advance(10)
+    await capture.backfill(pause=10)
     for kind_name, personal_fields in fields.items():
         for found in world.list_all(kind_name):
             gone: Json = dict.fromkeys(personal_fields)
             world.update(kind_name, found["id"], **gone)
-    await catch_up(capture)
+    await capture.catch_up()
     marked, left = set[str](), list[str]()
     for name, document in capture.documents:
         if MARK in str(document):

@@ -33,20 +33,11 @@ DAYS_BEFORE: Final = 3
 """How old most objects are when a capture begins."""
 
 
-async def backfill(capture: Capture) -> None:
-    await capture.session(
-        lambda: all(
-            capture.binding_state(each) and not capture.binding_state(each).get("backfill")
-            for each in capture.streams
-        )
-    )
-
-
 async def catch_up(capture: Capture, until: float | None = None) -> list[Json]:
     """What is captured once the clock stands at `until`, by default two minutes later."""
     before, clock = len(capture.documents), capture.server.world.clock
     clock.advance(120 if until is None else until - clock.time())
-    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
+    await capture.session(capture.caught_up)
     return [document for _, document in capture.documents[before:]]
 
 
@@ -78,15 +69,14 @@ async def test_new_objects_are_found_in_the_list_window_by_window(
     world: World, server: StripeServer, old: dict[str, Any], stream: str, kind: str
 ) -> None:
     first = world.create(kind, **old)["id"]
-    capture = Capture(server, [stream])
-    await backfill(capture)
+    capture = await Capture(server, [stream]).backfill()
     assert first in capture.last(stream)
     new: set[str] = set()
     for _ in range(2):
         world.clock.advance(10)
         new |= {world.create(kind, event=False)["id"] for _ in range(3)}
         # Each time the capture starts again, what it captured in the last ten minutes comes again.
-        assert told(await catch_up(capture)) == dict.fromkeys(new, "c")
+        assert told(await capture.catch_up()) == dict.fromkeys(new, "c")
     assert table(capture, stream) == stored(world, kind)
 
 
@@ -95,13 +85,11 @@ async def test_nothing_is_read_before_it_is_as_old_as_the_lag(
     world: World, server: StripeServer, old: dict[str, Any], stream: str, kind: str
 ) -> None:
     world.create(kind, **old)
-    capture = Capture(server, [stream])
-    await backfill(capture)
-    world.clock.advance(100)
+    capture = await Capture(server, [stream]).backfill(pause=100)
     # As old as the lag: in the second that is read next.
     new = world.create(kind, at=world.clock.now() - LAG, event=False)["id"]
-    assert await catch_up(capture, world.clock.now()) == []
-    assert told(await catch_up(capture, world.clock.now() + 1)) == {new: "c"}
+    assert await capture.catch_up(until=world.clock.now()) == []
+    assert told(await capture.catch_up(until=world.clock.now() + 1)) == {new: "c"}
 
 
 WHEN: Final = {"evenly": 1.0, "more and more": 0.3, "less and less": 3.0}
@@ -112,8 +100,9 @@ WHEN: Final = {"evenly": 1.0, "more and more": 0.3, "less and less": 3.0}
 async def test_what_a_long_pause_has_left_in_a_list_is_caught_up_with_in_small_windows(
     world: World, server: StripeServer, when: str
 ) -> None:
-    capture = Capture(server, ["Files"], settings=replace(UNLIMITED, page_size=10, target=40))
-    await backfill(capture)
+    capture = await Capture(
+        server, ["Files"], settings=replace(UNLIMITED, page_size=10, target=40)
+    ).backfill()
     for number in range(1_000):
         at = NOW + 1 + int(DAY * (number / 1_000) ** WHEN[when])
         world.create("file", at=at, event=False)
@@ -133,13 +122,11 @@ async def test_what_a_long_pause_has_left_in_a_list_is_caught_up_with_in_small_w
 
 
 async def test_more_new_objects_than_a_page_holds_are_all_found(world: World, server: StripeServer) -> None:
-    capture = Capture(server, ["Files", "BalanceTransactions"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Files", "BalanceTransactions"]).backfill(pause=10)
     for _ in range(150):
         world.create("file")
         world.create("balance_transaction")
-    assert len(await catch_up(capture)) == 300
+    assert len(await capture.catch_up()) == 300
 
 
 # What changes without a trace
@@ -162,12 +149,11 @@ def make_available(world: World, id: str) -> None:
 async def test_a_balance_transaction_that_becomes_available_is_captured_again_within_the_day(
     world: World, server: StripeServer, transactions: dict[str, str]
 ) -> None:
-    capture = Capture(server, ["BalanceTransactions"])
-    await backfill(capture)
+    capture = await Capture(server, ["BalanceTransactions"]).backfill()
     make_available(world, transactions["a day late"])
-    assert await catch_up(capture, MIDNIGHT - 300) == [], "nothing is read again before midnight"
+    assert await capture.catch_up(until=MIDNIGHT - 300) == [], "nothing is read again before midnight"
     make_available(world, transactions["today"])
-    changed = await catch_up(capture, MIDNIGHT + 300)
+    changed = await capture.catch_up(until=MIDNIGHT + 300)
     assert told(changed) == dict.fromkeys((transactions["today"], transactions["a day late"]), "u")
     assert table(capture, "BalanceTransactions") == stored(world, "balance_transaction")
     assert {each["status"] for each in changed} == {"available"}
@@ -176,14 +162,13 @@ async def test_a_balance_transaction_that_becomes_available_is_captured_again_wi
 async def test_a_balance_transaction_is_looked_at_again_while_its_day_may_still_be_late(
     world: World, server: StripeServer, transactions: dict[str, str]
 ) -> None:
-    capture = Capture(server, ["BalanceTransactions"])
-    await backfill(capture)
-    await catch_up(capture, MIDNIGHT + 300)
+    capture = await Capture(server, ["BalanceTransactions"]).backfill()
+    await capture.catch_up(until=MIDNIGHT + 300)
     make_available(world, transactions["today"])
     for day in range(1, 12):
         if day == 7:
             make_available(world, transactions["in a week"])
-        await catch_up(capture, MIDNIGHT + day * DAY + 300)
+        await capture.catch_up(until=MIDNIGHT + day * DAY + 300)
     assert table(capture, "BalanceTransactions") == stored(world, "balance_transaction")
     times = [document["id"] for _, document in capture.documents]
     assert times.count(transactions["long ago"]) == 1, "what is over and done with is not written again"
@@ -193,11 +178,10 @@ async def test_a_balance_transaction_is_looked_at_again_while_its_day_may_still_
 async def test_a_day_that_the_capture_was_away_is_made_up_for(
     world: World, server: StripeServer, transactions: dict[str, str]
 ) -> None:
-    capture = Capture(server, ["BalanceTransactions"])
-    await backfill(capture)
+    capture = await Capture(server, ["BalanceTransactions"]).backfill()
     for name in ("today", "in a week"):
         make_available(world, transactions[name])
-    await catch_up(capture, MIDNIGHT + 10 * DAY + 300)
+    await capture.catch_up(until=MIDNIGHT + 10 * DAY + 300)
     assert table(capture, "BalanceTransactions") == stored(world, "balance_transaction")
 
 
@@ -205,13 +189,12 @@ async def test_a_day_that_the_capture_was_away_is_made_up_for(
 async def test_the_daily_look_comes_once_a_day_whatever_the_window(
     world: World, server: StripeServer, transactions: dict[str, str], windows: str
 ) -> None:
-    capture = Capture(
+    capture = await Capture(
         server, ["BalanceTransactions"], config={"advanced": {"incremental_window_size": windows}}
-    )
-    await backfill(capture)
+    ).backfill()
     make_available(world, transactions["today"])
     server.journal.clear()
-    await catch_up(capture, MIDNIGHT + 3 * DAY + 300)
+    await capture.catch_up(until=MIDNIGHT + 3 * DAY + 300)
     assert table(capture, "BalanceTransactions") == stored(world, "balance_transaction")
     spans = [
         int(each.query["created[lt]"]) - int(each.query["created[gte]"])
@@ -226,10 +209,9 @@ async def test_links_to_files_that_changed_are_captured_again_within_the_day(
 ) -> None:
     link = world.create("file_link", **old)["id"]
     older = world.create("file_link", at=NOW - 40 * DAY, event=False)["id"]
-    capture = Capture(server, ["FilesLink"])
-    await backfill(capture)
+    capture = await Capture(server, ["FilesLink"]).backfill()
     world.update("file_link", link, expired=True, metadata={"by": "hand"})
-    assert told(await catch_up(capture, MIDNIGHT + 300)) == {link: "u"}
+    assert told(await capture.catch_up(until=MIDNIGHT + 300)) == {link: "u"}
     assert table(capture, "FilesLink") == stored(world, "file_link")
     assert older in capture.last("FilesLink")
 
@@ -244,19 +226,16 @@ async def test_the_own_account_and_those_without_a_creation_time_are_captured_wh
     timeless = world.connect(created=ABSENT)["id"]
     at_start = world.connect(created=start)["id"]
     before = world.connect(created=start - 1)["id"]
-    capture = Capture(server, ["Accounts"], config={"start_date": "2026-05-27T20:26:40Z"})
-    await backfill(capture)
+    capture = await Capture(server, ["Accounts"], config={"start_date": "2026-05-27T20:26:40Z"}).backfill()
     assert capture.last("Accounts").keys() == {PLATFORM, timeless, at_start}
     assert before not in capture.last("Accounts")
     assert "created" not in capture.last("Accounts")[PLATFORM]
 
 
 async def test_the_own_account_is_followed_by_its_events(world: World, server: StripeServer) -> None:
-    capture = Capture(server, ["Accounts"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Accounts"]).backfill(pause=10)
     world.update("account", PLATFORM, email="new@example.com")
-    assert told(await catch_up(capture)) == {PLATFORM: "u"}
+    assert told(await capture.catch_up()) == {PLATFORM: "u"}
     assert table(capture, "Accounts") == stored(world, "account")
 
 
@@ -265,12 +244,11 @@ async def test_accounts_are_read_once_by_the_platform_and_again_by_the_daily_bac
     world: World, server: StripeServer, connected: bool
 ) -> None:
     changed = world.connect(created=NOW - DAY)["id"]
-    capture = Capture(server, ["Accounts"], connected=connected, schedule="0 0 * * *")
-    await backfill(capture)
+    capture = await Capture(server, ["Accounts"], connected=connected, schedule="0 0 * * *").backfill()
     assert len(capture.documents) == 2
     # Stripe tells this to the account itself, whose events are read only with connected accounts.
     world.update("account", changed, email="new@example.com")
-    assert told(await catch_up(capture)) == ({changed: "u"} if connected else {})
+    assert told(await capture.catch_up()) == ({changed: "u"} if connected else {})
     cursor = capture.binding_state("Accounts")["inc"]["cursor"]
     yesterday = datetime.now(tz=UTC) - timedelta(days=1, hours=1)
     capture.state["bindingStateV1"]["Accounts"]["last_initialized"] = yesterday.isoformat()
@@ -305,15 +283,14 @@ async def test_events_are_captured_as_far_back_as_stripe_keeps_them_and_followed
     world.create("product", at=NOW - 31 * DAY)
     world.create("product", at=NOW - 29 * DAY)
     world.create("product", at=NOW - 10)
-    capture = Capture(server, ["Events"])
-    await backfill(capture)
+    capture = await Capture(server, ["Events"]).backfill()
     kept = world.list_all("event")[:2]
     assert table(capture, "Events") == {each["id"]: each for each in kept}
     assert {each["_meta"]["op"] for _, each in capture.documents} == {"c"}, "an event never changes"
     world.clock.advance(10)
     world.tell("climate.order.created", "product", world.list_all("product")[0]["id"])
     world.create("charge")
-    found = await catch_up(capture)
+    found = await capture.catch_up()
     assert {each["type"] for each in found} > {"climate.order.created"}, "of all types, captured or not"
     assert table(capture, "Events") == {each["id"]: each for each in world.list_all("event")[:-1]}
 
@@ -326,11 +303,11 @@ async def test_a_page_cursor_that_aged_out_ends_the_backfill_of_events(
     capture = Capture(server, ["Events"], level=logging.DEBUG)
     await capture.session(lambda: len(capture.documents) == 100)
     world.clock.advance(2 * DAY)
-    await backfill(capture)
+    await capture.backfill()
     assert len(capture.documents) == 100
     assert "the list goes on no further" in caplog.text
     new = world.create("product")["id"]
-    assert [each["data"]["object"]["id"] for each in await catch_up(capture)] == [new]
+    assert [each["data"]["object"]["id"] for each in await capture.catch_up()] == [new]
 
 
 # Checkout sessions
@@ -339,15 +316,13 @@ async def test_a_page_cursor_that_aged_out_ends_the_backfill_of_events(
 async def test_a_session_is_captured_when_it_is_opened_and_when_it_is_completed(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, ["CheckoutSessions", "CheckoutSessionsLine"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["CheckoutSessions", "CheckoutSessionsLine"]).backfill(pause=10)
     session = world.create("checkout.session", line_items=12)["id"]
-    opened = told(await catch_up(capture))
+    opened = told(await capture.catch_up())
     assert opened.pop(session) == "c"
     assert opened == dict.fromkeys(stored(world, "item"), "c")
     world.update("checkout.session", session, status="complete")
-    completed = told(await catch_up(capture))
+    completed = told(await capture.catch_up())
     assert completed == dict.fromkeys((session, *opened), "u")
     assert table(capture, "CheckoutSessions") == stored(world, "checkout.session")
 
@@ -355,13 +330,11 @@ async def test_a_session_is_captured_when_it_is_opened_and_when_it_is_completed(
 async def test_a_session_opened_and_completed_in_one_window_is_captured_once_as_it_is(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, ["CheckoutSessions"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["CheckoutSessions"]).backfill(pause=10)
     session = world.create("checkout.session")["id"]
     world.clock.advance(10)
     world.update("checkout.session", session, status="complete")
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert plain(document) == without_secrets(world.get("checkout.session", session))
 
 
@@ -377,20 +350,19 @@ async def test_items_that_are_added_to_an_old_list_are_captured(
     ancient = world.create("radar.value_list", at=NOW - 5000 * DAY, list_items=size, event=False)["id"]
     capture = Capture(server, ["ValueLists", "ValueListItems"], config={"start_date": "2020-01-01T00:00:00Z"})
     early = world.create("radar.value_list_item", value_list=ancient, **old)["id"]
-    await backfill(capture)
+    await capture.backfill()
     captured = capture.last("ValueListItems")
     assert len(captured) == size + 1, "those from before the start date are left"
     assert early in captured
     world.clock.advance(10)
     added = {world.create("radar.value_list_item", value_list=each)["id"] for each in (value_list, ancient)}
-    assert told(await catch_up(capture)) == dict.fromkeys(added, "c")
+    assert told(await capture.catch_up()) == dict.fromkeys(added, "c")
 
 
 async def test_lists_of_values_that_are_shown_whole_cost_no_request(
     world: World, server: StripeServer, old: dict[str, Any]
 ) -> None:
     shown, cut = (world.create("radar.value_list", list_items=size, **old)["id"] for size in (10, 11))
-    capture = Capture(server, ["ValueListItems"])
-    await backfill(capture)
+    capture = await Capture(server, ["ValueListItems"]).backfill()
     assert {each.query["value_list"] for each in server.journal.visits("/v1/radar/value_list_items")} == {cut}
     assert {each["value_list"] for each in capture.last("ValueListItems").values()} == {shown, cut}

@@ -79,7 +79,7 @@ async def test_an_object_that_cannot_be_read_again_holds_up_no_other(
 ) -> None:
     account = world.connect()["id"] if is_connected else PLATFORM
     capture = Capture(server, [case.stream], connected=is_connected, settings=QUICK)
-    await capture.session(lambda: not capture.binding_state(case.stream).get("backfill"))
+    await capture.backfill()
     world.clock.advance(10)
     path = case.change(world, account)
     world.clock.advance(120)
@@ -119,7 +119,7 @@ async def test_a_parent_whose_children_cannot_be_listed_holds_up_no_backfill(
     settings = replace(QUICK, page_size=10)
     capture = Capture(server, ["InvoiceLineItems"], connected=is_connected, settings=settings)
     with hurried():
-        await capture.session(lambda: not capture.binding_state("InvoiceLineItems").get("backfill"))
+        await capture.backfill()
         assert differences(capture, "InvoiceLineItems", is_connected)
         server.faults.set()
         world.clock.advance(120)
@@ -140,7 +140,7 @@ async def test_an_object_that_cannot_be_read_in_full_holds_up_no_backfill(
     server.faults.set(Fault(f"/v2/core/accounts/{bad}", account=account, status=500))
     capture = Capture(server, [stream], connected=is_connected, settings=QUICK)
     with hurried():
-        await capture.session(lambda: not capture.binding_state(stream).get("backfill"))
+        await capture.backfill()
         assert capture.last(stream)[bad]["identity"] is None, "as the list shows it"
         assert "identity" in differences(capture, stream, is_connected)
         server.faults.set()
@@ -195,7 +195,7 @@ async def test_children_that_cannot_be_listed_at_first_are_all_there_at_last(
         return not is_left()
 
     with hurried():
-        await capture.session(lambda: not capture.binding_state(stream).get("backfill"))
+        await capture.backfill()
         assert 500 in {visit.status for visit in server.journal}
         server.faults.set()
         world.clock.advance(120)
@@ -211,7 +211,7 @@ async def test_changes_of_a_connected_account_do_not_wait_for_what_is_postponed(
     account, hour = world.connect()["id"], timedelta(hours=1)
     settings = replace(UNLIMITED, shortest_pause=hour, longest_pause=hour)
     capture = Capture(server, ["Charges"], connected=True, settings=settings)
-    await capture.session(lambda: capture.caught_up("Charges"))
+    await capture.session(capture.caught_up)
     world.clock.advance(10)
     bad, good = (world.create("charge", account, event=False)["id"] for _ in range(2))
     world.tell("charge.updated", "charge", bad, account, api_version=OLDER)
@@ -241,8 +241,7 @@ async def test_too_many_objects_pause_their_stream(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     capture = Capture(server, ["Charges"], settings=replace(QUICK, postponed_at_most=2))
-    await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
-    world.clock.advance(10)
+    await capture.backfill(pause=10)
     for charge in [world.create("charge", event=False)["id"] for _ in range(3)]:
         world.tell("charge.updated", "charge", charge, api_version=OLDER)
     world.clock.advance(120)
@@ -309,16 +308,14 @@ def test_what_is_postponed_survives_a_restart_with_its_failures(failures: list[t
 
 
 async def test_all_that_fail_at_once_are_in_the_state(world: World, server: StripeServer) -> None:
-    capture = Capture(server, ["Charges"], settings=QUICK)
-    await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
-    world.clock.advance(10)
+    capture = await Capture(server, ["Charges"], settings=QUICK).backfill(pause=10)
     charges = [world.create("charge", event=False)["id"] for _ in range(20)]
     for charge in charges:
         world.tell("charge.updated", "charge", charge, api_version=OLDER)
     world.clock.advance(120)
     server.faults.set(Fault("/v1/charges*", status=500))
     with hurried():
-        await capture.session(lambda: capture.caught_up("Charges"))
+        await capture.session(capture.caught_up)
         assert {key.rpartition(":")[2] for key in postponed(capture, "Charges")} == {*charges}
         server.faults.set()
         await capture.session(lambda: capture.last("Charges").keys() == {*charges})
@@ -328,9 +325,7 @@ async def test_what_cannot_be_read_by_its_id_alone_is_not_postponed(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     card = world.create("card", event=False)
-    capture = Capture(server, ["Cards"], settings=QUICK)
-    await capture.session(lambda: not capture.binding_state("Cards").get("backfill"))
-    world.clock.advance(10)
+    capture = await Capture(server, ["Cards"], settings=QUICK).backfill(pause=10)
     world.tell("customer.source.updated", "card", card["id"], api_version=OLDER)
     world.clock.advance(120)
     server.faults.set(Fault(f"*/{card['id']}", status=500))
@@ -338,5 +333,5 @@ async def test_what_cannot_be_read_by_its_id_alone_is_not_postponed(
         await until_paused(capture, caplog)
         assert not postponed(capture, "Cards")
         server.faults.set()
-        await capture.session(lambda: capture.caught_up("Cards"))
+        await capture.session(capture.caught_up)
     assert capture.last("Cards")[card["id"]]["customer"] == card["customer"]

@@ -32,10 +32,6 @@ def captured(capture: Capture) -> dict[str, Json]:
     return {key: plain(each) for key, each in capture.last().items()}
 
 
-async def backfill(capture: Capture) -> None:
-    await capture.session(lambda: not capture.binding_state().get("backfill"))
-
-
 def list_requests(server: StripeServer) -> list[dict[str, Any]]:
     """The queries to /v1/prices but for the probes."""
     return [
@@ -49,8 +45,7 @@ async def test_every_price_is_backfilled_once_active_and_archived(
 ) -> None:
     world.bare_prices = bare_prices
     stock(world, active=130, archived=120)
-    capture = Capture(server)
-    await backfill(capture)
+    capture = await Capture(server).backfill()
     ids = [document["id"] for _, document in capture.documents]
     assert len(ids) == len(set(ids)) == 250
     assert captured(capture) == prices(world)
@@ -84,7 +79,7 @@ async def test_connected_accounts_have_a_cursor_each_and_composite_backfill_keys
         f"{each}{half}" for each in accounts for half in ("_active", "_inactive")
     }
 
-    await backfill(capture)
+    await capture.backfill()
     assert captured(capture) == prices(world, accounts)
     owners = {document["id"]: document["account_id"] for _, document in capture.documents}
     assert owners == {
@@ -98,8 +93,7 @@ async def test_created_updated_and_deleted_prices_arrive_by_events_in_their_newe
     world: World, server: StripeServer
 ) -> None:
     stock(world, active=3, archived=0)
-    capture = Capture(server)
-    await backfill(capture)
+    capture = await Capture(server).backfill()
     before = len(capture.documents)
 
     world.clock.advance(10)
@@ -112,8 +106,7 @@ async def test_created_updated_and_deleted_prices_arrive_by_events_in_their_newe
     world.delete("price", gone)
     new = world.create("price")["id"]
     inline = world.create("price", listed=False)["id"]
-    world.clock.advance(120)
-    await capture.session(capture.caught_up)
+    await capture.catch_up()
 
     ops = {document["id"]: document["_meta"]["op"] for _, document in capture.documents[before:]}
     assert ops == {changed: "u", gone: "d", new: "c", inline: "c"}
@@ -135,15 +128,13 @@ async def test_a_price_archived_or_unarchived_while_its_backfill_runs_has_its_la
             world.update("price", each["id"], active=not each["active"])
         assert capture.binding_state()["backfill"]
         await capture.session(checkpoints=1)
-    world.clock.advance(120)
-    await capture.session(capture.caught_up)
+    await capture.catch_up()
     assert captured(capture) == prices(world)
 
 
 async def test_changes_within_one_second_leave_the_last_of_them(world: World, server: StripeServer) -> None:
     stock(world, active=3, archived=0)
-    capture = Capture(server)
-    await backfill(capture)
+    capture = await Capture(server).backfill()
     flapping, steady, gone = (each["id"] for each in world.list_all("price"))
     world.clock.advance(5)
     for active in (False, True, False):
@@ -161,8 +152,7 @@ async def test_changes_within_one_second_leave_the_last_of_them(world: World, se
 
 async def test_an_event_in_another_api_version_is_only_a_notice(world: World, server: StripeServer) -> None:
     stock(world, active=2, archived=0)
-    capture = Capture(server)
-    await backfill(capture)
+    capture = await Capture(server).backfill()
     changed, gone = (each["id"] for each in world.list_all("price"))
     world.clock.advance(5)
     world.update("price", changed, nickname="new", api_version="2022-11-15")
@@ -180,8 +170,7 @@ async def test_every_price_of_the_start_dates_second_is_captured_and_none_before
     start = NOW - DAY
     for created in (start - 1, start, start, start, start + 1):
         world.create("price", created=created, event=False)
-    capture = Capture(server, config={"start_date": "2026-05-27T20:26:40.750Z"})
-    await backfill(capture)
+    capture = await Capture(server, config={"start_date": "2026-05-27T20:26:40.750Z"}).backfill()
     assert sorted(each["created"] for each in captured(capture).values()) == [start, start, start, start + 1]
 
 
@@ -190,8 +179,7 @@ async def test_every_price_of_the_cutoffs_second_is_captured(world: World, serve
     capture = Capture(server)
     await capture.session(checkpoints=1)
     late = world.create("price")["id"]
-    world.clock.advance(120)
-    await capture.session(capture.caught_up)
+    await capture.catch_up()
     assert captured(capture) == prices(world)
     assert late in captured(capture)
 
@@ -227,7 +215,7 @@ async def test_a_plain_page_cursor_of_an_older_state_goes_on_where_it_was(
             }
         }
     }
-    await backfill(capture)
+    await capture.backfill()
     assert [document["id"] for _, document in capture.documents] == ids[150:]
 
 
@@ -239,11 +227,10 @@ async def test_a_finished_half_never_runs_again(world: World, server: StripeServ
     )
     assert "_active" in capture.binding_state()["backfill"]
     server.journal.clear()
-    await backfill(capture)
+    await capture.backfill()
     assert {each["active"] for each in list_requests(server)} == {"true"}
     server.journal.clear()
-    world.clock.advance(120)
-    await capture.session(capture.caught_up)
+    await capture.catch_up()
     assert list_requests(server) == []
     assert len(capture.documents) == 255
 
@@ -252,8 +239,7 @@ async def test_a_cursor_older_than_stripe_keeps_events_backfills_again(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     stock(world, active=3, archived=2)
-    capture = Capture(server)
-    await backfill(capture)
+    capture = await Capture(server).backfill()
     changed = world.list_all("price")[0]["id"]
     world.update("price", changed, nickname="while away")
     world.clock.advance(31 * DAY)
@@ -269,8 +255,7 @@ async def test_of_connected_accounts_only_the_one_that_was_away_is_backfilled_ag
     away, present = (world.connect()["id"] for _ in range(2))
     for account in (away, present):
         stock(world, active=3, archived=2, account=account)
-    capture = Capture(server, connected=True)
-    await backfill(capture)
+    capture = await Capture(server, connected=True).backfill()
     world.update("price", world.list_all("price", away)[0]["id"], away, nickname="while away")
     world.clock.advance(31 * DAY)
     incs = capture.binding_state()["inc"]
@@ -280,7 +265,7 @@ async def test_of_connected_accounts_only_the_one_that_was_away_is_backfilled_ag
     await capture.session(
         lambda: capture.caught_up() or capture.binding_state()["inc"][away]["cursor"] > "2026-06-28T20:26:30Z"
     )
-    await capture.session(lambda: not capture.binding_state().get("backfill"))
+    await capture.backfill()
     assert captured(capture) == prices(world, world.accounts)
     listed = [each for each in server.journal.visits("/v1/prices") if each.query.get("limit") != "1"]
     assert {each.account for each in listed} == {away}
@@ -291,13 +276,12 @@ async def test_new_accounts_are_backfilled_and_the_state_of_gone_ones_is_dropped
 ) -> None:
     first = world.connect()["id"]
     stock(world, active=2, archived=1, account=first)
-    capture = Capture(server, connected=True)
-    await backfill(capture)
+    capture = await Capture(server, connected=True).backfill()
     second = world.connect()["id"]
     stock(world, active=2, archived=1, account=second)
     world.delete("account", first)
     server.journal.clear()
-    await capture.session(lambda: len(capture.last()) == 6 and not capture.binding_state().get("backfill"))
+    await capture.session(lambda: len(capture.last()) == 6 and capture.is_backfilled())
     assert set(capture.binding_state()["inc"]) == {PLATFORM, second}
     assert captured(capture).keys() >= prices(world, [second]).keys()
 
@@ -306,15 +290,13 @@ async def test_no_connected_accounts_yet_has_the_same_shape_as_some(
     world: World, server: StripeServer
 ) -> None:
     stock(world, active=2, archived=1)
-    capture = Capture(server, connected=True)
-    await backfill(capture)
+    capture = await Capture(server, connected=True).backfill()
     assert set(capture.binding_state()["inc"]) == {PLATFORM}
     account = world.connect()["id"]
     stock(world, active=2, archived=1, account=account)
     await capture.session(lambda: len(capture.last()) == 6)
     world.delete("account", account)
-    world.clock.advance(120)
-    await capture.session(capture.caught_up)
+    await capture.catch_up()
     assert set(capture.binding_state()["inc"]) == {PLATFORM}
     assert captured(capture).items() >= prices(world).items()
 
@@ -328,7 +310,7 @@ async def test_a_flat_state_goes_on_once_there_are_connected_accounts(
     account = world.connect()["id"]
     stock(world, active=2, archived=1, account=account)
     capture.connected = True
-    await backfill(capture)
+    await capture.backfill()
     assert set(capture.binding_state()["inc"]) == {PLATFORM, account}
     assert captured(capture) == prices(world, [PLATFORM, account])
     assert len(capture.documents) == 155, "nothing was captured twice"

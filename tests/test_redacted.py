@@ -16,8 +16,6 @@ from sandbox.stripe.kinds import KINDS
 from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.redacted import PLACES, redact
 from tests.capture import Capture, Json
-from tests.test_assembled_streams import backfill
-from tests.test_documents import catch_up
 from tests.test_streams import HELD
 from tools.facts import references, stripe_facts
 
@@ -176,14 +174,13 @@ async def test_secrets_are_in_no_document(world: World, server: StripeServer) ->
             telling.add(name)
     # The others show theirs only when asked.
     assert telling >= {"PaymentIntents", "SetupIntents", "Sources", "TopUps"}
-    await backfill(capture)
-    world.clock.advance(10)
+    await capture.backfill(pause=10)
     for kind_name, secrets in fields.items():
         for found in world.list_all(kind_name):
             gone: Json = dict.fromkeys(secrets)
             world.update(kind_name, found["id"], metadata={"a": "b"}, **gone)
     assert {name for name, _ in capture.documents} >= {*HOLDING, "Events"}
-    assert len(await catch_up(capture)) > len(HOLDING) / 2
+    assert len(await capture.catch_up()) > len(HOLDING) / 2
     told = [name for name, document in capture.documents if TOLD in str(document)]
     assert told == []
     assert "client_secret" not in str(capture.documents)

@@ -13,7 +13,7 @@ from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.streams.row import PREVIEW, RelatedEvents
 from tests.capture import UNLIMITED, Capture, Json, plain, without_secrets
 from tests.documentation import text_of
-from tests.test_documents import backfill, catch_up, logged
+from tests.test_documents import logged
 from tests.test_streams import HELD
 
 OLD: Final = "2019-01-01"
@@ -71,11 +71,10 @@ async def test_an_object_is_read_again_after_an_event_that_names_it(
     capture = Capture(server, [stream.NAME], config=pinned(related))
     if kind in PREVIEW:
         capture.config["advanced"] = {"api_version": "2026-09-30.preview"}
-    await backfill(capture)
-    world.clock.advance(10)
+    await capture.backfill(pause=10)
     changed = world.update(held, id, event=False, metadata={"changed": "quietly"})
     world.announce(kind, carrying(path, id) | telling(related), api_version=version(related, world))
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert plain(document) | without_secrets(changed) == plain(document)
     assert document["_meta"]["op"] == "u"
 
@@ -92,16 +91,14 @@ async def test_the_objects_that_belong_to_a_changed_object_are_listed_again(
     held = HELD[stream.NAME].kind
     owner, another = (world.create(related.list_by, event=False)["id"] for _ in range(2))
     elsewhere = world.create(held, event=False, **{related.list_by: another})["id"]
-    capture = Capture(server, [stream.NAME])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream.NAME]).backfill(pause=10)
     new = world.create(held, event=False, **{related.list_by: owner})
     shown = related.shown_by[0] if related.shown_by else "note"
     found = carrying(shown, new["id"]) | carrying(path, owner) | {"id": owner}
     if related.when_cut:
         found["lines"]["has_more"] = True
     world.announce(kind, found, api_version=version(related, world))
-    documents = {each["id"]: plain(each) for each in await catch_up(capture)}
+    documents = {each["id"]: plain(each) for each in await capture.catch_up()}
     assert documents[new["id"]] | new == documents[new["id"]]
     # The first overlap of a polled list captures what it finds once more.
     assert stream.POLLS or elsewhere not in documents
@@ -111,9 +108,9 @@ async def test_a_list_of_which_stripe_refuses_a_later_page_holds_up_no_other_cha
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     barred, other = (world.create("invoice", event=False)["id"] for _ in range(2))
-    capture = Capture(server, ["InvoicePayments"], settings=replace(UNLIMITED, page_size=2))
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["InvoicePayments"], settings=replace(UNLIMITED, page_size=2)).backfill(
+        pause=10
+    )
     for _ in range(3):
         world.create("invoice_payment", event=False, invoice=barred)
     new = world.create("invoice_payment", event=False, invoice=other)["id"]
@@ -121,42 +118,39 @@ async def test_a_list_of_which_stripe_refuses_a_later_page_holds_up_no_other_cha
     server.faults.set(Fault("/v1/invoice_payments", query=rest, status=403, message="Not for you"))
     for invoice in (barred, other):
         world.announce("invoice.voided", {"id": invoice, "object": "invoice"})
-    assert new in {each["id"] for each in await catch_up(capture)}
+    assert new in {each["id"] for each in await capture.catch_up()}
     assert len(logged(caplog, "Stripe refuses to show a changed object")) == 1
 
 
 async def test_an_invoice_that_shows_no_items_costs_no_request(world: World, server: StripeServer) -> None:
-    capture = Capture(server, ["InvoiceItems"])
-    await backfill(capture)
+    capture = await Capture(server, ["InvoiceItems"]).backfill()
     server.journal.clear()
     world.announce("invoice.created", carrying("lines.data.*.invoice_item", None) | {"id": "in_1"})
-    assert await catch_up(capture) == []
+    assert await capture.catch_up() == []
     assert server.journal.visits("/v1/invoiceitems", invoice="in_1") == []
     cut = {"id": "in_2", "object": "invoice", "lines": {"data": [], "has_more": True}}
     world.announce("invoice.created", cut)
-    await catch_up(capture)
+    await capture.catch_up()
     assert len(server.journal.visits("/v1/invoiceitems", invoice="in_2")) == 1
 
 
 async def test_a_version_with_events_of_its_own_costs_no_request(world: World, server: StripeServer) -> None:
     charge = world.create("charge", event=False)["id"]
-    capture = Capture(server, ["Refunds"])
-    await backfill(capture)
+    capture = await Capture(server, ["Refunds"]).backfill()
     server.journal.clear()
     world.tell("charge.refunded", "charge", charge, api_version="2024-10-28.acacia")
-    assert await catch_up(capture) == []
+    assert await capture.catch_up() == []
     assert server.journal.visits("/v1/refunds", charge=charge) == []
 
 
 async def test_many_events_of_one_object_read_it_once(world: World, server: StripeServer) -> None:
     charge = world.create("charge", event=False)["id"]
-    capture = Capture(server, ["Charges"])
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"]).backfill()
     server.journal.clear()
     for _ in range(5):
         world.announce("charge.dispute.updated", carrying("charge", charge))
         world.clock.advance(1)
-    assert len(await catch_up(capture)) == 1
+    assert len(await capture.catch_up()) == 1
     assert len(server.journal.visits(f"/v1/charges/{charge}")) == 1
 
 
@@ -164,13 +158,12 @@ async def test_an_own_event_after_it_is_newer_and_costs_no_request(
     world: World, server: StripeServer
 ) -> None:
     charge = world.create("charge", event=False)["id"]
-    capture = Capture(server, ["Charges"])
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"]).backfill()
     server.journal.clear()
     world.announce("charge.dispute.updated", carrying("charge", charge))
     world.clock.advance(1)
     changed = world.update("charge", charge, description="newer")
-    assert [plain(each) for each in await catch_up(capture)] == [changed]
+    assert [plain(each) for each in await capture.catch_up()] == [changed]
     assert server.journal.visits(f"/v1/charges/{charge}") == []
 
 
@@ -178,13 +171,12 @@ async def test_an_own_event_after_it_is_newer_and_costs_no_request(
 async def test_a_named_object_that_is_gone_or_barred_is_left_to_its_own_events(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    capture = Capture(server, ["Charges"])
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"]).backfill()
     if status != 404:
         server.faults.set(Fault("/v1/charges/ch_gone", status=status, message="Not for you"))
     world.announce("charge.dispute.created", carrying("charge", "ch_gone"))
     new = world.create("charge")
-    assert [plain(each) for each in await catch_up(capture)] == [new]
+    assert [plain(each) for each in await capture.catch_up()] == [new]
     assert len(logged(caplog, "Stripe refuses to show a changed object")) == (status != 404)
 
 
@@ -193,21 +185,17 @@ async def test_connected_accounts_charges_are_read_again_as_the_account(
 ) -> None:
     account = world.connect()["id"]
     charge = world.create("charge", account, event=False)["id"]
-    capture = Capture(server, ["Charges"], connected=True, settings=UNLIMITED)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Charges"], connected=True, settings=UNLIMITED).backfill(pause=10)
     changed = world.update("charge", charge, account, event=False, disputed=True)
     world.announce("charge.dispute.created", carrying("charge", charge), account)
-    assert [plain(each) for each in await catch_up(capture)] == [changed]
+    assert [plain(each) for each in await capture.catch_up()] == [changed]
 
 
 async def test_an_object_that_was_deleted_before_another_object_named_it_is_a_deletion(
     world: World, server: StripeServer
 ) -> None:
     invoice = world.create("invoice", event=False)["id"]
-    capture = Capture(server, ["Invoices"])
-    await backfill(capture)
-    world.clock.advance(5)
+    capture = await Capture(server, ["Invoices"]).backfill(pause=5)
     world.update("invoice", invoice, description="older")
     world.clock.advance(5)
     world.delete("invoice", invoice)
@@ -215,7 +203,7 @@ async def test_an_object_that_was_deleted_before_another_object_named_it_is_a_de
     for _ in range(2):
         world.announce("credit_note.updated", carrying("invoice", invoice))
         world.clock.advance(1)
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert (document["id"], document["_meta"]["op"]) == (invoice, "d")
 
 
@@ -223,28 +211,25 @@ async def test_an_object_that_was_changed_before_another_object_named_it_is_capt
     world: World, server: StripeServer
 ) -> None:
     invoice = world.create("invoice", event=False)["id"]
-    capture = Capture(server, ["Invoices"])
-    await backfill(capture)
-    world.clock.advance(5)
+    capture = await Capture(server, ["Invoices"]).backfill(pause=5)
     changed = world.update("invoice", invoice, description="newer")
     world.clock.advance(5)
     world.announce("credit_note.updated", carrying("invoice", invoice))
-    assert [plain(each) for each in await catch_up(capture)] == [changed]
+    assert [plain(each) for each in await capture.catch_up()] == [changed]
 
 
 @pytest.mark.parametrize("item_first", [False, True])
 async def test_an_item_that_is_put_on_an_invoice_in_the_second_of_its_creation_names_the_invoice(
     world: World, server: StripeServer, item_first: bool
 ) -> None:
-    capture = Capture(server, ["InvoiceItems"])
-    await backfill(capture)
+    capture = await Capture(server, ["InvoiceItems"]).backfill()
     invoice = world.create("invoice", event=False)["id"]
     item = world.create("invoiceitem", event=False, invoice=invoice)
     found = carrying("lines.data.*.invoice_item", item["id"]) | {"id": invoice}
     events = [("invoiceitem.created", item | {"invoice": None}), ("invoice.created", found)]
     for event_type, data in events if item_first else events[::-1]:
         world.announce(event_type, data)
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert document["invoice"] == invoice
 
 
@@ -269,12 +254,10 @@ async def test_a_refund_that_comes_to_nothing_changes_its_charge_under_every_ver
 ) -> None:
     charge = world.create("charge", event=False, refunded=True, amount=500, amount_refunded=500)["id"]
     refund = world.create("refund", event=False, charge=charge)
-    capture = Capture(server, ["Charges"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Charges"]).backfill(pause=10)
     changed = world.update("charge", charge, event=False, refunded=False, amount_refunded=0)
     world.announce(kind, refund | {"status": status}, api_version=api_version)
-    assert [plain(document) for document in await catch_up(capture)] == [changed]
+    assert [plain(document) for document in await capture.catch_up()] == [changed]
 
 
 @pytest.mark.parametrize(("version", "is_read"), [(OLD_SHAPE, True), (LATEST, False)])
@@ -284,10 +267,9 @@ async def test_a_refund_that_goes_on_changes_a_charge_that_shows_its_refunds(
     """The version of the documents counts, and not that of the event."""
     charge = world.create("charge", event=False)["id"]
     refund = world.create("refund", event=False, charge=charge)
-    capture = Capture(server, ["Charges"], config={"advanced": {"api_version": version}})
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"], config={"advanced": {"api_version": version}}).backfill()
     world.announce("refund.updated", refund | {"status": "succeeded"})
-    assert bool(await catch_up(capture)) == is_read
+    assert bool(await capture.catch_up()) == is_read
 
 
 def test_each_condition_of_a_row_has_one_reason() -> None:
@@ -318,15 +300,13 @@ async def test_an_edit_of_a_pending_item_is_found_within_the_hour(world: World, 
     pending, billed, left = (world.create("invoiceitem", event=False)["id"] for _ in range(3))
     invoice = world.create("invoice", lines=0, event=False)["id"]
     world.update("invoiceitem", billed, event=False, invoice=invoice)
-    capture = Capture(server, ["InvoiceItems"])
-    await backfill(capture)
-    world.clock.advance(3_600)
-    await catch_up(capture)
+    capture = await Capture(server, ["InvoiceItems"]).backfill(pause=3_600)
+    await capture.catch_up()
     for each in (pending, billed):
         world.update("invoiceitem", each, event=False, amount=4200)
     server.journal.clear()
     world.clock.advance(3_600)
-    documents = await catch_up(capture)
+    documents = await capture.catch_up()
     amounts = {each["id"]: each["amount"] for each in documents}
     assert amounts[pending] == 4200
     # The first comparison after a start captures all that it reads.
@@ -343,12 +323,10 @@ async def test_an_event_of_the_preview_reports_a_change_under_a_preview(
 ) -> None:
     quote = world.create("quote", event=False)["id"]
     config: Json = {"advanced": {"api_version": "2026-09-30.preview"}}
-    capture = Capture(server, ["Quotes"], config=config)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Quotes"], config=config).backfill(pause=10)
     world.update("quote", quote, event=False, metadata={"edit": "stale"})
     world.tell("quote.stale", "quote", quote)
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert document["metadata"] == {"edit": "stale"}
     types = [each.query["types[]"] for each in server.journal if each.path == "/v1/events"]
     assert all("quote.stale" in each for each in types)

@@ -41,9 +41,8 @@ def made(world: World, stream: str, number: int = 4) -> list[tuple[str, str]]:
 async def captured(server: StripeServer, stream: str, connected: bool, **more: Any) -> Capture:
     """A capture of the stream that has caught up."""
     capture = Capture(server, [stream], connected=connected, **more)
-    await capture.session(lambda: capture.caught_up(stream))
-    server.world.clock.advance(100)
-    await capture.session(lambda: capture.caught_up(stream))
+    await capture.session(capture.caught_up)
+    await capture.catch_up(100)
     return capture
 
 
@@ -51,7 +50,7 @@ async def finish(capture: Capture, stream: str) -> None:
     """Lets the capture catch up with all that can become visible, in one session: a restart would read the
     overlap again."""
     capture.server.world.clock.advance(600)
-    await capture.session(lambda: capture.caught_up(stream))
+    await capture.session(capture.caught_up)
 
 
 # By schedule
@@ -69,8 +68,7 @@ async def test_a_deletion_that_becomes_visible_late_is_not_lost_to_a_backfill_by
     gone = dict(objects[: len(world.accounts)])
     for account, each in gone.items():
         world.delete(KINDS[stream], each, account, visible_after=90 + 61 * (1 + len(kills)))
-    world.clock.advance(61)
-    await capture.session(lambda: capture.caught_up(stream))
+    await capture.catch_up(61)
     assert set(gone.values()) <= capture.last(stream).keys()
     capture.state["bindingStateV1"][stream]["last_initialized"] = "2020-01-01T00:00:00Z"
     for kill in kills:
@@ -216,7 +214,7 @@ async def test_a_cursor_on_the_edge_of_the_retention_loses_no_event_to_a_slow_an
     if not connected:
         await capture.session()
         assert capture.state["backfillRequests"]["Products"] is True
-    await capture.session(lambda: all(capture.caught_up(each) for each in streams))
+    await capture.session(capture.caught_up)
     assert {key: each["name"] for key, each in capture.last("Products").items()} == {first: "changed"}
     assert len(server.journal.visits("/v1/products")) == 1, "no loop"
 

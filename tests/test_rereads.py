@@ -19,7 +19,7 @@ from source_stripe_native.events.resolutions import in_order
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
-from tests.test_documents import backfill, catch_up, logged
+from tests.test_documents import logged
 from tests.test_streams import HELD, ONE_BY_ONE, one_of_each
 
 REREAD: Final = [
@@ -78,13 +78,11 @@ async def test_an_object_that_stripe_refuses_to_show_is_captured_as_its_event_ha
     account = account_of(world, stream)
     kind = HELD[stream.NAME].kind
     id = world.create(kind, account, event=False)["id"]
-    capture = Capture(server, [stream.NAME], connected=account is not None)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream.NAME], connected=account is not None).backfill(pause=10)
     event_type = next(each for each, op in stream.EVENT_TYPES.items() if op == "u")
     world.tell(event_type, kind, id, account, api_version="2022-11-15")
     server.faults.set(Fault(f"*/{id}", status=status, code=code, message=message))
-    documents = {each["id"]: each for each in await catch_up(capture)}
+    documents = {each["id"]: each for each in await capture.catch_up()}
     assert documents[id]["_meta"]["op"] == "u"
     assert len(logged(caplog, "Stripe refuses to show a changed object")) == 1
     assert not logged(caplog, "This should not happen: ")
@@ -93,12 +91,11 @@ async def test_an_object_that_stripe_refuses_to_show_is_captured_as_its_event_ha
 async def test_a_changed_parent_whose_children_are_refused_has_those_that_its_event_shows(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    capture = Capture(server, ["InvoiceLineItems"])
-    await backfill(capture)
+    capture = await Capture(server, ["InvoiceLineItems"]).backfill()
     invoice = world.create("invoice", lines=12)
     server.faults.set(Fault("/v1/invoices/*/lines", status=403, message="Not for you"))
     shown = {each["id"] for each in invoice["lines"]["data"]}
-    assert {each["id"] for each in await catch_up(capture)} == shown
+    assert {each["id"] for each in await capture.catch_up()} == shown
     assert len(logged(caplog, "Stripe refuses to list the children of a changed object")) == 1
 
 
@@ -109,15 +106,13 @@ async def test_what_only_an_event_shows_keeps_the_time_of_its_creation(
     """Items of invoices have it under another name."""
     invoice = world.create("invoice", event=False)["id"]
     item = world.create("invoiceitem", event=False, invoice=invoice)
-    capture = Capture(server, ["InvoiceItems"])
-    await backfill(capture)
-    world.clock.advance(500)
+    capture = await Capture(server, ["InvoiceItems"]).backfill(pause=500)
     server.faults.set(Fault("/v1/invoiceitems/*", status=403, message="Not for you"))
     if is_deleted:
         world.delete("invoiceitem", item["id"])
     else:
         world.tell("invoiceitem.updated", "invoiceitem", item["id"])
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert document["created"] == item["date"]
 
 
@@ -125,12 +120,11 @@ async def test_of_many_objects_that_stripe_refuses_to_show_one_line_at_info_tell
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = [world.create("charge", event=False)["id"] for _ in range(3)]
-    capture = Capture(server, ["Charges"], level=logging.DEBUG)
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"], level=logging.DEBUG).backfill()
     for each in ids:
         world.tell("charge.updated", "charge", each, api_version="2022-11-15")
     server.faults.set(Fault("/v1/charges/*", status=403, message="Not for you"))
-    assert {each["id"] for each in await catch_up(capture)} == {*ids}
+    assert {each["id"] for each in await capture.catch_up()} == {*ids}
     told = logged(caplog, "Stripe refuses to show a changed object")
     assert Counter(each.levelno for each in told) == {logging.INFO: 1, logging.DEBUG: 2}
     (first,) = [each for each in told if each.levelno == logging.INFO]
@@ -158,13 +152,11 @@ async def test_a_deletion_is_a_tombstone_that_satisfies_the_schema_whatever_its_
     account = account_of(world, stream)
     kind = HELD[stream.NAME].kind
     gone = world.create(kind, account, event=False)
-    capture = Capture(server, [stream.NAME], connected=account is not None)
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, [stream.NAME], connected=account is not None).backfill(pause=10)
     world.delete(kind, gone["id"], account, event=False)
     carried = {"id": gone["id"], "object": gone["object"], "deleted": True} if is_bare else gone
     world.announce(event_type, carried, account)
-    documents = {each["id"]: each for each in await catch_up(capture)}
+    documents = {each["id"]: each for each in await capture.catch_up()}
     document = documents[gone["id"]]
     assert document["_meta"]["op"] == "d"
     assert gone["id"] not in capture.last(stream.NAME)
@@ -176,12 +168,10 @@ async def test_a_deleted_customer_and_its_pending_items_are_tombstones(
 ) -> None:
     customer = world.create("customer", event=False)["id"]
     item = world.create("invoiceitem", event=False)["id"]
-    capture = Capture(server, ["Customers", "InvoiceItems"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["Customers", "InvoiceItems"]).backfill(pause=10)
     world.delete("invoiceitem", item)
     world.delete("customer", customer)
-    ops = {each["id"]: each["_meta"]["op"] for each in await catch_up(capture)}
+    ops = {each["id"]: each["_meta"]["op"] for each in await capture.catch_up()}
     assert (ops[customer], ops[item]) == ("d", "d")
 
 
@@ -193,14 +183,13 @@ async def test_a_deleted_customer_and_its_pending_items_are_tombstones(
 async def test_an_event_without_an_object_is_skipped_with_a_warning_that_names_it(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, stream: str, carried: Any
 ) -> None:
-    capture = Capture(server, [stream])
-    await backfill(capture)
+    capture = await Capture(server, [stream]).backfill()
     row = next(each for each in STREAMS if stream == each.NAME)
     event_type = next(iter(row.EVENT_TYPES or row.PARENT_EVENT_TYPES))
     world.announce(event_type, carried)
     (event,) = [each for each in world.events() if each["type"] == event_type]
     new = world.create(KINDS["invoice"].name if row.PARENT else HELD[stream].kind)
-    documents = await catch_up(capture)
+    documents = await capture.catch_up()
     assert documents or not new
     (line,) = logged(caplog, "carries no object with an id")
     assert getattr(line, "fields", None) or event["id"] in str(line.__dict__)
@@ -240,13 +229,12 @@ async def test_rereads_of_one_window_run_side_by_side_in_the_order_of_the_change
     async with StripeServer(world, latency=0.02) as server:
         monkeypatch.setenv("STRIPE_API_BASE", server.url)
         ids = [world.create("charge", event=False)["id"] for _ in range(60)]
-        capture = Capture(server, ["Charges"], settings=BY_ID)
-        await backfill(capture)
+        capture = await Capture(server, ["Charges"], settings=BY_ID).backfill()
         for id in ids:
             world.clock.advance(1)
             world.tell("charge.updated", "charge", id, api_version="2022-11-15")
         server.journal.clear()
-        documents = await catch_up(capture)
+        documents = await capture.catch_up()
         visits = server.journal.visits("/v1/charges/*")
     assert [each["id"] for each in documents] == ids[::-1]
     assert len(visits) == len(ids)
@@ -267,15 +255,14 @@ async def test_young_objects_are_read_again_through_their_list(
     old = [world.create(kind, at=NOW - 10_000_000 + each, event=False)["id"] for each in range(4)]
     for number in range(300):  # between the old ones and the young ones
         world.create(kind, at=NOW - 5_000_000 + number, event=False)
-    capture = Capture(server, [stream])
-    await backfill(capture)
+    capture = await Capture(server, [stream]).backfill()
     server.journal.clear()
     young = [world.create(kind, at=NOW + 1 + each, api_version=version)["id"] for each in range(220)]
     for each in (*old, *young[:50]):
         world.update(kind, each, at=NOW + 300, event=False, metadata={"edit": "1"})
         world.tell(told, kind, each, at=NOW + 300, api_version=version)
     world.clock.advance(300)
-    documents = {each["id"]: each for each in await catch_up(capture)}
+    documents = {each["id"]: each for each in await capture.catch_up()}
     assert documents.keys() == {*old, *young}
     assert [documents[each]["metadata"] for each in (old[0], young[0])] == [{"edit": "1"}] * 2
     path = KINDS[kind].path
@@ -290,9 +277,8 @@ async def test_young_objects_are_read_again_through_their_list(
 async def test_a_refused_list_leaves_its_objects_to_be_read_by_their_ids(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, ["Charges"])
-    await backfill(capture)
+    capture = await Capture(server, ["Charges"]).backfill()
     ids = {world.create("charge", api_version="2022-11-15")["id"] for _ in range(10)}
     server.faults.set(Fault("/v1/charges", query="created", status=403, message="Not for you"))
-    assert {each["id"] for each in await catch_up(capture)} == ids
+    assert {each["id"] for each in await capture.catch_up()} == ids
     assert len(server.journal.visits("/v1/charges/*")) == 10

@@ -91,8 +91,7 @@ async def live(
             world.clock.advance(61 if settle else 1)
             if not settle and capture.state and not has_work(capture):
                 world.clock.advance(61)
-        world.clock.advance(61)
-        await capture.session(capture.caught_up)
+        await capture.catch_up(61)
         return capture
 
 

@@ -105,7 +105,7 @@ async def test_what_cannot_be_evaluated_or_never_fires_is_refused_in_one_line(
         f"Prices's schedule {expression!r} {problem}: correct the schedule, or leave it blank."
     )
     # One that was published before is captured without its schedule.
-    await capture.session(lambda: capture.caught_up("Prices"))
+    await capture.session(capture.caught_up)
     assert [each for each in caplog.messages if f"{problem}: the binding is not" in each]
 
 
@@ -280,12 +280,12 @@ async def test_a_schedule_keeps_the_cursor_of_a_single_account(
     world.create("charge", at=NOW - 1_000, event=False)
     world.create("price", at=NOW - 1_000, event=False)
     capture = Capture(server, [stream], schedule="0 0 * * *")
-    await capture.session(lambda: capture.caught_up(stream))
+    await capture.session(capture.caught_up)
     state = capture.state["bindingStateV1"][stream]
     cursor, state["last_initialized"] = state["inc"], "2020-01-01T00:00:00Z"
     captured = len(capture.documents)
     await capture.session(lambda: "is_connector_initiated" in capture.binding_state(stream))
     assert capture.binding_state(stream)["inc"] == cursor
     assert capture.binding_state(stream)["backfill"]
-    await capture.session(lambda: capture.caught_up(stream))
+    await capture.session(capture.caught_up)
     assert len(capture.documents) == 2 * captured > 0

@@ -63,11 +63,6 @@ def captured_of(capture: Capture, account: str) -> list[Json]:
     return [each for _, each in capture.documents if account in (each["account_id"], each["id"])]
 
 
-async def catch_up(capture: Capture) -> None:
-    capture.server.world.clock.advance(700)
-    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
-
-
 def new_customer(world: World, account: str) -> str:
     return str(world.create("customer", account)["id"])
 
@@ -80,10 +75,10 @@ async def test_nothing_is_asked_of_an_account_that_is_not_selected(
     fill(world, STREAMS, [PLATFORM, inside, outside], event=False)
     capture = capture_of(server, rules(inside, outside))
     with hurried():
-        await catch_up(capture)
+        await capture.catch_up(700)
         new = [new_customer(world, each) for each in (PLATFORM, inside, outside)]
         world.update("account", outside, email="new@example.com")
-        await catch_up(capture)
+        await capture.catch_up(700)
     assert not asked_of(server, outside)
     assert not captured_of(capture, outside)
     assert {*new[:2]} <= capture.last("Customers").keys()
@@ -101,13 +96,13 @@ async def test_an_account_that_is_excluded_later_is_left_alone_and_backfilled_on
     inside, outside = accounts
     fill(world, STREAMS, [PLATFORM, inside, outside], event=False)
     capture = capture_of(server, {})
-    await catch_up(capture)
+    await capture.catch_up(700)
     before = captured_of(capture, outside)
     assert before
     capture.config = capture_of(server, RULES[name](inside, outside)).config
     server.journal.clear()
     new = [new_customer(world, each) for each in accounts]
-    await catch_up(capture)
+    await capture.catch_up(700)
     assert asked_of(server, outside) == []
     assert captured_of(capture, outside) == before
     assert new[0] in capture.last("Customers")
@@ -115,7 +110,7 @@ async def test_an_account_that_is_excluded_later_is_left_alone_and_backfilled_on
     gone = capture.last("Accounts").pop(outside)
     world.update("account", outside, event=False, email="meanwhile@example.com")
     capture.config = {}
-    await catch_up(capture)
+    await capture.catch_up(700)
     assert {*new} <= capture.last("Customers").keys()
     assert capture.last("Accounts")[outside]["email"] != gone["email"]
 
@@ -127,7 +122,7 @@ async def test_accounts_come_and_go_by_their_metadata_while_the_capture_runs(
     fill(world, ["Customers"], [inside, outside], event=False)
     rules = {"include": ["metadata.team"], "exclude": ["metadata.stop"]}
     capture = capture_of(server, rules, ["Accounts", "Customers"])
-    await catch_up(capture)
+    await capture.catch_up(700)
     world.clock.advance(60)
     trigger = new_customer(world, inside)
     world.clock.advance(60)
@@ -150,7 +145,7 @@ async def test_accounts_come_and_go_by_their_metadata_while_the_capture_runs(
     assert await capture.session(leave)
     server.journal.clear()
     new = [new_customer(world, each) for each in accounts]
-    await catch_up(capture)
+    await capture.catch_up(700)
     assert asked_of(server, inside) == []
     assert capture.last("Customers").keys() & {*new} == {new[1]}
 
@@ -159,11 +154,11 @@ async def test_an_account_that_is_not_selected_is_not_captured_by_its_id_either(
     world: World, server: StripeServer, accounts: tuple[str, str]
 ) -> None:
     capture = capture_of(server, {"exclude": ["metadata.internal"]}, ["Accounts"])
-    await catch_up(capture)
+    await capture.catch_up(700)
     capture.config["advanced"]["refresh"] = [{"stream": "Accounts", "ids": [*accounts]}]
     before = len(capture.documents)
-    await catch_up(capture)
-    await catch_up(capture)
+    await capture.catch_up(700)
+    await capture.catch_up(700)
     assert {each["id"] for _, each in capture.documents[before:]} == {accounts[0]}
 
 

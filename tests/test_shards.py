@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -64,18 +65,8 @@ def shard(server: StripeServer, keys: tuple[int, int], state: Json | None = None
     return Capture(server, keys=keys, state=deepcopy(state or {}), **given)
 
 
-def complete(capture: Capture) -> Callable[[], bool]:
-    return lambda: all(
-        (state := capture.binding_state(each)) and not state.get("backfill") for each in capture.streams
-    )
-
-
-def caught_up(capture: Capture) -> Callable[[], bool]:
-    return lambda: all(capture.caught_up(each) for each in capture.streams)
-
-
-async def side_by_side(*captures: Capture, until: Callable[[Capture], Callable[[], bool]] = complete) -> None:
-    await asyncio.gather(*(each.session(until(each)) for each in captures if not until(each)()))
+async def side_by_side(*captures: Capture, until: Callable[[Capture], bool] = Capture.is_backfilled) -> None:
+    await asyncio.gather(*(each.session(partial(until, each)) for each in captures if not until(each)))
 
 
 def told(*captures: Capture) -> Counter[tuple[str, str]]:
@@ -145,7 +136,7 @@ async def test_two_shards_capture_together_exactly_what_one_captures(
 ) -> None:
     populated(world=world)
     whole, *parts = shard(server, (0, LAST_KEY)), *(shard(server, each) for each in HALVES)
-    await whole.session(complete(whole))
+    await whole.backfill()
     await side_by_side(*parts)
     assert told(*parts) == told(whole)
     assert all(each.documents for each in parts)
@@ -170,7 +161,7 @@ async def test_what_changes_is_captured_by_the_shard_of_its_account(
     for each in world.accounts:
         world.update("account", each, email=f"{each}@new.example.com")
     world.clock.advance(120)
-    await side_by_side(*parts, until=caught_up)
+    await side_by_side(*parts, until=Capture.caught_up)
     for part in parts:
         own = {*Shard(*part.keys).own(world.accounts)}
         assert {each["account_id"] for stream, each in part.documents if stream != "Accounts"} <= own
@@ -182,16 +173,13 @@ async def test_an_account_that_connects_goes_to_its_shard(world: World, server: 
     parts = [shard(server, each, streams=["Customers"], settings=quick) for each in HALVES]
     new: list[str] = []
 
-    def found_new_accounts(part: Capture) -> Callable[[], bool]:
-        def holds() -> bool:
-            if complete(part)() and not new:
-                for _ in range(8):
-                    new.append(world.connect()["id"])
-                    world.create("customer", new[-1], event=False)
-            own = Shard(*part.keys).own(new)
-            return bool(new) and len(part.documents) == len(own)
-
-        return holds
+    def found_new_accounts(part: Capture) -> bool:
+        if part.is_backfilled() and not new:
+            for _ in range(8):
+                new.append(world.connect()["id"])
+                world.create("customer", new[-1], event=False)
+        own = Shard(*part.keys).own(new)
+        return bool(new) and len(part.documents) == len(own)
 
     world.clock.advance(3600)
     await side_by_side(*parts, until=found_new_accounts)
@@ -204,7 +192,7 @@ async def test_a_shard_without_accounts_waits_for_some(world: World, server: Str
     key = key_of(PLATFORM)
     quick = replace(UNLIMITED, min_rate=100_000)
     capture = shard(server, (key + 1, key + 1), settings=quick)
-    await capture.session(complete(capture))
+    await capture.backfill()
     with pytest.raises(TimeoutError):
         await capture.session(seconds=0.3)
     assert capture.documents == []
@@ -229,7 +217,7 @@ async def test_a_shard_that_is_split_goes_on_with_nothing_lost_and_nothing_twice
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv(API_BASE_VARIABLE, server.url)
             parent = shard(server, (0, LAST_KEY), settings=limits, streams=streams)
-            await parent.session(complete(parent), checkpoints=checkpoints)
+            await parent.session(parent.is_backfilled, checkpoints=checkpoints)
             halves = [
                 shard(server, keys, parent.state, settings=limits, streams=streams)
                 for keys in ((0, middle), (middle + 1, LAST_KEY))
@@ -259,7 +247,7 @@ async def test_changes_around_a_split_are_captured_by_the_shards_that_go_on(
     await side_by_side(*halves)
     change()
     world.clock.advance(120)
-    await side_by_side(*halves, until=caught_up)
+    await side_by_side(*halves, until=Capture.caught_up)
     assert wrong(together(server, parent, *halves)) == ""
 
 
@@ -270,7 +258,7 @@ async def test_a_state_without_account_ids_is_the_platforms_in_any_shard(
     populated(accounts=5, world=world)
     flat = {"inc": {"cursor": "2026-05-28T20:20:00Z"}, "last_initialized": "2026-05-28T20:20:00Z"}
     capture = shard(server, keys, {"bindingStateV1": {"Customers": flat}}, streams=["Customers"])
-    await capture.session(complete(capture))
+    await capture.backfill()
     own = {*Shard(*keys).own(world.accounts)}
     assert {each["account_id"] for _, each in capture.documents} == own - {PLATFORM}
     assert capture.binding_state("Customers")["inc"].keys() == own
@@ -286,7 +274,7 @@ async def test_a_single_account_is_captured_by_the_shard_that_has_it_and_the_oth
     own, other = sorted(HALVES, key=lambda keys: not Shard(*keys).has(PLATFORM))
     whole, part = (shard(server, keys, connected=False) for keys in ((0, LAST_KEY), own))
     for each in (whole, part):
-        await each.session(complete(each))
+        await each.backfill()
     assert told(part) == told(whole)
     # A scheduled backfill is overdue. It is not the idle shard's.
     before = deepcopy(part.state)
@@ -337,7 +325,7 @@ async def test_only_the_one_shard_that_captures_a_single_account_has_all_of_the_
     monkeypatch.setattr(sessions, "rate_limiter_for", limiter)
     keys = next(each for each in HALVES if Shard(*each).has(PLATFORM))
     capture = shard(server, keys, connected=connected, streams=["Customers"])
-    await capture.session(complete(capture))
+    await capture.backfill()
     assert made == [share]
 
 
@@ -426,9 +414,8 @@ async def test_what_only_the_platform_lists_is_captured_by_the_shard_that_has_it
     streams = ["ClimateProducts", "Charges"]
     parts = [shard(server, keys, streams=streams) for keys in HALVES]
 
-    def is_done(part: Capture) -> Callable[[], bool]:
-        own = streams if Shard(*part.keys).has(world.platform) else ["Charges"]
-        return complete(replace(part, streams=own))
+    def is_done(part: Capture) -> bool:
+        return part.is_backfilled(*(streams if Shard(*part.keys).has(world.platform) else ["Charges"]))
 
     await side_by_side(*parts, until=is_done)
     times = {id: count for (stream, id), count in told(*parts).items() if stream == "ClimateProducts"}

@@ -38,7 +38,7 @@ async def captured(
     """The documents by stream and id of the windows that are due."""
     capture = Capture(server, streams, connected=connected, interval="PT5M")
     capture.state = followed(capture, accounts)
-    await capture.session(lambda: all(map(capture.caught_up, capture.streams)))
+    await capture.session(capture.caught_up)
     return {each: capture.last(each) for each in streams}
 
 

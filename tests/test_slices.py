@@ -188,7 +188,7 @@ async def test_objects_that_are_newer_than_a_backfill_hold_it_up_in_no_list_that
             "last_initialized": cutoff,
         }
         capture = Capture(server, ["Charges"], settings=SMALL, state={"bindingStateV1": {"Charges": state}})
-        await capture.session(lambda: capture.caught_up("Charges"), seconds=20)
+        await capture.session(capture.caught_up, seconds=20)
     assert capture.last("Charges").keys() == {each["id"] for each in world.list_all("charge")}
 
 
@@ -223,12 +223,12 @@ async def test_a_stream_that_could_be_divided_loses_no_deletion_to_its_schedule(
 ) -> None:
     gone, kept = (world.create("product", at=NOW - 1000, event=False)["id"] for _ in range(2))
     capture = Capture(server, ["Products"], config=FROM, schedule="0 0 * * *")
-    await capture.session(lambda: capture.caught_up("Products"))
+    await capture.session(capture.caught_up)
     world.clock.advance(120)
     world.delete("product", gone)
     world.clock.advance(700)
     capture.state["bindingStateV1"]["Products"]["last_initialized"] = "2020-01-01T00:00:00Z"
-    await capture.session(lambda: capture.caught_up("Products"))
+    await capture.session(capture.caught_up)
     assert capture.last("Products").keys() == {kept}
 
 
@@ -277,7 +277,7 @@ async def test_a_slice_that_was_given_away_is_not_read_again_by_the_one_that_gav
     backfill = {"_from_start": top, "_from_2024-01-01T00:00:00Z": top}
     capture = Capture(server, ["Charges"], config=FROM, settings=SMALL)
     capture.state = {"bindingStateV1": {"Charges": {"inc": {"cursor": top["cutoff"]}, "backfill": backfill}}}
-    await capture.session(lambda: not capture.binding_state("Charges").get("backfill"))
+    await capture.backfill()
     assert len(capture.documents) == len(capture.last("Charges")) == 60
 
 
@@ -301,10 +301,10 @@ async def test_wherever_it_is_killed_every_slice_goes_on(
             patch.setenv(API_BASE_VARIABLE, server.url)
             capture = Capture(server, ["Charges"], config=FROM, settings=settings)
             for checkpoints in kills:
-                await capture.session(lambda: capture.caught_up("Charges"), checkpoints=checkpoints)
+                await capture.session(capture.caught_up, checkpoints=checkpoints)
                 for _ in range(rng.randrange(3)):
                     world.random_change(rng, ["charge"])
                 world.clock.advance(61)
-            await capture.session(lambda: capture.caught_up("Charges"))
+            await capture.session(capture.caught_up)
     expected: dict[str, Json] = {each["id"]: each for each in world.list_all("charge")}
     assert {key: plain(each) for key, each in capture.last("Charges").items()} == expected

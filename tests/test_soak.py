@@ -177,31 +177,19 @@ async def test_every_objects_last_state_is_captured_by_processes_however_they_en
     assert tally.counts["troubles"]
 
 
-def started(capture: Capture) -> bool:
-    return all(
-        (state := capture.binding_state(each)) and not state.get("backfill") for each in capture.streams
-    )
-
-
-async def catch_up(capture: Capture, seconds: float = 120) -> None:
-    capture.server.world.clock.advance(seconds)
-    await capture.session(lambda: all(capture.caught_up(each) for each in capture.streams))
-
-
 # What it has found
 
 
 async def test_a_deletion_in_the_second_of_the_creation_is_the_last_word_for_the_children(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, streams=["InvoiceLineItems"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["InvoiceLineItems"]).backfill()
     for _ in range(10):  # the events of one second come in any order
         invoice = world.create("invoice", lines=3)
         world.delete("invoice", invoice["id"], visible_after=300)
-    await catch_up(capture)
+    await capture.catch_up()
     assert len(capture.last("InvoiceLineItems")) == 30
-    await catch_up(capture, 400)
+    await capture.catch_up(400)
     assert capture.last("InvoiceLineItems") == {}
 
 
@@ -210,12 +198,11 @@ async def test_a_fee_shows_no_older_version_of_its_refunds_than_their_own_events
 ) -> None:
     fees = [world.create("application_fee", event=False)["id"] for _ in range(10)]
     refunds = [world.create("fee_refund", fee=each, event=False)["id"] for each in fees]
-    capture = Capture(server, streams=["ApplicationFeesRefunds"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["ApplicationFeesRefunds"]).backfill()
     for fee, refund in zip(fees, refunds, strict=True):
         world.create("fee_refund", fee=fee)
         world.update("fee_refund", refund, metadata={"edit": "1"})
-    await catch_up(capture)
+    await capture.catch_up()
     captured = capture.last("ApplicationFeesRefunds")
     assert [captured[each]["metadata"] for each in refunds] == [{"edit": "1"}] * 10
 
@@ -223,11 +210,10 @@ async def test_a_fee_shows_no_older_version_of_its_refunds_than_their_own_events
 async def test_an_attempt_in_the_second_in_which_its_intent_had_none_is_captured(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, streams=["SetupAttempts"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["SetupAttempts"]).backfill()
     intents = [world.create("setup_intent")["id"] for _ in range(10)]
     attempts = {world.create("setup_attempt", setup_intent=each)["id"] for each in intents}
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("SetupAttempts").keys() == attempts
 
 
@@ -235,43 +221,40 @@ async def test_an_attempt_in_the_second_in_which_its_intent_had_none_is_captured
 async def test_of_a_discounts_changes_in_one_second_the_last_one_counts(
     world: World, server: StripeServer, container: str
 ) -> None:
-    capture = Capture(server, streams=["Discounts"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["Discounts"]).backfill()
     ends: dict[str, int] = {}
     for number in range(10):  # the events of one second come in any order
         id = world.create("discount", **{container: world.create(container)["id"]})["id"]
         for end in (NOW + 100, NOW + 200, ends.setdefault(id, NOW + 300 + number)):
             world.update("discount", id, end=end)
-    await catch_up(capture)
+    await capture.catch_up()
     assert {id: each["end"] for id, each in capture.last("Discounts").items()} == ends
 
 
 async def test_an_items_discount_is_captured_in_the_second_in_which_its_subscription_is_canceled(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, streams=["Discounts"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["Discounts"]).backfill()
     discounts = set()
     for _ in range(10):  # the events of one second come in any order
         item = world.create("subscription_item")
         world.delete("subscription", item["subscription"])
         discounts.add(world.create("discount", subscription_item=item["id"])["id"])
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("Discounts").keys() == discounts
 
 
 async def test_a_discount_is_as_it_was_when_its_customer_was_deleted(
     world: World, server: StripeServer
 ) -> None:
-    capture = Capture(server, streams=["Discounts"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["Discounts"]).backfill()
     for number in range(10):
         customer = world.create("customer")["id"]
         id = world.create("discount", customer=customer)["id"]
         world.update("discount", id, end=NOW + 100)
         world.update("discount", id, end=NOW + 1000 + number)
         world.delete("customer", customer)
-    await catch_up(capture)
+    await capture.catch_up()
     captured = capture.last("Discounts").values()
     assert sorted(each["end"] for each in captured) == [NOW + 1000 + number for number in range(10)]
 
@@ -293,7 +276,7 @@ async def test_an_event_that_shows_up_after_the_backfill_has_listed_events_is_ca
     server.journal = Watch(on_visit)
     capture = Capture(server, streams=["Events"], settings=replace(UNLIMITED, page_size=1))
     await capture.session(lambda: not pauses and capture.caught_up("Events"))
-    await catch_up(capture, 1000)
+    await capture.catch_up(1000)
     assert capture.last("Events").keys() == {each["id"] for each in world.events()}
 
 
@@ -314,8 +297,7 @@ async def test_a_page_that_takes_long_is_not_written_over_what_has_changed_meanw
             world.clock.advance(90)
 
     server.journal = Watch(on_visit)
-    capture = Capture(server, streams=["Transfers"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["Transfers"]).backfill()
     assert len(capture.documents) >= 3
     assert capture.last("Transfers")[changed]["metadata"] == {"edit": "1"}
 
@@ -325,14 +307,13 @@ async def test_a_scheduled_backfill_of_connected_accounts_loses_no_deletion(
 ) -> None:
     account = world.connect()["id"]
     gone, _ = (world.create("person", account, event=False)["id"] for _ in range(2))
-    capture = Capture(server, streams=["Persons"], connected=True, schedule="0 0 * * *")
-    await capture.session(lambda: started(capture))
-    await catch_up(capture)
+    capture = await Capture(server, streams=["Persons"], connected=True, schedule="0 0 * * *").backfill()
+    await capture.catch_up()
     world.delete("person", gone, account)
     world.clock.advance(LATEST + SETTLE)
     capture.state["bindingStateV1"]["Persons"]["last_initialized"] = "2020-01-01T00:00:00Z"
-    await capture.session(lambda: started(capture), checkpoints=20)
-    await catch_up(capture, 1000)
+    await capture.session(capture.is_backfilled, checkpoints=20)
+    await capture.catch_up(1000)
     assert gone not in capture.last("Persons")
     assert len(capture.last("Persons")) == 1
 
@@ -353,8 +334,7 @@ async def test_a_parent_that_is_deleted_while_its_children_are_read_ends_their_l
                 world.delete("customer", gone)
 
     server.journal = Watch(on_visit)
-    capture = Capture(server, streams=["Cards"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["Cards"]).backfill()
     assert sum(each["customer"] == kept for each in capture.last("Cards").values()) == 150
     assert len(visits) == 3, "its first page, its second page, which is gone, and its first page again"
 
@@ -363,12 +343,11 @@ async def test_lines_of_a_payment_intent_are_listed_after_its_events_which_never
     world: World, server: StripeServer
 ) -> None:
     intent = world.create("payment_intent", event=False)["id"]
-    capture = Capture(server, streams=["PaymentIntentAmountDetailsLineItems"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["PaymentIntentAmountDetailsLineItems"]).backfill()
     kind = "payment_intent_amount_details_line_item"
     line = world.create(kind, payment_intent=intent, event=False)["id"]
     world.tell("payment_intent.updated", "payment_intent", intent)
-    await catch_up(capture)
+    await capture.catch_up()
     assert capture.last("PaymentIntentAmountDetailsLineItems").keys() == {line}
 
 
@@ -389,9 +368,8 @@ async def test_what_moves_under_a_financial_account_is_captured_though_it_is_clo
             world.update("treasury.financial_account", account, status="closed")
 
     server.journal = Watch(on_visit)
-    capture = Capture(server, streams=["TreasuryOutboundPayments"])
-    await capture.session(lambda: started(capture))
-    await catch_up(capture)
+    capture = await Capture(server, streams=["TreasuryOutboundPayments"]).backfill()
+    await capture.catch_up()
     assert capture.last("TreasuryOutboundPayments").keys() == {payment}
 
 
@@ -400,11 +378,10 @@ async def test_what_the_daily_list_shows_is_not_taken_back_by_an_older_event(
     world: World, server: StripeServer, late: int
 ) -> None:
     session = world.create("identity.verification_session", event=False)["id"]
-    capture = Capture(server, streams=["IdentityVerificationSessions"])
-    await capture.session(lambda: started(capture))
+    capture = await Capture(server, streams=["IdentityVerificationSessions"]).backfill()
     world.clock.advance(MIDNIGHT - NOW - 20)
     world.update("identity.verification_session", session, status="processing", visible_after=late)
     world.update("identity.verification_session", session, metadata={"edit": "1"}, event=False)
-    await catch_up(capture, 40)
-    await catch_up(capture)
+    await capture.catch_up(40)
+    await capture.catch_up()
     assert capture.last("IdentityVerificationSessions")[session]["metadata"] == {"edit": "1"}

@@ -18,7 +18,6 @@ from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, Json
 from tests.conftest import NOW
-from tests.test_documents import backfill
 from tests.test_streams import differences
 
 HOUR: Final = 3_600
@@ -130,7 +129,7 @@ async def test_parents_that_are_done_are_not_read_again_after_a_stop(
     done = len(capture.documents)
     assert done in (20, 30), "the page was under way"
     server.journal.clear()
-    await backfill(capture)
+    await capture.backfill()
     again = {visit.path for visit in server.journal.visits("/v1/customers/*/payment_methods")}
     assert len(again) <= 40 - done
     assert capture.last("PaymentMethods").keys() == {obj["id"] for obj in world.list_all("payment_method")}
@@ -148,7 +147,7 @@ async def test_objects_that_only_the_top_of_a_list_shows_are_captured_wherever_t
     for kill in range(1, 8):
         capture = Capture(server, ["PaymentMethods"], settings=SMALL)
         await capture.session(checkpoints=kill)
-        await backfill(capture)
+        await capture.backfill()
         ids = {obj["id"] for obj in world.list_all("payment_method")}
         assert capture.last("PaymentMethods").keys() == ids
 
@@ -161,8 +160,7 @@ async def test_backfill_of_many_parents_takes_no_request_more_than_there_are_lis
         customer = world.create("customer", at=NOW - HOUR + number, event=False)["id"]
         if number > 20:
             world.create("payment_method", customer=customer, event=False)
-    capture = Capture(server, ["PaymentMethods"], settings=UNLIMITED)
-    await backfill(capture)
+    capture = await Capture(server, ["PaymentMethods"], settings=UNLIMITED).backfill()
     assert len(server.journal.visits("/v1/customers/*/payment_methods")) == 40
     assert len(server.journal.visits("/v1/customers", limit="100")) == 1
     assert len(capture.last("PaymentMethods")) == 19
@@ -211,8 +209,7 @@ async def test_what_is_remembered_of_compared_lists_is_bounded_in_bytes(
     counts = list[int]()
     for _ in range(3):
         before = len(capture.documents)
-        world.clock.advance(HOUR)
-        await capture.session(lambda: capture.caught_up("ShippingRates"))
+        await capture.catch_up(HOUR)
         counts.append(len(capture.documents) - before)
     assert capture.last("ShippingRates").keys() == ids
     warned = [line for line in caplog.records if "remembered in memory" in line.message]
@@ -227,12 +224,12 @@ async def test_lists_of_accounts_are_compared_at_times_spread_over_the_interval(
     for account in accounts:
         world.create("shipping_rate", account, event=False)
     capture = Capture(server, ["ShippingRates"], connected=True, settings=UNLIMITED)
-    await capture.session(lambda: capture.caught_up("ShippingRates"))
+    await capture.session(capture.caught_up)
     read: list[set[str]] = []
     for _ in range(6):
         server.journal.clear()
         world.clock.advance(HOUR // 6)
-        await capture.session(lambda: capture.caught_up("ShippingRates"))
+        await capture.session(capture.caught_up)
         read.append({visit.account for visit in server.journal.visits("/v1/shipping_rates")})
     assert set().union(*read) == set(accounts)
     assert sum(map(len, read)) == len(accounts), "each once an hour"

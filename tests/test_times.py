@@ -111,7 +111,7 @@ async def test_a_start_date_before_the_epoch_is_the_epoch(
     world.create("product", at=1, event=False)
     world.create("product", event=False)
     capture = Capture(server, streams, connected=connected, config={"start_date": start})
-    await capture.session(lambda: all(capture.caught_up(each) for each in streams))
+    await capture.session(capture.caught_up)
     assert len(capture.last("Products")) == 2
     sent = [each.query["created[gte]"] for each in server.journal if "created[gte]" in each.query]
     assert sent
@@ -125,7 +125,7 @@ async def test_a_polled_list_is_read_from_any_cursor(world: World, server: Strip
     file = world.create("file", at=NOW - 1000, event=False)["id"]
     capture = Capture(server, ["Files"], config={"advanced": {"incremental_window_size": "P40000D"}})
     capture.state = {"bindingStateV1": {"Files": {"inc": {"cursor": cursor}, "last_initialized": at(0)}}}
-    await capture.session(lambda: capture.caught_up("Files"))
+    await capture.session(capture.caught_up)
     assert capture.last("Files").keys() == {file}
 
 

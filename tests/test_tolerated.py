@@ -19,7 +19,6 @@ from source_stripe_native.scheduling.pauses import Pauses, Unit
 from source_stripe_native.stripe.client import StripeSession
 from tests.capture import UNLIMITED, Capture
 from tests.soak import ROOT
-from tests.test_documents import backfill, catch_up
 
 LOG: Final = logging.getLogger("flow")
 OLDER: Final = "2022-11-15"
@@ -37,58 +36,54 @@ def capture_of(server: StripeServer, streams: list[str], **options: Any) -> Capt
 
 async def changed_object(world: World, server: StripeServer) -> None:
     charge = world.create("charge", event=False)["id"]
-    capture = capture_of(server, ["Charges"])
-    await backfill(capture)
+    capture = await capture_of(server, ["Charges"]).backfill()
     world.tell("charge.updated", "charge", charge, api_version=OLDER)
     refuse(server, f"*/{charge}")
-    await catch_up(capture)
+    await capture.catch_up()
 
 
 async def children_of_a_changed_object(world: World, server: StripeServer) -> None:
-    capture = capture_of(server, ["InvoiceLineItems"])
-    await backfill(capture)
+    capture = await capture_of(server, ["InvoiceLineItems"]).backfill()
     world.create("invoice", lines=12)
     refuse(server, "/v1/invoices/*/lines")
-    await catch_up(capture)
+    await capture.catch_up()
 
 
 async def holder_of_discounts(world: World, server: StripeServer) -> None:
     discount = {"coupon": world.create("coupon", event=False)["id"]}
     invoice = world.create("invoice", event=False, discounts=[discount])["id"]
-    capture = capture_of(server, ["Discounts"])
-    await backfill(capture)
+    capture = await capture_of(server, ["Discounts"]).backfill()
     world.tell("invoice.updated", "invoice", invoice, api_version=OLDER)
     refuse(server, f"*/{invoice}")
-    await catch_up(capture)
+    await capture.catch_up()
 
 
 async def objects_of_a_changed_object(world: World, server: StripeServer) -> None:
     customer = world.create("customer", event=False)["id"]
-    capture = capture_of(server, ["EntitlementsActiveEntitlements"])
-    await backfill(capture)
+    capture = await capture_of(server, ["EntitlementsActiveEntitlements"]).backfill()
     world.announce(
         "entitlements.active_entitlement_summary.updated",
         {"object": "entitlements.active_entitlement_summary", "customer": customer, "entitlements": {}},
     )
     refuse(server, "/v1/entitlements/*")
-    await catch_up(capture)
+    await capture.catch_up()
 
 
 async def owner_of_a_field(world: World, server: StripeServer) -> None:
     world.create("checkout.session", line_items=1, event=False)
     refuse(server, "/v1/prices/*")
-    await backfill(capture_of(server, ["CheckoutSessionsLine"]))
+    await capture_of(server, ["CheckoutSessionsLine"]).backfill()
 
 
 async def expansion(world: World, server: StripeServer) -> None:
     world.create("coupon", event=False)
     refuse(server, "/v1/coupons", query="expand", param="expand[0]")
-    await backfill(capture_of(server, ["Coupons"]))
+    await capture_of(server, ["Coupons"]).backfill()
 
 
 async def list_of_test_clocks(world: World, server: StripeServer) -> None:
     refuse(server, "/v1/test_helpers/test_clocks")
-    await backfill(capture_of(server, ["Customers"]))
+    await capture_of(server, ["Customers"]).backfill()
 
 
 async def list_that_was_cut(world: World, server: StripeServer) -> None:
@@ -96,7 +91,7 @@ async def list_that_was_cut(world: World, server: StripeServer) -> None:
     for _ in range(12):
         world.create("external_card", account, event=False)
     refuse(server, "/v1/accounts/*/external_accounts")
-    await backfill(capture_of(server, ["Accounts"], connected=True))
+    await capture_of(server, ["Accounts"], connected=True).backfill()
 
 
 async def what_the_platform_may_not_read(world: World, server: StripeServer) -> None:

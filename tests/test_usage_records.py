@@ -72,21 +72,17 @@ def table(capture: Capture) -> dict[str, Json]:
     }
 
 
-async def backfill(capture: Capture) -> None:
-    await capture.session(lambda: not capture.binding_state(STREAM).get("backfill"))
-
-
 async def catch_up(capture: Capture) -> list[Json]:
     before = len(capture.documents)
     capture.server.world.clock.advance(120)
-    await capture.session(lambda: capture.caught_up(STREAM))
+    await capture.session(capture.caught_up)
     return [document for _, document in capture.documents[before:]]
 
 
 async def test_of_an_items_summaries_the_newest_is_written_last(world: World, capture: Capture) -> None:
     item, other = items_of(world, subscribe(world, 2, METERED))
     summaries, more = use(world, item, 120), use(world, other, 3)
-    await backfill(capture)
+    await capture.backfill()
     written = [document["id"] for _, document in capture.documents]
     assert [each for each in written if each in summaries] == summaries, "over the pages of a list too"
     assert [each for each in written if each in more] == more
@@ -100,13 +96,13 @@ async def test_items_beyond_those_that_the_subscription_shows_have_their_records
     items = items_of(world, subscription)
     for item in items:
         use(world, item, 2)
-    await backfill(capture)
+    await capture.backfill()
     assert table(capture).keys() == set(items)
     for item in items:
         use(world, item, 1, at=NOW + 10)
     world.clock.advance(20)
     world.update("subscription", subscription, description="renewed")
-    await catch_up(capture)
+    await capture.catch_up()
     assert table(capture) == newest(world)
 
 
@@ -117,13 +113,13 @@ async def test_items_that_are_not_metered_are_skipped(
     for subscription in (licensed, metered):
         for item in items_of(world, subscription):
             use(world, item, 1)
-    await backfill(capture)
+    await capture.backfill()
     assert table(capture).keys() == set(items_of(world, metered))
     refusals = [each for each in server.journal if each.status == 400]
     assert len(refusals) == 3
     world.clock.advance(10)
     world.update("subscription", licensed, description="changed")
-    assert await catch_up(capture) == []
+    assert await capture.catch_up() == []
 
 
 async def test_the_records_of_a_canceled_subscription_stay(world: World, capture: Capture) -> None:
@@ -131,12 +127,12 @@ async def test_the_records_of_a_canceled_subscription_stay(world: World, capture
     for subscription in (canceled, later):
         use(world, items_of(world, subscription)[0], 2)
     world.delete("subscription", canceled, event=False)
-    await backfill(capture)
+    await capture.backfill()
     assert table(capture) == newest(world)
     world.clock.advance(10)
     use(world, items_of(world, later)[0], 1, at=NOW + 5)
     world.delete("subscription", later)
-    changed = await catch_up(capture)
+    changed = await capture.catch_up()
     assert {each["_meta"]["op"] for each in changed} == {"u"}
     assert table(capture) == newest(world)
 
@@ -145,11 +141,11 @@ async def test_a_single_subscriptions_change_relists_only_its_own_items(
     world: World, server: StripeServer, capture: Capture
 ) -> None:
     changed, _ = subscribe(world, 2, METERED), subscribe(world, 2, METERED)
-    await backfill(capture)
+    await capture.backfill()
     server.journal.clear()
     world.clock.advance(10)
     world.update("subscription", changed, description="changed")
-    await catch_up(capture)
+    await capture.catch_up()
     asked = {each.path.split("/")[3] for each in server.journal.visits("/v1/subscription_items/*")}
     assert asked == set(items_of(world, changed))
 
@@ -160,12 +156,7 @@ async def test_everything_equals_the_world_under_an_old_version(world: World, se
     world.create("price", recurring=METERED, at=NOW, event=False)
     populate(world, rng, world.platform)
     streams = [*ALL, STREAM]
-    capture = Capture(server, streams, config={"advanced": {"api_version": OLD}})
-    await capture.session(
-        lambda: all(capture.binding_state(each) and not capture.binding_state(each).get("backfill")
-                    for each in streams),
-        seconds=60,
-    )  # fmt: skip
+    capture = await Capture(server, streams, config={"advanced": {"api_version": OLD}}).backfill()
     assert "\n".join(filter(None, (differences(capture, each, False) for each in ALL))) == ""
     assert len(newest(world)) > 1
     assert table(capture) == newest(world)
@@ -175,8 +166,7 @@ async def test_everything_equals_the_world_under_an_old_version(world: World, se
         world.clock.advance(rng.choice([0, 0, 1, 20]))
     for subscription in world.list_all("subscription"):
         world.update("subscription", subscription["id"], description="told")
-    world.clock.advance(120)
-    await capture.session(lambda: all(capture.caught_up(each) for each in streams), seconds=60)
+    await capture.catch_up()
     assert "\n".join(filter(None, (differences(capture, each, False, changed=True) for each in ALL))) == ""
     assert table(capture) == {key: each for key, each in newest(world).items() if metered(world, key)}
     assert {each.path.rsplit("/", 1)[1] for each in refused(server)} <= {"usage_record_summaries"}

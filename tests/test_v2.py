@@ -16,8 +16,6 @@ from source_stripe_native.models import STREAMS
 from source_stripe_native.streams.row import BaseStripeObject, TimeRange
 from tests.capture import Capture
 from tests.conftest import NOW
-from tests.test_assembled_streams import backfill
-from tests.test_documents import catch_up
 from tests.test_feed import LOG, session
 
 DAY: Final = 86_400
@@ -32,8 +30,7 @@ def test_there_are_eighteen_of_them_and_none_is_enabled_by_default() -> None:
 
 async def test_pages_go_on_by_their_address(world: World, server: StripeServer) -> None:
     made = {world.create("v2.money_management.payout_method", event=False)["id"] for _ in range(250)}
-    capture = Capture(server, ["V2PayoutMethods"])
-    await backfill(capture)
+    capture = await Capture(server, ["V2PayoutMethods"]).backfill()
     assert capture.last("V2PayoutMethods").keys() == made
     visits = [each for each in server.journal if each.path == METHODS]
     assert ["page" in each.query for each in visits] == [False, True, True]
@@ -45,8 +42,9 @@ async def test_pages_go_on_by_their_address(world: World, server: StripeServer) 
 async def test_only_what_was_created_since_the_start_date_is_read(world: World, server: StripeServer) -> None:
     world.create("v2.money_management.transaction", at=NOW - 400 * DAY, event=False)
     young = world.create("v2.money_management.transaction", at=NOW - DAY, event=False)["id"]
-    capture = Capture(server, ["V2Transactions"], config={"start_date": "2026-01-01T00:00:00Z"})
-    await backfill(capture)
+    capture = await Capture(
+        server, ["V2Transactions"], config={"start_date": "2026-01-01T00:00:00Z"}
+    ).backfill()
     assert list(capture.last("V2Transactions")) == [young]
     (query,) = [each.query for each in server.journal if each.path.endswith("/transactions")]
     assert query["created[gte]"] == "2026-01-01T00:00:00Z"
@@ -56,15 +54,13 @@ async def test_an_object_is_read_once_for_all_thin_events_of_a_window(
     world: World, server: StripeServer
 ) -> None:
     changed, left = (world.create("v2.money_management.payout_method", event=False)["id"] for _ in range(2))
-    capture = Capture(server, ["V2PayoutMethods"])
-    await backfill(capture)
-    world.clock.advance(10)
+    capture = await Capture(server, ["V2PayoutMethods"]).backfill(pause=10)
     for _ in range(3):
         world.update("v2.money_management.payout_method", changed, archived=True)
         world.update("v2.money_management.payout_method", changed, archived=False)
     new = world.create("v2.money_management.payout_method")["id"]
     server.journal.clear()
-    documents = await catch_up(capture)
+    documents = await capture.catch_up()
     assert sorted(each["id"] for each in documents) == sorted([changed, new])
     reads = [each.path for each in server.journal if each.path.startswith(f"{METHODS}/")]
     assert sorted(reads) == sorted([f"{METHODS}/{changed}", f"{METHODS}/{new}"])
@@ -73,12 +69,11 @@ async def test_an_object_is_read_once_for_all_thin_events_of_a_window(
 
 async def test_a_person_that_is_gone_is_a_tombstone(world: World, server: StripeServer) -> None:
     person = world.create("v2.core.account_person", event=False)["id"]
-    capture = Capture(server, ["V2CoreAccountPersons"])
-    await backfill(capture)
+    capture = await Capture(server, ["V2CoreAccountPersons"]).backfill()
     assert list(capture.last("V2CoreAccountPersons")) == [person]
     world.clock.advance(10)
     world.delete("v2.core.account_person", person)
-    (document,) = await catch_up(capture)
+    (document,) = await capture.catch_up()
     assert (document["id"], document["_meta"]["op"]) == (person, "d")
     assert document["object"] == "v2.core.account_person"
 
@@ -99,8 +94,7 @@ async def test_an_account_is_read_with_the_fields_that_have_to_be_included(
 ) -> None:
     account = world.create("v2.core.account", event=False)["id"]
     world.create("v2.core.account", closed=True, event=False)
-    capture = Capture(server, ["V2CoreAccounts"])
-    await backfill(capture)
+    capture = await Capture(server, ["V2CoreAccounts"]).backfill()
     assert len(capture.last("V2CoreAccounts")) == 2, "closed ones too"
     (visit,) = [each for each in server.journal if each.path == f"/v2/core/accounts/{account}"]
     assert "identity" in visit.query.values()
