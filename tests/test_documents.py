@@ -122,14 +122,6 @@ async def test_a_url_that_leads_anywhere_else_is_never_followed(
     assert server.journal.by_path().keys() <= {"/v1/account", "/v1/invoices", "/v1/events"}
 
 
-async def test_the_parameters_of_a_url_are_kept(world: World, server: StripeServer) -> None:
-    for _ in range(2):
-        create(world, "file", "links", 12, event=False)
-    capture = await Capture(server, ["Files"]).backfill()
-    asked = {each.query["file"] for each in server.journal.visits("/v1/file_links")}
-    assert asked == set(capture.last("Files"))
-
-
 @pytest.mark.parametrize(("count", "kept"), [(200, 200), (201, 200), (450, 200), (99, 99)])
 async def test_a_list_without_an_end_in_sight_is_kept_up_to_a_bound_with_a_line(
     world: World,
@@ -270,14 +262,6 @@ async def test_an_object_that_is_gone_when_it_is_read_again_is_a_tombstone(
     assert capture.last("Coupons") == {}
 
 
-async def test_ids_that_users_chose_are_read_as_they_are(world: World, server: StripeServer) -> None:
-    coupon = world.create("coupon", id="10% off/all?", event=False)["id"]
-    capture = await Capture(server, ["Coupons"]).backfill(pause=10)
-    world.update("coupon", coupon, name="changed", api_version="2022-11-15")
-    (document,) = await capture.catch_up()
-    assert (document["id"], document["name"], document["_meta"]["op"]) == (coupon, "changed", "u")
-
-
 # Objects that cannot be captured
 
 
@@ -351,14 +335,6 @@ async def test_documents_are_stamped_with_the_account_that_they_are_of(
     stamped = {document["id"]: document["account_id"] for _, document in capture.documents}
     assert stamped == {each: account for account in accounts for each in ids(world.list_all(kind, account))}
     assert set(stamped.values()) == set(accounts)
-
-
-async def test_a_single_accounts_documents_are_stamped_with_it(world: World, server: StripeServer) -> None:
-    create(world, "invoice", "lines", 12, event=False)
-    capture = await Capture(server, ["Invoices", "InvoiceLineItems"]).backfill(pause=10)
-    create(world, "invoice", "lines", 12)
-    await capture.catch_up()
-    assert {document["account_id"] for _, document in capture.documents} == {PLATFORM}
 
 
 async def test_an_account_that_does_not_tell_when_it_was_created_is_asked_for_its_children(

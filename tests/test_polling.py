@@ -121,14 +121,6 @@ async def test_what_a_long_pause_has_left_in_a_list_is_caught_up_with_in_small_w
     assert len(sizes) < 60
 
 
-async def test_more_new_objects_than_a_page_holds_are_all_found(world: World, server: StripeServer) -> None:
-    capture = await Capture(server, ["Files", "BalanceTransactions"]).backfill(pause=10)
-    for _ in range(150):
-        world.create("file")
-        world.create("balance_transaction")
-    assert len(await capture.catch_up()) == 300
-
-
 # What changes without a trace
 
 

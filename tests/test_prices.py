@@ -53,42 +53,6 @@ async def test_every_price_is_backfilled_once_active_and_archived(
     assert {document["_meta"]["op"] for _, document in capture.documents} == {"u"}
 
 
-async def test_a_single_account_has_a_backfill_state_for_each_half(
-    world: World, server: StripeServer
-) -> None:
-    stock(world, active=150, archived=150)
-    capture = Capture(server)
-    await capture.session(checkpoints=1)
-    state = capture.binding_state()
-    assert set(state["backfill"]) == {"_active", "_inactive"}
-    assert set(state["inc"]) == {"cursor"}
-    assert state["inc"]["cursor"] == "2026-05-28T20:26:40Z"
-
-
-async def test_connected_accounts_have_a_cursor_each_and_composite_backfill_keys(
-    world: World, server: StripeServer
-) -> None:
-    accounts = [PLATFORM, *(world.connect()["id"] for _ in range(3))]
-    for account in accounts:
-        stock(world, active=4, archived=3, account=account)
-    capture = Capture(server, connected=True)
-    await capture.session(checkpoints=1)
-    state = capture.binding_state()
-    assert set(state["inc"]) == set(accounts)
-    assert set(state["backfill"]) == {
-        f"{each}{half}" for each in accounts for half in ("_active", "_inactive")
-    }
-
-    await capture.backfill()
-    assert captured(capture) == prices(world, accounts)
-    owners = {document["id"]: document["account_id"] for _, document in capture.documents}
-    assert owners == {
-        each["id"]: account for account in accounts for each in world.list_all("price", account)
-    }
-    acting = {each.account for each in server.journal.visits("/v1/prices")}
-    assert acting == set(accounts)
-
-
 async def test_created_updated_and_deleted_prices_arrive_by_events_in_their_newest_version(
     world: World, server: StripeServer
 ) -> None:
@@ -115,23 +79,6 @@ async def test_created_updated_and_deleted_prices_arrive_by_events_in_their_newe
     assert kept in captured(capture)
 
 
-async def test_a_price_archived_or_unarchived_while_its_backfill_runs_has_its_last_state(
-    world: World, server: StripeServer
-) -> None:
-    stock(world, active=220, archived=220)
-    capture = Capture(server)
-    await capture.session(checkpoints=1)
-    for number in range(1, 7):
-        world.clock.advance(7)
-        listed = world.list_all("price")
-        for each in (listed[number * 3], listed[-number * 5]):
-            world.update("price", each["id"], active=not each["active"])
-        assert capture.binding_state()["backfill"]
-        await capture.session(checkpoints=1)
-    await capture.catch_up()
-    assert captured(capture) == prices(world)
-
-
 async def test_changes_within_one_second_leave_the_last_of_them(world: World, server: StripeServer) -> None:
     stock(world, active=3, archived=0)
     capture = await Capture(server).backfill()
@@ -150,30 +97,6 @@ async def test_changes_within_one_second_leave_the_last_of_them(world: World, se
     assert sorted(asked) == sorted([flapping, gone, steady]), "each once: events lack a price's currencies"
 
 
-async def test_an_event_in_another_api_version_is_only_a_notice(world: World, server: StripeServer) -> None:
-    stock(world, active=2, archived=0)
-    capture = await Capture(server).backfill()
-    changed, gone = (each["id"] for each in world.list_all("price"))
-    world.clock.advance(5)
-    world.update("price", changed, nickname="new", api_version="2022-11-15")
-    world.delete("price", gone, api_version="2022-11-15")
-    world.clock.advance(120)
-    server.journal.clear()
-    await capture.session(capture.caught_up)
-    assert captured(capture) == prices(world)
-    assert [each.path for each in server.journal.visits("/v1/prices/*")] == [f"/v1/prices/{changed}"]
-
-
-async def test_every_price_of_the_start_dates_second_is_captured_and_none_before(
-    world: World, server: StripeServer
-) -> None:
-    start = NOW - DAY
-    for created in (start - 1, start, start, start, start + 1):
-        world.create("price", created=created, event=False)
-    capture = await Capture(server, config={"start_date": "2026-05-27T20:26:40.750Z"}).backfill()
-    assert sorted(each["created"] for each in captured(capture).values()) == [start, start, start, start + 1]
-
-
 async def test_every_price_of_the_cutoffs_second_is_captured(world: World, server: StripeServer) -> None:
     world.create("price", event=False)
     capture = Capture(server)
@@ -182,41 +105,6 @@ async def test_every_price_of_the_cutoffs_second_is_captured(world: World, serve
     await capture.catch_up()
     assert captured(capture) == prices(world)
     assert late in captured(capture)
-
-
-async def test_a_list_goes_on_when_the_price_it_was_to_go_on_after_is_gone(
-    world: World, server: StripeServer
-) -> None:
-    stock(world, active=250, archived=0)
-    capture = Capture(server)
-    await capture.session(lambda: len(capture.documents) == 100)
-    world.clock.advance(5)
-    cursor = capture.documents[-1][1]["id"]
-    world.delete("price", cursor)
-    world.clock.advance(120)
-    server.journal.clear()
-    await capture.session(capture.caught_up)
-    assert captured(capture) == prices(world)
-    assert len(list_requests(server)) == 4, "active: refused, resumed, last page; inactive: one"
-
-
-async def test_a_plain_page_cursor_of_an_older_state_goes_on_where_it_was(
-    world: World, server: StripeServer
-) -> None:
-    stock(world, active=250, archived=0)
-    ids = [each["id"] for each in world.list_all("price")]
-    capture = Capture(server)
-    capture.state = {
-        "bindingStateV1": {
-            "Prices": {
-                "inc": {"cursor": "2026-05-28T20:26:40.123456Z"},
-                "backfill": {"_active": {"cutoff": "2026-05-28T20:26:40.123456Z", "next_page": ids[149]}},
-                "last_initialized": "2026-05-28T20:26:40.123456Z",
-            }
-        }
-    }
-    await capture.backfill()
-    assert [document["id"] for _, document in capture.documents] == ids[150:]
 
 
 async def test_a_finished_half_never_runs_again(world: World, server: StripeServer) -> None:
@@ -233,20 +121,6 @@ async def test_a_finished_half_never_runs_again(world: World, server: StripeServ
     await capture.catch_up()
     assert list_requests(server) == []
     assert len(capture.documents) == 255
-
-
-async def test_a_cursor_older_than_stripe_keeps_events_backfills_again(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    stock(world, active=3, archived=2)
-    capture = await Capture(server).backfill()
-    changed = world.list_all("price")[0]["id"]
-    world.update("price", changed, nickname="while away")
-    world.clock.advance(31 * DAY)
-    await capture.session()
-    await capture.session(lambda: capture.caught_up() or len(capture.documents) >= 10)
-    assert captured(capture) == prices(world)
-    assert "older than Stripe keeps events" in caplog.text
 
 
 async def test_of_connected_accounts_only_the_one_that_was_away_is_backfilled_again(

@@ -180,17 +180,6 @@ async def test_a_named_object_that_is_gone_or_barred_is_left_to_its_own_events(
     assert len(logged(caplog, "Stripe refuses to show a changed object")) == (status != 404)
 
 
-async def test_connected_accounts_charges_are_read_again_as_the_account(
-    world: World, server: StripeServer
-) -> None:
-    account = world.connect()["id"]
-    charge = world.create("charge", account, event=False)["id"]
-    capture = await Capture(server, ["Charges"], connected=True, settings=UNLIMITED).backfill(pause=10)
-    changed = world.update("charge", charge, account, event=False, disputed=True)
-    world.announce("charge.dispute.created", carrying("charge", charge), account)
-    assert [plain(each) for each in await capture.catch_up()] == [changed]
-
-
 async def test_an_object_that_was_deleted_before_another_object_named_it_is_a_deletion(
     world: World, server: StripeServer
 ) -> None:

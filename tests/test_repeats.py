@@ -46,13 +46,6 @@ async def captured(server: StripeServer, stream: str, connected: bool, **more: A
     return capture
 
 
-async def finish(capture: Capture, stream: str) -> None:
-    """Lets the capture catch up with all that can become visible, in one session: a restart would read the
-    overlap again."""
-    capture.server.world.clock.advance(600)
-    await capture.session(capture.caught_up)
-
-
 # By schedule
 
 
@@ -75,7 +68,7 @@ async def test_a_deletion_that_becomes_visible_late_is_not_lost_to_a_backfill_by
         await capture.session(checkpoints=kill)
         world.clock.advance(61)
     world.clock.advance(90)
-    await finish(capture, stream)
+    await capture.catch_up(600)
     assert capture.last(stream).keys() == {each for _, each in objects} - set(gone.values())
 
 
@@ -105,7 +98,7 @@ async def test_a_deletion_before_a_requested_backfill_is_not_lost(
     for kill in kills:
         await capture.session(checkpoints=kill)
         world.clock.advance(61)
-    await finish(capture, stream)
+    await capture.catch_up(600)
     assert capture.last(stream).keys() == {each for _, each in objects} - set(gone.values())
 
 
@@ -129,7 +122,7 @@ async def test_a_requested_backfill_goes_on_from_the_platforms_cursor_if_the_swi
     else:
         assert inc[PLATFORM] == cursor
         assert inc[account]["cursor"] > cursor["cursor"], "of which nothing was captured before"
-    await finish(capture, "Coupons")
+    await capture.catch_up(600)
     assert gone not in capture.last("Coupons")
 
 
@@ -156,7 +149,7 @@ async def test_a_late_deletion_is_not_lost_whatever_the_former_state_is(
     capture.state["bindingStateV1"]["Coupons"] = former
     capture.backfills = 1
     await capture.session(checkpoints=1)
-    await finish(capture, "Coupons")
+    await capture.catch_up(600)
     assert capture.last("Coupons").keys() == {each for _, each in objects[1:]}
 
 
@@ -170,7 +163,7 @@ async def test_a_backfill_starts_anew_where_the_former_cursor_is_too_old(
     await capture.session(checkpoints=1)
     new = datetime.fromtimestamp(world.clock.now(), UTC)
     assert datetime.fromisoformat(capture.binding_state("Coupons")["inc"]["cursor"]) == new
-    await finish(capture, "Coupons")
+    await capture.catch_up(600)
     assert "backfillRequests" not in capture.state
     assert capture.last("Coupons").keys() == {each for _, each in objects}
 
@@ -246,5 +239,5 @@ async def test_a_late_deletion_is_not_lost_where_a_long_pause_makes_a_backfill_s
         await capture.session(checkpoints=kill)
         world.clock.advance(61)
     await capture.session(lambda: started_anew(capture))
-    await finish(capture, "Coupons")
+    await capture.catch_up(600)
     assert capture.last("Coupons").keys() == {each for _, each in objects[len(world.accounts) :]}
