@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.stripe import StripeServer, World
+from sandbox.stripe import StripeServer
 from source_stripe_native.flow.last_capture import refuse_switch, warn_of_earlier_start
 from source_stripe_native.flow.requests import ExaminedRequest
 from source_stripe_native.stripe.client import StripeSession
@@ -368,18 +368,6 @@ async def test_unknown_bindings_are_named(server: StripeServer, caplog: pytest.L
     error = await refusal(caplog, Capture(server), {"Prices": 0, "Pricse": 0, "Zebra": 0})
     named = "Pricse (did you mean Prices?), Zebra"
     assert error == f"There is no stream named {named}: discover again, or disable the binding."
-
-
-async def test_binding_that_the_key_cannot_read_is_named_with_the_permission(
-    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
-) -> None:
-    capture = Capture(server, key=world.restrict({"account", "event", "product"}))
-    await validate(capture, {"Products": 0})
-    error = await refusal(caplog, capture, {"Products": 0, "Prices": 0})
-    assert error.startswith(
-        "Prices cannot be captured: the API key lacks the read permission 'Prices': grant"
-    )
-    assert error.endswith("Or disable the binding.")
 
 
 @pytest.mark.parametrize("interval", ["PT0S", "-PT5M"])

@@ -205,12 +205,6 @@ def test_failure_takes_the_checkpoints_of_a_delay_that_is_not_over(tmp_path: Pat
     assert (result.exit_code, result.stdout) == (1, "")
 
 
-def test_failure_without_any_log_tells_the_exit_status(tmp_path: Path) -> None:
-    result = preview(tmp_path, catalog([{"exit": 3}]))
-    assert result.exit_code == 1
-    assert "exited with status 3" in result.stderr
-
-
 def test_traceback_of_an_interpreter_is_shown_and_its_last_line_is_the_error(tmp_path: Path) -> None:
     steps: list[Step] = [{"stderr": "Traceback:\n  File x\nKeyError: 'id'"}, {"exit": 1}]
     result = preview(tmp_path, catalog(steps))
@@ -233,19 +227,32 @@ def test_document_that_its_schema_forbids_ends_the_run(tmp_path: Path) -> None:
     assert result.stderr == f"Error: acmeCo/Prices: {told}\n"
 
 
+SPEC_AGAIN = json.dumps({"spec": {"resourcePathPointers": ["/name"]}})
+LINES = {
+    "hello": "no response: hello",
+    '{"captured":{"binding":1,"doc":{"id":"a"}}}': "out of place: captured",
+    '{"captured":{"binding":0,"doc":"a"}}': "out of place: captured",
+    '{"captured":{"binding":0,"doc":{"id":{}}}}': "acmeCo/Prices: the key at /id must be a string",
+    '{"opened":{}}': "out of place: opened",
+    '{"checkpoint":{"state":{"updated":"a"}}}': "whose state is no object",
+}
+
+
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("content", "told"),
     [
-        ("hello", "no response: hello"),
-        ('{"captured":{"binding":1,"doc":{"id":"a"}}}', "out of place: captured"),
-        ('{"captured":{"binding":0,"doc":"a"}}', "out of place: captured"),
-        ('{"captured":{"binding":0,"doc":{"id":{}}}}', "acmeCo/Prices: the key at /id must be a string"),
-        ('{"opened":{}}', "out of place: opened"),
-        ('{"checkpoint":{"state":{"updated":"a"}}}', "whose state is no object"),
+        (catalog([{"exit": 3}]), "exited with status 3"),
+        (catalog(answers={"spec": {"protocol": 1}}), "no resourcePathPointers"),
+        (catalog(before={"spec": [{"line": SPEC_AGAIN}]}), "answered spec with ['spec', 'spec']"),
+        (
+            catalog(answers={"validate": {"bindings": [{"resourcePath": ["Plans"]}]}}),
+            "[['Plans']], where [['Prices']] were given",
+        ),
+        *((catalog([{"line": line}]), told) for line, told in LINES.items()),
     ],
 )
-def test_line_that_breaks_the_protocol_ends_the_run(tmp_path: Path, line: str, told: str) -> None:
-    result = preview(tmp_path, catalog([{"line": line}]))
+def test_answer_that_breaks_the_protocol_ends_the_run(tmp_path: Path, content: Any, told: str) -> None:
+    result = preview(tmp_path, content)
     assert result.exit_code == 1
     assert told in result.stderr
 
@@ -253,26 +260,6 @@ def test_line_that_breaks_the_protocol_ends_the_run(tmp_path: Path, line: str, t
 def test_first_binding_need_not_be_named(tmp_path: Path) -> None:
     steps = [{"line": '{"captured":{"doc":{"id":"a"}}}'}, CHECKPOINT]
     assert ids(preview(tmp_path, catalog(steps), "--sessions", "1")) == ["a"]
-
-
-def test_spec_without_resource_path_pointers_is_told(tmp_path: Path) -> None:
-    result = preview(tmp_path, catalog(answers={"spec": {"protocol": 1}}))
-    assert result.exit_code == 1
-    assert "no resourcePathPointers" in result.stderr
-
-
-def test_connector_that_answers_twice_is_told_so(tmp_path: Path) -> None:
-    answer = json.dumps({"spec": {"resourcePathPointers": ["/name"]}})
-    result = preview(tmp_path, catalog(before={"spec": [{"line": answer}]}))
-    assert result.exit_code == 1
-    assert "answered spec with ['spec', 'spec']" in result.stderr
-
-
-def test_resource_paths_that_were_validated_must_be_those_of_the_spec(tmp_path: Path) -> None:
-    answers = {"validate": {"bindings": [{"resourcePath": ["Plans"]}]}}
-    result = preview(tmp_path, catalog(answers=answers))
-    assert result.exit_code == 1
-    assert "[['Plans']], where [['Prices']] were given" in result.stderr
 
 
 def test_sessions_resume_from_the_state_that_the_one_before_came_to(tmp_path: Path) -> None:
