@@ -9,7 +9,7 @@ from source_stripe_native.models import BaseStripeObject
 from tests.capture import Capture
 from tests.conftest import NOW
 from tests.test_documents import DAY
-from tests.test_streams import HELD, ONE_BY_ONE
+from tests.test_streams import HELD, ONE_BY_ONE, rows
 
 AHEAD: Final = NOW + 40 * DAY
 LISTED: Final = [
@@ -27,10 +27,6 @@ CHILDREN: Final = [
     for row in ONE_BY_ONE
     if row.CREATED and row.PARENT is not None and row.PARENT.PER_ACCOUNT and not row.SINGLE
 ]
-
-
-def rows(streams: list[type[BaseStripeObject]]) -> list[Any]:
-    return [pytest.param(each, id=each.NAME) for each in streams]
 
 
 @pytest.mark.parametrize("row", rows([*LISTED, *CHILDREN]))

@@ -1,6 +1,5 @@
 """Streams whose documents are more than the objects of a list: what they have, and what is left out."""
 
-import asyncio
 from typing import Any, Final
 
 import pytest
@@ -9,10 +8,8 @@ from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
-from tests.test_further_streams import running
 
 DAY: Final = 86_400
-HOUR: Final = 3_600
 MIDNIGHT: Final = NOW // DAY * DAY
 
 
@@ -300,50 +297,3 @@ async def test_transactions_are_captured_of_automatic_payouts_only(
     world.announce("payout.paid", {"id": manual, "object": "payout"})
     world.tell("payout.reconciliation_completed", "payout", automatic)
     assert {each["payout"] for each in await capture.catch_up()} == {automatic}
-
-
-# Keys
-
-
-async def test_objects_with_one_id_in_several_accounts_are_apart(world: World, server: StripeServer) -> None:
-    accounts = [world.connect(controller={"type": "application"})["id"] for _ in range(3)]
-    for account in accounts:
-        world.create("capability", account, id="card_payments", event=False)
-        world.create("reporting.report_type", account, id="balance.summary.1", event=False)
-    for connected in (False, True):
-        capture = await Capture(
-            server, ["Capabilities", "ReportingReportTypes"], connected=connected
-        ).backfill()
-        last = capture.last_by_key("Capabilities").values()
-        assert {(each["account"], each["id"]) for each in last} == {
-            (one, "card_payments") for one in accounts
-        }
-    types = [each for name, each in capture.documents if name == "ReportingReportTypes"]
-    assert {each["account_id"] for each in types} == {*accounts}
-
-
-# Lists that are compared
-
-
-async def test_a_list_that_is_compared_repeats_nothing_and_finds_changes_and_deletions(
-    world: World, server: StripeServer
-) -> None:
-    kept, gone = (world.create("webhook_endpoint", event=False)["id"] for _ in range(2))
-    # The events of charges tell the time in between.
-    capture = await Capture(server, ["WebhookEndpoints", "Charges"]).backfill()
-
-    async def hour(capture: Capture) -> dict[str, str]:
-        before = len(capture.documents)
-        world.clock.advance(HOUR)
-        while not capture.caught_up("WebhookEndpoints"):  # noqa: ASYNC110 - the session sets no event for it
-            await asyncio.sleep(0.02)
-        return ids([each for _, each in capture.documents[before:]])
-
-    async with running(capture):
-        assert await hour(capture) == {kept: "u", gone: "u"}, "a new process knows no last reading"
-        assert await hour(capture) == {}
-        world.delete("webhook_endpoint", gone)
-        world.update("webhook_endpoint", kept, metadata={"a": "b"})
-        new = world.create("webhook_endpoint")["id"]
-        assert await hour(capture) == {kept: "u", gone: "d", new: "u"}
-        assert await hour(capture) == {}

@@ -22,7 +22,7 @@ from source_stripe_native.stripe.listings import expand_params
 from tests.capture import Capture, Json
 from tests.conftest import NOW
 from tests.documentation import text_of
-from tests.test_streams import FURTHER, HELD
+from tests.test_streams import FURTHER, HELD, rows
 from tools.facts import REFERENCE, read, stripe_facts
 
 BEFORE_BASIL: Final = "2025-02-24.acacia"
@@ -66,10 +66,6 @@ SUBJECTS: Final = {
     "customer.subscription": {"subscription"},
 }
 """What a type tells of, in the sandbox's kinds, where its name says something else."""
-
-
-def rows(streams: Collection[type[BaseStripeObject]] = STREAMS) -> list[Any]:
-    return [pytest.param(each, id=each.NAME) for each in streams]
 
 
 Check = Callable[[type[BaseStripeObject]], None]

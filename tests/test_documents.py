@@ -277,16 +277,6 @@ async def test_a_child_shown_without_an_id_is_one_error(
 # What is added
 
 
-async def test_invoice_items_tell_their_creation_as_all_others_do(world: World, server: StripeServer) -> None:
-    world.create("invoiceitem", at=NOW - DAY, event=False)
-    capture = await Capture(server, ["InvoiceItems"]).backfill(pause=10)
-    world.create("invoiceitem")
-    await capture.catch_up()
-    found = capture.last("InvoiceItems").values()
-    assert sorted(each["created"] for each in found) == [NOW - DAY, NOW + 10]
-    assert all(each["created"] == each["date"] for each in found)
-
-
 @pytest.mark.parametrize(
     ("stream", "parent", "field", "told"),
     [

@@ -22,16 +22,12 @@ from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture, unknown_filter, unstamped
 from tests.conftest import NOW
 from tests.test_documents import logged
-from tests.test_streams import HELD, expected, without_needless
+from tests.test_streams import HELD, expected, rows, without_needless
 
 LOG: Final = logging.getLogger("test")
 EXPANDED: Final = [each for each in STREAMS if each.EXPANSIONS]
 KINDS: Final = sorted({HELD[each.NAME].kind for each in EXPANDED} - {"item"})
 """Lines of a Checkout session come with it, never later."""
-
-
-def rows(streams: list[Any]) -> list[Any]:
-    return [pytest.param(each, id=each.NAME) for each in streams]
 
 
 def captured(capture: Capture, stream: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The streams that the reference catalogue lacks, against the world: one capture of all of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -68,16 +68,8 @@ IN_DEMAND: Final = {
 """Streams that discover enables: many accounts have their objects."""
 
 
-async def reached(capture: Capture, done: str = "caught up") -> None:
-    """Waits until every stream is backfilled and, unless that is enough, has read what there is."""
-
-    def is_reached(stream: str) -> bool:
-        if done == "backfilled":
-            state = capture.binding_state(stream)
-            return bool(state) and not state.get("backfill")
-        return capture.caught_up(stream)
-
-    while not all(is_reached(each) for each in LISTED):  # noqa: ASYNC110 - the world's clock makes no event
+async def reached(is_reached: Callable[[], bool]) -> None:
+    while not is_reached():  # noqa: ASYNC110 - the world's clock makes no event
         await asyncio.sleep(0.02)
 
 
@@ -124,19 +116,19 @@ async def test_a_capture_of_every_further_stream_equals_the_world_and_follows_it
     settings = replace(UNLIMITED, longest_silence=timedelta())
     capture = Capture(server, streams=LISTED, connected=connected, settings=settings)
     async with running(capture):
-        await reached(capture, "backfilled")
+        await reached(capture.is_backfilled)
         assert wrong(capture, connected) == ""
         assert [each for each in LISTED if not capture.last(each)] == []
         # The first snapshots.
         world.clock.advance(6 * HOUR)
-        await reached(capture)
+        await reached(capture.caught_up)
 
         for _ in range(CHANGES):
             world.random_change(rng, TOLD)
             world.clock.advance(rng.choice([0, 0, 1, 20]))
         edit(world, rng)
         world.clock.advance(6 * HOUR)
-        await reached(capture)
+        await reached(capture.caught_up)
     assert wrong(capture, connected, changed=True) == ""
     assert refused(server) == []
     keys = {name: [document[each[1:]] for each in ROWS[name].KEY] for name, document in capture.documents}

@@ -10,7 +10,6 @@ import pytest
 
 from sandbox.stripe import World
 from sandbox.stripe.kinds import KINDS
-from source_stripe_native.models import STREAMS
 from tests.conftest import NOW
 from tests.documentation import blocks
 from tests.test_streams import HELD, populate
@@ -18,7 +17,6 @@ from tools import describe_streams
 from tools.joins import Join, joins
 
 JOINS: Final = list(joins())
-BY_NAME: Final = {each.NAME: each for each in STREAMS}
 CLIMBS: Final = re.compile(r"(\w+)\.(\w+)((?:->>?'\w+')*)")
 
 

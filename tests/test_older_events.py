@@ -1,7 +1,7 @@
 """What the events of an account with an older default version lack: ids, and fields that a row follows. Their
 objects are read again, or what they name is."""
 
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -13,15 +13,10 @@ from tests.capture import Capture, Json, plain, without_secrets
 from tests.conftest import NOW
 from tests.test_documents import ids
 from tests.test_rereads import REREAD, account_of
-from tests.test_streams import HELD
+from tests.test_streams import HELD, rows
 
 OLD: Final = "2018-01-23"
 PINNED: Final[Json] = {"advanced": {"api_version": LATEST}}
-HAPPENS: Final[dict[str, Any]] = {"api_version": OLD}
-
-
-def rows(streams: list[type[BaseStripeObject]]) -> list[Any]:
-    return [pytest.param(each, id=each.NAME) for each in streams]
 
 
 @pytest.fixture

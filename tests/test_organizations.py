@@ -1,7 +1,6 @@
 """The key of an organization: every request names the account and the version, and a key without them is
 refused in one line."""
 
-import logging
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from sandbox.stripe.versions import LATEST
 from source_stripe_native.config import Advanced
 from source_stripe_native.errors import scrub
 from tests.capture import Capture
+from tests.test_permissions import refusal
 from tests.test_streams import ALL, differences
 
 VERSION = LATEST
@@ -23,15 +23,6 @@ def capture_of(server: StripeServer, key: str | None = None, **options: Any) -> 
     return Capture(
         server, key=key or server.world.keys.organization(), config={"advanced": advanced}, **options
     )
-
-
-async def refusal(capture: Capture, caplog: pytest.LogCaptureFixture, verb: str) -> str:
-    with pytest.raises(SystemExit):
-        await getattr(capture, verb)()
-    (line,) = [each.message for each in caplog.records if each.levelno == logging.ERROR]
-    assert "\n" not in line
-    assert "sk_org_test_sandbox" not in line
-    return line
 
 
 @pytest.mark.parametrize("connected", [False, True])
@@ -89,6 +80,7 @@ async def test_an_organizations_key_without_account_or_version_is_refused_withou
 ) -> None:
     capture = capture_of(server, streams=["Customers"], advanced={missing: blank})
     line = await refusal(capture, caplog, verb)
+    assert "sk_org_test_sandbox" not in line
     assert line.startswith(
         "credentials.access_token is the key of an organization, which needs an account and"
     )
@@ -104,6 +96,7 @@ async def test_a_context_that_the_key_may_not_read_is_said_in_one_line(
 ) -> None:
     capture = capture_of(server, streams=["Customers"], advanced={"stripe_context": context})
     line = await refusal(capture, caplog, verb)
+    assert "sk_org_test_sandbox" not in line
     assert line.startswith(
         f"advanced.stripe_context {context} is no account that the key may read: set it to"
     )
@@ -114,7 +107,9 @@ async def test_a_connected_account_alone_is_no_context_of_an_organizations_key(
 ) -> None:
     account = world.connect()["id"]
     capture = capture_of(server, streams=["Customers"], advanced={"stripe_context": account})
-    assert "or to the path from there to a connected account" in await refusal(capture, caplog, "validate")
+    line = await refusal(capture, caplog, "validate")
+    assert "or to the path from there to a connected account" in line
+    assert "sk_org_test_sandbox" not in line
 
 
 @pytest.mark.parametrize("context", ["cus_1", "acct_1/", "/acct_1", "acct_1\r\nX: y", "acct_1/../acct_2", 7])

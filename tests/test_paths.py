@@ -19,10 +19,10 @@ from source_stripe_native.stripe.documents import get_path, list_request
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import Capture, Json
 from tests.conftest import NOW
-from tests.test_catalogue import BEFORE_BASIL, kind_of, rows
+from tests.test_catalogue import BEFORE_BASIL, kind_of
 from tests.test_client import LOG, serving, session
 from tests.test_documents import CONTROLLED, DAY
-from tests.test_streams import HELD, ONE_BY_ONE, one_of_each
+from tests.test_streams import HELD, ONE_BY_ONE, one_of_each, rows
 
 NASTY: Final = ["a#b", "team/7", "50%25off", "who?", "..", ".", "cards", "a b+c&d=e", "é", "/", "%2e%2e"]
 ACCOUNTS: Final = [f"acct_{each}" for each in NASTY if each.isascii()]

@@ -356,9 +356,6 @@ async def test_streams_of_products_that_the_account_does_not_have_are_left_out_i
     assert line.levelno == logging.INFO, "nobody has to do anything"
 
 
-ISSUING: Final = {"Authorizations", "CardHolders", "Transactions"}
-
-
 @pytest.mark.parametrize("restricted", [False, True])
 async def test_a_product_that_the_platform_lacks_is_proposed_as_disabled_where_connected_accounts_may_have_it(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, restricted: bool

@@ -32,13 +32,6 @@ def captured(capture: Capture) -> dict[str, Json]:
     return {key: plain(each) for key, each in capture.last().items()}
 
 
-def list_requests(server: StripeServer) -> list[dict[str, Any]]:
-    """The queries to /v1/prices but for the probes."""
-    return [
-        dict(each.query) for each in server.journal.visits("/v1/prices") if each.query.get("limit") != "1"
-    ]
-
-
 @pytest.mark.parametrize("bare_prices", ["active", "both"])
 async def test_every_price_is_backfilled_once_active_and_archived(
     world: World, server: StripeServer, bare_prices: Any
@@ -95,32 +88,6 @@ async def test_changes_within_one_second_leave_the_last_of_them(world: World, se
     assert captured(capture) == prices(world)
     asked = [each.path.rsplit("/", 1)[1] for each in server.journal.visits("/v1/prices/*")]
     assert sorted(asked) == sorted([flapping, gone, steady]), "each once: events lack a price's currencies"
-
-
-async def test_every_price_of_the_cutoffs_second_is_captured(world: World, server: StripeServer) -> None:
-    world.create("price", event=False)
-    capture = Capture(server)
-    await capture.session(checkpoints=1)
-    late = world.create("price")["id"]
-    await capture.catch_up()
-    assert captured(capture) == prices(world)
-    assert late in captured(capture)
-
-
-async def test_a_finished_half_never_runs_again(world: World, server: StripeServer) -> None:
-    stock(world, active=250, archived=5)
-    capture = Capture(server)
-    await capture.session(
-        lambda: "_inactive" not in capture.binding_state().get("backfill", {"_inactive": 1})
-    )
-    assert "_active" in capture.binding_state()["backfill"]
-    server.journal.clear()
-    await capture.backfill()
-    assert {each["active"] for each in list_requests(server)} == {"true"}
-    server.journal.clear()
-    await capture.catch_up()
-    assert list_requests(server) == []
-    assert len(capture.documents) == 255
 
 
 async def test_of_connected_accounts_only_the_one_that_was_away_is_backfilled_again(

@@ -20,7 +20,7 @@ from source_stripe_native.models import STREAMS, BaseStripeObject
 from tests.capture import UNLIMITED, Capture
 from tests.conftest import NOW
 from tests.test_documents import logged
-from tests.test_streams import HELD, ONE_BY_ONE, one_of_each
+from tests.test_streams import HELD, ONE_BY_ONE, one_of_each, rows
 
 REREAD: Final = [
     each for each in ONE_BY_ONE if each.EVENT_TYPES and each.RETRIEVE and HELD[each.NAME].scope != "platform"
@@ -47,10 +47,6 @@ SHAPES: Final = one_of_each(
     ),
 )
 """A stream for each way in which an object can be read again."""
-
-
-def rows(streams: list[type[BaseStripeObject]]) -> list[Any]:
-    return [pytest.param(each, id=each.NAME) for each in streams]
 
 
 def account_of(world: World, stream: type[BaseStripeObject]) -> str | None:
@@ -161,18 +157,6 @@ async def test_a_deletion_is_a_tombstone_that_satisfies_the_schema_whatever_its_
     assert document["_meta"]["op"] == "d"
     assert gone["id"] not in capture.last(stream.NAME)
     jsonschema_rs.validate(stream.model_json_schema(), document)
-
-
-async def test_a_deleted_customer_and_its_pending_items_are_tombstones(
-    world: World, server: StripeServer
-) -> None:
-    customer = world.create("customer", event=False)["id"]
-    item = world.create("invoiceitem", event=False)["id"]
-    capture = await Capture(server, ["Customers", "InvoiceItems"]).backfill(pause=10)
-    world.delete("invoiceitem", item)
-    world.delete("customer", customer)
-    ops = {each["id"]: each["_meta"]["op"] for each in await capture.catch_up()}
-    assert (ops[customer], ops[item]) == ("d", "d")
 
 
 # Odd events

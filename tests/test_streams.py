@@ -1,6 +1,6 @@
 """Every stream against the world: what a capture of all bindings holds is what Stripe has, and stays so."""
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -198,6 +198,11 @@ def one_of_each(
     """The first stream of each shape. For tests that take a capture of each, where the code that they are
     about looks at nothing but what makes the shape."""
     return [*reversed({shape(row): row for row in reversed(streams)}.values())]
+
+
+def rows(streams: Iterable[type[BaseStripeObject]] = STREAMS) -> list[Any]:
+    """Streams as a test's parameters."""
+    return [pytest.param(each, id=each.NAME) for each in streams]
 
 
 THIN = [

@@ -61,21 +61,22 @@ async def test_bindings_that_can_be_read_are_validated(server: StripeServer) -> 
 # Switching capture_connected_accounts
 
 
+NOT_BACKFILLED = [
+    pytest.param({"Prices": 0}, {"Prices": 0}, "Prices", id="a binding as it was"),
+    pytest.param({"Prices": 2}, {"Prices": 2}, "Prices", id="a binding backfilled some time before"),
+    pytest.param({"Prices": 2}, {"Prices": 1}, "Prices", id="a binding whose counter went back"),
+    pytest.param(
+        {"Prices": 0, "Products": 1, "Charges": 0},
+        {"Prices": 1, "Products": 1, "Charges": 0},
+        "Products, Charges",
+        id="some of the bindings",
+    ),
+]
+"""The backfill counters of bindings before and after, and which bindings keep their state."""
+
+
 @pytest.mark.parametrize("to", [True, False])
-@pytest.mark.parametrize(
-    ("before", "after", "kept"),
-    [
-        pytest.param({"Prices": 0}, {"Prices": 0}, "Prices", id="a binding as it was"),
-        pytest.param({"Prices": 2}, {"Prices": 2}, "Prices", id="a binding backfilled some time before"),
-        pytest.param({"Prices": 2}, {"Prices": 1}, "Prices", id="a binding whose counter went back"),
-        pytest.param(
-            {"Prices": 0, "Products": 1, "Charges": 0},
-            {"Prices": 1, "Products": 1, "Charges": 0},
-            "Products, Charges",
-            id="some of the bindings",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("before", "after", "kept"), NOT_BACKFILLED)
 async def test_switching_is_refused_while_a_binding_is_not_backfilled_again(
     server: StripeServer,
     caplog: pytest.LogCaptureFixture,
@@ -243,14 +244,7 @@ def moved(caplog: pytest.LogCaptureFixture) -> list[str]:
 @pytest.mark.parametrize(
     ("before", "after", "kept"),
     [
-        pytest.param({"Prices": 0}, {"Prices": 0}, "Prices", id="a binding as it was"),
-        pytest.param({"Prices": 2}, {"Prices": 1}, "Prices", id="a binding whose counter went back"),
-        pytest.param(
-            {"Prices": 0, "Products": 1, "Charges": 0},
-            {"Prices": 1, "Products": 1, "Charges": 0},
-            "Products, Charges",
-            id="some of the bindings",
-        ),
+        *NOT_BACKFILLED,
         pytest.param({"Prices": 0}, {"Prices": 1, "Products": 0}, None, id="backfilled, and new"),
         pytest.param({"Prices": 0}, {}, None, id="disabled"),
     ],
