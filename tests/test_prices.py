@@ -91,7 +91,7 @@ async def test_changes_within_one_second_leave_the_last_of_them(world: World, se
 
 
 async def test_of_connected_accounts_only_the_one_that_was_away_is_backfilled_again(
-    world: World, server: StripeServer
+    world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     away, present = (world.connect()["id"] for _ in range(2))
     for account in (away, present):
@@ -110,6 +110,7 @@ async def test_of_connected_accounts_only_the_one_that_was_away_is_backfilled_ag
     assert captured(capture) == prices(world, world.accounts)
     listed = [each for each in server.journal.visits("/v1/prices") if each.query.get("limit") != "1"]
     assert {each.account for each in listed} == {away}
+    assert caplog.text.count("older than Stripe keeps events") == 1
 
 
 async def test_new_accounts_are_backfilled_and_the_state_of_gone_ones_is_dropped(
