@@ -213,8 +213,9 @@ class Settings:
     # Backfills
 
     max_slices: int = 16
-    """Slices of one stream that are read side by side at most: about as many as saturate the limit of an
-    endpoint where answers take half a second."""
+    """Slices of one stream that are read side by side at most."""
+    slice_surplus: int = 3
+    """How many times as many slices are read as would do if each was always waiting for an answer."""
     pages_to_divide: float = 16
     """A slice with more pages left than this may be divided."""
     pages_to_find_oldest: int = 50

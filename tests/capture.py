@@ -36,10 +36,8 @@ UNLIMITED = Settings(
     flush_interval=timedelta(milliseconds=20),
     longest_poll_wait=timedelta(),
     key_patience=timedelta(),
-    max_slices=1,
 )
-"""The local Stripe has no rate limit to keep to. A test should not wait for one, nor for a list to be due. It
-answers at once, so that nothing is read in slices unless a test is about them."""
+"""The local Stripe has no rate limit to keep to. A test should not wait for one, nor for a list to be due."""
 NAME = "acmeCo/source-stripe-native"
 
 

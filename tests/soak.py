@@ -957,7 +957,8 @@ def capture_of(chaos: Chaos, kind: type[Capture], server: StripeServer) -> Captu
             UNLIMITED,
             page_size=case.page_size,
             pages_to_divide=case.divided,
-            max_slices=16,
+            # Slices are of use at any latency.
+            slice_surplus=10**9,
             longest_poll_wait=timedelta(seconds=case.poll_wait),
             active_poll_wait=timedelta(seconds=case.poll_wait / 4),
             # The world's clock makes a leap with each round, of which Stripe is asked at once.

@@ -182,7 +182,7 @@ async def test_pages_that_are_all_larger_than_the_budget_are_read_one_by_one(
         change_bytes=0,
         page_size=3,
         concurrent_parents=2,
-        max_slices=16,
+        slice_surplus=10**9,
         pages_to_divide=1,
     )
     capture = Capture(server, list(kinds), connected=connected, settings=settings)

@@ -18,7 +18,7 @@ from aiohttp import web
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.stripe import PLATFORM, Fault, StripeServer
+from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError, StripeError
 from source_stripe_native.stripe.attempts import MAX_RETRY_AFTER, Attempt, Request, Traffic
 from source_stripe_native.stripe.client import StripeSession
@@ -743,6 +743,24 @@ async def test_the_rate_limiter_learns_of_refusals_for_too_many_requests_alone(
         await stripe.get(LOG, PATH)
     assert limiter.reasons == [(PATH, fault.headers.get("Stripe-Rate-Limited-Reason", ""))] * 2 * told
     assert len(waits) == 2 * (not told)
+
+
+async def test_latency_is_what_answers_take_of_late_without_the_wait_for_the_rate_limiter(
+    world: World,
+) -> None:
+    world.create("price", event=False)
+    async with (
+        StripeServer(world, latency=0.05) as server,
+        session(server, rate_limiter=RateLimiter(3, 3)) as stripe,
+    ):
+        assert stripe.latency(PATH) == 0
+        await asyncio.gather(*(stripe.get(LOG, PATH) for _ in range(3)))
+        assert 0.05 <= stripe.latency(PATH) < 0.3
+        assert stripe.latency("/v1/charges") == 0
+        server.latency = 0.2
+        for _ in range(3):
+            await stripe.get(LOG, PATH)
+        assert stripe.latency(PATH) > 0.1
 
 
 # What time it is

@@ -35,7 +35,7 @@ SETTINGS: Final = replace(
     concurrent_parents=2,
     step_documents=10,
     pages_to_divide=0.5,
-    max_slices=16,
+    slice_surplus=10**6,
     shared_page_retention=timedelta(milliseconds=50),
 )
 RUNS: Final = {

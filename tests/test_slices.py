@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
-from source_stripe_native.backfill.slices import Density, Slice, without_overlap
+from source_stripe_native.backfill.slices import Density, Slice, useful_slices, without_overlap
 from source_stripe_native.models import STREAMS
 from source_stripe_native.settings import DEFAULTS
 from source_stripe_native.stripe.pages import PageToken
@@ -27,11 +27,21 @@ FROM = {"start_date": "2022-04-19T00:00:00Z"}
 
 
 SMALL_PAGES = 5
-SLICED = replace(UNLIMITED, max_slices=DEFAULTS.max_slices)
+SLICED = replace(UNLIMITED, slice_surplus=10**9)
+"""As if Stripe were so slow that any number of slices is useful."""
 SMALL = replace(SLICED, page_size=SMALL_PAGES)
 
 
 # What is in a slice
+
+
+@pytest.mark.parametrize(
+    ("latency", "slices"), [(0, 1), (0.02, 1), (0.04, 3), (0.1, 7), (0.2, 15), (1, 16), (60, 16)]
+)
+def test_there_are_as_many_slices_as_it_takes_to_ask_as_often_as_stripe_allows(
+    latency: float, slices: int
+) -> None:
+    assert useful_slices(latency, DEFAULTS) == slices
 
 
 @given(st.integers(0, 10**6), st.integers(0, 10**6), st.lists(st.integers(0, 10**6), max_size=30))

@@ -6,9 +6,10 @@
         |--- _from_start <---|- _from_2024-05-01... <-|                divided in the middle
 
 A backfill starts as one slice. Before a page, a slice with more than `Settings.pages_to_divide` pages left
-gives away the newer half of them, while there are fewer than `Settings.max_slices`: the new slice goes on
-where the old one was, and the old slice goes on below the middle. Halves are of time, but a half with more
-documents left is halved again: slices follow density, and a small account is not divided at all.
+gives away the newer half of them, while there are fewer slices than saturate the request limit at Stripe's
+latency: the new slice goes on where the old one was, and the old slice goes on below the middle. Halves are
+of time, but a half with more documents left is halved again: slices follow density, and a small account is
+not divided at all.
 
 Each slice is a variant of the backfill with a state of its own (see state.py). The new slice's state is
 written before the old slice moves on, from what was captured of the old one. After a crash in between, the
@@ -28,9 +29,11 @@ from estuary_cdk.capture.task import Task
 from source_stripe_native.backfill.page_loop import Binding, PageHooks, run_page_loop, state_under
 from source_stripe_native.backfill.progress import Progress, oldest_second
 from source_stripe_native.flow.output import closing
+from source_stripe_native.settings import Settings
 from source_stripe_native.state.shapes import ConnectorState, cursor_time, slice_start, slice_suffix
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.pages import Page, PageToken, Source
+from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 
 Backfill = ResourceState.Backfill
 
@@ -69,6 +72,11 @@ class Slice:
         newer = Slice(half.start, self.until, self.token)
         self.cut(newer.since)
         return newer
+
+
+def useful_slices(latency: float, settings: Settings) -> int:
+    """Number of slices that saturate the request limit at this latency, in seconds."""
+    return max(1, min(settings.max_slices, int(settings.slice_surplus * MOST_PER_ENDPOINT * latency)))
 
 
 def without_overlap(slices: Iterable[Slice]) -> None:
@@ -139,11 +147,13 @@ class SlicedBackfill:
 
         task.spawn_child(suffix, closing(read))
 
-    def may_divide(self) -> bool:
-        """Whether there may be one slice more. A list that Stripe does not filter by time has to be read from
-        its top for each slice."""
-        source, is_full = self.source, len(self.slices) >= self.source.settings.max_slices
-        return not self.is_whole and not is_full and source.refused.filters_by_time(source.stream)
+    def at_once(self) -> int:
+        """How many slices there may be. A list that Stripe does not filter by time has to be read from its
+        top for each slice."""
+        source, stream = self.source, self.source.stream
+        if self.is_whole or not source.refused.filters_by_time(stream):
+            return 1
+        return useful_slices(source.http.latency(stream.list_path()), source.settings)
 
 
 @dataclass(frozen=True)
@@ -164,7 +174,7 @@ class SliceHooks:
         if (
             this.pages > source.settings.pages_to_divide
             and this.window.seconds > 1
-            and backfill.may_divide()
+            and len(backfill.slices) < backfill.at_once()
             and not task.stopping.event.is_set()
         ):
             newer = this.divide()

@@ -62,6 +62,8 @@ CLOCK_PATH: Final = "/v1/account"
 """What is asked for the time alone: one small object, which every key that captures can read."""
 CLOCK_ATTEMPTS: Final = 3
 """Answers that are asked for at once, until two of them agree on the time."""
+LATENCY_WEIGHT: Final = 0.2
+"""The weight of the last answer in the latency of its endpoint."""
 _LOCAL: Final = "_Sandbox0"
 """What the keys of the local Stripe spell. Stripe's own have nothing like it."""
 _HEADER_VALUE: Final = re.compile(r"[!-~]+")
@@ -128,6 +130,7 @@ class StripeSession:
         self._outage = Outage(settings.outage_gap.total_seconds(), settings.warning_gap.total_seconds())
         self._failing: dict[Request, float] = {}
         """When requests first failed that are asked again."""
+        self._latencies: dict[str, float] = {}
         self.lookups = Readings[Json](
             settings.lookup_retention, settings.lookup_bytes, lambda answer: len(orjson.dumps(answer))
         )
@@ -199,6 +202,10 @@ class StripeSession:
     def requests_per_second(self) -> float:
         """Requests a second that the session allows itself."""
         return self._rate_limiter.ceiling
+
+    def latency(self, path: str) -> float:
+        """Seconds that Stripe's recent answers from this endpoint took; zero where there was none yet."""
+        return self._latencies.get(endpoint_of(path), 0.0)
 
     async def get(
         self,
@@ -313,6 +320,9 @@ class StripeSession:
             self._read_clock(response.headers.get("Date"), self._answer_time)
             body = await response.read()
             self.traffic.requests += 1
+            took = self._time() - attempt.asked_time
+            before = self._latencies.get(turn.endpoint, took)
+            self._latencies[turn.endpoint] = before + LATENCY_WEIGHT * (took - before)
             parsed = json_object(body)
             if response.status < 500 and parsed is not None:
                 self._outage.answered(self._time())
