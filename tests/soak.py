@@ -855,8 +855,8 @@ def kinds_of(streams: Sequence[str], *, effects: bool = False) -> list[str]:
     return [each for each in KINDS if each in wanted & held]
 
 
-def failures(chance: float) -> list[Fault]:
-    """Each kind of failure that passes, by `chance` of a request, and bursts."""
+def failures(chance: float, burst: int = 4) -> list[Fault]:
+    """Each kind of failure that passes, by `chance` of a request, and bursts of so many."""
     limit = {"type": "invalid_request_error", "code": "rate_limit", "message": "Request rate limit exceeded."}
     retry = {"stripe-should-retry": "true"}
     kinds: list[Json] = [
@@ -872,7 +872,8 @@ def failures(chance: float) -> list[Fault]:
     ]
     each = [Fault(probability=chance / 2, **kind) for kind in kinds]
     bursts = [
-        Fault(after=7 + 31 * place, times=4, probability=0.999, **kind) for place, kind in enumerate(kinds)
+        Fault(after=7 + 31 * place, times=burst, probability=0.999, **kind)
+        for place, kind in enumerate(kinds)
     ]
     return [*each, *bursts] if chance else []
 
@@ -921,7 +922,9 @@ async def run(case: Case, tally: Tally, kind: type[Capture] = Capture) -> list[s
         async with StripeServer(world) as server, AsyncExitStack() as posts:
             if case.posted:
                 await posts.enter_async_context(posting(world, listen(patch), POSTED[case.posted]))
-            chaos.faults = server.faults = Faults([*failures(case.faults), *oddities(case)], case.seed)
+            # A process waits between two attempts: no burst is to take all of its patience when it starts.
+            passing = failures(case.faults, 2 if issubclass(kind, Process) else 4)
+            chaos.faults = server.faults = Faults([*passing, *oddities(case)], case.seed)
             server.journal = watch = Watch(chaos.on_visit)
             patch.setenv(API_BASE_VARIABLE, server.url)
             chaos.capture = capture = capture_of(chaos, kind, server)
