@@ -37,8 +37,8 @@ from source_stripe_native.events.subjects import Kind, Subject
 from source_stripe_native.flow.byte_budget import Reservation
 from source_stripe_native.flow.output import Commit
 from source_stripe_native.scheduling.account_changes import AccountChanges
+from source_stripe_native.state.parts import cursor_time
 from source_stripe_native.state.remembered_lists import Listed
-from source_stripe_native.state.shapes import cursor_time
 from source_stripe_native.state.windows import Window, floor, is_past_retention, next_window
 from source_stripe_native.streams.products import Prices
 from source_stripe_native.streams.row import BaseStripeObject, Document

@@ -1,14 +1,18 @@
-"""The factories of fetch functions that a capture of connected accounts takes, and what its loops report to.
+"""The factories of fetch functions that a capture of connected accounts takes, what loops report to, and what
+writes entries of the state.
 
 A factory is called only for an account that has work: an idle account costs no closure.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any, Protocol
 
 from estuary_cdk.capture.common import FetchChangesFn, FetchPageFn, RecurringFetchPageFn
 
 AnyFetchPageFn = FetchPageFn[Any] | RecurringFetchPageFn[Any]
+WriteEntries = Callable[[dict[str, Any]], Awaitable[None]]
+"""Writes a merge patch of a binding's entries in a checkpoint of its own. One is written at a time."""
 
 
 class FetchChangesFnFactory(Protocol):

@@ -30,7 +30,8 @@ from source_stripe_native.scheduling.account_poller import AccountPoller, new_ac
 from source_stripe_native.scheduling.notice_reader import NoticeReader
 from source_stripe_native.scheduling.pauses import Pauses
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.shapes import cursor_time, initial_state, with_cursors
+from source_stripe_native.state.parts import cursor_time
+from source_stripe_native.state.shapes import initial_state, with_cursors
 from source_stripe_native.state.shards import WHOLE, Shard
 from source_stripe_native.state.windows import RETENTION, floor
 from source_stripe_native.streams import STREAMS

@@ -16,7 +16,7 @@ from sandbox.stripe import PLATFORM, Fault, StripeServer, World
 from source_stripe_native.errors import StripeError
 from source_stripe_native.settings import DEFAULTS, Settings
 from source_stripe_native.stripe.account_directory import (
-    FIRST_YEAR,
+    LAUNCH,
     connected_account_ids,
     find_accounts,
 )
@@ -94,11 +94,11 @@ class Directory:
 
 BURST = st.builds(
     lambda at, number, apart: [at - place * apart for place in range(number)],
-    at=st.integers(FIRST_YEAR + 3 * YEAR, NOW),
+    at=st.integers(LAUNCH + 3 * YEAR, NOW),
     number=st.sampled_from([1, 99, 100, 101, 250, 700]),
     apart=st.sampled_from([0, 1, 60, 86_400]),
 )
-SPREADS = st.lists(BURST | st.lists(st.integers(FIRST_YEAR - YEAR, NOW), max_size=150), max_size=6).map(
+SPREADS = st.lists(BURST | st.lists(st.integers(LAUNCH - YEAR, NOW), max_size=150), max_size=6).map(
     lambda parts: [at for part in parts for at in part]
 )
 
@@ -107,8 +107,8 @@ SPREADS = st.lists(BURST | st.lists(st.integers(FIRST_YEAR - YEAR, NOW), max_siz
 @given(times=SPREADS)
 @example(times=[NOW] * 1500)
 @example(times=[NOW - year * YEAR for year in range(20)] * 10)
-@example(times=[FIRST_YEAR - 5 * YEAR - each for each in range(400)])
-@example(times=[*range(NOW - 300, NOW), *range(FIRST_YEAR, FIRST_YEAR + 300)])
+@example(times=[LAUNCH - 5 * YEAR - each for each in range(400)])
+@example(times=[*range(NOW - 300, NOW), *range(LAUNCH, LAUNCH + 300)])
 @example(times=[0] * 150)
 async def test_every_account_is_found_once_newest_first_however_they_are_spread(times: list[int]) -> None:
     directory = Directory.of(times)
@@ -130,8 +130,8 @@ async def test_accounts_that_fit_a_page_take_one_request(number: int) -> None:
 
 @pytest.mark.parametrize("growth", [1.0, 1.5])
 async def test_many_accounts_take_few_more_pages_than_they_fill_several_at_once(growth: float) -> None:
-    span = NOW - FIRST_YEAR
-    directory = Directory.of([FIRST_YEAR + int(span * (each / 6000) ** (1 / growth)) for each in range(6000)])
+    span = NOW - LAUNCH
+    directory = Directory.of([LAUNCH + int(span * (each / 6000) ** (1 / growth)) for each in range(6000)])
     assert len(await connected_account_ids(directory.session, LOG, PLATFORM)) == 6000
     assert directory.requests <= 1.3 * 60 + 1
     assert directory.most_in_flight == DEFAULTS.account_ranges

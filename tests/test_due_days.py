@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from sandbox.stripe import StripeServer, World
 from sandbox.stripe.kinds import KINDS
-from source_stripe_native.events.due_days import DAY, LATE, due_times, is_due, joined
+from source_stripe_native.events.due_days import LATE, due_times, is_due, joined
 from source_stripe_native.models import STREAMS, BaseStripeObject
 from source_stripe_native.state.remembered_lists import Listed
-from source_stripe_native.state.windows import Window
+from source_stripe_native.state.windows import DAY, Window
 from tests.capture import ROWS, Capture, Json, plain, without_secrets
 from tests.conftest import NOW
 from tests.documentation import text_of

@@ -30,7 +30,8 @@ from pydantic import BaseModel
 from source_stripe_native.flow.output import capture
 from source_stripe_native.flow.waits import stops_within
 from source_stripe_native.protocols import AnyFetchPageFn, Failures
-from source_stripe_native.state.shapes import ConnectorState, cursor_time
+from source_stripe_native.state.parts import cursor_time
+from source_stripe_native.state.shapes import ConnectorState
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.pages import Page, PageToken
 

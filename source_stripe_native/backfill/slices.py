@@ -30,12 +30,11 @@ from source_stripe_native.backfill.page_loop import Binding, PageHooks, run_page
 from source_stripe_native.backfill.progress import Progress, oldest_second
 from source_stripe_native.flow.output import closing
 from source_stripe_native.settings import Settings
-from source_stripe_native.state.shapes import ConnectorState, cursor_time, slice_start, slice_suffix
+from source_stripe_native.state.parts import Backfill, cursor_time
+from source_stripe_native.state.shapes import ConnectorState, slice_start, slice_suffix
 from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.stripe.pages import Page, PageToken, Source
 from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
-
-Backfill = ResourceState.Backfill
 
 _WHOLE: Final = ""
 """All slices together: they are one subtask in the progress."""

@@ -24,7 +24,7 @@ from source_stripe_native.backfill.superseded import SupersededIds
 from source_stripe_native.events import due_days
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.snapshots import unsettled
-from source_stripe_native.state.shapes import cursor_time
+from source_stripe_native.state.parts import cursor_time
 from source_stripe_native.state.windows import FOREVER, Window, floor
 from source_stripe_native.streams.row import Document, Embedding
 from source_stripe_native.stripe.client import Json, Params

@@ -29,14 +29,13 @@ from source_stripe_native.scheduling.poll_times import PollTimes
 from source_stripe_native.scheduling.scheduler import open_binding_with_priority_queue
 from source_stripe_native.scheduling.work_items import PriorityQueueConfig
 from source_stripe_native.state.cursors import Cursors
-from source_stripe_native.state.parts import Json, apply, state_of
+from source_stripe_native.state.parts import Json, apply, cursor_time, state_of
 from source_stripe_native.state.remembered_lists import read_entries
 from source_stripe_native.state.shapes import (
     FROM_START,
     ConnectorState,
     StatePatch,
     accounts_after,
-    cursor_time,
     in_time,
     initial_state,
     known_before,

@@ -29,8 +29,8 @@ from source_stripe_native.config import Refresh
 from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.scheduling.account_readers import AccountReaders
 from source_stripe_native.scheduling.pauses import Pauses
-from source_stripe_native.state.parts import Json
-from source_stripe_native.state.shapes import StatePatch, cursor_time
+from source_stripe_native.state.parts import Json, cursor_time
+from source_stripe_native.state.shapes import StatePatch
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.postponed import Postponed
 

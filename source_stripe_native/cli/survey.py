@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from logging import Logger
-from typing import Any, Final
+from typing import Any
 
 from source_stripe_native.cli.endpoints import Endpoint
 from source_stripe_native.cli.estimate import Count, count_pages, count_range, exactly
@@ -20,6 +20,7 @@ from source_stripe_native.state.windows import Window, floor
 from source_stripe_native.streams.paths import endpoint_of
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.account_directory import (
+    LAUNCH,
     connected_account_ids,
     find_accounts,
     selection_of,
@@ -30,8 +31,6 @@ from source_stripe_native.stripe.permissions import Denial, probe
 from source_stripe_native.stripe.rate_limit import MOST_PER_ENDPOINT
 
 Stream = type[BaseStripeObject]
-LAUNCH: Final = 1_293_840_000
-"""2011-01-01, before Stripe was open to anyone: no list goes back further."""
 Requests = Mapping[str, Count]
 """So many requests by endpoint."""
 

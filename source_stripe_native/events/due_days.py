@@ -16,13 +16,12 @@ from typing import Final
 
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.state.remembered_lists import Listed
-from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.state.windows import DAY, Window, floor
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.documents import get_path
 from source_stripe_native.stripe.pages import Source
 
-DAY: Final = 24 * 60 * 60
 LATE: Final = 2 * DAY
 """How late Stripe may be with such a change, so that the object is read again for so long."""
 

@@ -17,13 +17,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from source_stripe_native.events.due_days import DAY, due_times, is_due
+from source_stripe_native.events.due_days import due_times, is_due
 from source_stripe_native.events.list_memory import ListMemories
 from source_stripe_native.events.resolutions import read_again
 from source_stripe_native.events.snapshots import is_due as is_snapshot_due
 from source_stripe_native.events.subjects import Kind, Subject
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.windows import (
+    DAY,
     Window,
     is_overlap_due,
     low_watermark,

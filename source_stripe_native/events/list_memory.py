@@ -14,10 +14,11 @@ for each stream says so, however many accounts have such a list.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from source_stripe_native.protocols import WriteEntries
 from source_stripe_native.state.remembered_lists import Listed, entry_key, to_entry
 from source_stripe_native.stripe.client import Json
 from source_stripe_native.stripe.pages import Source
@@ -25,9 +26,6 @@ from source_stripe_native.stripe.pages import Source
 UNKNOWN: Final = b""
 ENTRY_BYTES: Final = 300
 """Bytes that an object takes in memory, about, beside its identity and the text of its keys."""
-
-WriteEntries = Callable[[Json], Awaitable[None]]
-"""Writes a merge patch of a binding's entries in a checkpoint of its own. One is written at a time."""
 
 
 @dataclass

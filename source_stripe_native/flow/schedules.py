@@ -25,7 +25,6 @@ from source_stripe_native.errors import ConnectorError
 from source_stripe_native.flow.waits import stops_within
 
 MINUTE: Final = timedelta(minutes=1)
-DAY: Final = timedelta(days=1)
 LONGEST_GAP: Final = 41 * 366
 """Days in which each expression fires that fires at all: a leap day, even on a given day of the week."""
 _A_DAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
@@ -47,7 +46,7 @@ def next_firing(expression: str, time: datetime) -> datetime | None:
     midnight = earliest.replace(hour=0, minute=0)
     try:
         times = _times_of_day(minute, hour)
-        for day in (midnight + number * DAY for number in range(LONGEST_GAP if times else 1)):
+        for day in (midnight + timedelta(days=number) for number in range(LONGEST_GAP if times else 1)):
             firing = next((day + at for at in times if day + at >= earliest), None)
             if pycron.is_now(f"* * {' '.join(days)}", day) and firing is not None:
                 return firing

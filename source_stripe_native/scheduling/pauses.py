@@ -36,12 +36,10 @@ from source_stripe_native.errors import (
 )
 from source_stripe_native.flow.log_lines import report
 from source_stripe_native.streams.paths import endpoint_of
-from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.client import OWN_ACCOUNT, StripeSession
 from source_stripe_native.stripe.rate_limit import Priority, Urgency
 from source_stripe_native.stripe.readings import Readings
 
-OWN_ACCOUNT: Final = "/v1/account"
-"""Every key may read it, and its answer says whether the key is still good."""
 OWN_ANSWERS: Final = 100
 """Answers of the key's own account that are remembered."""
 CHANGES: Final = "their changes"

@@ -11,7 +11,7 @@ import functools
 import math
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from estuary_cdk.capture.common import BaseDocument, FetchSnapshotFn, ResourceState
 from estuary_cdk.capture.task import Task
@@ -31,9 +31,7 @@ from source_stripe_native.scheduling.work_items import PriorityQueueConfig, Work
 from source_stripe_native.state.parts import state_of
 from source_stripe_native.state.shapes import ConnectorState
 from source_stripe_native.state.windows import Window
-
-GOLDEN_RATIO: Final = 0.618
-"""Multiples of it, less whole numbers, are evenly spread however many there are."""
+from source_stripe_native.stripe.rate_limit import GOLDEN_RATIO
 
 
 class Scheduler:

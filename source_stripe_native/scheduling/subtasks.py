@@ -20,7 +20,8 @@ from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.pauses import Unit
 from source_stripe_native.scheduling.work_items import BackfillVariant, PriorityQueueConfig, WorkItem
 from source_stripe_native.state.cursors import AccountNumbers, Cursors
-from source_stripe_native.state.shapes import ConnectorState, cursor_time, new_account_state
+from source_stripe_native.state.parts import cursor_time
+from source_stripe_native.state.shapes import ConnectorState, new_account_state
 from source_stripe_native.state.windows import floor
 
 

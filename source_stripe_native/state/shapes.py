@@ -35,12 +35,10 @@ from source_stripe_native.state.parts import (
     Incremental,
     Json,
     Shared,
+    cursor_time,
     difference,
     merge_diff,
     state_of,
-)
-from source_stripe_native.state.parts import (
-    cursor_time as cursor_time,
 )
 from source_stripe_native.state.windows import floor
 

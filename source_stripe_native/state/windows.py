@@ -24,6 +24,8 @@ from source_stripe_native.settings import Settings
 
 RETENTION: Final = timedelta(days=30)
 """How long Stripe keeps events ("List all events")."""
+DAY: Final = 24 * 60 * 60
+"""Seconds of a day. In Unix time, days (UTC) begin at its multiples."""
 FOREVER: Final = 2**40
 """The end of a window that has none, in Unix seconds."""
 

@@ -32,16 +32,16 @@ from source_stripe_native.errors import (
 )
 from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.state.shards import ALL_ACCOUNTS, WHOLE, Selection, Shard
-from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.state.windows import DAY, Window, floor
 from source_stripe_native.streams.connect import Accounts
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.pages import Page, PageToken, Source, range_params, read_page, read_pages
 from source_stripe_native.stripe.permissions import missing_permission
 
 ACCOUNTS_PATH: Final = "/v1/accounts"
-FIRST_YEAR: Final = 1_293_840_000
-"""2011-01-01, before Stripe was open to anyone."""
-MARGIN: Final = 24 * 60 * 60
+LAUNCH: Final = 1_293_840_000
+"""2011-01-01, before Stripe was open to anyone: no list goes back further."""
+MARGIN: Final = DAY
 """Seconds before the last listing from which new accounts are looked for."""
 
 
@@ -189,7 +189,7 @@ def _older_half(window: Window, last: int | None) -> Window | None:
     that is too short a time. The first division is at a time by which there were accounts at all."""
     if last is None or last - window.start < 2:
         return None
-    since = max(window.start, FIRST_YEAR) if last > FIRST_YEAR + 1 else window.start
+    since = max(window.start, LAUNCH) if last > LAUNCH + 1 else window.start
     return Window(window.start, Window(since, last).halves()[0].end)
 
 

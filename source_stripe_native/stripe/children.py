@@ -11,11 +11,10 @@ the event of their completion is certain to come.
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
 
 from source_stripe_native.errors import PARENT_GONE, StripeError
 from source_stripe_native.flow.waits import side_by_side
-from source_stripe_native.state.windows import Window, floor
+from source_stripe_native.state.windows import DAY, Window, floor
 from source_stripe_native.streams.row import BaseStripeObject
 from source_stripe_native.stripe.client import Json, Params
 from source_stripe_native.stripe.documents import complete_list, get_path, retrieve
@@ -29,8 +28,6 @@ from source_stripe_native.stripe.pages import (
     read_page,
     read_pages,
 )
-
-DAY: Final = 24 * 60 * 60
 
 
 @dataclass(frozen=True)

@@ -58,8 +58,8 @@ from source_stripe_native.stripe.wire import json_object
 
 ORGANIZATION: Final = "sk_org_"
 """How the key of an organization begins, whatever it may read ("Organization API keys")."""
-CLOCK_PATH: Final = "/v1/account"
-"""What is asked for the time alone: one small object, which every key that captures can read."""
+OWN_ACCOUNT: Final = "/v1/account"
+"""One small object that every key may read. It is asked for the time, and for whether the key is good."""
 CLOCK_ATTEMPTS: Final = 3
 """Answers that are asked for at once, until two of them agree on the time."""
 LATENCY_WEIGHT: Final = 0.2
@@ -179,7 +179,7 @@ class StripeSession:
         account."""
         try:
             if self.silence:
-                await self.get(log, CLOCK_PATH)
+                await self.get(log, OWN_ACCOUNT)
         except ConnectorError as error:
             return not is_passing(error)
         return True
@@ -195,7 +195,7 @@ class StripeSession:
         for _ in range(CLOCK_ATTEMPTS):
             if not is_late and not self._clock.is_doubtful:
                 return
-            await self.get(log, CLOCK_PATH)
+            await self.get(log, OWN_ACCOUNT)
             is_late = False
 
     @property

@@ -11,20 +11,18 @@ is paused.
 as text (see `events.subjects.Subject`).
 """
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from estuary_cdk.capture.common import ResourceState
 
+from source_stripe_native.protocols import WriteEntries
 from source_stripe_native.settings import Settings
 from source_stripe_native.state.parts import Json
 
 PREFIX: Final = "postponed"
-WriteEntries = Callable[[Json], Awaitable[None]]
-"""Writes a merge patch of a binding's entries in a checkpoint of its own."""
-
 
 Entry = ResourceState.Snapshot
 

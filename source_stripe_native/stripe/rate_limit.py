@@ -29,7 +29,8 @@ from source_stripe_native.stripe.rate_control import Limit as Limit
 MOST_PER_ENDPOINT: Final = 25
 """Requests a second that Stripe allows to one endpoint ("Rate limits")."""
 GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
-"""Its multiples, less whole numbers, are evenly spread, and so are those of every second, third or fourth."""
+"""Its multiples, less whole numbers, are evenly spread however many there are. So is every second of them, or
+every third."""
 LIMITS: Final = ("", "global", "endpoint")
 """How a `Stripe-Rate-Limited-Reason` begins that is about a limit. Without a reason it is that of all."""
 
@@ -94,8 +95,8 @@ class Turn:
 
 def favoured_priority(admitted: int, least_share: int) -> Priority:
     """The priority that goes first after so many `admitted` requests: each lower one for one request in
-    `least_share`. Also of every second, third or fourth request: where endpoints have their turns one after
-    another, every tenth request may always be the same endpoint's."""
+    `least_share`. These are spread by the golden ratio. Endpoints have their turns one after another, so that
+    every tenth request might always be the same endpoint's."""
     place = admitted * GOLDEN_RATIO % 1 * least_share
     return Priority(max(Priority.EVENTS, Priority.BACKFILL - int(place)))
 
