@@ -70,13 +70,14 @@ class Settings:
     outage_patience: timedelta = timedelta(minutes=30)
     """How long Stripe may be silent to everybody before the capture ends."""
     account_attempts: int = 4
-    """How often a request for a connected account is made that fails. Then the account gives its place to
-    another one, and is paused."""
-    first_pause: timedelta = timedelta(seconds=3.75)
-    """How long what may pass in a connected account is paused first. It was asked for a few seconds only."""
+    """Attempts of a request for a connected account that fails. Then the account is paused, so that another
+    one has its place."""
+    brief_pause: timedelta = timedelta(seconds=3.75)
+    """The first pause of a connected account after a failure that Stripe does not call final: the request
+    had a few attempts only."""
     shortest_pause: timedelta = timedelta(minutes=1)
-    """How long anything else that fails is paused first, and the shortest pause that is reported. Each
-    further failure doubles the pause."""
+    """The first pause after any other failure, and the shortest pause that is reported. Each further failure
+    doubles a pause."""
     longest_pause: timedelta = timedelta(hours=1)
     """How long what fails is paused at most."""
     postponed_at_most: int = 100
@@ -285,7 +286,7 @@ class Settings:
     @property
     def restored_overlap(self) -> int:
         """How many seconds before a cursor of an earlier process something may be new: the overlap, and what
-        may have become visible in it since it was last read in full."""
+        may have become visible in it since it was last read."""
         return int((self.overlap + self.overlap_interval).total_seconds())
 
     def flush_of_each(self, bindings: int) -> int:

@@ -35,7 +35,7 @@ else is answered meanwhile, and then for the object without its expansions."""
 HOUR: Final = timedelta(hours=1)
 ONE_TURN: Final = replace(
     QUICK,
-    first_pause=HOUR,
+    brief_pause=HOUR,
     shortest_pause=HOUR,
     longest_pause=HOUR,
     key_patience=DEFAULTS.key_patience,
@@ -179,5 +179,5 @@ async def test_what_is_refused_for_good_or_was_asked_for_a_minute_is_paused_for_
 
 @on_virtual_time
 async def test_pauses_do_not_grow_while_stripe_answers_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    assert {*await pauses_of(FAILURES["500"], 8, is_silent=True)} == {DEFAULTS.first_pause.total_seconds()}
+    assert {*await pauses_of(FAILURES["500"], 8, is_silent=True)} == {DEFAULTS.brief_pause.total_seconds()}
     assert not caplog.records

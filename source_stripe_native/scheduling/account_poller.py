@@ -73,7 +73,7 @@ class AccountPoller:
         self._is_trusted: Callable[[str], bool] = lambda _: False
         """Whether posts announce whatever happens in an account."""
         self._noticed: dict[str, float] = {}
-        """When accounts had their last notice, by the loop's clock, until a reading comes to it."""
+        """When accounts had their last notice, by the loop's clock, until the next window ends after it."""
 
     def rely_on(self, reader: NoticeReader) -> None:
         """From now on, accounts that the reader trusts are read rarely, unless Stripe announces something."""
@@ -140,15 +140,15 @@ class AccountPoller:
         age = now.timestamp() - last - self._settings.lag.total_seconds()
         self._readers.notify(account_id, clock_time + max(0.0, self._interval - age))
 
-    def _rest(self, account_id: str, start_time: float) -> float:
-        """The seconds from the beginning of a reading, at `start_time`, to the next one."""
-        noticed_time = self._noticed.get(account_id)
-        is_trusted = noticed_time is None and self._is_trusted(account_id)
-        # A window ends a lag, and a part of a second, before now.
-        read_time = start_time + self._interval - self._settings.lag.total_seconds() - 1
-        if noticed_time is not None and noticed_time <= read_time:
+    def _next_time(self, account_id: str, start_time: float) -> float:
+        """When an account is read next whose reading began at `start_time`."""
+        next_time, noticed_time = start_time + self._interval, self._noticed.get(account_id)
+        if noticed_time is None:
+            return start_time + self._trusted_wait() if self._is_trusted(account_id) else next_time
+        # The next window ends a lag, and a part of a second, before the time of its reading.
+        if noticed_time <= next_time - self._settings.lag.total_seconds() - 1:
             del self._noticed[account_id]
-        return self._trusted_wait() if is_trusted else self._interval
+        return next_time
 
     def _trusted_wait(self) -> float:
         """How often an account without notices is read, in seconds: all of them take `trusted_share` of the
@@ -166,7 +166,7 @@ class AccountPoller:
             # A little that another's reading has left can wait as well.
             if task.stopping.event.is_set() or horizon - published <= self._interval / 2:
                 break
-        return start_time + self._rest(account_id, start_time)
+        return self._next_time(account_id, start_time)
 
     async def _read_window(self, account_id: str, source: Source) -> int | None:
         """Returns the end of the window that was published, None where there was nothing to read."""

@@ -7,12 +7,12 @@ that refuses the key, and a list that fails from a Stripe that is silent to ever
     failure      a minute      two minutes            four                       ... an hour at most
        |-- pause --|-- fails --- pause ---|-- fails --- pause --------|-- read ---> forgotten
 
-A connected account gives its place to others after a few attempts of a request. Where these may pass, its
-first pauses are therefore shorter, and a pause is reported once it has grown to a minute.
+A request for a connected account has few attempts, so that the account does not hold up others for long. Its
+pauses therefore begin with a few seconds, unless Stripe's answer is final.
 
 What is paused keeps its state and is tried again by itself, also after a restart. One line reports a pause
-when it begins, and the capture's summary counts it. Only a refused key, a wrong config, and a Stripe that is
-silent to everybody for `Settings.outage_patience` end a capture.
+that lasts a minute or longer, and the capture's summary counts every pause. Only a refused key, a wrong
+config, and a Stripe that is silent to everybody for `Settings.outage_patience` end a capture.
 """
 
 import asyncio
@@ -74,10 +74,10 @@ class Unit(NamedTuple):
 
 @dataclass
 class Pause:
-    """It takes so many `seconds`, until the loop's clock shows `until_time`."""
+    """A pause of this `length`, which ends when the loop's clock shows `until_time`."""
 
     until_time: float = -math.inf
-    seconds: float = 0.0
+    length: timedelta = timedelta()
 
 
 @dataclass(frozen=True)
@@ -124,28 +124,22 @@ class Pauses:
     async def pause(self, unit: Unit, error: Exception) -> float:
         """Pauses what `error`, which the unit met, concerns. Returns the seconds until the unit is tried
         again. Raises what ends the capture."""
-        error = widest(error)
-        is_silent = is_passing(error) and bool(self._http.silence)
-        outage = await self._own_answer(OWN_ACCOUNT) if is_silent else None
-        if outage is not None and self._http.silence >= self._http.settings.outage_patience:
-            raise outage
+        error, settings = widest(error), self._http.settings
+        is_outage = await self._is_outage(error)
         scope = await self._scope(unit, error)
         if scope > Scope.BINDING:
             raise error
         concerned = unit.with_wider[max(0, scope - Scope.UNIT)]
         now, pause = asyncio.get_running_loop().time(), self._pauses.setdefault(concerned, Pause())
         if pause.until_time <= now:
-            settings, before = self._http.settings, pause.seconds
-            reported, longest = (
-                each.total_seconds() for each in (settings.shortest_pause, settings.longest_pause)
-            )
-            # What concerns the key's own account was asked for as long already.
+            before, reported = pause.length, settings.shortest_pause
+            # Requests for the key's own account were made for a minute.
             is_brief = unit.account_id != self.platform_id and not is_refusal(error, Scope.BINDING)
-            least = min(reported, settings.first_pause.total_seconds()) if is_brief else reported
-            pause.seconds = min(longest, max(least, 2 * before if outage is None else before))
-            pause.until_time = now + pause.seconds
+            first = min(settings.brief_pause, reported) if is_brief else reported
+            pause.length = min(settings.longest_pause, max(first, before if is_outage else 2 * before))
+            pause.until_time = now + pause.length.total_seconds()
             # In an outage, one warning a minute stands for everything that fails.
-            if before < reported <= pause.seconds and outage is None:
+            if before < reported <= pause.length and not is_outage:
                 self._report(concerned, error)
         return self.until_time(unit) - now
 
@@ -178,6 +172,16 @@ class Pauses:
         """What is paused, in numbers."""
         units = {(unit.stream or "all streams", unit.account_id or "all") for unit in self._pauses}
         return Paused(len({account_id for _, account_id in units}), Counter(stream for stream, _ in units))
+
+    async def _is_outage(self, error: Exception) -> bool:
+        """Whether the request failed because Stripe answers nobody. Once that has lasted for
+        `Settings.outage_patience`, raises the failure of the key's own account."""
+        if not (is_passing(error) and self._http.silence):
+            return False
+        answer = await self._own_answer(OWN_ACCOUNT)
+        if answer is not None and self._http.silence >= self._http.settings.outage_patience:
+            raise answer
+        return answer is not None
 
     async def _scope(self, unit: Unit, error: Exception) -> Scope:
         """What `error` concerns, once the key's own account was asked for where that is open."""
