@@ -63,6 +63,7 @@ class Refreshes:
     selection: str = ""
     """The digest of the selection, of which a change has to be noted."""
     is_selection_new: bool = False
+    """Whether it may include accounts that the last one did not."""
     ranges: list[_Range] = field(default_factory=list)
 
     def restore(self, state: ResourceState, account_ids: Sequence[str], now: datetime, log: Logger) -> Json:
@@ -75,23 +76,21 @@ class Refreshes:
             patch[selection] = _entry(now)
         # Without another one before it, nothing is included that was not.
         self.is_selection_new = any(key.startswith(SELECTION) for key in left)
-        for digest, refresh in {refresh.digest: refresh for refresh in self.wanted}.items():
-            note = f"{PREFIX}/{digest}"
-            is_new = left.pop(note, None) is None
+        for note, refresh in {f"{PREFIX}/{refresh.digest}": refresh for refresh in self.wanted}.items():
             own_ids = [account_id for account_id in account_ids if refresh.account in (None, account_id)]
+            ranges = itertools.product(() if refresh.ids else own_ids, self.row.VARIANTS)
+            keys = {f"{note}/{account_id}/{suffix}": (account_id, suffix) for account_id, suffix in ranges}
+            is_new = left.pop(note, None) is None
             if is_new and not own_ids:
                 about = {"account": refresh.account}
                 log.info(f"{self.row.NAME}: the account of a refresh is not captured here", about)
             elif is_new:
-                patch[note] = _entry(now)
+                patch |= {key: _entry(now) for key in (note, *keys)}
                 kind = "OBJECT" if self.row.named_by() is self.row else "PARENT"
                 for account_id in own_ids if refresh.ids else ():
                     patch |= self.postponed.read_again(account_id, [f"{kind}::{id_}" for id_ in refresh.ids])
-            for account_id, suffix in itertools.product(() if refresh.ids else own_ids, self.row.VARIANTS):
-                key = f"{note}/{account_id}/{suffix}"
+            for key, (account_id, suffix) in keys.items():
                 entry = left.pop(key, None)
-                if is_new:
-                    patch[key] = _entry(now)
                 if is_new or entry is not None:
                     self._add(key, account_id, suffix, refresh, entry.last_digest if entry else "")
         return patch | dict.fromkeys(left)

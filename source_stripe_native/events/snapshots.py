@@ -123,29 +123,34 @@ async def _pages(source: Source, window: Window) -> AsyncIterator[AsyncIterator[
 async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     """The objects that are missing in a list though Stripe still has them, or refuses or fails to say. What
     can only be listed is taken to be gone."""
-    stream, about = source.stream, {"account": source.account_id}
-    asked = defaultdict[Subject, dict[str, Json]](dict)
+    there, about = set[str](), {"account": source.account_id}
+    message = "what a list lacks cannot be read, and is taken to be there"
+    with refusals_noticed(source, message, about) as asked:
+        for subject, named in _by_subject(source.stream, missing).items():
+            try:
+                there |= await _shown(source, subject, named)
+            except Exception as error:
+                if not is_passing(error):
+                    raise
+                # The next reading of the list asks again. Where others are answered, they are not held up.
+                if not await source.postpones(str(subject), error):
+                    return set(missing)
+                there |= named.keys()
+    return set(missing) if asked.is_refused else there
+
+
+def _by_subject(
+    stream: type[BaseStripeObject], missing: Mapping[str, Json]
+) -> Mapping[Subject, dict[str, Json]]:
+    """The missing objects by what Stripe is to be asked for: the object itself, or its parent. What can only
+    be listed is left out."""
+    by_subject = defaultdict[Subject, dict[str, Json]](dict)
     for name, keys in missing.items():
         if stream.PARENT is None and stream.object_path(keys):
-            asked[Subject(Kind.OBJECT, keys["id"])][name] = keys
+            by_subject[Subject(Kind.OBJECT, keys["id"])][name] = keys
         elif stream.PARENT is not None and stream.PARENT_FIELD in keys:
-            asked[Subject(Kind.PARENT, str(keys[stream.PARENT_FIELD]))][name] = keys
-    there = set[str]()
-    try:
-        with refusals_noticed(source, "what a list lacks cannot be read, and is taken to be there", about):
-            for subject, named in asked.items():
-                try:
-                    there |= await _shown(source, subject, named)
-                except Exception as error:
-                    # It hides no other deletion, and the next reading of the list asks again.
-                    if not await source.postpones(str(subject), error):
-                        raise
-                    there |= named.keys()
-            return there
-    except Exception as error:
-        if not is_passing(error):
-            raise
-    return set(missing)
+            by_subject[Subject(Kind.PARENT, str(keys[stream.PARENT_FIELD]))][name] = keys
+    return by_subject
 
 
 async def _shown(source: Source, subject: Subject, named: Mapping[str, Json]) -> set[str]:
