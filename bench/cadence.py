@@ -30,7 +30,7 @@ EVERY: Final = 4.0
 """Seconds from one change to the next, in the mean."""
 A_SECOND: Final = 5
 BUSY: Final = 62
-"""Seconds for which the busy account is watched: the overlap is read in full within them."""
+"""Seconds for which the busy account is watched: the overlap is read within them."""
 HISTORY: Final = 700
 """Seconds for which it was busy before."""
 

@@ -63,7 +63,7 @@ class EventBatch:
     """The events of `window` and of the overlap before it, newest first: so many `events` in `size` bytes.
     `types` are those of the events that are new to a binding at the window's start; without any, the batch is
     empty. Before the second `low_watermark` (Unix) nothing could become visible any more when the overlap was
-    last read in full."""
+    last read."""
 
     window: Window
     types: frozenset[str]
@@ -165,11 +165,11 @@ class LogReader:
     async def _read(self, source: Source, window: Window, low: int) -> tuple[EventBatch, Seen]:
         """Reads `window`, or its newest part where the window holds too much at once."""
         settings, types = self.settings, self.types
-        in_full = self.is_alone or is_overlap_due(self.low_watermark, low, settings)
-        since = max(0, min(window.start, self.low_watermark)) if in_full else window.start
-        settled = low if in_full else self.low_watermark
+        since, low_after = window.start, self.low_watermark
+        if self.is_alone or is_overlap_due(self.low_watermark, low, settings):
+            since, low_after = max(0, min(window.start, self.low_watermark)), low
         bounds = range_params(Events, Window(since, window.end))
-        builder = BatchBuilder(window, settled, self.seen, settings)
+        builder = BatchBuilder(window, low_after, self.seen, settings)
         if types is None:
             return builder.finish(since)
         asked = type_params(types, source.http.version)

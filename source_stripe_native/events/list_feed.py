@@ -176,23 +176,22 @@ class ListReader:
 
     def memory_after(self, window: Window) -> ListMemory | None:
         """What is to be remembered once `window` has been read; None where a new memory does as well."""
-        whole, in_full, settled = self._reach(window)
+        whole, low = self._reach(window)
         if not self._found and whole.start <= window.end - self._source.settings.restored_overlap:
             return None
-        low = max(self._memory.low_watermark, settled if in_full else 0)
         known = {**self._memory.seen, **self._found}
         seen = {key: created for key, created in known.items() if created >= low}
         return ListMemory(window.end, low, self._span, seen)
 
-    def _reach(self, window: Window) -> tuple[Window, bool, int]:
-        """The window, with the overlap before it if that is due; whether it is; and the second before which
-        nothing is new any more once it has been read."""
-        settings, low = self._source.settings, self._memory.low_watermark
+    def _reach(self, window: Window) -> tuple[Window, int]:
+        """The window, with the overlap before it if that is due, and the low watermark once it has been
+        read."""
+        settings, last = self._source.settings, self._memory.low_watermark
         overlap = int(settings.overlap.total_seconds())
-        settled = window.end if window.end <= self._low_watermark else window.end - overlap
-        in_full = is_overlap_due(low, settled, settings)
-        start = min(window.start, max(low, self._since)) if in_full else window.start
-        return Window(start, window.end), in_full, settled
+        low = window.end if window.end <= self._low_watermark else window.end - overlap
+        if not is_overlap_due(last, low, settings):
+            return window, last
+        return Window(min(window.start, max(last, self._since)), window.end), low
 
     def _estimate(self, window: Window, first: Page) -> int:
         """How many objects the window holds, by the density of the `first` page of its list."""

@@ -79,10 +79,9 @@ def low_watermark(now: datetime, settings: Settings) -> int:
     return floor(now - settings.lag - settings.overlap)
 
 
-def is_overlap_due(settled: int, low_watermark: int, settings: Settings) -> bool:
-    """Whether the overlap is to be read. Before the second `settled` nothing was new when it was last read;
-    before the `low_watermark` nothing can be new now."""
-    return low_watermark - settled >= settings.overlap_interval.total_seconds()
+def is_overlap_due(last: int, low_watermark: int, settings: Settings) -> bool:
+    """Whether the overlap is to be read. `last` is the `low_watermark` of its last reading."""
+    return low_watermark - last >= settings.overlap_interval.total_seconds()
 
 
 def uncounted_lag(interval: timedelta, settings: Settings) -> timedelta:
@@ -96,8 +95,8 @@ def uncounted_lag(interval: timedelta, settings: Settings) -> timedelta:
 
 def planned(due: Window, span: int, low_watermark: int) -> Window:
     """The part of the window `due` to read at once: `span` seconds (one at least), or all of `due` where the
-    rest would lie after the `low_watermark`. Such a rest is read again with each window that follows, so that
-    cutting it saves nothing."""
+    rest would lie after the `low_watermark`. Such a rest is read again with the overlap, so that cutting it
+    saves nothing."""
     end = due.start + max(1, span)
     return due if end >= min(due.end, low_watermark) else Window(due.start, end)
 
