@@ -315,7 +315,7 @@ class _WindowReading:
                 yield document
             # What has failed again is due later, and stays.
             self.read_later = [subject for subject in postponed.due(account_id, now) if subject in due]
-            postponed.shown(account_id, self.read_later)
+            postponed.recover(account_id, self.read_later)
 
 
 def source_of(

@@ -784,7 +784,7 @@ def trusted(account_ids: Sequence[str], feed: Feed, trust: Trust) -> AccountPoll
             ),
         )
     )
-    trust.lost = poller.lose_trust
+    trust.on_lost = poller.lose_trust
     return poller
 
 

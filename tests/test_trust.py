@@ -18,7 +18,7 @@ class Case:
     def __init__(self) -> None:
         self.lost: list[str | None] = []
         self.trust = Trust(START, SETTINGS)
-        self.trust.lost = self.lost.append
+        self.trust.on_lost = self.lost.append
 
     def post(self, account_id: str, number: int, kind: str = "price.updated") -> None:
         self.trust.announce(account_id, f"evt_{number}", kind, is_judged=False)

@@ -353,7 +353,7 @@ def notices_of(account_ids: set[str], types: set[str] | None) -> tuple[Notices, 
         is_captured=account_ids.__contains__,
         read=cast(EventFeed, _Read()),
         trust=Trust(NOW),
-        added=added.append,
+        on_added=added.append,
     )
     return notices, added
 

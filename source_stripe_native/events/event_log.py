@@ -52,7 +52,7 @@ with an earlier cursor the event is new."""
 
 
 class _Spool(SpooledTemporaryFile[bytes]):
-    """Closed once nobody has it any more: a batch that was dropped may still be read."""
+    """A file that closes itself with its last user: a batch that was dropped may still be read."""
 
     def __del__(self) -> None:
         self.close()

@@ -33,9 +33,9 @@ class _Account:
 
 @dataclass(eq=False)
 class Notices:
-    """The notices of one capture. The server adds what was posted, and `added` is called with each account
-    that is to be read. `types` are the event types that are followed, all where empty, None where none is;
-    `is_captured` says whose events are `read` here. `trust` learns what was announced."""
+    """The notices of one capture. The server adds what was posted, and `on_added` is called with each account
+    that is to be read. `types` are the event types that are followed, all where empty, None where there are
+    none; `is_captured` says whose events are `read` here. `trust` learns what was announced."""
 
     platform_id: str
     is_live: bool
@@ -43,7 +43,7 @@ class Notices:
     is_captured: Callable[[str], bool]
     read: EventFeed
     trust: Trust
-    added: Callable[[str], None] = lambda _: None
+    on_added: Callable[[str], None] = lambda _: None
     posts: Counter[str] = field(default_factory=Counter)
     """How many posts there were: `received`, and by the reason those that were refused."""
     _accounts: dict[str, _Account] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Notices:
         account.tries = 0
         if len(account.expected) < MOST_EXPECTED:
             account.expected.add(event_id)
-        self.added(account_id)
+        self.on_added(account_id)
 
     def end(self, account_id: str) -> float | None:
         """Reports that the newest events of an account were read. Returns the seconds after which they are to

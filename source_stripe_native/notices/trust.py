@@ -24,7 +24,7 @@ class Trust:
 
     start: int
     settings: Settings = DEFAULTS
-    lost: Callable[[str | None], None] = lambda _: None
+    on_lost: Callable[[str | None], None] = lambda _: None
     """Called with an account that is to be read once per interval again, and with None where all are."""
     announced: int = 0
     """Events that readings have found, and that had been announced."""
@@ -100,4 +100,4 @@ class Trust:
         is_all = self._is_earned and self._in_a_row >= self.settings.misses_in_a_row
         if is_all:
             self._is_earned = False
-        self.lost(None if is_all else account_id)
+        self.on_lost(None if is_all else account_id)

@@ -48,14 +48,14 @@ class AccountChanges:
         """The accounts whose events have not been read up to the target, while somebody waits for them."""
         self._reached = asyncio.Event()
         self.changed = asyncio.Event()
-        """Set when an account has changed. While accounts rest, the cursor waits for them: what changed is
-        captured before it moves."""
+        """Set when an account has changed."""
         self.is_early = False
-        """Whether that is done by somebody, for whom no wait may last."""
+        """Whether the changed accounts are captured early, while the cursor waits for accounts that rest. No
+        wait holds that up."""
 
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         before = self._read_until.get(account_id, window.start)
-        # What nobody has read since the cursor may have reported a change.
+        # An event that was not read since the cursor may have reported a change.
         if window.start > before or types & self._types:
             self._changed[account_id] = False
         if account_id in self._changed:

@@ -77,7 +77,7 @@ class AccountPoller:
 
     def rely_on(self, reader: NoticeReader) -> None:
         """From now on, accounts that the reader trusts are read rarely, unless Stripe announces something."""
-        self._is_trusted, reader.lost = reader.is_trusted, self.lose_trust
+        self._is_trusted, reader.on_lost = reader.is_trusted, self.lose_trust
         reader.subscribe(lambda account_id, _: self.notice(account_id))
 
     def subscribe(self, subscriber: Subscriber, interval: timedelta) -> None:

@@ -16,8 +16,8 @@ class AccountReaders:
     """The readers of the account poller, the notice reader or a binding's refreshes. `read` reads an account,
     and returns when it is due again, by the loop's clock: at `math.inf` where nothing is to be read.
     `grace_of` an account is how long others may go before it. A failure pauses the unit, which is the
-    account's `stream` or a `part` of it, and adds the pause to the grace. `read` waits for nothing but
-    answers, since others wait for the reader: what fails is left to the next turn."""
+    account's `stream` or a `part` of it, and adds the pause to the grace. `read` waits for answers alone and
+    does not ask again for long, since other accounts wait for the reader."""
 
     def __init__(
         self,

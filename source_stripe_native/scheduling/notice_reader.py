@@ -46,7 +46,7 @@ class NoticeReader:
         self._pauses = pauses
         self._settings = settings
         self._subscribers: list[Subscriber] = []
-        self.lost: Callable[[str | None], None] = lambda _: None
+        self.on_lost: Callable[[str | None], None] = lambda _: None
         """Called with an account that is not trusted any more, and with None where none is."""
         self._reported: dict[bool, float] = {}
         """When the loss of trust was reported last, in one account and in all."""
@@ -57,7 +57,7 @@ class NoticeReader:
         """Accounts with a notice since their last reading began."""
         self._found = asyncio.Event()
         """Set when a reading may have found an event of which a post may still come."""
-        notices.added, notices.trust.lost = self._add, self._lose_trust
+        notices.on_added, notices.trust.on_lost = self._add, self._lose_trust
         feed.is_early, feed.on_found = True, self._find
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -75,7 +75,7 @@ class NoticeReader:
     def _lose_trust(self, account_id: str | None) -> None:
         """Reports, once an hour at most, that an account, or all where None, is read once per interval
         again."""
-        self.lost(account_id)
+        self.on_lost(account_id)
         clock, gap = asyncio.get_running_loop().time, self._settings.pause_report_gap.total_seconds()
         is_all, trust = account_id is None, self.notices.trust
         if clock() - self._reported.get(is_all, -math.inf) < gap:
@@ -99,7 +99,7 @@ class NoticeReader:
         clock, stopping, trust = asyncio.get_running_loop().time, task.stopping.event, self.notices.trust
         while not stopping.is_set():
             self._found.clear()
-            # While all accounts rest, no reading does it in time.
+            # While all accounts rest, no reading of events calls it in time.
             trust.judge_late(clock())
             await wait_any(stopping, self._found, at_most=trust.judgement_time - clock())
 

@@ -171,7 +171,7 @@ class StripeSession:
 
     @property
     def silence(self) -> timedelta:
-        """For how long Stripe has answered nobody; zero if no request failed since its last answer."""
+        """How long Stripe has not answered any request; zero if none has failed since its last answer."""
         return timedelta(seconds=self._outage.duration(self._time()))
 
     async def is_answering(self, log: Logger) -> bool:

@@ -35,8 +35,8 @@ class Postponed:
     settings: Settings
     write: WriteEntries
     on_added: Callable[[str], None] = lambda _: None
-    """Called with the account of which something has been postponed. Who reads accounts in turns sets it: a
-    refresh postpones outside of any turn."""
+    """Called with an account once something of it has failed. Set by a scheduler: the pages of a refresh are
+    read outside of the account's turns."""
     _accounts: dict[str | None, dict[str, Entry]] = field(default_factory=dict)
 
     def restore(self, state: ResourceState, account_ids: Collection[str]) -> Json:
@@ -77,9 +77,9 @@ class Postponed:
         written = entry.model_dump(mode="json")
         return {f"{PREFIX}/{account_id}/{subject}": written for subject in subjects}
 
-    def shown(self, account_id: str | None, subjects: Collection[str]) -> None:
-        """Says that Stripe shows these again. They make room for others that fail, before the checkpoint of
-        their documents, which may be that of the others too."""
+    def recover(self, account_id: str | None, subjects: Collection[str]) -> None:
+        """Reports that Stripe shows these again: they count as failing no longer. They are removed only after
+        the checkpoint of their documents, and until then others may fail."""
         failed = self._accounts.get(account_id, {})
         failed |= {subject: failed[subject].model_copy(update={"last_count": 0}) for subject in subjects}
 
