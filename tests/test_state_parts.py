@@ -332,10 +332,10 @@ def test_dirty_cursors_are_written_in_turn() -> None:
     for _ in range(4):
         for account_id in "ABCDE":
             cursors.move(account_id, 2)
-            cursors.mark_dirty(account_id)
+            cursors.set_dirty(account_id, is_dirty=True)
         written.append("".join(cursors.take_dirty(2, but_for={"D"})))
     assert written == ["AB", "CE", "AB", "CE"]
-    cursors.mark_dirty("A", is_dirty=False)
+    cursors.set_dirty("A", is_dirty=False)
     assert "".join(cursors.take_dirty(None, but_for={"D"})) == "B"
     assert cursors.is_dirty
     assert cursors.take_dirty(None, but_for=()) == {"D": cursor_at(2)}

@@ -11,8 +11,8 @@ latency: the new slice goes on where the old one was, and the old slice goes on 
 of time, but a half with more documents left is halved again: slices follow density, and a small account is
 not divided at all.
 
-Each slice is a variant of the backfill with a state of its own (see state.py). The new slice's state is
-written before the old slice moves on, from what was captured of the old one. After a crash in between, the
+Each slice is a variant of the backfill with a state of its own (see state/shapes.py). The new slice's state
+is written before the old slice moves on, from what was captured of the old one. After a crash in between, the
 two slices overlap; the old one is cut when the states are read again.
 """
 

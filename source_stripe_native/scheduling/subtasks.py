@@ -156,7 +156,7 @@ class SubtaskExecutor:
             if pending and self.config.polls is not None:
                 self.config.polls.record_find(account_id, self._cursors.second(account_id))
             if pending or work_item.has_backfill_work():
-                self._cursors.mark_dirty(account_id, is_dirty=False)
+                self._cursors.set_dirty(account_id, is_dirty=False)
                 await task.checkpoint(progress)
             else:
                 self.write_later(account_id)
@@ -174,7 +174,7 @@ class SubtaskExecutor:
         if not self._cursors.is_dirty:
             # Nothing was there to be written, so that nothing would wake the scheduler to write it.
             self.freed.set()
-        self._cursors.mark_dirty(account_id)
+        self._cursors.set_dirty(account_id, is_dirty=True)
 
     def unit(self, account_id: str) -> Unit:
         return Unit(self.binding.resourceConfig.name, account_id)

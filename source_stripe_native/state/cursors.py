@@ -1,6 +1,6 @@
 """The cursors of very many connected accounts, and which of them are still to be written. Pure.
 
-The bindings of a capture number its accounts alike. A cursor is mostly a whole second, of four bytes:
+The bindings of a capture number its accounts alike. A cursor is a whole second, of four bytes:
 
     numbers        acct_1 = 0    acct_2 = 1    acct_3 = 2
     Charges.inc    12:00:07      12:00:07      12:00:09
@@ -78,8 +78,8 @@ class Seconds:
 class Cursors(MutableMapping[str, Incremental]):
     """The cursors of one binding by account. Made of a capture's state when it is read or opened."""
 
-    def __init__(self, shared: Seconds) -> None:
-        self._shared = shared
+    def __init__(self, seconds: Seconds) -> None:
+        self._seconds = seconds
         self._dirty = bytearray()
         """Of each account by number, whether its cursor moved without a document since it was last
         written."""
@@ -95,7 +95,7 @@ class Cursors(MutableMapping[str, Incremental]):
         return state.inc
 
     def __getitem__(self, account_id: str) -> Incremental:
-        if second := self._shared.get(account_id):
+        if second := self._seconds.get(account_id):
             return cursor_at(second)
         raise KeyError(account_id)
 
@@ -106,41 +106,41 @@ class Cursors(MutableMapping[str, Incremental]):
         self.move(account_id, 0)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._shared)
+        return iter(self._seconds)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def second(self, account_id: str) -> int:
         """The cursor in Unix time, zero where there is none."""
-        return self._shared.get(account_id)
+        return self._seconds.get(account_id)
 
     def seconds(self) -> Seconds:
         """All cursors as whole seconds, as they are now."""
-        return Seconds(self._shared.numbers, self._shared.seconds[:])
+        return Seconds(self._seconds.numbers, self._seconds.seconds[:])
 
     def oldest(self, but_for: Collection[Container[str]] = ()) -> str | None:
         """The account with the oldest cursor, of those that are in none of some sets."""
         free = (
             (second, account_id)
-            for second, account_id in zip(self._shared.seconds, self._shared.numbers.ids, strict=False)
+            for second, account_id in zip(self._seconds.seconds, self._seconds.numbers.ids, strict=False)
             if second and not (but_for and any(account_id in some for some in but_for))
         )
         return min(free, default=(0, None))[1]
 
     def beyond(self, second: int) -> list[str]:
         """The accounts whose cursor lies after a second."""
-        return [*compress(self._shared.numbers.ids, (second < each for each in self._shared.seconds))]
+        return [*compress(self._seconds.numbers.ids, (second < each for each in self._seconds.seconds))]
 
     def move(self, account_id: str, second: int) -> None:
-        self._shared.set(account_id, second)
+        self._seconds.set(account_id, second)
 
     @property
     def is_dirty(self) -> bool:
         return 1 in self._dirty
 
-    def mark_dirty(self, account_id: str, is_dirty: bool = True) -> None:
-        numbers = self._shared.numbers
+    def set_dirty(self, account_id: str, *, is_dirty: bool) -> None:
+        numbers = self._seconds.numbers
         if (missing := len(numbers) - len(self._dirty)) > 0:
             self._dirty += bytes(missing)
         self._dirty[numbers[account_id]] = is_dirty
@@ -148,7 +148,7 @@ class Cursors(MutableMapping[str, Incremental]):
     def take_dirty(self, at_most: int | None, but_for: Container[str]) -> dict[str, Incremental]:
         """The dirty cursors, which count as written from now on. Where there are more than `at_most`, the
         accounts have their turns. Those of some accounts stay dirty."""
-        ids = self._shared.numbers.ids
+        ids = self._seconds.numbers.ids
         dirty = compress(range(len(self._dirty)), self._dirty)
         in_turn = sorted(dirty, key=lambda number: number < self._turn)
         taken = [*islice((number for number in in_turn if ids[number] not in but_for), at_most)]

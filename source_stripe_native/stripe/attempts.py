@@ -49,7 +49,7 @@ class Traffic:
 class Request:
     """A GET request for `path` ("/v1/..."), made for a connected account, or for the key's own (None), until
     it is answered or given up. Where it `is_divisible`, it is hardly asked again, since its caller asks for
-    less. Where its caller asks again later, it is made `most_attempts` times at most. `count` is called with
+    less. It is made `most_attempts` times at most where its caller asks again later. `count` is called with
     the bytes of the answer."""
 
     path: str

@@ -223,9 +223,9 @@ class StripeSession:
 
         `account_id` is the connected account to act as. `count` is called with the bytes of the answer.
         `is_divisible` says that the caller can ask for less: the request is then hardly asked again where
-        others are answered. It is made `most_attempts` times at most, without those that were refused for
-        rate, whose caller asks again later. Raises StripeError for a refusal, and UnreachableError where
-        there is no answer.
+        others are answered. `most_attempts` is for a caller that asks again later. Attempts that were refused
+        for rate do not count. Raises StripeError for a refusal, and UnreachableError where there is no
+        answer.
         """
         request = Request(path, account_id, params, priority, count, is_divisible, most_attempts)
         queued_time = self._time()
@@ -253,9 +253,10 @@ class StripeSession:
                     request.number += 1
                     queued_time = self._time()
         except attempts.NETWORK as error:
-            silence = f" for {duration(max(self._patience, self._outage.duration(self._time())))}"
+            asked_for = duration(max(self._patience, self._outage.duration(self._time())))
+            silence = f" for {asked_for}" if most_attempts == math.inf else ""
             raise UnreachableError(
-                f"Stripe could not be reached at {self._base}{silence if most_attempts == math.inf else ''}: "
+                f"Stripe could not be reached at {self._base}{silence}: "
                 "check the network and Stripe's status page. "
                 f"{request} failed: {attempts.reason(error)}"
             ) from error
@@ -274,25 +275,28 @@ class StripeSession:
             is_over = now - refused_since >= self._outage_patience
             # No pause of its own: the request waits for its turn.
             return (named or 0.0) if is_passing and not is_over else None
+        is_no_answer = is_passing and attempts.is_no_answer(error)
+        if is_no_answer:
+            self._outage.failed(attempt.asked_time, now)
+        if request.number >= request.most_attempts:
+            return None
         pause = named or attempts.backoff(request.number)
-        is_last = request.number >= request.most_attempts
         is_refused = isinstance(error, StripeError) and error.status == 401
         # What a key may do is another matter than whether it is good.
         if is_refused and self._key_accepted and not PERMISSION_MISSING.matches(error):
             request.key_deadline = min(request.key_deadline, now + self._key_patience)
-            return pause if now < request.key_deadline and not is_last else None
+            return pause if now < request.key_deadline else None
         if not is_passing:
             return None
-        if attempts.is_no_answer(error):
+        if is_no_answer:
             others = self._outage.answered_time > attempt.asked_time
-            self._outage.failed(attempt.asked_time, now)
-            if is_last or (request.is_divisible and (others or request.number > 1)):
+            if request.is_divisible and (others or request.number > 1):
                 return None
             if self._outage.duration(now) >= self._outage_patience:
                 return None
             if self._outage.answered_time < request.start_time:
                 return pause
-        return pause if now < request.deadline and not is_last else None
+        return pause if now < request.deadline else None
 
     def _time(self) -> float:
         return asyncio.get_running_loop().time()
