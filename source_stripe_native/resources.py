@@ -239,11 +239,6 @@ async def _capture_context(
     connected, known = accounts.connected_ids is not None, set(accounts.all_ids)
     feed = EventFeed(types, window_size=config.advanced.incremental_window_size, settings=settings)
     superseded, pauses = SupersededIds(), Pauses(http, log, own_id)
-    sharing = SharedPages(settings.shared_page_retention, settings.shared_page_bytes, superseded.recording)
-    for row in streams:
-        state = opening.states.get(row.NAME)
-        if row.PARENT is not None and (state is None or state.backfill):
-            sharing.register(row)
 
     def events_of(account_id: str) -> Source:
         source = source_of(Events, own_id, account_id if connected else None, http, log)
@@ -282,7 +277,7 @@ async def _capture_context(
         reader,
         superseded,
         PolledLists(_shared_lists(streams, settings)),
-        sharing,
+        _shared_parents(streams, opening, superseded, settings),
         opening.schedules,
         refresh=config.advanced.refresh,
     )
@@ -293,6 +288,18 @@ def _event_types(streams: Sequence[type[BaseStripeObject]]) -> frozenset[str] | 
     if any(row.IS_EVENT for row in streams):
         return frozenset()
     return frozenset[str]().union(*(row.all_event_types() for row in streams)) or None
+
+
+def _shared_parents(
+    streams: Iterable[type[BaseStripeObject]], opening: Opening, superseded: SupersededIds, settings: Settings
+) -> SharedPages:
+    """The lists of parents, for the child streams that have something to backfill."""
+    shared = SharedPages(settings.shared_page_retention, settings.shared_page_bytes, superseded.recording)
+    for row in streams:
+        state = opening.states.get(row.NAME)
+        if row.PARENT is not None and (state is None or state.backfill):
+            shared.register(row)
+    return shared
 
 
 def _shared_lists(streams: Iterable[type[BaseStripeObject]], settings: Settings) -> SharedPages:
