@@ -619,7 +619,7 @@ async def test_a_request_that_is_given_up_has_a_line_too(caplog: pytest.LogCaptu
     assert (line["error"], "status" in line) == ("cancelled", False)
 
 
-async def test_a_request_is_told_at_its_second_failure_but_for_rate_limits_never(
+async def test_a_request_is_reported_at_its_second_failure_but_for_rate_limits_never(
     server: StripeServer, waits: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     once = Fault(status=503, times=1)

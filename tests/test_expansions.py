@@ -261,7 +261,7 @@ async def test_an_expansion_whose_permission_is_granted_is_asked_for_again_withi
     assert len(logged(caplog, "is asked without")) == 1
 
 
-async def test_a_filter_that_stripe_does_not_know_is_sifted_here(
+async def test_a_filter_that_stripe_does_not_know_is_applied_here(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = world.create("charge", at=NOW - 900_000_000, event=False)["id"]

@@ -629,8 +629,8 @@ async def test_readings_in_quick_succession_have_an_overlap_once_a_minute(
         await bindings.pass_time(10)
         await prices.catch_up()
         starts += [start - end for start, end in map(bounds, bindings.event_queries())]
-    full, alone = -OVERLAP - 60, -10
-    assert starts == [-RESTORED - 10, *[alone] * 5, full, *[alone] * 5, full]
+    overlap, alone = -OVERLAP - 60, -10
+    assert starts == [-RESTORED - 10, *[alone] * 5, overlap, *[alone] * 5, overlap]
 
 
 async def test_readings_of_a_busy_account_every_second_cost_little_more_than_one_page() -> None:
@@ -653,7 +653,7 @@ async def test_readings_of_a_busy_account_every_second_cost_little_more_than_one
 
 
 @pytest.mark.parametrize("seed", [1, 3])
-async def test_what_is_late_while_readings_are_short_is_captured_in_its_last_state(seed: int) -> None:
+async def test_what_is_late_between_two_overlaps_is_captured_in_its_last_state(seed: int) -> None:
     rng = Random(seed)
     steps = [
         Step(

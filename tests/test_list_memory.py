@@ -23,7 +23,7 @@ from tests.test_streams import HELD, differences
 
 HOUR: Final = 3_600
 SETTINGS: Final = replace(UNLIMITED, child_snapshot_interval=timedelta(hours=1), longest_silence=timedelta())
-VANISHING: Final = [each.NAME for each in STREAMS if each.SHOWS_DELETIONS]
+SHOWING_DELETIONS: Final = [each.NAME for each in STREAMS if each.SHOWS_DELETIONS]
 SOME: Final = ["WebhookEndpoints", "TerminalReaders", "ProductFeatures"]
 """One without events, one whose events show objects, one of children."""
 
@@ -176,7 +176,7 @@ async def test_what_was_captured_equals_the_world_wherever_the_connector_is_kill
 # Each of its promises
 
 
-@pytest.mark.parametrize("stream", VANISHING)
+@pytest.mark.parametrize("stream", SHOWING_DELETIONS)
 async def test_what_is_deleted_while_the_connector_is_stopped_becomes_a_tombstone(
     world: World, server: StripeServer, stream: str
 ) -> None:

@@ -70,7 +70,7 @@ NUMBERS: Final = [
     ("troubleshooting", f"{'ten' if DEFAULTS.unary_patience.seconds == 10 else '?'} seconds in discover"),
     ("troubleshooting", f"more than {DEFAULTS.max_nested:,} objects"),
 ]
-"""Numbers of the settings that pages tell."""
+"""Numbers of the settings that pages have."""
 
 
 @pytest.mark.parametrize(("page", "words"), NUMBERS)

@@ -167,7 +167,7 @@ async def test_a_small_account_is_not_divided(world: World, server: StripeServer
     )
 
 
-async def test_a_list_that_stripe_does_not_sift_is_not_divided(world: World, server: StripeServer) -> None:
+async def test_a_list_that_stripe_does_not_filter_is_not_divided(world: World, server: StripeServer) -> None:
     # Pages from the list's top would be taken for those of the older half, which would be divided again.
     fill(world, 800)
     server.faults.set(unknown_filter("/v1/charges", "created"))
@@ -179,7 +179,7 @@ async def test_a_list_that_stripe_does_not_sift_is_not_divided(world: World, ser
 @pytest.mark.parametrize(
     "backfill", [{"_from_start": {}}, {"_from_start": {}, "_from_2026-05-20T00:00:00Z": {}}]
 )
-async def test_objects_that_are_newer_than_a_backfill_hold_it_up_in_no_list_that_stripe_does_not_sift(
+async def test_objects_that_are_newer_than_a_backfill_hold_it_up_in_no_list_that_stripe_does_not_filter(
     monkeypatch: pytest.MonkeyPatch, backfill: Json
 ) -> None:
     """After a pause or a stop there may be pages of them, of which nothing is the backfill's."""
