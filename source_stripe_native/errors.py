@@ -84,7 +84,7 @@ class ConnectorError(ValidationError):
 
 
 class UnreachableError(ConnectorError):
-    """Stripe, or the way to it, did not answer a request for as long as there was patience."""
+    """Stripe, or the way to it, did not answer a request in any of its attempts."""
 
 
 class AccountsLeftError(ConnectorError):
@@ -363,13 +363,13 @@ def is_refusal(error: Exception, widest: Scope = Scope.UNIT) -> bool:
 
 
 def is_passing(error: Exception) -> bool:
-    """Whether the request was asked again for as long as there was patience, and may be answered later."""
+    """Whether the request failed in a way that may pass: it may be answered later."""
     return error.should_retry if isinstance(error, StripeError) else isinstance(error, UnreachableError)
 
 
 def scope_of(error: Exception) -> Scope:
-    """What `error` concerns, as far as it tells by itself. What nobody foresaw concerns the unit that met it:
-    the others go on. What the machine refuses, such as room on a disk, concerns everything."""
+    """What `error` concerns, as far as the error alone shows. What nobody foresaw concerns the unit that met
+    it: the others go on. What the machine refuses, such as room on a disk, concerns everything."""
     if isinstance(error, StripeError):
         return error.scope
     return Scope.EVERYTHING if isinstance(error, OSError | MemoryError) else Scope.UNIT

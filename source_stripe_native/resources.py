@@ -219,10 +219,10 @@ def report_denied(log: Logger, permissions: Permissions, *, is_asked_by_name: bo
         raise ConnectorError(refusal(permissions.denied))
     if permissions.denied and not permissions.readable:
         raise ConnectorError(f"None of the streams can be read: {all_reasons(permissions.denied)}")
-    for denied, reasons, level in by_cause(permissions.denied):
-        log.log(level, f"{denied} left out: {reasons}")
-    for unproven, reasons, _ in by_cause(permissions.unproven):
-        log.info(f"{unproven} read of connected accounts only, and proposed as disabled: {reasons}")
+    for number, reasons, level in by_cause(permissions.denied):
+        log.log(level, f"{number} left out: {reasons}")
+    for number, reasons, _ in by_cause(permissions.unproven):
+        log.info(f"{number} read of connected accounts only, and proposed as disabled: {reasons}")
 
 
 async def _capture_context(

@@ -134,8 +134,8 @@ async def connected_account_ids(
     found = await _list(source, 0 if is_about_all else since - MARGIN)
     if left := [id_ for id_ in known if not found.get(id_, True)]:
         raise AccountsLeftError(left)
-    there = {*known, platform_id}
-    ids = [id_ for id_, is_selected in found.items() if is_selected and id_ not in there]
+    not_new = {*known, platform_id}
+    ids = [id_ for id_, is_selected in found.items() if is_selected and id_ not in not_new]
     if not since:
         log.info("listed the connected accounts", {"accounts": len(ids)})
     return ids

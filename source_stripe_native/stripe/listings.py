@@ -198,7 +198,7 @@ async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: 
 
     objects = list[Json]()
     try:
-        clocks = await _ids(source, TestClocks)
+        clocks = await _listed_ids(source, TestClocks)
     except StripeError as error:
         if not (PERMISSION_MISSING.matches(error) or is_refusal(error)):
             raise
@@ -210,8 +210,8 @@ async def _read_clocked(source: Source, stream: type[BaseStripeObject], params: 
     return objects
 
 
-async def _ids(source: Source, stream: type[BaseStripeObject], *params: tuple[str, str]) -> list[str]:
-    """The ids that the lists of another stream have, read once while they are remembered."""
+async def _listed_ids(source: Source, stream: type[BaseStripeObject], *params: tuple[str, str]) -> list[str]:
+    """The ids in the lists of another stream, which are read once and remembered for a while."""
 
     async def read(source: Source) -> Json:
         path, ids = stream.list_path(), list[str]()
@@ -278,7 +278,7 @@ async def _is_listed(source: Source, obj: Json) -> bool:
     if obj.get(stream.LISTED_IF) is True:
         return True
     value = obj.get(stream.LISTED_BY)
-    return isinstance(value, str) and obj["id"] in await _ids(source, home, (stream.LISTED_BY, value))
+    return isinstance(value, str) and obj["id"] in await _listed_ids(source, home, (stream.LISTED_BY, value))
 
 
 async def shown_now(source: Source, obj: Json) -> Json:

@@ -190,8 +190,8 @@ def all_reasons(denied: Denied) -> str:
 
 
 def by_cause(denied: Denied) -> Iterator[tuple[str, str, int]]:
-    """The number of streams that a permission is missing for, and why, and the same of the others; each with
-    the level of a line about them."""
+    """Two groups of streams, those that a permission is missing for and the others: how many streams it has,
+    in words, the reasons, and the level of a line about the group."""
     lacking = {name: denial for name, denial in denied.items() if denial.permissions}
     others = defaultdict[str, list[str]](list)
     for name, denial in denied.items():
