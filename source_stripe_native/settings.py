@@ -57,18 +57,18 @@ class Settings:
     patience: timedelta = timedelta(minutes=1)
     """How long a request is asked again that fails while others are answered, without the wait for the rate
     limiter."""
-    outage_gap: timedelta = timedelta(seconds=90)
-    """How long after a failed attempt another one may leave to belong to the same outage. Between two
-    attempts of one request lie 60 seconds at most, and the wait for the rate limiter."""
-    warning_gap: timedelta = timedelta(minutes=1)
-    """The least time between two warnings that Stripe does not answer: in an outage all requests fail."""
     unary_patience: timedelta = timedelta(seconds=10)
-    """The same where a person waits for the answer: discover and validate."""
+    """The `patience` where a person waits for the answer: in discover and validate."""
     key_patience: timedelta = timedelta(minutes=1)
     """How long a capture asks again when Stripe refuses a key that it has accepted before: a key is replaced
     in more than one place."""
     outage_patience: timedelta = timedelta(minutes=30)
     """How long Stripe may be silent to everybody before the capture ends."""
+    outage_gap: timedelta = timedelta(seconds=90)
+    """How long after a failed attempt another one may leave to belong to the same outage. Between two
+    attempts of one request lie 60 seconds at most, and the wait for the rate limiter."""
+    warning_gap: timedelta = timedelta(minutes=1)
+    """The least time between two warnings that Stripe does not answer: in an outage all requests fail."""
     account_attempts: int = 4
     """Attempts of a request for a connected account that fails. Then the account is paused, so that another
     one has its place."""
