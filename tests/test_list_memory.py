@@ -341,9 +341,9 @@ async def test_a_list_that_fails_half_way_forgets_nothing(
 
 
 @pytest.mark.parametrize("stream", ["WebhookEndpoints", "QuoteLineItems"])
-@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize(("status", "connected"), [(500, False), (500, True), (403, False)])
 async def test_what_cannot_be_checked_hides_no_other_deletion(
-    world: World, server: StripeServer, stream: str, connected: bool
+    world: World, server: StripeServer, stream: str, status: int, connected: bool
 ) -> None:
     """Of an object, or of a parent, Stripe does not say whether it is still there. All others are deleted."""
     kind = HELD[stream].kind
@@ -359,7 +359,7 @@ async def test_what_cannot_be_checked_hides_no_other_deletion(
     for each in documents:
         world.delete(kind, each, event=False)
     path = f"/v1/quotes/{parent}/line_items" if parent else f"/v1/webhook_endpoints/{unknown}"
-    server.faults.set(Fault(path, status=500))
+    server.faults.set(Fault(path, status=status))
     world.clock.advance(HOUR + 60)
     with hurried():
         await capture.session(lambda: set(capture.last(stream)) == {unknown}, seconds=20)

@@ -125,18 +125,20 @@ async def _still_there(source: Source, missing: Mapping[str, Json]) -> set[str]:
     can only be listed is taken to be gone."""
     there, about = set[str](), {"account": source.account_id}
     message = "what a list lacks cannot be read, and is taken to be there"
-    with refusals_noticed(source, message, about) as asked:
-        for subject, named in _by_subject(source.stream, missing).items():
-            try:
-                there |= await _shown(source, subject, named)
-            except Exception as error:
-                if not is_passing(error):
-                    raise
-                # The next reading of the list asks again. Where others are answered, they are not held up.
-                if not await source.postpones(str(subject), error):
-                    return set(missing)
-                there |= named.keys()
-    return set(missing) if asked.is_refused else there
+    for subject, named in _by_subject(source.stream, missing).items():
+        # One that Stripe refuses or fails to show hides no other deletion.
+        shown = {*named}
+        try:
+            with refusals_noticed(source, message, about):
+                shown = await _shown(source, subject, named)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            # The next reading of the list asks again. Where others are answered, they are not held up.
+            if not await source.postpones(str(subject), error):
+                return {*missing}
+        there |= shown
+    return there
 
 
 def _by_subject(
