@@ -37,6 +37,7 @@ from tests.capture import ROWS, UNLIMITED, Capture, Json
 from tests.cdk_task import on_virtual_time, running_capture
 from tests.conftest import NOW
 from tests.posts import CONFIG, listen, post, posting
+from tests.soak import hurried
 from tests.test_command_line import run
 
 HOUR = "PT1H"
@@ -323,6 +324,37 @@ async def test_account_that_disconnects_while_it_is_noticed_holds_up_no_other(
         await capture.session(lambda: bool(asked) and is_named(gone, "Name 19"))
         await telling
     assert 1 <= asked[0] <= 3
+
+
+@pytest.mark.parametrize("is_connected", [False, True], ids=["single", "connected"])
+async def test_what_failed_early_is_captured_once_its_pause_is_over(
+    server: StripeServer, world: World, monkeypatch: pytest.MonkeyPatch, is_connected: bool
+) -> None:
+    """The time stands still: no window comes to it. A card cannot be postponed, since it has no address."""
+    account = world.connect()["id"] if is_connected else PLATFORM
+    card = world.create("card", account, event=False)["id"]
+    brief = timedelta(milliseconds=50)
+    settings = replace(UNLIMITED, shortest_pause=brief)
+    capture = Capture(
+        server, ["Cards"], connected=is_connected, interval=HOUR, config=CONFIG, settings=settings
+    )
+    failing = Fault(f"*/{card}", status=500)
+
+    async def tell() -> None:
+        await until(lambda: capture.caught_up("Cards"))
+        server.faults.set(failing)
+        world.update("card", card, account, event=False, metadata={"edit": "1"})
+        world.tell("customer.source.updated", "card", card, account=account, api_version="2020-08-27")
+        await until(lambda: server.faults.fired(failing) > 10)
+        server.faults.set()
+
+    async with posting(world, listen(monkeypatch)):
+        with hurried():
+            telling = asyncio.create_task(tell())
+            await capture.session(
+                lambda: capture.last("Cards").get(card, {}).get("metadata") == {"edit": "1"}
+            )
+            await telling
 
 
 class _Read:

@@ -142,7 +142,12 @@ class SubtaskExecutor:
         if self.config.fetch_early is not None and work_item.noticed.is_set():
             work_item.noticed.clear()
             fetch, cursor = self.config.fetch_early(work_item.account_id), work_item.incremental_state.cursor
-            await capture_early(fetch, cursor, self.binding, self.binding_index, task)
+            try:
+                await capture_early(fetch, cursor, self.binding, self.binding_index, task)
+            except Exception:
+                # The next turn begins with it: its own window need not reach as far.
+                work_item.noticed.set()
+                raise
 
     async def _sweep(self, work_item: WorkItem, task: Task) -> int | None:
         """Calls the fetch function once and returns the number of its cursors. None where it asks for a new
