@@ -160,6 +160,7 @@ class Changes:
                         yield item
                 if cls.POLLS:
                     polled.keep(source, reader.memory_after(window))
+                await reading.leave()
                 held.commit()
                 yield window.end_at
                 held.release()
@@ -244,6 +245,14 @@ class _WindowReading:
                 yield item
                 await held.renew()
 
+    async def leave(self) -> None:
+        """Has the state name the changed accounts that were not captured, before the cursor passes them."""
+        accounts, postponed = self.changes.account_changes, self.source.postponed
+        if accounts is not None and postponed is not None:
+            left = {str(Subject(Kind.OBJECT, account_id)) for account_id in accounts.left(self.written)}
+            await postponed.keep(self.source.account_id, left)
+            self.read_later = [subject for subject in self.read_later if subject not in left]
+
     async def end(self) -> None:
         """Ends the window, of which all documents have been checkpointed."""
         if self.source.postponed is not None and self.read_later:
@@ -292,8 +301,7 @@ class _WindowReading:
         if events is not None:
             sources.append(read_changes(source, events, self.changes.not_before))
         if accounts is not None:
-            changed = [Subject(Kind.OBJECT, account_id) for account_id in accounts.take()]
-            sources.append(read_again(source, changed))
+            sources.append(self._changed(accounts))
         if reader is not None:
             sources.append(reader.read_new(window))
         for documents in sources:
@@ -307,10 +315,20 @@ class _WindowReading:
             async for document in reader.read_again(window, days):
                 yield document
 
+    async def _changed(self, accounts: AccountChanges) -> AsyncGenerator[Document, None]:
+        """The accounts that have changed, but for those that were postponed too and have been read."""
+        changed = [Subject(Kind.OBJECT, each) for each in accounts.take() if each not in self.written]
+        async for document in read_again(self.source, changed):
+            yield document
+
     async def _postponed(self) -> AsyncGenerator[Document, None]:
         """What is due of what was postponed, as it is now."""
         postponed, account_id, now = self.source.postponed, self.source.account_id, self.source.http.now()
-        if postponed is not None and (due := postponed.due(account_id, now)):
+        accounts = self.changes.account_changes
+        away = accounts.paused if accounts is not None else frozenset[str]()
+        due = postponed.due(account_id, now) if postponed is not None else []
+        due = [subject for subject in due if Subject.parse(subject).id not in away]
+        if postponed is not None and due:
             async for document in read_again(self.source, map(Subject.parse, due)):
                 yield document
             # What has failed again is due later, and stays.

@@ -222,6 +222,36 @@ async def test_an_account_that_was_gone_only_while_it_was_read_again_is_captured
     assert [visit.status for visit in server.journal.visits(f"/v1/accounts/{account}")] == [403, 200]
 
 
+@pytest.mark.parametrize("failing", ["/v1/events", "/v1/accounts/*"])
+async def test_change_of_an_account_that_cannot_be_read_survives_a_restart_long_after(
+    world: World, server: StripeServer, failing: str
+) -> None:
+    """No other binding has a cursor that lies before the change."""
+    away, other = (world.connect(at=NOW - 5000)["id"] for _ in range(2))
+    brief = timedelta(milliseconds=50)
+    quick = replace(UNLIMITED, shortest_pause=brief, longest_silence=timedelta())
+    capture = await Capture(server, ["Accounts"], connected=True, settings=quick).backfill(pause=LATEST + 60)
+    closed = Fault(failing, account=away, status=403, code="account_invalid", message="Revoked")
+    server.faults.set(closed)
+    for each in (away, other):
+        world.update("account", each, email="new@example.com")
+
+    def emails() -> list[str]:
+        return [str(capture.last("Accounts")[each].get("email")) for each in (other, away)]
+
+    def is_far() -> bool:
+        world.clock.advance(120)
+        return world.clock.now() > NOW + 4 * LATEST
+
+    await capture.session(is_far)
+    assert [each == "new@example.com" for each in emails()] == [True, False]
+    server.faults.set()
+    world.clock.advance(120)
+    await capture.session(lambda: is_current(capture))
+    world.clock.advance(120)
+    await capture.session(lambda: not capture.binding_state("Accounts").get("snapshot"))
+
+
 # Which accounts, and how far
 
 

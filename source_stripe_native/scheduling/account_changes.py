@@ -9,7 +9,8 @@ binding of the accounts has one cursor for all of them:
 
 Rule: the cursor never passes the second up to which the events of every account have been read, and what they
 report is captured before the cursor moves on. After a crash each account's events are read from the cursor
-on (`EventFeed.subscribe`). An account that is paused holds nobody up: it is read again once it is back.
+on (`EventFeed.subscribe`). An account that is paused holds nobody up: it is read again once it is back, also
+after a restart, since the state names it before the cursor passes it.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from datetime import timedelta
 
 from source_stripe_native.flow.waits import wait_any
 from source_stripe_native.scheduling.account_poller import AccountPoller
+from source_stripe_native.scheduling.pauses import PausedAccounts
 from source_stripe_native.state.windows import Window
 
 
@@ -53,6 +55,11 @@ class AccountChanges:
         """Whether the changed accounts are captured early, while the cursor waits for accounts that rest. No
         wait holds that up."""
 
+    @property
+    def paused(self) -> PausedAccounts:
+        """The accounts whose events are not read for the time being."""
+        return self._poller.paused
+
     def notify(self, account_id: str, window: Window, types: frozenset[str]) -> None:
         before = self._read_until.get(account_id, window.start)
         # An event that was not read since the cursor may have reported a change.
@@ -79,7 +86,7 @@ class AccountChanges:
         """Returns once the events of all accounts have been read up to an interval after `cursor`, or there
         is something to capture early; after an interval at the latest."""
         self._target = cursor + int(self._interval)
-        paused, read_until = self._poller.paused, self._read_until.items()
+        paused, read_until = self.paused, self._read_until.items()
         self._behind = {key for key, at in read_until if at < self._target and key not in paused}
         if self._behind:
             self._reached.clear()
@@ -89,7 +96,7 @@ class AccountChanges:
 
     def limit(self, due: Window) -> Window | None:
         """The part of `due` in which the events of all accounts have been read, None where there is none."""
-        paused = self._poller.paused
+        paused = self.paused
         if paused:
             self._changed |= {account_id: False for account_id in self._read_until if account_id in paused}
         end = min((at for key, at in self._read_until.items() if key not in paused), default=due.end)
@@ -98,12 +105,17 @@ class AccountChanges:
     def take(self) -> list[str]:
         """The accounts that have changed, but for those that are paused. Those of a window that failed are
         among them."""
-        paused = self._poller.paused
+        paused = self.paused
         self._changed = {account_id: account_id not in paused for account_id in self._changed}
         return [account_id for account_id, is_taken in self._changed.items() if is_taken]
 
+    def left(self, captured: Collection[str]) -> list[str]:
+        """The accounts that may have changed, but for those of which a document was `captured`: those that
+        are paused, and those that were away only while they were read."""
+        return [account_id for account_id in self._changed if account_id not in captured]
+
     def release(self, captured: Collection[str]) -> None:
-        """Forgets the accounts that were taken, but for those of which no document was `captured`: they may
-        have been away only while they were read. To be called after the checkpoint of the documents."""
+        """Forgets the accounts that were taken, but for those of which no document was `captured`. To be
+        called after the checkpoint of the documents."""
         left = (key for key, is_taken in self._changed.items() if not (is_taken and key in captured))
         self._changed = {account_id: self._changed[account_id] for account_id in left}

@@ -66,10 +66,15 @@ class Postponed:
             self.on_added(account_id)
         return times
 
-    def read_again(self, account_id: str, subjects: Collection[str]) -> Json:
+    def read_again(self, account_id: str | None, subjects: Collection[str]) -> Json:
         """Postpones what is to be read again as soon as may be, without a failure. Returns the merge patch of
         its entries."""
         return self._record(account_id, subjects, 0, datetime.fromtimestamp(0, tz=UTC))
+
+    async def keep(self, account_id: str | None, subjects: Collection[str]) -> None:
+        """Postpones in the same way those of the subjects that are not postponed yet."""
+        if new := {*subjects} - self._accounts.get(account_id, {}).keys():
+            await self.write(self.read_again(account_id, new))
 
     def _record(self, account_id: str | None, subjects: Collection[str], times: int, at: datetime) -> Json:
         entry = Entry(updated_at=at, last_count=times, last_digest="")
