@@ -242,7 +242,7 @@ async def _capture_context(
 
     def events_of(account_id: str) -> Source:
         source = source_of(Events, own_id, account_id if connected else None, http, log)
-        # A reading that fails loses nothing, and its account's next turn is soon.
+        # A reading that fails at its first request loses nothing, and its account's next turn is soon.
         return replace(source, most_attempts=1) if source.connected_account_id else source
 
     reader = poller = None

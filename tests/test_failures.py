@@ -269,6 +269,27 @@ async def test_the_trouble_of_one_list_changes_nothing_for_other_streams(
             assert not incomplete(capture, [PLATFORM], True)
 
 
+async def test_a_later_page_of_events_that_fails_at_first_costs_none_before_it(
+    world: World, server: StripeServer
+) -> None:
+    """However many pages a window has, and however often some request fails, the account gets through."""
+    account = world.connect(at=NOW - 5000)["id"]
+    paged = replace(QUICK, page_size=3)
+    capture = await Capture(server, ["Customers"], connected=True, settings=paged).backfill(pause=10)
+    for _ in range(12):
+        world.create("customer", account)
+    world.clock.advance(120)
+    # A page fails, and so does a smaller one.
+    failing = Fault("/v1/events", account=account, query="starting_after", after=1, times=2, status=500)
+    server.faults.set(failing)
+    server.journal.clear()
+    with hurried():
+        await capture.session(lambda: len(capture.last("Customers")) == 12)
+    visits = [each for each in server.journal.visits("/v1/events") if each.account == account]
+    assert server.faults.fired(failing) == 2
+    assert sum("starting_after" not in each.query for each in visits) == 1
+
+
 @pytest.mark.parametrize(
     ("trouble", "connected"), [(trouble, bool(n % 2)) for n, trouble in enumerate(PASSING)]
 )

@@ -16,8 +16,8 @@ account: they read their window alone, of which all is newer than what was read.
 overlaps only.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from tempfile import SpooledTemporaryFile
@@ -41,7 +41,7 @@ from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.event_types import current_type, with_older_names
 from source_stripe_native.streams.row import PREVIEW
 from source_stripe_native.stripe.client import Json, Params
-from source_stripe_native.stripe.pages import EVENTS_PATH, Source, range_params, read_pages
+from source_stripe_native.stripe.pages import EVENTS_PATH, Page, Source, range_params, read_page, read_pages
 
 MAX_TYPES: Final = 20
 """The most types that one request may name. Beyond that all events are read."""
@@ -173,7 +173,7 @@ class LogReader:
         if types is None:
             return builder.finish(since)
         asked = type_params(types, source.http.version)
-        async for page in read_pages(source, EVENTS_PATH, [*bounds, *asked]):
+        async for page in _pages(source, [*bounds, *asked]):
             for event in page.objects:
                 builder.add(event, types)
             if page.next is None:
@@ -245,7 +245,7 @@ async def read_newest(
     """The events of `window`, newest first, as many of them as `Settings.early_pages` hold."""
     pages, asked = 0, [*range_params(Events, window), *type_params(types, source.http.version)]
     builder = BatchBuilder(window, window.start, {}, settings)
-    async for page in read_pages(source, EVENTS_PATH, asked):
+    async for page in _pages(source, asked):
         for event in page.objects:
             builder.add(event, types)
         pages += 1
@@ -253,6 +253,15 @@ async def read_newest(
             break
     batch, _ = builder.finish(window.start)
     return batch
+
+
+async def _pages(source: Source, params: Params) -> AsyncIterator[Page]:
+    """The pages of a reading. Whether the account fails, the first one tells: that a later one fails would
+    cost all before it."""
+    first = await read_page(source, EVENTS_PATH, params, None)
+    attempts = max(source.most_attempts, source.settings.account_attempts)
+    async for page in read_pages(replace(source, most_attempts=attempts), EVENTS_PATH, params, first):
+        yield page
 
 
 def type_params(types: Collection[str], version: str | None) -> Params:
