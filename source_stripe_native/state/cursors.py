@@ -109,7 +109,13 @@ class Cursors(MutableMapping[str, Incremental]):
         return iter(self._seconds)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._seconds.seconds) - self._seconds.seconds.count(0)
+
+    def has_just(self, account_ids: Sequence[str]) -> bool:
+        """Whether these accounts have cursors, and no others have any."""
+        numbers, seconds = self._seconds.numbers.numbers_of(account_ids), self._seconds.seconds
+        has_places = len(seconds) == len(self._seconds.numbers)
+        return has_places and len(self) == len(numbers) and all(map(seconds.__getitem__, numbers))
 
     def second(self, account_id: str) -> int:
         """The cursor in Unix time, zero where there is none."""

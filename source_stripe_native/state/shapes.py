@@ -115,6 +115,9 @@ def reconcile(
     owner = owner or _ids(account_ids)[0]
     is_keyed = isinstance(state.inc, Mapping) and not isinstance(state.backfill, Backfill)
     if is_keyed and not isinstance(account_ids, str):
+        inc: object = state.inc
+        if isinstance(inc, Cursors) and not state.backfill and inc.has_just(account_ids):
+            return {}  # Of very many accounts, hardly any differ.
         state, account_ids = _differing(state, account_ids, suffixes, owner)
     known, new = _read(state, account_ids, suffixes, owner), new_account_state(suffixes, cutoff)
     for account_id in _ids(account_ids):
