@@ -307,6 +307,10 @@ def test_cursors_are_what_a_dict_of_whole_seconds_would_be(
     assert len(cursors) == len(expected)
     assert {key: cursors.second(key) for key in expected} == expected
     assert cursors.second("Z") == 0
+    lists = [[*expected], [*expected, "Y"], [*expected][1:], ["B", "Z"]]
+    assert not any(cursors.has_just(each) for each in lists if set(each) != set(expected))
+    shared = ResourceState(inc=dict.fromkeys(expected, cursor_at(1)))
+    assert Cursors.of(shared, AccountNumbers()).has_just([*expected][::-1])
 
 
 def test_a_cursor_that_is_no_time_is_refused_with_what_to_do() -> None:

@@ -112,7 +112,8 @@ class Cursors(MutableMapping[str, Incremental]):
         return len(self._seconds.seconds) - self._seconds.seconds.count(0)
 
     def has_just(self, account_ids: Sequence[str]) -> bool:
-        """Whether these accounts have cursors, and no others have any."""
+        """Whether these accounts have cursors, and no others have any. False too where another binding has
+        more accounts, so that telling would take longer."""
         numbers, seconds = self._seconds.numbers.numbers_of(account_ids), self._seconds.seconds
         has_places = len(seconds) == len(self._seconds.numbers)
         return has_places and len(self) == len(numbers) and all(map(seconds.__getitem__, numbers))
