@@ -4,7 +4,6 @@ and binding, and the state that is written a minute."""
 
 import asyncio
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -106,17 +105,21 @@ async def _open(
             request["open"]["range"] = {"keyBegin": 0, "keyEnd": last_key}
             process.stdin.write(orjson.dumps(request) + b"\n")
             del state, request
-            async with asyncio.timeout(240):
-                drain = asyncio.create_task(_drain(process, found))
-                while not server.journal.visits("/v1/events", limit=str(PAGE)):
-                    if drain.done():
-                        assert process.stderr is not None
-                        raise RuntimeError((await process.stderr.read()).decode()[-2000:])
-                    await asyncio.sleep(0.02)
+            drain = asyncio.create_task(_drain(process, found))
+            try:
+                async with asyncio.timeout(240):
+                    while not server.journal.visits("/v1/events", limit=str(PAGE)):
+                        if drain.done():
+                            assert process.stderr is not None
+                            raise RuntimeError((await process.stderr.read()).decode()[-2000:])
+                        await asyncio.sleep(0.02)
                 found.started, found.held = cpu(process.pid), float(held.read_text())
-            with suppress(TimeoutError):
-                await asyncio.wait_for(drain, seconds)
-            found.peak, found.resident = peak(process.pid), resident(process.pid)
+                await asyncio.wait([drain], timeout=seconds)
+                found.peak, found.resident = peak(process.pid), resident(process.pid)
+            finally:
+                # Only one may read from the process, which is drained at the end of the block.
+                drain.cancel()
+                await asyncio.wait([drain])
     return found
 
 
