@@ -3,7 +3,8 @@
 #
 # A decimal text of Stripe's, such as a price's "unit_amount_decimal", is a Decimal in the object, and stays one in
 # the plain dict that to_dict() makes: json.dumps fails there, though each value came as JSON. Objects without such a
-# field pass, so that a program may run for long before it meets one. str() of the object is the JSON that Stripe sent.
+# field pass, so that a program may run for long before it meets one. str() of the object is JSON, with the decimal as
+# a text again.
 #
 # Output seen:
 #   to_dict():  {'id': 'price_1', 'object': 'price', 'unit_amount_decimal': Decimal('10.5')}
