@@ -4,6 +4,7 @@ One function makes a resource of any row. Its binding is opened by capture/open_
 """
 
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -204,8 +205,8 @@ async def _with_connected(
     try:
         ids = await connected_account_ids(http, log, accounts.platform_id, selection)
     except ConnectorError as failure:
-        parts = [state.inc for state in states if isinstance(state.inc, Mapping)]
-        known = dict.fromkeys(key for inc in parts for key in inc if key != accounts.platform_id)
+        known = dict.fromkeys(itertools.chain.from_iterable(_account_ids(states)))
+        known.pop(accounts.platform_id, None)
         if scope_of(failure) > Scope.BINDING or not (known or is_passing(failure)):
             raise
         error, ids = failure, [key for key in known if selection.may_have(key)]
@@ -250,7 +251,10 @@ async def _capture_context(
         trust = Trust(floor(http.now()), settings)
         opening.notices = Notices(own_id, not http.is_test, types, known.__contains__, feed, trust)
         reader = NoticeReader(opening.notices, feed, events_of, pauses, settings)
+    new_ids: Sequence[str] = ()
     if connected:
+        known_ids = max(_account_ids(opening.states.values()), key=len, default=())
+        new_ids = [account_id for account_id in accounts.all_ids if known_ids and account_id not in known_ids]
         if unlisted is not None:
             await pauses.pause(new_accounts_unit(pauses), unlisted)
         last_look = 0 if unlisted else floor(http.now())
@@ -280,7 +284,13 @@ async def _capture_context(
         _shared_parents(streams, opening, superseded, settings),
         opening.schedules,
         refresh=config.advanced.refresh,
+        new_ids=new_ids,
     )
+
+
+def _account_ids(states: Iterable[ResourceState]) -> list[Collection[str]]:
+    """The accounts of each state that is keyed by account."""
+    return [state.inc for state in states if isinstance(state.inc, Mapping)]
 
 
 def _event_types(streams: Sequence[type[BaseStripeObject]]) -> frozenset[str] | None:

@@ -350,6 +350,22 @@ def test_without_accounts_nothing_is_waited_for() -> None:
     assert changes(accounts=()).limit(Window(100, 500)) == Window(100, 500)
 
 
+async def test_an_account_that_has_connected_while_the_capture_was_stopped_is_captured_at_the_next_start(
+    world: World, server: StripeServer
+) -> None:
+    """It was created long ago, and nothing has happened in it since."""
+    capture = await Capture(server, ["Accounts", "Charges"], connected=True).backfill(pause=3600)
+    new = world.connect(created=NOW - 10**7)["id"]
+
+    def is_captured() -> bool:
+        return new in capture.last("Accounts") and not capture.binding_state("Accounts").get("snapshot")
+
+    await capture.session(is_captured, seconds=20)
+    assert capture.last("Accounts").keys() == {*world.accounts}
+    world.clock.advance(120)
+    assert await capture.catch_up() == [], "it is captured once"
+
+
 def test_a_new_account_counts_as_changed_and_is_waited_for_from_then_on() -> None:
     tracked = changes(Polled(high=400), accounts=())
     tracked.add_accounts([A])

@@ -156,6 +156,9 @@ class OpenStream(StreamBinding):
         if refreshes.is_selection_new and not is_untouched(state, 1):
             # Before it is noted: after a stop in between it is new still.
             await self._repeat_backfill(self.task)
+        if self.follows_accounts and not is_untouched(state, 1):
+            # One that was created long ago is not found by its creation time, and no event tells of it.
+            patch |= postponed.read_again(self.own_id, [f"OBJECT::{new_id}" for new_id in context.new_ids])
         if row.SHOWS_DELETIONS or row.CHANGES_AT:
             listed, of_others = read_entries(state, known)
             patch |= of_others

@@ -64,6 +64,8 @@ class CaptureContext:
     """The objects of each stream that cannot be read for now."""
     refresh: Sequence[Refresh] = ()
     """What is to be captured again, of all streams."""
+    new_ids: Sequence[str] = ()
+    """The accounts that have connected since the state was written."""
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the task in which the capture opens writes a checkpoint."""
     initial: dict[tuple[str, ...], ResourceState] = field(default_factory=dict)
