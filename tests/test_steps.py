@@ -245,6 +245,7 @@ class Waiting:
     def __init__(self, http: StripeSession) -> None:
         self.http = http
         self.reserved: list[int] = []
+        self.paused = frozenset[str]()
 
     async def wait(self, _: int) -> None:
         self.reserved.append(self.http.change_budget.reserved)
@@ -253,6 +254,9 @@ class Waiting:
         return due
 
     def take(self) -> list[str]:
+        return []
+
+    def left(self, captured: set[str]) -> list[str]:
         return []
 
     def release(self, captured: set[str]) -> None: ...
