@@ -4,6 +4,7 @@ a test that fails where it is made."""
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from logging import Logger
 from typing import Any, Final
@@ -174,7 +175,8 @@ async def test_what_fails_in_one_account_is_paused_by_its_name(
     world: World, server: StripeServer, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
     accounts = [world.connect()["id"] for _ in range(3)]
-    capture = Capture(server, ["Charges"], connected=True)
+    quick = replace(UNLIMITED, shortest_pause=timedelta(milliseconds=50))
+    capture = Capture(server, ["Charges"], connected=True, settings=quick)
     final = {"Stripe-Should-Retry": "false"}
     server.faults.set(
         Fault(path, account=accounts[1], status=500, message="Out of the ordinary", headers=final)

@@ -24,7 +24,11 @@ from tests.test_failures import fill
 from tests.test_streams import differences, one_of_each
 
 QUICK: Final = replace(
-    UNLIMITED, shortest_pause=timedelta(milliseconds=50), longest_pause=timedelta(milliseconds=200)
+    UNLIMITED,
+    shortest_pause=timedelta(milliseconds=50),
+    longest_pause=timedelta(milliseconds=200),
+    # Leaps of the world's clock are seen at once.
+    longest_silence=timedelta(),
 )
 OLDER: Final = "2022-11-15"
 """What an event of this version carries is read again."""
@@ -117,7 +121,9 @@ async def test_a_parent_whose_children_cannot_be_listed_holds_up_no_backfill(
     invoices = [world.create("invoice", account, lines=12, event=False)["id"] for _ in range(3)]
     server.faults.set(Fault(f"/v1/invoices/{invoices[1]}/lines", account=account, status=500, after=pages))
     settings = replace(QUICK, page_size=10)
-    capture = Capture(server, ["InvoiceLineItems"], connected=is_connected, settings=settings)
+    capture = Capture(
+        server, ["InvoiceLineItems"], connected=is_connected, settings=settings, interval="PT0.1S"
+    )
     with hurried():
         await capture.backfill()
         assert differences(capture, "InvoiceLineItems", is_connected)
@@ -182,7 +188,7 @@ async def test_children_that_cannot_be_listed_at_first_are_all_there_at_last(
     fill(world, [parent.NAME, stream], [account], event=False)
     path = ROWS[stream].list_template().format(parent="*")
     server.faults.set(Fault(f"{path}*", account=account, status=500))
-    capture = Capture(server, [stream], connected=is_connected, settings=QUICK)
+    capture = Capture(server, [stream], connected=is_connected, settings=QUICK, interval="PT0.1S")
 
     def missing() -> str:
         return differences(capture, stream, is_connected, changed=False)
