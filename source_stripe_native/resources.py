@@ -253,8 +253,9 @@ async def _capture_context(
         reader = NoticeReader(opening.notices, feed, events_of, pauses, settings)
     new_ids: Sequence[str] = ()
     if connected:
-        known_ids = max(_account_ids(opening.states.values()), key=len, default=())
-        new_ids = [account_id for account_id in accounts.all_ids if known_ids and account_id not in known_ids]
+        if any(row.ARE_ACCOUNTS for row in streams):
+            known_ids = max(_account_ids(opening.states.values()), key=len, default=())
+            new_ids = [new_id for new_id in accounts.all_ids if known_ids and new_id not in known_ids]
         if unlisted is not None:
             await pauses.pause(new_accounts_unit(pauses), unlisted)
         last_look = 0 if unlisted else floor(http.now())

@@ -20,7 +20,8 @@ from source_stripe_native.stripe.account_directory import (
     connected_account_ids,
     find_accounts,
 )
-from source_stripe_native.stripe.client import Params, StripeSession
+from source_stripe_native.stripe.attempts import Request
+from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.expansions import RefusedParams
 from tests.capture import UNLIMITED
 from tests.conftest import NOW
@@ -50,8 +51,8 @@ class Directory:
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.time, tz=UTC)
 
-    async def get(self, log: logging.Logger, path: str, params: Params = (), **_: object) -> Json:
-        assert path == "/v1/accounts"
+    async def ask(self, log: logging.Logger, request: Request) -> Json:
+        assert request.path == "/v1/accounts"
         self.requests += 1
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -61,7 +62,7 @@ class Directory:
         for _turn in range(10 + self.requests * 7 % 5):
             await asyncio.sleep(0)
         self.in_flight -= 1
-        query = dict(params)
+        query = dict(request.params)
         low, high = int(query.get("created[gte]", 0)), int(query.get("created[lt]", 0))
         bare = "created[gte]" not in query
         found = [

@@ -15,7 +15,7 @@ from estuary_cdk.capture import base_capture_connector
 
 from sandbox.stripe import Fault, StripeServer, World
 from source_stripe_native.errors import ConnectorError, StripeError
-from source_stripe_native.stripe.attempts import Outage
+from source_stripe_native.stripe.attempts import Outage, Request
 from source_stripe_native.stripe.client import Json, StripeSession
 from source_stripe_native.stripe.sessions import API_BASE_VARIABLE
 from tests.capture import UNLIMITED, Capture
@@ -136,9 +136,9 @@ class Counting(WorldsTime):
 
     asked = 0
 
-    async def get(self, *args: Any, **options: Any) -> Json:
+    async def ask(self, log: logging.Logger, request: Request) -> Json:
         self.asked += 1
-        return await super().get(*args, **options)
+        return await super().ask(log, request)
 
 
 @pytest.fixture

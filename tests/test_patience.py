@@ -14,7 +14,7 @@ import pytest
 
 from source_stripe_native.errors import ConnectorError, StripeError, UnreachableError
 from source_stripe_native.settings import DEFAULTS
-from source_stripe_native.stripe.attempts import Attempt
+from source_stripe_native.stripe.attempts import Attempt, Request
 from source_stripe_native.stripe.client import Json, StripeSession
 from source_stripe_native.stripe.rate_limit import RateLimiter, Turn, rate_limiter_for
 from tests.cdk_task import run_on_virtual_time
@@ -131,7 +131,7 @@ def test_one_list_that_fails_is_given_up_after_a_minute_while_others_are_answere
 def test_a_request_that_can_be_divided_is_given_up_at_once_while_others_are_answered(status: int) -> None:
     async def main() -> None:
         http = Told(until(1e9, status, "/v1/charges"))
-        asked = asyncio.ensure_future(http.get(LOG, "/v1/charges", is_divisible=True))
+        asked = asyncio.ensure_future(http.ask(LOG, Request("/v1/charges", None, is_divisible=True)))
         await asyncio.sleep(LATENCY / 4)
         other = asyncio.ensure_future(http.get(LOG, "/v1/account"))
         error, _ = await failure_of(asked)
@@ -160,7 +160,7 @@ def test_a_request_whose_caller_asks_again_later_has_few_attempts(
     async def main() -> None:
         http = Told(answer)
         asked = [asyncio.ensure_future(keep_asking(http))] if others else []
-        error, end = await failure_of(http.get(LOG, "/v1/charges", most_attempts=most))
+        error, end = await failure_of(http.ask(LOG, Request("/v1/charges", None, most_attempts=most)))
         assert isinstance(error, StripeError if status else UnreachableError)
         assert end < 10
         assert [each for each in given if each != 429] == [status] * most

@@ -355,6 +355,7 @@ async def test_what_failed_early_is_captured_once_its_pause_is_over(
                 lambda: capture.last("Cards").get(card, {}).get("metadata") == {"edit": "1"}
             )
             await telling
+    assert capture.last("Cards")[card]["metadata"] == {"edit": "1"}
 
 
 class _Read:
@@ -659,7 +660,9 @@ async def test_account_that_connects_is_captured_at_once_while_all_others_rest(
         # Its event was announced, and is found.
         world.clock.advance(60)
         readings = -1
-        while readings != (readings := len(list(server.journal.visits("/v1/events")))):  # noqa: ASYNC110 - no event
+        while readings != (count := len(list(server.journal.visits("/v1/events")))):
+            readings = count
+            # Nobody tells of a reading that does not come.
             await asyncio.sleep(1.5)
         new.append(world.connect(created=NOW - 10**7)["id"])
 
@@ -667,3 +670,4 @@ async def test_account_that_connects_is_captured_at_once_while_all_others_rest(
         connecting = asyncio.create_task(connect())
         await capture.session(is_captured, seconds=30)
         await connecting
+    assert capture.last("Accounts").keys() == {*world.accounts}

@@ -34,7 +34,7 @@ from source_stripe_native.flow.waits import side_by_side
 from source_stripe_native.state.shards import ALL_ACCOUNTS, WHOLE, Selection, Shard
 from source_stripe_native.state.windows import DAY, Window, floor
 from source_stripe_native.streams.connect import Accounts
-from source_stripe_native.stripe.client import StripeSession
+from source_stripe_native.stripe.client import OWN_ACCOUNT, StripeSession
 from source_stripe_native.stripe.pages import Page, PageToken, Source, range_params, read_page, read_pages
 from source_stripe_native.stripe.permissions import missing_permission
 
@@ -76,7 +76,7 @@ async def own_account_id(http: StripeSession, log: Logger) -> str:
     """The id of the key's account ("GET /v1/account"). Pins the session to the account's API version unless
     it has one. Raises StripeError where the key is refused."""
     try:
-        account = await http.get(log, "/v1/account")
+        account = await http.get(log, OWN_ACCOUNT)
     except StripeError as error:
         if http.context is not None and ACCOUNT_CLOSED.matches(error):
             raise ConnectorError(

@@ -15,7 +15,6 @@ import contextlib
 import math
 import re
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from logging import Logger
@@ -212,26 +211,22 @@ class StripeSession:
         log: Logger,
         path: str,
         params: Params = (),
-        *,
         account_id: str | None = None,
         priority: Priority | Urgency = Priority.CHANGES,
-        count: Callable[[int], None] = lambda _: None,
-        is_divisible: bool = False,
-        most_attempts: float = math.inf,
     ) -> Json:
-        """GET `path` ("/v1/...") and return the parsed JSON object.
+        """GET `path` ("/v1/...") and return the parsed JSON object, as `ask` does. `account_id` is the
+        connected account to act as."""
+        return await self.ask(log, Request(path, account_id, params, priority))
 
-        `account_id` is the connected account to act as. `count` is called with the bytes of the answer.
-        `is_divisible` says that the caller can ask for less: the request is then hardly asked again where
-        others are answered. `most_attempts` is for a caller that asks again later. Attempts that were refused
-        for rate do not count. Raises StripeError for a refusal, and UnreachableError where there is no
-        answer.
-        """
-        request = Request(path, account_id, params, priority, count, is_divisible, most_attempts)
+    async def ask(self, log: Logger, request: Request) -> Json:
+        """The parsed JSON object that answers a request. Attempts that were refused for rate do not count.
+        Raises StripeError for a refusal, and UnreachableError where there is no answer."""
         queued_time = self._time()
         try:
             while True:
-                turn = await self._rate_limiter.acquire(endpoint_of(path), priority, account_id)
+                turn = await self._rate_limiter.acquire(
+                    endpoint_of(request.path), request.priority, request.account_id
+                )
                 request.left(queued_time, self._time(), self._patience)
                 attempt = Attempt(request, self._time())
                 try:
@@ -254,7 +249,7 @@ class StripeSession:
                     queued_time = self._time()
         except attempts.NETWORK as error:
             asked_for = duration(max(self._patience, self._outage.duration(self._time())))
-            silence = f" for {asked_for}" if most_attempts == math.inf else ""
+            silence = f" for {asked_for}" if request.most_attempts == math.inf else ""
             raise UnreachableError(
                 f"Stripe could not be reached at {self._base}{silence}: "
                 "check the network and Stripe's status page. "

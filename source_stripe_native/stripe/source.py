@@ -23,6 +23,7 @@ from source_stripe_native.settings import Settings
 from source_stripe_native.state.shards import ALL_ACCOUNTS, Selection
 from source_stripe_native.streams.core import Events
 from source_stripe_native.streams.row import BaseStripeObject
+from source_stripe_native.stripe.attempts import Request
 from source_stripe_native.stripe.client import StripeSession
 from source_stripe_native.stripe.expansions import PARAM, RefusedParams, base_of
 from source_stripe_native.stripe.permissions import missing_permission
@@ -133,7 +134,7 @@ class Source:
 
     async def get(self, path: str, params: Params = (), *, is_divisible: bool = False) -> Json:
         """The answer to a GET request. Expansions and filters that Stripe refuses at this endpoint are left
-        out, with one warning that names them. `is_divisible` is as for `StripeSession.get`. Raises
+        out, with one warning that names them. `is_divisible` is as in a `Request`. Raises
         StripeError with the stream's name in it."""
         while True:
             params = self.refused.kept(self.connected_account_id, path, params)
@@ -166,16 +167,16 @@ class Source:
         return self.http.refused_params
 
     async def _get(self, path: str, params: Params, *, is_divisible: bool = False) -> Json:
-        return await self.http.get(
-            self.log,
+        request = Request(
             path,
+            self.connected_account_id,
             params,
-            account_id=self.connected_account_id,
-            priority=self.priority,
-            count=self.count,
-            is_divisible=is_divisible,
-            most_attempts=self.most_attempts,
+            self.priority,
+            self.count,
+            is_divisible,
+            self.most_attempts,
         )
+        return await self.http.ask(self.log, request)
 
     def count(self, size: int) -> None:
         """Counts bytes that were read."""
